@@ -1,0 +1,106 @@
+// Package checker decides from a history alone whether a promise was broken.
+//
+// A checker is a pure function: a log in, a result out, no clock but the one its
+// context carries, no state kept. Each family has its own package below this
+// one; this package holds what they share, the form of a result, and Judge,
+// which makes one verdict of all results.
+package checker
+
+import (
+	"context"
+	"encoding/json"
+
+	"nemesis/history"
+)
+
+// Outcome is what one checker, or a whole run, concludes. The names and their
+// exit codes are those of the design.
+type Outcome string
+
+const (
+	Valid     Outcome = "valid"
+	Violation Outcome = "violation"
+	Unknown   Outcome = "unknown"
+	Vacuous   Outcome = "vacuous"
+	Exceeded  Outcome = "exceeded"
+	Harness   Outcome = "harness"
+)
+
+// ExitCode is the process exit status for a run that ends in o.
+func (o Outcome) ExitCode() int {
+	switch o {
+	case Valid:
+		return 0
+	case Violation:
+		return 1
+	case Unknown:
+		return 2
+	case Vacuous:
+		return 3
+	case Exceeded:
+		return 4
+	}
+	return 5
+}
+
+// Budget bounds one checker. A checker that would exceed it stops with Unknown
+// and says how far it got. The deadline travels in the context.
+type Budget struct {
+	// Memory is the most heap, in bytes, that the process may hold while checking; 0 is no bound.
+	Memory int64
+	// Parallel is how many keys may be checked at once; 0 means one per CPU.
+	Parallel int
+}
+
+// Checker judges one promise.
+type Checker interface {
+	// Name is the stable name in verdict.json: linearizable, set, append, ….
+	Name() string
+	// Check never panics on a well-formed log, and returns by the context's deadline.
+	Check(ctx context.Context, log *history.Log, budget Budget) Result
+}
+
+// Result is what one checker found.
+type Result struct {
+	Checker string  `json:"checker"`
+	Outcome Outcome `json:"outcome"`
+	// Summary is one plain sentence.
+	Summary string `json:"summary"`
+	// Findings are distinct broken promises, worst first; empty unless Outcome is Violation.
+	Findings []Finding `json:"findings,omitempty"`
+	// Operations is how many operations were judged; Took nanoseconds of work.
+	Operations int   `json:"operations"`
+	Took       int64 `json:"took"`
+	// Details is the checker's own data, for reports and tools; its form is
+	// documented with the checker.
+	Details json.RawMessage `json:"details,omitempty"`
+}
+
+// Finding is one broken promise with its proof.
+type Finding struct {
+	// Class is the stable name of the anomaly: non-linearizable, lost-element, ….
+	Class string `json:"class"`
+	// Claim is the sentence a reader sees first: what a client saw, in the past tense.
+	Claim string `json:"claim"`
+	// Rule is the promise that it breaks.
+	Rule string `json:"rule"`
+	Key  string `json:"key,omitempty"`
+	// Core is the smallest set of operations known that nobody can explain, by Call.
+	Core []history.Operation `json:"core"`
+	// Unexplained is the position in Core of the operation that fits nowhere; -1 when no single one does.
+	Unexplained int `json:"unexplained"`
+	// State is the last state of the object that explains all before it.
+	State string `json:"state,omitempty"`
+	// Proof is the argument, one step a line, each about operations of Core.
+	Proof []ProofStep `json:"proof"`
+	// Around are operations of the same key near the core, for the picture.
+	Around []history.Operation `json:"around,omitempty"`
+	// Count is how many findings of this class this one stands for, itself included.
+	Count int `json:"count"`
+}
+
+// ProofStep is one sentence of a proof and the positions in Core it speaks of.
+type ProofStep struct {
+	Text string `json:"text"`
+	Core []int  `json:"core,omitempty"`
+}

@@ -1,0 +1,56 @@
+package checker
+
+import "nemesis/history"
+
+// VerdictSchema is the version of verdict.json.
+const VerdictSchema = 1
+
+// Verdict is the answer of one run: verdict.json.
+type Verdict struct {
+	Schema  int     `json:"schema"`
+	Outcome Outcome `json:"verdict"`
+	// Sentence says it to a person, with the shortest evidence.
+	Sentence string   `json:"sentence"`
+	Results  []Result `json:"results"`
+	Faults   []Fault  `json:"faults,omitempty"`
+	// Assumptions are what the system's claim rests on, and whether the run kept to them.
+	Assumptions []Assumption `json:"assumptions,omitempty"`
+	// Promise is what the system claims for the options under test, in its own words.
+	Promise string `json:"promise,omitempty"`
+	// Reasons say why a run is vacuous, unknown, exceeded or harness; also
+	// troubles beside a violation, which they never mask.
+	Reasons []string `json:"reasons,omitempty"`
+	// Operations counts completions by type.
+	OK   int `json:"ok"`
+	Fail int `json:"fail"`
+	Info int `json:"info"`
+	// Truncated is the log's own remark when its tail was torn.
+	Truncated string `json:"truncated,omitempty"`
+	// Log files and clock samples lie under nodes/; Start and Nemesis identify the run.
+	Start   string `json:"start"`   // RFC 3339, UTC
+	Version string `json:"version"` // of nemesis
+	Host    string `json:"host,omitempty"`
+}
+
+// Fault is what became of one step of the schedule.
+type Fault struct {
+	Step      history.Step `json:"step"`
+	Nodes     []string     `json:"nodes,omitempty"` // whom it really hit
+	Injected  int64        `json:"injected"`        // ns since the run began; -1 when it never was
+	Healed    int64        `json:"healed"`          // -1 when it never was
+	Confirmed bool         `json:"confirmed"`
+	// Recovered: the heal was probed and confirmed.
+	Recovered bool   `json:"recovered"`
+	Evidence  string `json:"evidence"`
+	Error     string `json:"error,omitempty"`
+	// Spread is the time from the first node's effect to the last one's, in nanoseconds.
+	Spread int64 `json:"spread,omitempty"`
+}
+
+// Assumption is one thing a claim takes for granted.
+type Assumption struct {
+	Name     string `json:"name"`
+	Text     string `json:"text"`
+	Exceeded bool   `json:"exceeded"`
+	Why      string `json:"why,omitempty"`
+}

@@ -1,0 +1,114 @@
+// Package clients is about the systems under test: how to get one, put it on
+// nodes, start it, talk to it, and what it promises.
+//
+// A System is a set of plain functions over machines; it keeps what it learnt
+// in an Install, made once on the control node, and in a Deployment, which is one
+// cluster of running servers. Each logical process of a workload gets a Client of
+// its own. One folder per system; the table of all systems is run.Systems.
+package clients
+
+import (
+	"context"
+	"encoding/json"
+	"io"
+
+	"nemesis/history"
+	"nemesis/nodes"
+	"nemesis/nodes/agent"
+)
+
+// System is one kind of server that nemesis can test.
+type System interface {
+	// Name is what the user types: etcd.
+	Name() string
+	// Doc is one line for `nemesis list systems`.
+	Doc() string
+	// DefaultVersion is what a plan without a version gets.
+	DefaultVersion() string
+	// Options are what --set accepts.
+	Options() []Option
+	// Workloads are the names of the workloads its clients can serve.
+	Workloads() []string
+	// Promise is what the system claims in this configuration.
+	Promise(options map[string]string) Promise
+	// Prepare gets the server's files onto the control node, building them if the
+	// cache has none, and tells progress to w. It may use the network.
+	Prepare(ctx context.Context, plan history.System, w io.Writer) (Install, error)
+	// Deploy describes a cluster on these machines. It does nothing yet.
+	Deploy(install Install, plan history.Plan, machines []Machine) (Deployment, error)
+}
+
+// Option is one key of --set.
+type Option struct {
+	Name    string
+	Doc     string
+	Default string
+	Values  []string // what is allowed; nil for anything
+}
+
+// Promise is a system's claim for one configuration.
+type Promise struct {
+	// Text quotes or paraphrases the documentation, in one or two sentences.
+	Text string
+	// Linearizable says whether the documentation promises linearizable operations
+	// with these options.
+	Linearizable bool
+	Assumptions  []string // what the claim takes for granted
+}
+
+// Install is a system's files on the control node.
+type Install struct {
+	Version string
+	// Files maps a name to a path on the control node: "etcd" → "/home/…/etcd".
+	Files map[string]string
+}
+
+// Machine is one node of the cluster together with its agent.
+type Machine struct {
+	Node  nodes.Node
+	Agent *agent.Client
+}
+
+// Deployment is one cluster of servers. Methods that take a node are called for
+// different nodes at once.
+type Deployment interface {
+	// Install puts the files on a node.
+	Install(ctx context.Context, node string) error
+	// Wipe removes the server's data from a node; the server does not run.
+	Wipe(ctx context.Context, node string) error
+	// Start starts the server on a node, first time or again.
+	Start(ctx context.Context, node string) error
+	// Ready returns when the whole cluster serves requests; its error says which node does not, and why.
+	Ready(ctx context.Context) error
+	// Healthy returns when this node serves requests.
+	Healthy(ctx context.Context, node string) error
+	// Process is the supervised process's name on a node, the target of process faults.
+	Process(node string) string
+	// Port is the port that peers use between nodes, for probing a partition.
+	Port() uint16
+	// Leader is the node that leads now, asked within the context's deadline;
+	// "" when no node can be reached that knows.
+	Leader(ctx context.Context) (string, error)
+	// LogFiles maps a short name to a path on the node.
+	LogFiles(node string) map[string]string
+	// Open makes a client that talks to one node. It does not need to connect yet.
+	Open(ctx context.Context, node string) (Client, error)
+	Close() error
+}
+
+// Client is one logical process's connection. It is used by one goroutine at a time.
+type Client interface {
+	// Invoke performs one operation and tells how it ended. It returns by the
+	// context's deadline. Only an error that proves that nothing happened and
+	// nothing will is a Fail; when in doubt, Info.
+	Invoke(ctx context.Context, op history.Event) Completion
+	Close() error
+}
+
+// Completion is how an operation ended.
+type Completion struct {
+	Type    history.Type
+	Value   json.RawMessage
+	Version int64
+	Error   string
+}

@@ -1,0 +1,178 @@
+package history
+
+import "encoding/json"
+
+// Type says what an event is. The first four are Jepsen's operation types; the
+// others are what else a run writes down on the same time axis.
+type Type string
+
+const (
+	// Invoke: a client is about to ask for an operation.
+	Invoke Type = "invoke"
+	// OK: the operation certainly happened.
+	OK Type = "ok"
+	// Fail: the operation certainly did not happen.
+	Fail Type = "fail"
+	// Info: the operation may have happened, or may happen at any later time.
+	Info Type = "info"
+
+	// FaultChange: a fault went from one stage to the next; see Event.Fault.
+	FaultChange Type = "fault"
+	// ClockReading: one node's clocks against the control node's; see Event.Clock.
+	ClockReading Type = "clock"
+	// ServerExit: a server process ended; see Event.Exit.
+	ServerExit Type = "exit"
+	// LeaderChange: Event.Node is now believed to lead ("" when nobody does).
+	LeaderChange Type = "leader"
+	// PhaseChange: the run entered the phase named by Event.Message.
+	PhaseChange Type = "phase"
+	// Note: a remark of the harness itself, in Event.Message.
+	Note Type = "note"
+)
+
+// IsOperation reports whether t is one of Jepsen's four operation types.
+func (t Type) IsOperation() bool {
+	return t == Invoke || t == OK || t == Fail || t == Info
+}
+
+// IsCompletion reports whether t ends an operation.
+func (t Type) IsCompletion() bool { return t == OK || t == Fail || t == Info }
+
+// Event is one line of a history. Which fields are set depends on Type.
+//
+// Strings and values come from servers under test and are hostile: whoever
+// shows them escapes them.
+type Event struct {
+	// Index is the position in the history, from 0, without gaps.
+	Index int64 `json:"index"`
+	// Time is nanoseconds since the run began, on the control node's monotonic
+	// clock. An invocation is stamped before the request is sent, a completion
+	// after its response arrived, so the true interval lies inside the recorded one.
+	Time int64 `json:"time"`
+	Type Type  `json:"type"`
+
+	// Process is the logical single-threaded client of an operation event.
+	// A process whose operation ended in Info never appears again.
+	Process int `json:"process"`
+	// Node is the node a client talks to, or the node that an event is about.
+	Node string `json:"node,omitempty"`
+	// F is the operation's function: read, write, cas, txn, add, ….
+	F string `json:"f,omitempty"`
+	// Key is the independent object the operation acts on; "" for workloads with one.
+	Key string `json:"key,omitempty"`
+	// Value is the argument (Invoke) or the result (completions), as JSON.
+	Value json.RawMessage `json:"value,omitempty"`
+	// Version is what the system itself returned to order this operation (an etcd
+	// revision, a log offset, a fencing token); 0 when there was none.
+	Version int64 `json:"version,omitempty"`
+	// Error says why an operation did not end in OK.
+	Error string `json:"error,omitempty"`
+
+	Fault   *Fault       `json:"fault,omitempty"`
+	Clock   *ClockSample `json:"clock,omitempty"`
+	Exit    *Exit        `json:"exit,omitempty"`
+	Message string       `json:"message,omitempty"`
+}
+
+// Stage is a step in the life of a fault:
+//
+//	inject ──▶ active ──▶ heal ──▶ healed
+type Stage string
+
+const (
+	// Inject: the effects are about to be applied.
+	Inject Stage = "inject"
+	// Active: every effect was applied, or failed to; first probes are attached.
+	Active Stage = "active"
+	// Heal: the effects are about to be undone; the last probes are attached and
+	// Confirmed is final.
+	Heal Stage = "heal"
+	// Healed: the effects are undone; probes of the recovery are attached.
+	Healed Stage = "healed"
+)
+
+// Fault is one stage of one fault of the schedule.
+type Fault struct {
+	// ID is the schedule step's number, from 1.
+	ID    int    `json:"id"`
+	Stage Stage  `json:"stage"`
+	Kind  string `json:"kind"`
+	// Shape tells partitions apart: one, halves, majorities-ring, bridge, ….
+	Shape string `json:"shape,omitempty"`
+	// Target is how the nodes were chosen: one, minority, majority, leader, all.
+	Target string `json:"target,omitempty"`
+	// Nodes are the concrete targets.
+	Nodes []string `json:"nodes,omitempty"`
+	// Links are the directed pairs that a partition cuts.
+	Links []Link `json:"links,omitempty"`
+	// Description is one sentence for a person.
+	Description string `json:"description,omitempty"`
+	// Effects say what was done on each node, with evidence.
+	Effects []Effect `json:"effects,omitempty"`
+	// Confirmed: evidence shows that the fault acted (Active, Heal), or that the
+	// recovery did (Healed). A fault never confirmed is not counted.
+	Confirmed bool `json:"confirmed"`
+	// Error says what went wrong with injecting or healing.
+	Error string `json:"error,omitempty"`
+}
+
+// Link is a direction: packets From one node To another.
+type Link struct {
+	From string `json:"from"`
+	To   string `json:"to"`
+}
+
+// Effect is what one fault did to one node.
+type Effect struct {
+	Node string `json:"node"`
+	Kind string `json:"kind"`
+	// Spec is the effect itself, enough to apply or undo it again.
+	Spec json.RawMessage `json:"spec,omitempty"`
+	// Took is how long applying or undoing took, in nanoseconds.
+	Took int64 `json:"took,omitempty"`
+	// Done is the moment (nanoseconds since the run began) the node answered that
+	// it was applied or undone.
+	Done     int64    `json:"done,omitempty"`
+	Evidence Evidence `json:"evidence"`
+	Error    string   `json:"error,omitempty"`
+}
+
+// Evidence is what was measured to show that an effect really acted.
+type Evidence struct {
+	Confirmed bool `json:"confirmed"`
+	// Summary is one line: "412 packets dropped from n2; connect to n2:2380 timed out".
+	Summary string `json:"summary,omitempty"`
+	// Measures are the numbers behind the summary.
+	Measures []Measure `json:"measures,omitempty"`
+}
+
+// Measure is one number with its unit.
+type Measure struct {
+	Name  string  `json:"name"`
+	Value float64 `json:"value"`
+	Unit  string  `json:"unit,omitempty"`
+}
+
+// ClockSample is one node's clocks against the control node's, as intervals
+// that certainly contain the offset (node − control), in nanoseconds. Their
+// width is the round trip.
+type ClockSample struct {
+	WallLow  int64 `json:"wallLow"`
+	WallHigh int64 `json:"wallHigh"`
+	// Monotonic offsets are relative to the node's first sample in the run.
+	MonoLow  int64 `json:"monoLow"`
+	MonoHigh int64 `json:"monoHigh"`
+	RTT      int64 `json:"rtt"`
+}
+
+// Exit is the end of a server process.
+type Exit struct {
+	// Server is the supervised process's name.
+	Server string `json:"server"`
+	PID    int    `json:"pid"`
+	// Code is the exit status, -1 when a signal ended it.
+	Code   int    `json:"code"`
+	Signal string `json:"signal,omitempty"`
+	// Expected: nemesis itself stopped or killed it.
+	Expected bool `json:"expected"`
+}

@@ -1,0 +1,48 @@
+package agent
+
+import (
+	"encoding/json"
+	"fmt"
+	"sort"
+	"strings"
+
+	"nemesis/history"
+)
+
+// Effect is one reversible change to one node. Its exported fields are its
+// whole state: it travels as JSON, lies in the ledger, and must be able to undo
+// itself from these fields alone, in another process, after a reboot.
+type Effect interface {
+	// Kind is the stable name: "net.drop", "proc.pause", ….
+	Kind() string
+	// Check says why this host cannot do it; nil when it can. It changes nothing.
+	Check(*Host) error
+	// Apply and Undo are idempotent.
+	Apply(*Host) error
+	Undo(*Host) error
+	// Probe measures whether the effect acts now. After Undo, Confirmed means
+	// that nothing of it is left.
+	Probe(*Host) (history.Evidence, error)
+}
+
+// Kinds makes an empty effect of each kind, ready to be filled from JSON.
+// nemesis/effects has the one table.
+type Kinds map[string]func() Effect
+
+// Decode rebuilds an effect from its kind and its JSON.
+func (k Kinds) Decode(kind string, spec json.RawMessage) (Effect, error) {
+	make, ok := k[kind]
+	if !ok {
+		names := []string{}
+		for name := range k {
+			names = append(names, name)
+		}
+		sort.Strings(names)
+		return nil, fmt.Errorf("read effect: kind %q is not one of %s", kind, strings.Join(names, ", "))
+	}
+	e := make()
+	if err := json.Unmarshal(spec, e); err != nil {
+		return nil, fmt.Errorf("read effect %s: %w", kind, err)
+	}
+	return e, nil
+}
