@@ -1,0 +1,159 @@
+package history
+
+import (
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io/fs"
+	"os"
+	"path/filepath"
+	"strings"
+	"time"
+)
+
+// Names in a run directory.
+const (
+	PlanFile    = "plan.json"
+	HistoryFile = "history.jsonl.zst"
+	VerdictFile = "verdict.json"
+	ReportFile  = "report.html"
+	JUnitFile   = "junit.xml"
+	NodesDir    = "nodes"
+)
+
+// Dir is the directory of one run.
+type Dir string
+
+// NewDir makes store/<plan>/<start>/ below out and writes the plan into it.
+func NewDir(out string, plan Plan, start time.Time) (Dir, error) {
+	parent := filepath.Join(out, plan.Name())
+	if err := os.MkdirAll(parent, 0o755); err != nil {
+		return "", fmt.Errorf("make run directory: %w", err)
+	}
+	stamp := start.UTC().Format("20060102T150405.000Z")
+	for n := 0; ; n++ {
+		path := filepath.Join(parent, stamp)
+		if n > 0 { // two runs in one millisecond
+			path = fmt.Sprintf("%s-%d", path, n)
+		}
+		err := os.Mkdir(path, 0o755)
+		if errors.Is(err, fs.ErrExist) && n < 100 {
+			continue
+		}
+		if err != nil {
+			return "", fmt.Errorf("make run directory: %w", err)
+		}
+		if path, err = filepath.Abs(path); err != nil {
+			return "", fmt.Errorf("make run directory: %w", err)
+		}
+		d := Dir(path)
+		return d, d.WriteJSON(PlanFile, plan)
+	}
+}
+
+// OpenDir finds a run: its directory, or any file directly in it.
+func OpenDir(path string) (Dir, error) {
+	info, err := os.Stat(path)
+	if err != nil {
+		return "", fmt.Errorf("open run: %w; name a run directory such as store/<plan>/<start>", err)
+	}
+	if !info.IsDir() {
+		path = filepath.Dir(path)
+	}
+	if _, err := os.Stat(filepath.Join(path, PlanFile)); err != nil {
+		return "", fmt.Errorf("open run: %s has no %s; name a run directory such as store/<plan>/<start>", path, PlanFile)
+	}
+	if path, err = filepath.Abs(path); err != nil {
+		return "", fmt.Errorf("open run: %w", err)
+	}
+	return Dir(path), nil
+}
+
+// Path is a file of the run.
+func (d Dir) Path(name ...string) string {
+	return filepath.Join(append([]string{string(d)}, name...)...)
+}
+
+// Node is the directory of what was collected from one node. It is made when missing.
+func (d Dir) Node(name string) (string, error) {
+	path := d.Path(NodesDir, fileName(name))
+	if err := os.MkdirAll(path, 0o755); err != nil {
+		return "", fmt.Errorf("make node directory: %w", err)
+	}
+	return path, nil
+}
+
+// Plan reads plan.json.
+func (d Dir) Plan() (Plan, error) {
+	var plan Plan
+	if err := d.ReadJSON(PlanFile, &plan); err != nil {
+		return plan, err
+	}
+	if plan.Schema != PlanSchema {
+		return plan, fmt.Errorf("read %s: its schema is %d, this nemesis reads %d; use the nemesis that wrote it", d.Path(PlanFile), plan.Schema, PlanSchema)
+	}
+	return plan, nil
+}
+
+// Load reads the run's history.
+func (d Dir) Load() (*Log, error) { return Load(d.Path(HistoryFile)) }
+
+// ReadJSON reads a file of the run into v.
+func (d Dir) ReadJSON(name string, v any) error {
+	text, err := os.ReadFile(d.Path(name))
+	if err != nil {
+		return fmt.Errorf("read run: %w", err)
+	}
+	if err := json.Unmarshal(text, v); err != nil {
+		return fmt.Errorf("read %s: %w", d.Path(name), err)
+	}
+	return nil
+}
+
+// WriteJSON writes v as an indented file, whole or not at all.
+func (d Dir) WriteJSON(name string, v any) error {
+	text, err := json.MarshalIndent(v, "", "  ")
+	if err != nil {
+		return fmt.Errorf("write %s: %w", name, err)
+	}
+	return d.WriteFile(name, append(text, '\n'))
+}
+
+// WriteFile writes a file of the run, whole or not at all.
+func (d Dir) WriteFile(name string, content []byte) error {
+	path := d.Path(name)
+	tmp := path + ".tmp"
+	if err := os.WriteFile(tmp, content, 0o644); err != nil {
+		os.Remove(tmp)
+		return fmt.Errorf("write %s: %w", name, err)
+	}
+	if err := os.Rename(tmp, path); err != nil {
+		return fmt.Errorf("write %s: %w", name, err)
+	}
+	return nil
+}
+
+// Name is the plan's short stable name, the same for every seed:
+// etcd-register-partition+kill+pause.
+func (p Plan) Name() string {
+	faults := strings.Join(p.Faults, "+")
+	if faults == "" {
+		faults = "none"
+	}
+	return fileName(p.System.Name + "-" + p.Workload.Name + "-" + faults)
+}
+
+// fileName makes a name fit for one path element on any file system.
+func fileName(s string) string {
+	name := strings.Map(func(r rune) rune {
+		switch {
+		case r >= 'a' && r <= 'z', r >= 'A' && r <= 'Z', r >= '0' && r <= '9', strings.ContainsRune("+-_.", r):
+			return r
+		}
+		return '_'
+	}, s)
+	if strings.Trim(name, ".") == "" {
+		return "_" + name
+	}
+	return name
+}
