@@ -1,0 +1,220 @@
+package checker
+
+import (
+	"fmt"
+	"sort"
+	"strings"
+)
+
+// MinOK is how many operations must have succeeded for a run to prove anything.
+const MinOK = 20
+
+// Facts are what a verdict rests on besides the checkers' results and the faults.
+type Facts struct {
+	// OK, Fail and Info count the completed operations by type.
+	OK, Fail, Info int
+	// RequireFaults makes the run vacuous when any fault showed no evidence.
+	RequireFaults bool
+	// Promise is what the system claims for these options, in its own words.
+	Promise string
+	// Assumptions are what the claim takes for granted.
+	Assumptions []Assumption
+	// Harness are the troubles of nemesis itself, of SSH, of nodes and installs, one
+	// sentence each.
+	Harness []string
+	// Truncated is history.Log.Truncated.
+	Truncated string
+	// Start, Version and Host identify the run; they are copied.
+	Start, Version, Host string
+}
+
+// Judge makes one verdict of everything that is known about a run.
+//
+// The worst thing that is certain wins:
+//
+//	violation > exceeded > harness > unknown > vacuous > valid
+//
+// A violation is a fact about the recorded operations, and no later trouble can
+// undo it; it becomes exceeded only when the run went beyond an assumption that
+// the claim rests on. Harness comes next because what a broken harness did not
+// find means nothing. Unknown outranks vacuous because an unfinished checker may
+// yet find a violation in what is already recorded. Whatever did not win is still
+// told, in Reasons. A torn history is a harness trouble: the part that was lost
+// was never judged.
+func Judge(results []Result, faults []Fault, facts Facts) Verdict {
+	v := Verdict{
+		Schema: VerdictSchema, Results: results, Faults: faults,
+		Assumptions: facts.Assumptions, Promise: facts.Promise,
+		OK: facts.OK, Fail: facts.Fail, Info: facts.Info, Truncated: facts.Truncated,
+		Start: facts.Start, Version: facts.Version, Host: facts.Host,
+	}
+	harness := append([]string(nil), facts.Harness...)
+	if facts.Truncated != "" {
+		harness = append(harness, facts.Truncated)
+	}
+	var violated, exceeded, unknown, vacuous []string
+	for _, r := range results {
+		line := r.Checker + ": " + r.Summary
+		switch r.Outcome {
+		case Violation, Exceeded:
+			violated = append(violated, line)
+		case Unknown:
+			unknown = append(unknown, line)
+		case Vacuous:
+			vacuous = append(vacuous, line)
+		case Valid:
+		default:
+			harness = append(harness, line)
+		}
+	}
+	if len(results) == 0 {
+		harness = append(harness, "no checker judged this run")
+	}
+	for _, a := range facts.Assumptions {
+		if a.Exceeded {
+			exceeded = append(exceeded, "the run exceeded an assumption of the claim, "+assumption(a))
+		}
+	}
+	if facts.OK < MinOK {
+		vacuous = append(vacuous, fmt.Sprintf("only %s succeeded, fewer than %d", Plural(facts.OK, "operation"), MinOK))
+	}
+	vacuous = append(vacuous, idleFaults(faults, facts.RequireFaults)...)
+
+	switch {
+	case len(violated) > 0 && len(exceeded) == 0:
+		v.Outcome = Violation
+	case len(violated) > 0:
+		v.Outcome = Exceeded
+	case len(harness) > 0:
+		v.Outcome = Harness
+	case len(unknown) > 0:
+		v.Outcome = Unknown
+	case len(vacuous) > 0:
+		v.Outcome = Vacuous
+	default:
+		v.Outcome = Valid
+	}
+	// The winner's reasons come first.
+	for _, group := range [][]string{exceeded, harness, unknown, vacuous} {
+		v.Reasons = append(v.Reasons, group...)
+	}
+	v.Sentence = sentence(v)
+	return v
+}
+
+func assumption(a Assumption) string {
+	text := a.Name
+	if a.Text != "" {
+		text += " (" + a.Text + ")"
+	}
+	if a.Why != "" {
+		text += ": " + a.Why
+	}
+	return text
+}
+
+// idleFaults says which faults leave a run without proof. One fault in vain is
+// the user's to weigh, unless required; a schedule of which nothing took effect
+// tested nothing.
+func idleFaults(faults []Fault, require bool) []string {
+	var idle []Fault
+	for _, f := range faults {
+		if !f.Confirmed {
+			idle = append(idle, f)
+		}
+	}
+	switch {
+	case len(idle) == 0:
+		return nil
+	case require:
+		reasons := make([]string, len(idle))
+		for i, f := range idle {
+			reasons[i] = fmt.Sprintf("required fault %d (%s) %s", f.Step.ID, f.Step.Kind, whyIdle(f))
+		}
+		return reasons
+	case len(idle) == len(faults):
+		return []string{fmt.Sprintf("none of the %s of the schedule showed that it acted; fault %d (%s) %s",
+			Plural(len(faults), "fault"), idle[0].Step.ID, idle[0].Step.Kind, whyIdle(idle[0]))}
+	}
+	return nil
+}
+
+func whyIdle(f Fault) string {
+	switch {
+	case f.Error != "":
+		return "failed: " + f.Error
+	case f.Injected < 0:
+		return "was never injected"
+	}
+	return "showed no evidence that it acted"
+}
+
+// sentence says a verdict to a person, with the shortest evidence there is.
+func sentence(v Verdict) string {
+	first := ""
+	if len(v.Reasons) > 0 {
+		first = strings.TrimSuffix(v.Reasons[0], ".")
+	}
+	switch v.Outcome {
+	case Violation:
+		return claim(v)
+	case Exceeded:
+		return claim(v) + " But " + first + "."
+	case Valid:
+		return fmt.Sprintf("No violation found in %s (%d ok, %d fail, %d info) under %s.",
+			Plural(v.OK+v.Fail+v.Info, "operation"), v.OK, v.Fail, v.Info, faultsInWords(v.Faults))
+	case Unknown:
+		return "The checkers could not finish: " + first + "."
+	case Vacuous:
+		return "The run proves nothing: " + first + "."
+	}
+	return "The harness failed: " + first + "."
+}
+
+func claim(v Verdict) string {
+	fallback := ""
+	for _, r := range v.Results {
+		if r.Outcome != Violation && r.Outcome != Exceeded {
+			continue
+		}
+		if len(r.Findings) > 0 {
+			return r.Findings[0].Claim
+		}
+		if fallback == "" {
+			fallback = r.Summary
+		}
+	}
+	return fallback
+}
+
+// faultsInWords counts the confirmed faults by kind: "3 confirmed faults (1 kill, 2 partition)".
+func faultsInWords(faults []Fault) string {
+	if len(faults) == 0 {
+		return "no faults"
+	}
+	kinds := make(map[string]int)
+	confirmed := 0
+	for _, f := range faults {
+		if f.Confirmed {
+			confirmed++
+			kinds[f.Step.Kind]++
+		}
+	}
+	names := make([]string, 0, len(kinds))
+	for k := range kinds {
+		names = append(names, k)
+	}
+	sort.Strings(names)
+	parts := make([]string, len(names))
+	for i, k := range names {
+		parts[i] = fmt.Sprintf("%d %s", kinds[k], k)
+	}
+	text := Plural(confirmed, "confirmed fault")
+	if len(parts) > 0 {
+		text += " (" + strings.Join(parts, ", ") + ")"
+	}
+	if idle := len(faults) - confirmed; idle > 0 {
+		text += fmt.Sprintf("; %d more unconfirmed", idle)
+	}
+	return text
+}
