@@ -1,0 +1,33 @@
+//go:build !linux
+
+package local
+
+import (
+	"context"
+	"errors"
+
+	"nemesis/nodes"
+)
+
+var errNotLinux = errors.New("local clusters need Linux: name the machines instead, as in --nodes host1,host2,host3")
+
+// Cluster is never made on this operating system.
+type Cluster struct{ nodes.Cluster }
+
+// Notes is empty.
+func (*Cluster) Notes() []string { return nil }
+
+// Run says that local clusters need Linux.
+func Run(context.Context, World) (int, error) { return 0, errNotLinux }
+
+// New says that local clusters need Linux.
+func New(context.Context, Options) (*Cluster, error) { return nil, errNotLinux }
+
+// Check says that local clusters need Linux.
+func Check(context.Context) error { return errNotLinux }
+
+// Inside is false.
+func Inside() bool { return false }
+
+// Main has nothing to do: no process of a world is ever started here.
+func Main([]string) int { return 64 }

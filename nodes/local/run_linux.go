@@ -1,0 +1,144 @@
+package local
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"os"
+	"os/exec"
+	"os/signal"
+	"strings"
+	"syscall"
+	"time"
+)
+
+// roles are what Main can be asked to be.
+var roles = map[string]func(args []string) int{
+	"keeper": keeper, // outside: starts a world, and removes its directory when it is gone
+	"world":  world,  // PID 1 of a world, until it becomes the program again
+	"node":   node,   // PID 1 of a node
+	"trial":  trial,  // inside: a cluster of one node, for Check
+}
+
+// Main is one of the processes of a world. It returns the exit code.
+func Main(args []string) int {
+	if len(args) > 0 {
+		if role, ok := roles[args[0]]; ok {
+			return role(args[1:])
+		}
+	}
+	fmt.Fprintf(os.Stderr, "nemesis %s is how nemesis starts parts of itself; it is of no use by hand.\n", Command)
+	return 64
+}
+
+// Run runs this program again in a private world, and returns its exit code (128
+// plus the signal if a signal ended it). SIGINT, SIGTERM and SIGHUP are passed on,
+// each once. When the context ends, or when this process dies, everything in the
+// world is killed. Its directory is removed by the time Run returns.
+//
+// An error means that the program did not run at all, and says what to change.
+func Run(ctx context.Context, w World) (int, error) {
+	base := w.Dir
+	if base == "" {
+		var err error
+		if base, err = cacheDir("local"); err != nil {
+			return 0, err
+		}
+	}
+	alive, life, err := os.Pipe()
+	if err != nil {
+		return 0, fmt.Errorf("start a local world: %w", err)
+	}
+	defer life.Close()
+	defer alive.Close()
+	trouble, tell, err := os.Pipe()
+	if err != nil {
+		return 0, fmt.Errorf("start a local world: %w", err)
+	}
+	defer trouble.Close()
+	defer tell.Close()
+
+	cmd := exec.Command("/proc/self/exe", append([]string{Command, "keeper", base}, w.Args...)...)
+	cmd.Args[0] = os.Args[0]
+	cmd.Env = append(os.Environ(), w.Env...)
+	cmd.Stdin, cmd.Stdout, cmd.Stderr = w.Stdin, w.Stdout, w.Stderr
+	cmd.ExtraFiles = []*os.File{alive, tell}
+	// A terminal sends Ctrl-C to its whole foreground group: in a group of its own
+	// the world gets it once, from here.
+	cmd.SysProcAttr = &syscall.SysProcAttr{Setpgid: true}
+	// Wait must not wait for a standard input that never ends.
+	cmd.WaitDelay = time.Second
+
+	signals := make(chan os.Signal, 16)
+	signal.Notify(signals, syscall.SIGINT, syscall.SIGTERM, syscall.SIGHUP)
+	defer signal.Stop(signals)
+	if err := cmd.Start(); err != nil {
+		return 0, fmt.Errorf("start a local world: %w", err)
+	}
+	alive.Close()
+	tell.Close()
+
+	ended := make(chan struct{})
+	go func() {
+		done := ctx.Done()
+		for {
+			select {
+			case s := <-signals:
+				cmd.Process.Signal(s)
+			case <-done:
+				life.Close()
+				done = nil
+			case <-ended:
+				return
+			}
+		}
+	}()
+	problem, _ := io.ReadAll(io.LimitReader(trouble, 4096))
+	err = cmd.Wait()
+	close(ended)
+	if len(problem) > 0 {
+		return 0, errors.New(strings.TrimSpace(string(problem)))
+	}
+	var exit *exec.ExitError
+	if err != nil && !errors.As(err, &exit) && !errors.Is(err, exec.ErrWaitDelay) {
+		return 0, fmt.Errorf("run a local world: %w", err)
+	}
+	return exitCode(cmd.ProcessState), nil
+}
+
+// Check makes a cluster of one node and takes it away again. Its error says in one
+// line why local clusters do not work here and what to change. It takes about a
+// quarter of a second, or as long as the context allows.
+func Check(ctx context.Context) error {
+	var said strings.Builder
+	code, err := Run(ctx, World{Args: []string{Command, "trial"}, Stderr: &said})
+	switch {
+	case err != nil:
+		return err
+	case ctx.Err() != nil:
+		return fmt.Errorf("try a local node: %w", ctx.Err())
+	case code != 0:
+		return errors.New(strings.TrimSpace(said.String()))
+	}
+	return nil
+}
+
+func trial([]string) int {
+	cluster, err := New(context.Background(), Options{N: 1})
+	if err == nil {
+		err = cluster.Close()
+	}
+	if err != nil {
+		fmt.Fprintln(os.Stderr, err)
+		return 5
+	}
+	return 0
+}
+
+func exitCode(state *os.ProcessState) int {
+	if status, ok := state.Sys().(syscall.WaitStatus); ok && status.Signaled() {
+		return 128 + int(status.Signal())
+	}
+	return state.ExitCode()
+}

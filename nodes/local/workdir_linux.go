@@ -1,0 +1,112 @@
+package local
+
+import (
+	"fmt"
+	"io/fs"
+	"os"
+	"path/filepath"
+	"time"
+
+	"golang.org/x/sys/unix"
+)
+
+// workDir is the directory of one world. Whoever holds the lock on the directory
+// itself owns it; the kernel lets go of the lock with its last holder. So an
+// unlocked directory is one whose keeper is dead, whether by kill -9 or by a reboot,
+// and anybody may remove it.
+type workDir struct {
+	path string
+	lock *os.File
+}
+
+// claimDir makes a directory of our own below base, and removes those that nobody owns.
+func claimDir(base string) (*workDir, error) {
+	if err := os.MkdirAll(base, 0o700); err != nil {
+		return nil, fmt.Errorf("make a directory for local nodes: %w: set XDG_CACHE_HOME to where you may write", err)
+	}
+	base, err := filepath.EvalSymlinks(base)
+	if err != nil {
+		return nil, fmt.Errorf("make a directory for local nodes: %w", err)
+	}
+	// One at a time here: a directory that is made but not yet locked looks abandoned.
+	turn, err := lockFile(base, unix.LOCK_EX)
+	if err != nil {
+		return nil, err
+	}
+	abandoned := abandonedDirs(base)
+	dir, err := makeDir(base)
+	turn.Close()
+	for _, d := range abandoned {
+		d.remove()
+	}
+	return dir, err
+}
+
+func makeDir(base string) (*workDir, error) {
+	path, err := os.MkdirTemp(base, "world-")
+	if err != nil {
+		return nil, fmt.Errorf("make a directory for local nodes: %w", err)
+	}
+	lock, err := lockFile(path, unix.LOCK_EX|unix.LOCK_NB)
+	if err != nil {
+		return nil, err
+	}
+	return &workDir{path, lock}, nil
+}
+
+// abandonedDirs are the directories that nobody owned, now ours.
+func abandonedDirs(base string) []*workDir {
+	var found []*workDir
+	paths, _ := filepath.Glob(filepath.Join(base, "world-*"))
+	for _, path := range paths {
+		if lock, err := lockFile(path, unix.LOCK_EX|unix.LOCK_NB); err == nil {
+			found = append(found, &workDir{path, lock})
+		}
+	}
+	return found
+}
+
+func lockFile(path string, how int) (*os.File, error) {
+	f, err := os.Open(path)
+	if err != nil {
+		return nil, fmt.Errorf("lock a directory for local nodes: %w", err)
+	}
+	for {
+		err = unix.Flock(int(f.Fd()), how)
+		if err != unix.EINTR {
+			break
+		}
+	}
+	if err != nil {
+		f.Close()
+		return nil, fmt.Errorf("lock %s for local nodes: %w: it must be on a local disk", path, err)
+	}
+	return f, nil
+}
+
+// remove takes the directory away and gives up the lock.
+func (d *workDir) remove() error {
+	err := removeTree(d.path)
+	d.lock.Close()
+	return err
+}
+
+// removeTree removes what a node left behind, including directories it closed to
+// its own user: an overlay's work directory has mode 0 from the start. The kernel
+// may take a moment to let go of the last mounts of a node that has just died.
+func removeTree(path string) error {
+	var err error
+	for range 10 {
+		if err = os.RemoveAll(path); err == nil {
+			return nil
+		}
+		filepath.WalkDir(path, func(path string, entry fs.DirEntry, err error) error {
+			if entry != nil && entry.IsDir() {
+				os.Chmod(path, 0o700)
+			}
+			return nil
+		})
+		time.Sleep(10 * time.Millisecond)
+	}
+	return fmt.Errorf("remove a local node's files: %w", err)
+}

@@ -1,0 +1,92 @@
+package local
+
+import (
+	"fmt"
+	"net/netip"
+	"os"
+
+	"golang.org/x/sys/unix"
+)
+
+// What a world tells the program that runs in it. A network namespace is named by
+// its inode, so that the variables mean nothing where they were merely inherited.
+const (
+	dirVariable     = "NEMESIS_WORLD_DIR"
+	networkVariable = "NEMESIS_WORLD_NETWORK"
+)
+
+// Inside reports whether this process runs in a private world.
+func Inside() bool {
+	network := os.Getenv(networkVariable)
+	return network != "" && network == networkName()
+}
+
+func networkName() string {
+	name, err := os.Readlink("/proc/self/ns/net")
+	if err != nil {
+		return ""
+	}
+	return name
+}
+
+// world is the first process in its namespaces. It makes them fit to live in and
+// becomes the program again, with the same PID, so that the program's death is the
+// end of the world. Its arguments are the world's directory, then the program's.
+func world(args []string) int {
+	const troubleFD = 3
+	unix.CloseOnExec(troubleFD) // the pipe's end tells Run that there is a world
+	err := enter(args)
+	fmt.Fprintln(os.NewFile(troubleFD, "trouble"), err)
+	return 5
+}
+
+// enter returns only if it fails.
+func enter(args []string) error {
+	if len(args) == 0 || os.Getpid() != 1 {
+		return fmt.Errorf("enter a local world: this is not one")
+	}
+	if err := unix.Mount("", "/", "", unix.MS_REC|unix.MS_PRIVATE, ""); err != nil {
+		return explain("make mounts private", err, ownsMachine())
+	}
+	if err := unix.Mount("proc", "/proc", "proc", unix.MS_NOSUID|unix.MS_NODEV|unix.MS_NOEXEC, ""); err != nil {
+		return explain("mount /proc for local nodes", err, ownsMachine())
+	}
+	if err := raiseNetwork(); err != nil {
+		return explain("make a network for local nodes", err, ownsMachine())
+	}
+	os.Setenv(dirVariable, args[0])
+	os.Setenv(networkVariable, networkName())
+	err := unix.Exec("/proc/self/exe", append([]string{os.Args[0]}, args[1:]...), os.Environ())
+	return fmt.Errorf("start nemesis in its local world: %w", err)
+}
+
+// ownsMachine reports whether this is the user namespace of the whole machine.
+func ownsMachine() bool {
+	content, err := os.ReadFile("/proc/self/uid_map")
+	var inside, outside, size uint32
+	if err == nil {
+		_, err = fmt.Sscan(string(content), &inside, &outside, &size)
+	}
+	return err == nil && inside == 0 && outside == 0 && size == 1<<32-1
+}
+
+// The private network. A node's number is the last byte of both its addresses.
+var (
+	network4 = netip.MustParsePrefix("10.77.0.0/24")
+	network6 = netip.MustParsePrefix("fd77::/64")
+)
+
+// control is the number of the control side.
+const control = 254
+
+func address4(number int) netip.Addr {
+	b := network4.Addr().As4()
+	b[3] = byte(number)
+	return netip.AddrFrom4(b)
+}
+
+func address6(number int) netip.Addr {
+	b := network6.Addr().As16()
+	b[15] = byte(number)
+	return netip.AddrFrom16(b)
+}
