@@ -1,0 +1,125 @@
+package etcd
+
+import (
+	"context"
+	"fmt"
+	"net/netip"
+	"time"
+
+	clientv3 "go.etcd.io/etcd/client/v3"
+	"go.uber.org/zap"
+	"google.golang.org/grpc"
+	"google.golang.org/grpc/backoff"
+	"google.golang.org/grpc/connectivity"
+
+	"nemesis/clients"
+	"nemesis/history"
+)
+
+// connect makes a client of one member. It does not wait for a connection.
+//
+// What differs from the official client's defaults, and why:
+//
+//   - One attempt per operation. The client would repeat reads a hundred times, and
+//     writes when it believes that no endpoint was there; a history needs to know
+//     what one request did.
+//   - Reconnecting waits at most half a second. gRPC backs off up to two minutes,
+//     and the run would mistake its own patience for the server's recovery time.
+//   - No proxy from the environment: nodes are reached directly.
+//   - No log: the client would warn on standard error about every fault we make.
+func connect(addr netip.Addr) (*clientv3.Client, error) {
+	reconnect := backoff.Config{BaseDelay: 50 * time.Millisecond, Multiplier: 1.6, Jitter: 0.2, MaxDelay: 500 * time.Millisecond}
+	return clientv3.New(clientv3.Config{
+		Endpoints:       []string{url(addr, clientPort)},
+		MaxUnaryRetries: 1,
+		// gRPC allows no shorter time. It matters for machines that vanish without a
+		// word; a paused server's kernel keeps the connection alive by itself.
+		DialKeepAliveTime:    10 * time.Second,
+		DialKeepAliveTimeout: 3 * time.Second,
+		MaxCallRecvMsgSize:   64 << 20,
+		Logger:               zap.NewNop(),
+		DialOptions: []grpc.DialOption{
+			grpc.WithStatsHandler(departures{}),
+			grpc.WithDisableRetry(),
+			grpc.WithNoProxy(),
+			grpc.WithConnectParams(grpc.ConnectParams{Backoff: reconnect, MinConnectTimeout: 2 * time.Second}),
+		},
+	})
+}
+
+// client is one logical process's connection to one member.
+type client struct {
+	conn *clientv3.Client
+	// reading are the options of reads that stand alone.
+	reading []clientv3.OpOption
+}
+
+func newClient(addr netip.Addr, o options) (*client, error) {
+	conn, err := connect(addr)
+	if err != nil {
+		return nil, err
+	}
+	c := &client{conn: conn}
+	if o.serializable {
+		c.reading = append(c.reading, clientv3.WithSerializable())
+	}
+	return c, nil
+}
+
+// Invoke performs one operation:
+//
+//	read   register   null → int or null
+//	write  register   int
+//	cas    register   [expected, new]; expected null means absent
+//	txn    append     [["r",key,null],["append",key,int],…] → the same with lists read
+//	add    set        int
+//	list   set        null → [int,…], unordered
+//
+// Version is the revision that orders the operation: a register read has that of
+// the write it saw, 0 when it saw none; everything else the store's revision when
+// it was performed.
+func (c *client) Invoke(ctx context.Context, op history.Event) clients.Completion {
+	var done clients.Completion
+	switch op.F {
+	case "read":
+		done = c.read(ctx, op.Key)
+	case "write":
+		done = c.write(ctx, op.Key, op.Value)
+	case "cas":
+		done = c.compareAndSet(ctx, op.Key, op.Value)
+	case "txn":
+		done = c.transact(ctx, op.Value)
+	case "add":
+		done = c.add(ctx, op.Key, op.Value)
+	case "list":
+		done = c.list(ctx, op.Key)
+	default:
+		return failed(fmt.Sprintf("etcd cannot perform %q", op.F))
+	}
+	if done.Type == history.Fail {
+		c.catchBreath(ctx)
+	}
+	return done
+}
+
+func (c *client) Close() error { return c.conn.Close() }
+
+// catchBreath waits, a tenth of a second at most, while the connection is broken.
+// A dead server refuses in microseconds, and its clients would otherwise fill the
+// history with failures, and the machine with their noise.
+func (c *client) catchBreath(ctx context.Context) {
+	ctx, cancel := context.WithTimeout(ctx, 100*time.Millisecond)
+	defer cancel()
+	c.conn.ActiveConnection().WaitForStateChange(ctx, connectivity.TransientFailure)
+}
+
+// mutate sends one request that may change the store. A non-nil completion says
+// how it ended without a response.
+func (c *client) mutate(ctx context.Context, op clientv3.Op) (clientv3.OpResponse, *clients.Completion) {
+	ctx, d := observed(ctx)
+	resp, err := c.conn.Do(ctx, op)
+	if err != nil {
+		return resp, &clients.Completion{Type: writeEnded(err, d.sent.Load()), Error: brief(err)}
+	}
+	return resp, nil
+}

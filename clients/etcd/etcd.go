@@ -1,0 +1,115 @@
+// Package etcd tests etcd: it builds or takes a server, runs a real cluster of
+// it, talks to that through the official client, and knows what etcd promises.
+//
+// The way through the package follows a run. System answers what the command
+// line asks (versions, --set options, the promise) and prepares one executable.
+// Deploy makes a Deployment of it on machines: one member per node, static
+// initial cluster, clients on port 2379 and peers on 2380 of the node's own
+// address, everything else below the agent's directory. Open gives each logical
+// process a Client with a connection of its own to a single member, so that a
+// history says which node answered.
+//
+// The part that makes or breaks a verdict is certainty.go: which errors prove
+// that a write never happened. A put that timed out may land seconds later, when
+// a paused member resumes; whoever files it under "failed" will report stale
+// reads that are none. Only three kinds of proof are accepted there, and the
+// rest is info.
+//
+//	install, err := etcd.System{}.Prepare(ctx, plan.System, os.Stderr)
+//	cluster, err := etcd.System{}.Deploy(install, plan, machines)
+//	… Install, Wipe, Start on every node; Ready …
+//	client, err := cluster.Open(ctx, "n1")
+//	done := client.Invoke(ctx, history.Event{F: "cas", Key: "k1", Value: json.RawMessage("[1,2]")})
+package etcd
+
+import (
+	"context"
+	"fmt"
+	"io"
+
+	"nemesis/clients"
+	"nemesis/history"
+)
+
+// defaultVersion is the newest 3.6 release when this was written. Releases before
+// v3.6.9 may answer linearizable reads with old values after a pause (etcd issue
+// 20418), which would make the main job find a known and mended defect.
+const defaultVersion = "v3.6.16"
+
+// System is etcd. The zero value is ready to use.
+type System struct {
+	// CacheDir holds built servers; "" is the user's cache directory.
+	CacheDir string
+}
+
+var _ clients.System = System{}
+
+func (System) Name() string { return "etcd" }
+
+func (System) Doc() string {
+	return "the key-value store of go.etcd.io, v3.4 to the newest, built from its Go module"
+}
+
+func (System) DefaultVersion() string { return defaultVersion }
+
+func (System) Options() []clients.Option { return optionTable() }
+
+func (System) Workloads() []string { return []string{"register", "append", "set"} }
+
+// Promise is what etcd's documentation claims for these options. Options that
+// cannot be read promise nothing; Prepare and Deploy say what is wrong with them.
+func (System) Promise(given map[string]string) clients.Promise {
+	assumptions := []string{
+		"members stop or pause but never lie",
+		"what a member synced to its disk is still there when it restarts",
+		"at least a majority of members can talk to each other most of the time (for availability, not for safety)",
+	}
+	o, err := parseOptions(given)
+	switch {
+	case err != nil:
+		return clients.Promise{Text: "Nothing is promised: " + err.Error() + "."}
+	case o.serializable:
+		return clients.Promise{
+			Text: "etcd documents serializable reads as possibly stale: a member answers from its own copy without asking the others. " +
+				"Writes, compare-and-set and transactions that write stay strictly serializable.",
+			Assumptions: assumptions,
+		}
+	}
+	return clients.Promise{
+		Text: "etcd documents all key-value operations as strictly serializable, with linearizable reads by default: " +
+			"an operation sees every operation that completed before it began.",
+		Linearizable: true,
+		Assumptions:  assumptions,
+	}
+}
+
+// Prepare builds plan.Version, or takes plan.Binary, and checks that it runs.
+func (s System) Prepare(ctx context.Context, plan history.System, w io.Writer) (clients.Install, error) {
+	if _, err := parseOptions(plan.Options); err != nil {
+		return clients.Install{}, err
+	}
+	path, version := plan.Binary, ""
+	var err error
+	if path != "" {
+		version, err = inspect(ctx, path)
+	} else {
+		path, version, err = s.build(ctx, plan.Version, w)
+	}
+	if err != nil {
+		return clients.Install{}, err
+	}
+	return clients.Install{Version: version, Files: map[string]string{"etcd": path}}, nil
+}
+
+// Deploy describes a cluster with one member on each machine.
+func (System) Deploy(install clients.Install, plan history.Plan, machines []clients.Machine) (clients.Deployment, error) {
+	o, err := parseOptions(plan.System.Options)
+	if err != nil {
+		return nil, err
+	}
+	binary := install.Files["etcd"]
+	if binary == "" {
+		return nil, fmt.Errorf("deploy etcd: there is no executable; Prepare comes first")
+	}
+	return newDeployment(binary, install.Version, o, plan.Seed, machines)
+}

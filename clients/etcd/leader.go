@@ -1,0 +1,96 @@
+package etcd
+
+import (
+	"context"
+	"sync"
+	"time"
+
+	pb "go.etcd.io/etcd/api/v3/etcdserverpb"
+)
+
+// view is what one member said about leadership: its own id, the term it is in,
+// and whom it takes for that term's leader (0 for nobody).
+type view struct {
+	node             string
+	id, term, leader uint64
+}
+
+// leading decides who leads from what the members that answered said. names maps
+// the ids of members, those that did not answer included, to nodes.
+//
+// Raft elects at most one leader a term, and a later term ends all earlier ones,
+// so only the views of the highest term count: a member that was paused or cut
+// off goes on to claim an older term, and is no leader. Within the term, a claim
+// counts, and so does a follower that names somebody who did not answer: a leader
+// that was just paused, or that only we cannot reach, still leads. A named member
+// that answers otherwise has not seen its term yet, or has lost it.
+func leading(views []view, names map[uint64]string) string {
+	var term uint64
+	answered := map[uint64]bool{}
+	for _, v := range views {
+		term = max(term, v.term)
+		answered[v.id] = true
+	}
+	named := ""
+	for _, v := range views {
+		switch {
+		case v.term != term || v.leader == 0:
+		case v.leader == v.id:
+			return v.node
+		case !answered[v.leader]:
+			named = names[v.leader]
+		}
+	}
+	return named
+}
+
+// leaders remembers which member has which id.
+type leaders struct {
+	mu    sync.Mutex
+	names map[uint64]string
+}
+
+func (l *leaders) learn(views []view) map[uint64]string {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	if l.names == nil {
+		l.names = map[uint64]string{}
+	}
+	known := map[uint64]string{}
+	for _, v := range views {
+		l.names[v.id] = v.node
+	}
+	for id, node := range l.names {
+		known[id] = node
+	}
+	return known
+}
+
+// Leader asks all members at once and gives each at most a second, so that a
+// paused one does not hold up the others' answer. "" means that nobody who
+// answered knows a leader.
+func (d *deployment) Leader(ctx context.Context) (string, error) {
+	ctx, cancel := context.WithTimeout(ctx, time.Second)
+	defer cancel()
+	answers := make(chan *view, len(d.members))
+	for _, m := range d.members {
+		go func() { answers <- m.view(ctx) }()
+	}
+	var views []view
+	for range d.members {
+		if v := <-answers; v != nil {
+			views = append(views, *v)
+		}
+	}
+	return leading(views, d.leaders.learn(views)), nil
+}
+
+// view asks one member; nil when it does not answer.
+func (m *member) view(ctx context.Context) *view {
+	// The official client's own Status opens a connection for each call.
+	s, err := pb.NewMaintenanceClient(m.admin.ActiveConnection()).Status(ctx, &pb.StatusRequest{})
+	if err != nil {
+		return nil
+	}
+	return &view{node: m.Node.Name, id: s.Header.GetMemberId(), term: s.RaftTerm, leader: s.Leader}
+}
