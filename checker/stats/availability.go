@@ -1,0 +1,251 @@
+package stats
+
+import (
+	"context"
+	"encoding/json"
+	"fmt"
+	"sort"
+
+	"nemesis/checker"
+	"nemesis/history"
+)
+
+// MinWindow is the shortest time without success that counts as a window, in nanoseconds.
+const MinWindow int64 = 500e6
+
+// Unavailability is the form of Availability's Result.Details. All times are
+// nanoseconds since the run began, all lengths nanoseconds.
+type Unavailability struct {
+	// Overall looks at all clients together, Nodes at those of one node each.
+	Overall Windows   `json:"overall"`
+	Nodes   []Windows `json:"nodes"`
+	// Recoveries has one entry for every fault that was healed, by the moment of its heal.
+	Recoveries []Recovery `json:"recoveries,omitempty"`
+}
+
+// Windows are the times in which somebody asked and nobody got an answer.
+type Windows struct {
+	Node    string   `json:"node,omitempty"`
+	OK      int      `json:"ok"`
+	Windows []Window `json:"windows,omitempty"`
+	// Total and Longest are lengths; 0 without windows.
+	Total   int64 `json:"total"`
+	Longest int64 `json:"longest"`
+}
+
+// Window is a time without success, from the completion of one ok operation to
+// that of the next, in which at least one other operation was open. It starts
+// with the first invocation when none had succeeded before; Open tells that none
+// succeeded afterwards, and To is the end of the last attempt.
+type Window struct {
+	From int64 `json:"from"`
+	To   int64 `json:"to"`
+	// Attempts is how many operations did not succeed that were open within.
+	Attempts int  `json:"attempts"`
+	Open     bool `json:"open,omitempty"`
+}
+
+// Recovery is how long after a heal the first operation succeeded.
+type Recovery struct {
+	Fault  int    `json:"fault"`
+	Kind   string `json:"kind"`
+	Shape  string `json:"shape,omitempty"`
+	Healed int64  `json:"healed"`
+	// Until is when the next fault began, or the end of the log: later successes
+	// say nothing about this heal.
+	Until int64 `json:"until"`
+	// Overall and Nodes are lengths; -1 means not before Until.
+	Overall int64          `json:"overall"`
+	Nodes   []NodeRecovery `json:"nodes"`
+}
+
+// NodeRecovery is Recovery for the clients of one node.
+type NodeRecovery struct {
+	Node string `json:"node"`
+	Took int64  `json:"took"`
+}
+
+// Availability measures when nothing succeeded, per node and overall, and the
+// time to recover after every heal. It is Valid, whatever the figures are, unless
+// nothing succeeded at all.
+func Availability() checker.Checker { return availability{} }
+
+type availability struct{}
+
+func (availability) Name() string { return "availability" }
+
+func (availability) Check(_ context.Context, log *history.Log, _ checker.Budget) checker.Result {
+	byNode := make(map[string][]*history.Operation)
+	all := make([]*history.Operation, 0, len(log.Operations))
+	for i := range log.Operations {
+		o := &log.Operations[i]
+		all = append(all, o)
+		byNode[o.Node] = append(byNode[o.Node], o)
+	}
+	names := make([]string, 0, len(byNode))
+	for n := range byNode {
+		names = append(names, n)
+	}
+	sort.Strings(names)
+
+	var d Unavailability
+	successes := make(map[string][]int64)
+	overall := returns(all)
+	d.Overall = windows(all, overall)
+	for _, n := range names {
+		successes[n] = returns(byNode[n])
+		w := windows(byNode[n], successes[n])
+		w.Node = n
+		d.Nodes = append(d.Nodes, w)
+	}
+	for _, h := range heals(log) {
+		h.Overall = firstAfter(overall, h.Healed, h.Until)
+		for _, n := range names {
+			h.Nodes = append(h.Nodes, NodeRecovery{n, firstAfter(successes[n], h.Healed, h.Until)})
+		}
+		d.Recoveries = append(d.Recoveries, h)
+	}
+
+	r := checker.Result{Checker: "availability", Outcome: checker.Valid, Operations: len(log.Operations)}
+	r.Details, _ = json.Marshal(d)
+	if d.Overall.OK == 0 {
+		r.Outcome, r.Summary = checker.Vacuous, "no operation succeeded"
+		return r
+	}
+	r.Summary = inWords(d)
+	return r
+}
+
+func inWords(d Unavailability) string {
+	s := "some operation succeeded at all times"
+	if n := len(d.Overall.Windows); n > 0 {
+		s = fmt.Sprintf("nothing succeeded in %s, the longest of %s", checker.Plural(n, "window"), checker.Span(d.Overall.Longest))
+	}
+	worst, never := int64(-1), 0
+	for _, h := range d.Recoveries {
+		if h.Overall < 0 {
+			never++
+		}
+		worst = max(worst, h.Overall)
+	}
+	if worst >= 0 {
+		s += fmt.Sprintf("; after a heal the first success took at most %s", checker.Span(worst))
+	}
+	if never > 0 {
+		s += fmt.Sprintf("; after %s nothing succeeded before the next fault or the end", checker.Plural(never, "heal"))
+	}
+	return s
+}
+
+// returns are the completion times of the ok operations, ascending.
+func returns(ops []*history.Operation) []int64 {
+	var ts []int64
+	for _, o := range ops {
+		if o.Type == history.OK {
+			ts = append(ts, o.Return)
+		}
+	}
+	sort.Slice(ts, func(a, b int) bool { return ts[a] < ts[b] })
+	return ts
+}
+
+// windows cuts time at the successes and keeps the long pieces in which somebody
+// tried. ops are by call.
+func windows(ops []*history.Operation, oks []int64) Windows {
+	w := Windows{OK: len(oks)}
+	if len(ops) == 0 {
+		return w
+	}
+	end := int64(0)
+	var calls, ends []int64 // of the operations that did not succeed
+	for _, o := range ops {
+		end = max(end, o.End)
+		if o.Type != history.OK {
+			calls = append(calls, o.Call)
+			ends = append(ends, o.End)
+		}
+	}
+	sort.Slice(ends, func(a, b int) bool { return ends[a] < ends[b] })
+	// An attempt was open in [from, to] unless it was called after it or over before it.
+	attempts := func(from, to int64) int {
+		called := sort.Search(len(calls), func(i int) bool { return calls[i] > to })
+		over := sort.Search(len(ends), func(i int) bool { return ends[i] >= from })
+		return called - over
+	}
+	add := func(from, to int64, open bool) {
+		if to-from < MinWindow {
+			return
+		}
+		// A pause of the workload itself is nobody's unavailability; an operation
+		// that succeeded only at the end of a long wait is.
+		n := attempts(from, to)
+		if n == 0 && !waited(ops, from, to) {
+			return
+		}
+		w.Windows = append(w.Windows, Window{From: from, To: to, Attempts: n, Open: open})
+		w.Total += to - from
+		w.Longest = max(w.Longest, to-from)
+	}
+	from := ops[0].Call
+	for _, t := range oks {
+		add(from, t, false)
+		from = t
+	}
+	add(from, end, true)
+	return w
+}
+
+// waited reports whether an operation was open for MinWindow within [from, to].
+// ops are by call.
+func waited(ops []*history.Operation, from, to int64) bool {
+	n := sort.Search(len(ops), func(i int) bool { return ops[i].Call > to-MinWindow })
+	for i := n - 1; i >= 0; i-- {
+		o := ops[i]
+		if min(o.End, to)-max(o.Call, from) >= MinWindow {
+			return true
+		}
+		// Operations time out, so one called long before is long over; a bounded
+		// look back keeps this linear.
+		if n-i > 1000 {
+			break
+		}
+	}
+	return false
+}
+
+// heals are the heals of the log with the moment until which each can be judged.
+func heals(log *history.Log) []Recovery {
+	var hs []Recovery
+	var injections []int64
+	for i := range log.Events {
+		ev := &log.Events[i]
+		if ev.Type != history.FaultChange || ev.Fault == nil {
+			continue
+		}
+		switch ev.Fault.Stage {
+		case history.Inject:
+			injections = append(injections, ev.Time)
+		case history.Healed:
+			hs = append(hs, Recovery{Fault: ev.Fault.ID, Kind: ev.Fault.Kind, Shape: ev.Fault.Shape, Healed: ev.Time})
+		}
+	}
+	sort.Slice(injections, func(a, b int) bool { return injections[a] < injections[b] })
+	for i := range hs {
+		next := sort.Search(len(injections), func(j int) bool { return injections[j] > hs[i].Healed })
+		hs[i].Until = log.End
+		if next < len(injections) {
+			hs[i].Until = injections[next]
+		}
+	}
+	sort.SliceStable(hs, func(a, b int) bool { return hs[a].Healed < hs[b].Healed })
+	return hs
+}
+
+// firstAfter is the length from t to the first success in [t, until], -1 for none.
+func firstAfter(oks []int64, t, until int64) int64 {
+	i := sort.Search(len(oks), func(i int) bool { return oks[i] >= t })
+	if i == len(oks) || oks[i] > until {
+		return -1
+	}
+	return oks[i] - t
+}
