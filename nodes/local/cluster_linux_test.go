@@ -1,15 +1,12 @@
 package local_test
 
 import (
-	"os"
 	"strings"
 	"testing"
 
 	"nemesis/nodes"
 	"nemesis/nodes/local/localtest"
 )
-
-func TestMain(m *testing.M) { os.Exit(localtest.Main(m)) }
 
 // sh runs a shell line on a node and returns what it printed.
 func sh(t testing.TB, conn nodes.Conn, line string) string {

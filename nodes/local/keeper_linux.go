@@ -46,7 +46,11 @@ func keeper(args []string) int {
 	if err != nil {
 		return fail(err)
 	}
-	defer dir.remove()
+	defer func() {
+		if err := dir.remove(); err != nil {
+			fmt.Fprintln(os.Stderr, err)
+		}
+	}()
 
 	privileged := mayUnshare()
 	attr := &syscall.SysProcAttr{
@@ -68,6 +72,7 @@ func keeper(args []string) int {
 	}
 	trouble.Close()
 	go func() {
+		// Nothing is ever written: this waits for the other end to close.
 		io.Copy(io.Discard, life)
 		cmd.Process.Kill()
 	}()

@@ -5,6 +5,7 @@ import (
 	"io/fs"
 	"os"
 	"path/filepath"
+	"strings"
 	"time"
 
 	"golang.org/x/sys/unix"
@@ -37,13 +38,17 @@ func claimDir(base string) (*workDir, error) {
 	dir, err := makeDir(base)
 	turn.Close()
 	for _, d := range abandoned {
-		d.remove()
+		d.remove() // what resists now is tried again by the next world
 	}
 	return dir, err
 }
 
+// worldPrefix begins the names of the directories we made, so that nothing else is
+// ever taken for abandoned.
+const worldPrefix = "world-"
+
 func makeDir(base string) (*workDir, error) {
-	path, err := os.MkdirTemp(base, "world-")
+	path, err := os.MkdirTemp(base, worldPrefix)
 	if err != nil {
 		return nil, fmt.Errorf("make a directory for local nodes: %w", err)
 	}
@@ -57,8 +62,12 @@ func makeDir(base string) (*workDir, error) {
 // abandonedDirs are the directories that nobody owned, now ours.
 func abandonedDirs(base string) []*workDir {
 	var found []*workDir
-	paths, _ := filepath.Glob(filepath.Join(base, "world-*"))
-	for _, path := range paths {
+	entries, _ := os.ReadDir(base)
+	for _, entry := range entries {
+		if !entry.IsDir() || !strings.HasPrefix(entry.Name(), worldPrefix) {
+			continue
+		}
+		path := filepath.Join(base, entry.Name())
 		if lock, err := lockFile(path, unix.LOCK_EX|unix.LOCK_NB); err == nil {
 			found = append(found, &workDir{path, lock})
 		}

@@ -1,0 +1,208 @@
+package local_test
+
+import (
+	"bufio"
+	"bytes"
+	"context"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"strings"
+	"syscall"
+	"testing"
+	"time"
+
+	"nemesis/nodes/local"
+	"nemesis/nodes/local/localtest"
+)
+
+func TestTheProgramRunsInItsWorld(t *testing.T) {
+	everyUser(t, func(t *testing.T, u user) {
+		for _, c := range []struct {
+			name string
+			args []string
+			code int
+		}{
+			{"its exit code is passed on", []string{"exit", "3"}, 3},
+			{"success as well", []string{"exit", "0"}, 0},
+			{"its death by a signal shows", []string{"die"}, 128 + 9},
+		} {
+			t.Run(c.name, func(t *testing.T) {
+				home := u.home(t)
+				cmd := u.program(home, append([]string{"outside", home}, c.args...)...)
+				out, _ := cmd.CombinedOutput()
+				if code := cmd.ProcessState.ExitCode(); code != c.code || len(out) > 0 {
+					t.Errorf("exit code %d, want %d; it said: %s", code, c.code, out)
+				}
+				nothingIn(t, home)
+			})
+		}
+	})
+}
+
+func TestKilledHoweverNothingRemains(t *testing.T) {
+	victims := []struct {
+		name   string
+		is     func(argv []string) bool
+		leaves bool // a directory, until the next world
+	}{
+		{"the outer process", func(argv []string) bool { return argv[1] == "outside" }, false},
+		{"the control process inside", func(argv []string) bool { return argv[1] == "hold" }, false},
+		{"the keeper", func(argv []string) bool { return len(argv) > 2 && argv[2] == "keeper" }, true},
+	}
+	everyUser(t, func(t *testing.T, u user) {
+		for _, v := range victims {
+			t.Run(v.name, func(t *testing.T) {
+				home := u.home(t)
+				outer := startAndAwait(t, u.program(home, "outside", home, "hold", home))
+
+				killed := 0
+				for pid, argv := range processesWith(home) {
+					if len(argv) > 1 && v.is(argv) {
+						syscall.Kill(pid, syscall.SIGKILL)
+						killed++
+					}
+				}
+				if killed != 1 {
+					t.Fatalf("%d processes are %s, want 1: %v", killed, v.name, processesWith(home))
+				}
+				eventually(t, "all processes are gone", func() (bool, any) {
+					left := processesWith(home)
+					return len(left) == 0, left
+				})
+				outer.Wait()
+				if v.leaves {
+					next := u.program(home, "outside", home, "exit", "0")
+					if out, err := next.CombinedOutput(); err != nil {
+						t.Fatalf("start the next world: %v: %s", err, out)
+					}
+				}
+				nothingIn(t, home)
+				if mounts, _ := os.ReadFile("/proc/self/mountinfo"); bytes.Contains(mounts, []byte(home)) {
+					t.Errorf("mounts remain:\n%s", mounts)
+				}
+			})
+		}
+	})
+}
+
+func TestCtrlCReachesTheProgramOnce(t *testing.T) {
+	everyUser(t, func(t *testing.T, u user) {
+		home := u.home(t)
+		cmd := u.program(home, "outside", home, "count")
+		out := startAndAwait(t, cmd)
+		// As a terminal does it: to the whole foreground group.
+		syscall.Kill(-cmd.Process.Pid, syscall.SIGINT)
+		out.await(t, "interrupted")
+		cmd.Process.Signal(syscall.SIGTERM)
+		out.Wait()
+		if got := cmd.ProcessState.ExitCode(); got != 1 {
+			t.Errorf("it saw %d interrupts, want 1", got)
+		}
+	})
+}
+
+func TestTheContextEndsTheWorld(t *testing.T) {
+	localtest.Need(t)
+	home := t.TempDir()
+	ctx, cancel := context.WithCancel(t.Context())
+	ready := &readyWriter{cancel: cancel}
+	code, err := local.Run(ctx, local.World{Dir: home, Args: []string{"hold", home}, Stdout: ready})
+	if code != 128+9 || err != nil {
+		t.Errorf("code %d and error %v, want 137 and none", code, err)
+	}
+	if left := processesWith(home); len(left) > 0 {
+		t.Errorf("processes remain: %v", left)
+	}
+	nothingIn(t, home)
+}
+
+// readyWriter cancels when the program says that it is ready.
+type readyWriter struct{ cancel func() }
+
+func (w *readyWriter) Write(b []byte) (int, error) {
+	if strings.Contains(string(b), "ready") {
+		w.cancel()
+	}
+	return len(b), nil
+}
+
+func TestWhereUserNamespacesAreOffOneLineSaysWhatToChange(t *testing.T) {
+	localtest.Need(t)
+	u := user{name: "as an ordinary user", credential: &syscall.Credential{Uid: 65534, Gid: 65534}}
+	mayBecome(t, u)
+	home := u.home(t)
+	cmd := u.program(home, "outside", home, "forbid", home)
+	out, _ := cmd.CombinedOutput()
+	want := "make namespaces for local nodes: fork/exec /proc/self/exe: no space left on device: " +
+		"set sysctl user.max_user_namespaces=15000, run as root, or name other machines with --nodes\n"
+	if string(out) != want {
+		t.Errorf("it said %q, want %q", out, want)
+	}
+	if code := cmd.ProcessState.ExitCode(); code != 5 {
+		t.Errorf("exit code %d, want 5", code)
+	}
+}
+
+func TestADirectoryThatCannotBeMadeIsNamed(t *testing.T) {
+	localtest.Need(t)
+	file := filepath.Join(t.TempDir(), "file")
+	if err := os.WriteFile(file, nil, 0o600); err != nil {
+		t.Fatal(err)
+	}
+	_, err := local.Run(t.Context(), local.World{Dir: filepath.Join(file, "local"), Args: []string{"exit", "0"}})
+	if err == nil || strings.Contains(err.Error(), "\n") || !strings.Contains(err.Error(), file) {
+		t.Errorf("error %v, want one line that names %s", err, file)
+	}
+}
+
+func TestCheckTriesARealNode(t *testing.T) {
+	localtest.Need(t)
+	t.Setenv("XDG_CACHE_HOME", t.TempDir())
+	if err := local.Check(t.Context()); err != nil {
+		t.Error(err)
+	}
+	ctx, cancel := context.WithTimeout(t.Context(), time.Nanosecond)
+	defer cancel()
+	if err := local.Check(ctx); err == nil {
+		t.Error("a check without any time succeeded")
+	}
+}
+
+func nothingIn(t *testing.T, dir string) {
+	t.Helper()
+	left, err := filepath.Glob(filepath.Join(dir, "world-*"))
+	if len(left) > 0 || err != nil {
+		t.Errorf("directories remain: %v %v", left, err)
+	}
+}
+
+// output is what a started program prints, line by line.
+type output struct {
+	*exec.Cmd
+	lines *bufio.Scanner
+}
+
+// startAndAwait starts a program and returns when it is ready.
+func startAndAwait(t *testing.T, cmd *exec.Cmd) output {
+	t.Helper()
+	stdout, err := cmd.StdoutPipe()
+	if err != nil {
+		t.Fatal(err)
+	}
+	cmd.Stderr = os.Stderr
+	if err := cmd.Start(); err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { cmd.Process.Kill() })
+	o := output{cmd, bufio.NewScanner(stdout)}
+	o.await(t, "ready")
+	return o
+}
+
+func (o output) await(t *testing.T, want string) {
+	t.Helper()
+	if !o.lines.Scan() || o.lines.Text() != want {
+		t.Fatalf("it said %q, want %q (%v)", o.lines.Text(), want, o.lines.Err())
+	}
+}
