@@ -1,0 +1,227 @@
+package reports
+
+import (
+	"fmt"
+	"strings"
+
+	"nemesis/checker"
+	"nemesis/reports/visible"
+)
+
+// Text is the run's answer for a terminal, an issue or a CI log, in lines of at
+// most width characters (at least 40; 0 means 100): the verdict, each finding
+// with its proof, what the faults really did, and what each checker says. The
+// page's "Copy as text" and the body of a JUnit failure are this same text, so
+// they cannot tell different stories. Foreign strings are made visible.
+func (r *Run) Text(width int) string {
+	if width == 0 {
+		width = 100
+	}
+	t := &text{width: max(width, 40)}
+	v := r.Verdict
+	t.line("", "%s  %s", word(v.Outcome), r.subject())
+	t.line("", "%s", visible.Text(v.Sentence))
+	for _, reason := range v.Reasons {
+		t.line("- ", "%s", visible.Text(reason))
+	}
+	for _, a := range v.Assumptions {
+		if a.Exceeded {
+			t.line("- ", "assumption exceeded: %s (%s)", visible.Text(a.Text), visible.Text(a.Why))
+		}
+	}
+	if v.Truncated != "" {
+		t.line("- ", "%s", visible.Text(v.Truncated))
+	}
+	findings := r.findings()
+	for i := range findings {
+		t.blank()
+		r.findingText(t, i, len(findings))
+	}
+	if len(v.Faults) > 0 {
+		t.blank()
+		t.line("", "Faults: %s", r.faultSentence())
+		for _, f := range v.Faults {
+			t.line("  ", "%d %s on %s: %s", f.Step.ID, intent(f.Step), nodeList(hit(f)), faultOutcome(f))
+		}
+	}
+	if len(v.Results) > 0 {
+		t.blank()
+		t.line("", "Checks:")
+		for _, c := range v.Results {
+			t.line("  ", "%s %s: %s (%s, %s)", word(c.Outcome), visible.Text(c.Checker), visible.Text(c.Summary), count(c.Operations, "operation"), span(c.Took))
+		}
+	}
+	t.blank()
+	for _, c := range r.commands() {
+		t.raw(fmt.Sprintf("%-14s %s", c.Name+":", c.Line))
+	}
+	return t.b.String()
+}
+
+func (r *Run) findingText(t *text, i, of int) {
+	f := r.findings()[i]
+	head := fmt.Sprintf("Finding %d of %d: %s", i+1, of, visible.Text(f.Class))
+	if f.Key != "" {
+		head += ", key " + visible.Cap(f.Key, shortValue)
+	}
+	if f.Count > 1 {
+		head += fmt.Sprintf(" (one of %s like it)", number(f.Count))
+	}
+	t.line("", "%s", head)
+	t.line("  ", "%s", visible.Text(f.Claim))
+	for i, op := range f.Core {
+		mark := "  "
+		if i == f.Unexplained {
+			mark = "> "
+		}
+		s := fmt.Sprintf("%s%-3d%s  %s  %s", mark, i+1, interval(op), client(op), deed(op, longValue))
+		if op.Type != "ok" {
+			s += "  (" + ending(op) + ")"
+		}
+		if i == f.Unexplained {
+			s += "  <- cannot be explained"
+		}
+		t.line("    ", "%s", s)
+	}
+	if len(f.Proof) > 0 {
+		t.line("  ", "Why:")
+		for i, step := range f.Proof {
+			t.line("     ", "%d. %s%s", i+1, visible.Text(step.Text), refs(step.Core, len(f.Core)))
+		}
+	}
+	if f.State != "" {
+		t.line("  ", "Last state that explains everything before: %s", visible.Cap(f.State, longValue))
+	}
+	from, to := window(f.Core)
+	if len(f.Core) > 0 {
+		t.line("  ", "Meanwhile: %s", meanwhile(r.Verdict.Faults, from, to))
+	}
+	if f.Rule != "" {
+		t.line("  ", "Rule broken: %s", visible.Text(f.Rule))
+	}
+	if r.Verdict.Promise != "" {
+		t.line("  ", "Promised: %s", visible.Text(r.Verdict.Promise))
+	}
+}
+
+// refs names the operations a step of a proof speaks of, as the list numbers them.
+func refs(core []int, of int) string {
+	var s []string
+	for _, i := range core {
+		if i >= 0 && i < of {
+			s = append(s, fmt.Sprint(i+1))
+		}
+	}
+	if len(s) == 0 {
+		return ""
+	}
+	return " [" + strings.Join(s, ", ") + "]"
+}
+
+// meanwhile says which faults were in force between two moments.
+func meanwhile(faults []checker.Fault, from, to int64) string {
+	in := during(faults, from, to)
+	if len(in) == 0 {
+		return "no fault was in force"
+	}
+	var s []string
+	for _, f := range in {
+		until := "the end"
+		if f.Healed >= 0 {
+			until = moment(f.Healed)
+		}
+		s = append(s, fmt.Sprintf("%s, %s, from %s to %s", label(f), state(f), moment(f.Injected), until))
+	}
+	return strings.Join(s, "; ")
+}
+
+// faultSentence counts what became of the schedule. An unconfirmed fault is
+// never among those that count.
+func (r *Run) faultSentence() string {
+	injected, confirmed, recovered := 0, 0, 0
+	for _, f := range r.Verdict.Faults {
+		if f.Injected >= 0 {
+			injected++
+		}
+		if f.Injected >= 0 && f.Confirmed {
+			confirmed++
+		}
+		if f.Recovered {
+			recovered++
+		}
+	}
+	return fmt.Sprintf("%d scheduled, %d injected, %d confirmed by evidence, %d seen to heal", len(r.Verdict.Faults), injected, confirmed, recovered)
+}
+
+func faultOutcome(f checker.Fault) string {
+	s := state(f)
+	if f.Injected >= 0 {
+		until := ", never healed"
+		if f.Healed >= 0 {
+			until = "–" + moment(f.Healed)
+		}
+		s += ", " + fmt.Sprintf("%.3f", float64(f.Injected)/1e9) + until
+		if f.Recovered {
+			s += ", heal confirmed"
+		} else {
+			s += ", heal unconfirmed"
+		}
+	}
+	if f.Evidence != "" {
+		s += "; " + visible.Cap(f.Evidence, 2*longValue)
+	}
+	if f.Error != "" {
+		s += "; " + visible.Cap(f.Error, 2*longValue)
+	}
+	return s
+}
+
+func nodeList(nodes []string) string {
+	if len(nodes) == 0 {
+		return "no node"
+	}
+	return visible.Cap(strings.Join(nodes, " "), longValue)
+}
+
+// text collects wrapped lines.
+type text struct {
+	b     strings.Builder
+	width int
+}
+
+func (t *text) blank() { t.b.WriteByte('\n') }
+
+// raw writes a line that must stay whole to be copied.
+func (t *text) raw(s string) { t.b.WriteString(s + "\n") }
+
+// line writes one paragraph behind indent; what does not fit continues two
+// columns further in.
+func (t *text) line(indent, format string, args ...any) {
+	s := fmt.Sprintf(format, args...)
+	lead := len(s) - len(strings.TrimLeft(s, " "))
+	hang := strings.Repeat(" ", len([]rune(indent))+lead+2)
+	used := 0
+	write := func(w string) {
+		t.b.WriteString(w)
+		used += len([]rune(w))
+	}
+	write(indent + s[:lead])
+	empty := true
+	// Spaces inside a line align columns; only those at a break may go.
+	for i, w := range strings.Split(s[lead:], " ") {
+		n := len([]rune(w))
+		if i > 0 {
+			if used+1+n > t.width && !empty {
+				t.b.WriteByte('\n')
+				used = 0
+				write(hang)
+				empty = true
+			} else {
+				write(" ")
+			}
+		}
+		write(w)
+		empty = empty && w == ""
+	}
+	t.b.WriteByte('\n')
+}
