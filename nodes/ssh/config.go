@@ -1,0 +1,261 @@
+package ssh
+
+import (
+	"errors"
+	"fmt"
+	"io/fs"
+	"net"
+	"os"
+	"os/user"
+	"path/filepath"
+	"strconv"
+	"strings"
+
+	"github.com/kevinburke/ssh_config"
+)
+
+// settings is everything that is settled about one host before it is dialled.
+type settings struct {
+	hostName       string // to look up
+	port           int
+	user           string
+	checkAs        string // host:port under which known hosts list its key
+	keys           []string
+	keysNamed      bool // by the user's own flag: each must be usable, and no other is tried
+	identitiesOnly bool
+	agentSocket    string
+	knownHosts     []string
+}
+
+func (s settings) address() string { return net.JoinHostPort(s.hostName, strconv.Itoa(s.port)) }
+
+// settle merges what the user wrote for this host, the flags, the configuration
+// files and the defaults, in that order.
+func settle(h Host, opt Options) (settings, error) {
+	name := h.HostName
+	if name == "" {
+		name = h.Node.Address.String()
+	}
+	home, _ := os.UserHomeDir() // without one, "~" stays what it is and no default key is found
+
+	files, err := readConfig(opt.Config, home)
+	if err != nil {
+		return settings{}, err
+	}
+	if h.Alias && !files.names(name) {
+		return settings{}, &UsageError{fmt.Sprintf("find ssh-config:%s: no Host block names it in %s", name, files.paths())}
+	}
+	for _, relay := range []string{"ProxyJump", "ProxyCommand"} {
+		if v := files.get(name, relay); v != "" && !strings.EqualFold(v, "none") {
+			// Not a missing feature of this package alone: the clients of the system
+			// under test connect to the node's address from here.
+			return settings{}, fmt.Errorf("connect to %s: ssh_config says %s %s, but the clients of the system must reach the node directly; run nemesis on the other side", name, relay, v)
+		}
+	}
+
+	s := settings{hostName: name, port: h.Port, user: h.User}
+	if v := files.get(name, "HostName"); v != "" {
+		s.hostName = strings.ReplaceAll(v, "%h", name)
+	}
+	if s.user == "" {
+		s.user = first(opt.User, files.get(name, "User"))
+	}
+	if s.user == "" {
+		me, err := user.Current()
+		if err != nil {
+			return settings{}, &UsageError{fmt.Sprintf("connect to %s: nobody can tell your user name; name one with --ssh-user", name)}
+		}
+		s.user = me.Username
+	}
+	if s.port == 0 {
+		s.port = opt.Port
+	}
+	if s.port == 0 {
+		s.port = defaultPort
+		if v := files.get(name, "Port"); v != "" {
+			if s.port, err = parsePort(v); err != nil {
+				return settings{}, &UsageError{fmt.Sprintf("read the port of %s in %s: %v", name, files.paths(), err)}
+			}
+		}
+	}
+
+	expand := func(path string) string {
+		path = strings.NewReplacer("%%", "%", "%d", home, "%h", s.hostName, "%n", name, "%r", s.user).Replace(path)
+		if rest, ok := strings.CutPrefix(path, "~/"); ok && home != "" {
+			return filepath.Join(home, rest)
+		}
+		return path
+	}
+
+	s.checkAs = s.address()
+	if v := files.get(name, "HostKeyAlias"); v != "" {
+		s.checkAs = net.JoinHostPort(v, strconv.Itoa(defaultPort)) // the ssh command adds no port to an alias
+	}
+
+	s.keys, s.keysNamed = opt.Keys, len(opt.Keys) > 0
+	if !s.keysNamed {
+		for _, path := range files.all(name, "IdentityFile") {
+			s.keys = append(s.keys, expand(path))
+		}
+	}
+	s.identitiesOnly = strings.EqualFold(files.get(name, "IdentitiesOnly"), "yes")
+	if len(s.keys) == 0 && home != "" {
+		for _, kind := range []string{"id_ed25519", "id_ecdsa", "id_rsa"} {
+			s.keys = append(s.keys, filepath.Join(home, ".ssh", kind))
+		}
+	}
+
+	s.agentSocket = os.Getenv("SSH_AUTH_SOCK")
+	switch v := files.get(name, "IdentityAgent"); {
+	case v == "" || v == "SSH_AUTH_SOCK":
+	case strings.EqualFold(v, "none"):
+		s.agentSocket = ""
+	case strings.HasPrefix(v, "$"):
+		s.agentSocket = os.Getenv(strings.Trim(v, "${}"))
+	default:
+		s.agentSocket = expand(v)
+	}
+
+	s.knownHosts = opt.KnownHosts
+	if len(s.knownHosts) == 0 {
+		for _, path := range strings.Fields(files.get(name, "UserKnownHostsFile")) {
+			s.knownHosts = append(s.knownHosts, expand(path))
+		}
+		if len(s.knownHosts) == 0 && home != "" {
+			s.knownHosts = []string{filepath.Join(home, ".ssh", "known_hosts")}
+		}
+		s.knownHosts = append(s.knownHosts, "/etc/ssh/ssh_known_hosts")
+	}
+	return s, nil
+}
+
+// configFiles are the configuration files in order of precedence.
+type configFiles []configFile
+
+type configFile struct {
+	path string
+	*ssh_config.Config
+}
+
+func readConfig(path, home string) (configFiles, error) {
+	const system = "/etc/ssh/ssh_config"
+	var paths []string
+	switch path {
+	case "none":
+	case "":
+		if home != "" {
+			paths = append(paths, filepath.Join(home, ".ssh", "config"))
+		}
+		paths = append(paths, system)
+	default:
+		paths = []string{path}
+	}
+	var files configFiles
+	for _, p := range paths {
+		content, err := os.ReadFile(p)
+		if path == "" && errors.Is(err, fs.ErrNotExist) {
+			continue
+		}
+		if err != nil {
+			return nil, &UsageError{fmt.Sprintf("read ssh configuration: %v", err)}
+		}
+		cfg, err := ssh_config.DecodeBytes(content)
+		if err != nil && p == system {
+			continue // some distributions ship Match criteria there that only the ssh command knows
+		}
+		if err != nil {
+			return nil, &UsageError{fmt.Sprintf("read ssh configuration %s: %s; --ssh-config none does without", p, strings.TrimPrefix(err.Error(), "ssh_config: "))}
+		}
+		files = append(files, configFile{p, cfg})
+	}
+	return files, nil
+}
+
+func (f configFiles) get(host, key string) string {
+	for _, file := range f {
+		if v, err := file.Get(host, key); err == nil && v != "" {
+			return strings.Trim(v, `"`)
+		}
+	}
+	return ""
+}
+
+func (f configFiles) all(host, key string) []string {
+	var values []string
+	for _, file := range f {
+		vs, err := file.GetAll(host, key)
+		if err != nil {
+			continue
+		}
+		for _, v := range vs {
+			values = append(values, strings.Trim(v, `"`))
+		}
+	}
+	return values
+}
+
+// names says whether a Host block is meant for this host, and not for any.
+func (f configFiles) names(host string) bool {
+	for _, file := range f {
+		if namedIn(file.Config, host) {
+			return true
+		}
+	}
+	return false
+}
+
+// namedIn compares the patterns' text: a block with nothing but wildcards
+// names nobody. A block that an Include brings in is asked through the settings
+// it gives, since the parser keeps included files to itself.
+func namedIn(cfg *ssh_config.Config, host string) bool {
+	for _, block := range cfg.Hosts {
+		if !block.Matches(host) {
+			continue
+		}
+		for _, p := range block.Patterns {
+			if strings.Trim(p.String(), "*?") != "" {
+				return true
+			}
+		}
+		for _, node := range block.Nodes {
+			inc, ok := node.(*ssh_config.Include)
+			if !ok {
+				continue
+			}
+			for _, key := range []string{"HostName", "User", "Port", "IdentityFile"} {
+				if inc.Get(host, key) != inc.Get("\x00nobody", key) {
+					return true
+				}
+			}
+		}
+	}
+	return false
+}
+
+func (f configFiles) paths() string {
+	if len(f) == 0 {
+		return "any ssh configuration file (there is none)"
+	}
+	var paths []string
+	for _, file := range f {
+		paths = append(paths, file.path)
+	}
+	return strings.Join(paths, " or ")
+}
+
+func first(values ...string) string {
+	for _, v := range values {
+		if v != "" {
+			return v
+		}
+	}
+	return ""
+}
+
+func parsePort(s string) (int, error) {
+	port, err := strconv.ParseUint(s, 10, 16)
+	if err != nil || port == 0 {
+		return 0, fmt.Errorf("%q is not a port (1 to 65535)", s)
+	}
+	return int(port), nil
+}

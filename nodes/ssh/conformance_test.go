@@ -1,0 +1,45 @@
+package ssh_test
+
+import (
+	"context"
+	"os"
+	"testing"
+
+	"nemesis/nodes"
+	"nemesis/nodes/conformance"
+	"nemesis/nodes/ssh"
+)
+
+func TestConformanceOnOpenSSH(t *testing.T) {
+	s := startServer(t)
+	opt := s.options(t)
+	conformance.Run(t, func(t *testing.T) nodes.Conn { return s.dial(t, opt) })
+}
+
+// NEMESIS_TEST_HOSTS names hosts as --nodes does: db1,admin@db2:2222,@file. They
+// are reached as the ssh command would reach them.
+func TestConformanceOnGivenHosts(t *testing.T) {
+	list := os.Getenv("NEMESIS_TEST_HOSTS")
+	if list == "" {
+		t.Skip("NEMESIS_TEST_HOSTS names no host")
+	}
+	hosts, err := ssh.Parse(list)
+	if err != nil {
+		t.Fatal(err)
+	}
+	cluster, err := ssh.NewCluster(context.Background(), hosts, ssh.Options{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, n := range cluster.Nodes() {
+		t.Run(n.Name, func(t *testing.T) {
+			conformance.Run(t, func(t *testing.T) nodes.Conn {
+				conn, err := cluster.Connect(context.Background(), n.Name)
+				if err != nil {
+					t.Fatal(err)
+				}
+				return conn
+			})
+		})
+	}
+}

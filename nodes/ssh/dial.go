@@ -1,0 +1,185 @@
+package ssh
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"net"
+	"net/netip"
+	"os"
+	"strings"
+	"syscall"
+	"time"
+
+	gossh "golang.org/x/crypto/ssh"
+
+	"nemesis/nodes"
+)
+
+// Dial connects to a host's SSH server. Its errors are one line each, and tell
+// apart a port that refuses, an address that does not answer, a server that is
+// not SSH, a host key that is unknown or has changed, and a login refused with
+// every key that was tried. A *UsageError is the user's own doing.
+func Dial(ctx context.Context, host Host, opt Options) (nodes.Conn, error) {
+	s, err := settle(host, opt)
+	if err != nil {
+		return nil, err
+	}
+	known, err := knownKeys(s, opt)
+	if err != nil {
+		return nil, err
+	}
+	keys, err := gather(s, opt)
+	if err != nil {
+		return nil, err
+	}
+	defer keys.close()
+
+	timeout := or(opt.Timeout, defaultTimeout)
+	if end, ok := ctx.Deadline(); ok {
+		timeout = min(timeout, max(0, time.Until(end)).Round(time.Millisecond))
+	}
+	within, cancel := context.WithTimeout(ctx, timeout)
+	defer cancel()
+	a := attempt{host: host, settings: s, keys: keys, timeout: timeout, ctx: ctx}
+
+	address := s.address()
+	if host.Node.Address.IsValid() {
+		address = netip.AddrPortFrom(host.Node.Address, uint16(s.port)).String()
+	}
+	dial := opt.Dial
+	if dial == nil {
+		dial = new(net.Dialer).DialContext
+	}
+	raw, err := dial(within, "tcp", address)
+	if err != nil {
+		return nil, a.explain(err)
+	}
+
+	config := &gossh.ClientConfig{
+		User:              s.user,
+		ClientVersion:     "SSH-2.0-nemesis",
+		HostKeyAlgorithms: known.algorithms,
+		HostKeyCallback: func(name string, remote net.Addr, key gossh.PublicKey) error {
+			a.keyRefused = known.check(name, remote, key)
+			a.keyAccepted = a.keyRefused == nil
+			return a.keyRefused
+		},
+		Auth: []gossh.AuthMethod{gossh.PublicKeysCallback(func() ([]gossh.Signer, error) {
+			a.asked = true
+			return keys.signers, nil
+		})},
+	}
+	a.connected = true
+	// The handshake knows nothing of contexts; a deadline in the past ends it.
+	stop := context.AfterFunc(within, func() { raw.SetDeadline(time.Unix(1, 0)) })
+	sshConn, channels, requests, err := gossh.NewClientConn(raw, address, config)
+	if !stop() && err == nil {
+		sshConn.Close()
+		err = within.Err()
+	}
+	if err != nil {
+		raw.Close()
+		return nil, a.explain(err)
+	}
+
+	node := host.Node
+	if !node.Address.IsValid() {
+		if at, err := netip.ParseAddrPort(raw.RemoteAddr().String()); err == nil {
+			node.Address = at.Addr().Unmap()
+		}
+	}
+	c := newConn(node, raw, gossh.NewClient(sshConn, channels, requests))
+	c.sudo = opt.Sudo && s.user != "root"
+	go c.keepAlive(or(opt.KeepAlive, defaultKeepAlive), or(opt.Patience, defaultPatience))
+	return c, nil
+}
+
+// attempt remembers how far a connection came, since the library's errors do not say.
+type attempt struct {
+	host     Host
+	settings settings
+	keys     *keyring
+	timeout  time.Duration
+	ctx      context.Context
+
+	connected   bool  // TCP
+	keyRefused  error // by us
+	keyAccepted bool
+	asked       bool // the server takes public keys
+}
+
+func (a *attempt) explain(err error) error {
+	what, cause := a.reason(err), err
+	if a.keyRefused != nil {
+		what, cause = a.keyRefused.Error(), errors.Unwrap(a.keyRefused)
+	}
+	name := first(a.host.Node.Name, a.host.HostName, a.settings.hostName)
+	return because(cause, "connect to %s (%s@%s): %s", name, a.settings.user, a.settings.address(), what)
+}
+
+func (a *attempt) reason(err error) string {
+	s := a.settings
+	var lookup *net.DNSError
+	var algorithms *gossh.AlgorithmNegotiationError
+	timedOut := errors.Is(err, context.DeadlineExceeded) || errors.Is(err, os.ErrDeadlineExceeded) || errors.Is(err, syscall.ETIMEDOUT)
+	switch {
+	case errors.Is(a.ctx.Err(), context.Canceled):
+		return "given up, because the run was interrupted"
+	case errors.As(err, &lookup):
+		return fmt.Sprintf("no address is known for %q; check the spelling, /etc/hosts and DNS", s.hostName)
+	case errors.Is(err, syscall.ECONNREFUSED):
+		return "connection refused; check the port, and that sshd runs there"
+	case errors.Is(err, syscall.EHOSTUNREACH) || errors.Is(err, syscall.ENETUNREACH):
+		return "no route leads there; check the address, and that the node is up"
+	case timedOut && !a.connected:
+		return fmt.Sprintf("no answer within %v; check the address, firewalls, and that the node is up", a.timeout)
+	case timedOut && !a.keyAccepted:
+		return fmt.Sprintf("something accepts connections, but did not greet as an SSH server within %v; check the port, and that sshd is not stuck", a.timeout)
+	case timedOut:
+		return fmt.Sprintf("the login did not finish within %v; check that sshd there is not stuck (on DNS or PAM, for example)", a.timeout)
+	case errors.As(err, &algorithms):
+		return "the server shares no algorithm with us: " + nodes.OneLine(strings.TrimPrefix(err.Error(), "ssh: handshake failed: ssh: "))
+	case a.keyAccepted:
+		return a.loginRefused(err)
+	case errors.Is(err, io.EOF) || errors.Is(err, syscall.ECONNRESET) || errors.Is(err, syscall.EPIPE):
+		return "the server hung up during the handshake; check that it is sshd, and its log (MaxStartups, for example)"
+	case a.connected:
+		return "whatever answers there does not speak SSH as we do: " + nodes.OneLine(strings.TrimPrefix(err.Error(), "ssh: handshake failed: "))
+	}
+	return nodes.OneLine(err.Error())
+}
+
+func (a *attempt) loginRefused(err error) string {
+	s := a.settings
+	if !strings.Contains(err.Error(), "unable to authenticate") && !errors.Is(err, io.EOF) && !errors.Is(err, syscall.ECONNRESET) && !strings.Contains(err.Error(), "disconnect") {
+		return "the login failed: " + nodes.OneLine(strings.TrimPrefix(err.Error(), "ssh: handshake failed: "))
+	}
+	passed := ""
+	if len(a.keys.passed) > 0 {
+		passed = "; not tried: " + strings.Join(a.keys.passed, ", ")
+	}
+	switch {
+	case len(a.keys.signers) == 0:
+		return fmt.Sprintf("login refused: there is no key to try%s; name one with --ssh-key", passed)
+	case !a.asked:
+		return "login refused: the server takes no public keys; allow PubkeyAuthentication in its sshd_config"
+	}
+	return fmt.Sprintf("login refused to %s with %s%s; name the right key with --ssh-key or the right user with --ssh-user",
+		s.user, strings.Join(a.keys.names, ", "), passed)
+}
+
+// because makes an error whose text is complete in itself, and whose cause can
+// still be asked for.
+func because(cause error, format string, args ...any) error {
+	return &explained{fmt.Sprintf(format, args...), cause}
+}
+
+type explained struct {
+	text  string
+	cause error
+}
+
+func (e *explained) Error() string { return e.text }
+func (e *explained) Unwrap() error { return e.cause }

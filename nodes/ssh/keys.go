@@ -1,0 +1,144 @@
+package ssh
+
+import (
+	"errors"
+	"fmt"
+	"io/fs"
+	"net"
+	"os"
+	"path/filepath"
+	"strconv"
+	"strings"
+	"time"
+	"unicode"
+
+	gossh "golang.org/x/crypto/ssh"
+	"golang.org/x/crypto/ssh/agent"
+)
+
+// keyring is the keys to try on one host, and how to name them when none fits.
+type keyring struct {
+	signers []gossh.Signer
+	names   []string // of the signers, with their fingerprints
+	passed  []string // keys that could not be tried, and why
+	close   func()
+}
+
+// gather collects the keys in the order in which the server sees them. Servers
+// hang up after a handful of wrong ones (OpenSSH after six), so the named ones
+// come first.
+func gather(s settings, opt Options) (*keyring, error) {
+	k := &keyring{close: func() {}}
+	if len(opt.Signers) > 0 {
+		for _, signer := range opt.Signers {
+			k.add("given key", signer)
+		}
+		return k, nil
+	}
+	held := k.askAgent(s.agentSocket)
+
+	var files []gossh.Signer
+	var names []string
+	for _, path := range s.keys {
+		signer, err := readKey(path, held)
+		switch {
+		case err == nil:
+			files, names = append(files, signer), append(names, path)
+		case s.keysNamed:
+			k.close()
+			return nil, &UsageError{fmt.Sprintf("read key %s: %v", path, err)}
+		case !errors.Is(err, fs.ErrNotExist):
+			k.passed = append(k.passed, fmt.Sprintf("%s (%v)", path, err))
+		}
+	}
+	for i, signer := range files {
+		k.add(names[i], signer)
+	}
+	if !s.keysNamed && !s.identitiesOnly {
+		for _, signer := range held {
+			k.add("the agent's key", signer)
+		}
+	}
+	return k, nil
+}
+
+func (k *keyring) add(name string, signer gossh.Signer) {
+	print := gossh.FingerprintSHA256(signer.PublicKey())
+	for _, known := range k.names {
+		if strings.HasSuffix(known, print) {
+			return
+		}
+	}
+	k.signers = append(k.signers, signer)
+	k.names = append(k.names, name+" "+print)
+}
+
+// askAgent returns the agent's keys; an agent that is not there has none. The
+// connection to it must stay open until the keys have been used.
+func (k *keyring) askAgent(socket string) []gossh.Signer {
+	if socket == "" {
+		return nil
+	}
+	conn, err := net.DialTimeout("unix", socket, time.Second)
+	if err != nil {
+		k.passed = append(k.passed, "the agent's keys (it does not answer)")
+		return nil
+	}
+	conn.SetDeadline(time.Now().Add(time.Minute)) // a stuck agent is no reason to wait for ever
+	k.close = func() { conn.Close() }
+	signers, err := agent.NewClient(conn).Signers()
+	if err != nil {
+		k.passed = append(k.passed, "the agent's keys (it does not list them)")
+		return nil
+	}
+	return signers
+}
+
+// readKey reads a private key file, or finds the key in the agent if the file
+// is encrypted.
+func readKey(path string, held []gossh.Signer) (gossh.Signer, error) {
+	content, err := os.ReadFile(path)
+	if err != nil {
+		var at *fs.PathError
+		if errors.As(err, &at) {
+			err = at.Err // the caller names the path
+		}
+		return nil, err
+	}
+	signer, err := gossh.ParsePrivateKey(content)
+	var locked *gossh.PassphraseMissingError
+	if !errors.As(err, &locked) {
+		if err != nil {
+			return nil, errors.New("it is not a private key that SSH knows")
+		}
+		return signer, nil
+	}
+	public := locked.PublicKey
+	if public == nil { // older formats keep it in a file beside
+		if beside, err := os.ReadFile(path + ".pub"); err == nil {
+			public, _, _, _, _ = gossh.ParseAuthorizedKey(beside)
+		}
+	}
+	if public != nil {
+		want := gossh.FingerprintSHA256(public)
+		for _, signer := range held {
+			if gossh.FingerprintSHA256(signer.PublicKey()) == want {
+				return signer, nil
+			}
+		}
+	}
+	return nil, fmt.Errorf("it is encrypted and no agent holds it; unlock it with ssh-add %s", shown(path))
+}
+
+// shown quotes a path only where a user's shell, or a terminal, would need it.
+func shown(path string) string {
+	if strings.ContainsFunc(path, func(r rune) bool { return !unicode.IsPrint(r) }) {
+		return strconv.Quote(path)
+	}
+	if strings.ContainsFunc(path, func(r rune) bool {
+		return !strings.ContainsRune("/._-+:@%", r) && (r < '0' || r > '9') && (r < 'a' || r > 'z') && (r < 'A' || r > 'Z')
+	}) {
+		return quote(path)
+	}
+	return filepath.Clean(path)
+}

@@ -1,0 +1,187 @@
+package ssh_test
+
+import (
+	"bytes"
+	"context"
+	"crypto/ed25519"
+	"crypto/rand"
+	"encoding/pem"
+	"fmt"
+	"net"
+	"net/netip"
+	"os"
+	"os/exec"
+	"os/user"
+	"path/filepath"
+	"strings"
+	"syscall"
+	"testing"
+	"time"
+
+	gossh "golang.org/x/crypto/ssh"
+	"golang.org/x/crypto/ssh/knownhosts"
+
+	"nemesis/nodes"
+	"nemesis/nodes/ssh"
+)
+
+// server is a real OpenSSH server on loopback, with keys and files of its own.
+type server struct {
+	dir     string
+	port    int
+	hostKey gossh.PublicKey
+	user    key
+	// small is a directory on a disk of 1 MiB; empty where none could be mounted.
+	small string
+	cmd   *exec.Cmd
+}
+
+type key struct {
+	path   string
+	public gossh.PublicKey
+}
+
+// startServer starts sshd as the current user. Lines are added to its configuration.
+func startServer(t *testing.T, lines ...string) *server {
+	t.Helper()
+	sshd, err := exec.LookPath("/usr/sbin/sshd")
+	if err != nil {
+		t.Skip("no sshd on this machine: install openssh-server")
+	}
+	dir := t.TempDir()
+	s := &server{dir: dir, port: freePort(t), user: newKey(t, dir, "user")}
+	host := newKey(t, dir, "host")
+	s.hostKey = host.public
+	write(t, dir+"/authorized_keys", gossh.MarshalAuthorizedKey(s.user.public))
+	config := append(lines, // the first value of a keyword counts
+		fmt.Sprintf("Port %d", s.port), "ListenAddress 127.0.0.1", "HostKey "+host.path, "PidFile none",
+		"AuthorizedKeysFile "+dir+"/authorized_keys", "StrictModes no", "UsePAM no", "PermitRootLogin yes",
+		"PasswordAuthentication no", "KbdInteractiveAuthentication no", "UseDNS no", "Subsystem sftp internal-sftp")
+	write(t, dir+"/sshd_config", []byte(strings.Join(config, "\n")+"\n"))
+
+	args := []string{sshd, "-D", "-e", "-f", dir + "/sshd_config"}
+	s.cmd = exec.Command(args[0], args[1:]...)
+	s.cmd.SysProcAttr = &syscall.SysProcAttr{Pdeathsig: syscall.SIGKILL}
+	if os.Getuid() == 0 {
+		// As root sshd wants /run/sshd. In a mount namespace of its own it can have
+		// one, and a small disk as well, without a trace on the machine.
+		s.small = dir + "/small"
+		script := `mkdir "$0" && mount -t tmpfs -o size=1m tmpfs "$0" && mount -t tmpfs tmpfs /run && mkdir /run/sshd && exec "$@"`
+		s.cmd = exec.Command("sh", append([]string{"-c", script, s.small}, args...)...)
+		s.cmd.SysProcAttr = &syscall.SysProcAttr{Pdeathsig: syscall.SIGKILL, Unshareflags: syscall.CLONE_NEWNS}
+	}
+	var log bytes.Buffer
+	s.cmd.Stderr = &log
+	if err := s.cmd.Start(); err != nil {
+		t.Skipf("sshd does not start here: %v", err)
+	}
+	exited := make(chan struct{})
+	go func() {
+		s.cmd.Wait()
+		close(exited)
+	}()
+	t.Cleanup(func() {
+		s.cmd.Process.Kill()
+		<-exited
+	})
+	for deadline := time.Now().Add(30 * time.Second); ; {
+		if c, err := net.Dial("tcp", s.address()); err == nil {
+			c.Close()
+			return s
+		}
+		select {
+		case <-exited:
+			t.Skipf("sshd does not start here: %s", nodes.OneLine(log.String()))
+		case <-time.After(10 * time.Millisecond):
+		}
+		if time.Now().After(deadline) {
+			t.Fatal("sshd does not listen")
+		}
+	}
+}
+
+func (s *server) address() string { return fmt.Sprintf("127.0.0.1:%d", s.port) }
+
+func (s *server) host() ssh.Host {
+	return ssh.Host{Node: nodes.Node{Name: "n1", Address: netip.MustParseAddr("127.0.0.1")}, Port: s.port}
+}
+
+// options are what a user of this server would have set up.
+func (s *server) options(t *testing.T) ssh.Options {
+	return ssh.Options{
+		Config:     "none",
+		Keys:       []string{s.user.path},
+		KnownHosts: []string{s.knownHosts(t, s.hostKey)},
+	}
+}
+
+// knownHosts writes a file in which the server has the given keys.
+func (s *server) knownHosts(t *testing.T, keys ...gossh.PublicKey) string {
+	t.Helper()
+	var lines []string
+	for _, k := range keys {
+		lines = append(lines, knownhosts.Line([]string{s.address()}, k))
+	}
+	path := filepath.Join(t.TempDir(), "known_hosts")
+	write(t, path, []byte(strings.Join(lines, "\n")+"\n"))
+	return path
+}
+
+func (s *server) dial(t *testing.T, opt ssh.Options) nodes.Conn {
+	t.Helper()
+	conn, err := ssh.Dial(context.Background(), s.host(), opt)
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { conn.Close() })
+	return conn
+}
+
+func newKey(t *testing.T, dir, name string) key {
+	t.Helper()
+	public, private, err := ed25519.GenerateKey(rand.Reader)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return saveKey(t, filepath.Join(dir, name), public, private)
+}
+
+func saveKey(t *testing.T, path string, public, private any) key {
+	t.Helper()
+	block, err := gossh.MarshalPrivateKey(private, "")
+	if err != nil {
+		t.Fatal(err)
+	}
+	pub, err := gossh.NewPublicKey(public)
+	if err != nil {
+		t.Fatal(err)
+	}
+	write(t, path, pem.EncodeToMemory(block))
+	return key{path, pub}
+}
+
+func write(t *testing.T, path string, content []byte) {
+	t.Helper()
+	if err := os.WriteFile(path, content, 0o600); err != nil {
+		t.Fatal(err)
+	}
+}
+
+func freePort(t *testing.T) int {
+	t.Helper()
+	l, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer l.Close()
+	return l.Addr().(*net.TCPAddr).Port
+}
+
+func me(t *testing.T) string {
+	t.Helper()
+	u, err := user.Current()
+	if err != nil {
+		t.Fatal(err)
+	}
+	return u.Username
+}
