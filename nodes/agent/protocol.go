@@ -1,31 +1,52 @@
 package agent
 
 import (
+	"encoding/json"
 	"net/netip"
 )
 
+// protocolVersion changes whenever an older agent would misunderstand a newer
+// client. The two are one binary unless the user passed another.
+const protocolVersion = 1
+
 // ProcessSpec is a server process for the agent to supervise.
 type ProcessSpec struct {
-	// Name is unique on the node: "etcd".
-	Name string            `json:"name"`
+	// Name is unique on the node: "etcd". Letters, digits, dot, dash and underscore.
+	Name string `json:"name"`
+	// Argv is the program and its arguments, as they are; a relative program with a
+	// slash in it is found in the agent's directory.
 	Argv []string          `json:"argv"`
 	Env  map[string]string `json:"env,omitempty"` // added to a minimal environment
-	Dir  string            `json:"dir"`           // working directory
-	// Log receives standard output and error, appended, across restarts.
+	// Dir is the working directory, inside the agent's directory; "" is that itself.
+	Dir string `json:"dir"`
+	// Log receives standard output and error, appended, across restarts. It lies in
+	// the agent's directory; "" is <Name>.log.
 	Log string `json:"log"`
 }
+
+// The states of a process.
+const (
+	Running = "running"
+	Paused  = "paused" // every thread is stopped by a signal
+	Exited  = "exited"
+	Absent  = "absent" // never started
+)
 
 // ProcessState is what the agent knows of a supervised process, read from /proc.
 type ProcessState struct {
 	Name string `json:"name"`
 	PID  int    `json:"pid"`
-	// State is "running", "paused", "exited" or "absent" (never started).
+	// State is Running, Paused, Exited or Absent.
 	State string `json:"state"`
 	// Started is the process's start time in clock ticks since boot; with PID it
 	// names one process for ever, so a recycled PID is never signalled.
 	Started uint64 `json:"started,omitempty"`
-	Code    int    `json:"code,omitempty"`
-	Signal  string `json:"signal,omitempty"`
+	// Threads counts its threads, Stopped those of them that a signal stopped.
+	Threads int `json:"threads,omitempty"`
+	Stopped int `json:"stopped,omitempty"`
+	// Code is the exit status, -1 when a signal ended it or when nobody saw it end.
+	Code   int    `json:"code,omitempty"`
+	Signal string `json:"signal,omitempty"`
 }
 
 // Facts are what a node is and can do, as the agent found it.
@@ -48,6 +69,11 @@ type Facts struct {
 	// Leftovers are the effects that the ledger held when the agent started, and
 	// that it undid.
 	Leftovers []string `json:"leftovers,omitempty"`
+	// Stuck are the leftovers that it could not undo, each with the reason. They
+	// stay in the ledger.
+	Stuck []string `json:"stuck,omitempty"`
+	// Processes are the supervised processes that an earlier agent left running.
+	Processes []ProcessState `json:"processes,omitempty"`
 }
 
 // Connection is the outcome of an attempt to connect from a node.
@@ -55,4 +81,90 @@ type Connection struct {
 	OK   bool   `json:"ok"`
 	Took int64  `json:"took"` // ns
 	Err  string `json:"err,omitempty"`
+}
+
+// The names and bodies of the requests. An empty answer is {}.
+const (
+	doHello    = "hello"     // hello → greeting; the first frame
+	doBeat     = "beat"      // {} → {}: both sides live
+	doTime     = "time"      // {} → reading
+	doPlace    = "place"     // placement → placed
+	doSend     = "send"      // chunk + payload → {}
+	doWrite    = "write"     // file + payload → {}
+	doRead     = "read"      // chunk → chunk + payload
+	doMkdir    = "mkdir"     // file → {}
+	doRemove   = "remove"    // file → {}
+	doStart    = "start"     // ProcessSpec → ProcessState
+	doStop     = "stop"      // stopping → ProcessState
+	doState    = "state"     // stopping → ProcessState
+	doCheck    = "check"     // envelope → {}
+	doApply    = "apply"     // envelope → {}
+	doUndo     = "undo"      // envelope → {}
+	doProbe    = "probe"     // envelope → history.Evidence
+	doLedger   = "ledger"    // {} → listing
+	doHeal     = "heal"      // {} → listing
+	doProbeTCP = "probe-tcp" // dial → Connection
+	doClose    = "close"     // ending → {}
+	pushExit   = "exit"      // history.Exit
+)
+
+type (
+	hello struct {
+		Protocol  int    `json:"protocol"`
+		Control   string `json:"control"`   // who asks: user@host, pid
+		DeadAfter int64  `json:"deadAfter"` // ns
+	}
+	greeting struct {
+		Protocol int    `json:"protocol"`
+		Facts    Facts  `json:"facts"`
+		SHA256   string `json:"sha256"` // of the agent's own executable
+	}
+	reading struct {
+		Wall int64 `json:"wall"` // CLOCK_REALTIME, ns
+		Mono int64 `json:"mono"` // CLOCK_MONOTONIC, ns
+	}
+	placement struct {
+		SHA256 string `json:"sha256"`
+		Size   int64  `json:"size"`
+		Path   string `json:"path"`
+		Mode   uint32 `json:"mode"`
+	}
+	placed struct {
+		Missing bool `json:"missing,omitempty"` // the node does not have this content: send it
+	}
+	chunk struct {
+		SHA256 string `json:"sha256,omitempty"`
+		Path   string `json:"path,omitempty"`
+		Offset int64  `json:"offset"`
+		End    bool   `json:"end,omitempty"`
+	}
+	file struct {
+		Path string `json:"path"`
+		Mode uint32 `json:"mode,omitempty"`
+	}
+	stopping struct {
+		Name  string `json:"name"`
+		Grace int64  `json:"grace,omitempty"` // ns
+	}
+	envelope struct {
+		Kind string          `json:"kind"`
+		Spec json.RawMessage `json:"spec"`
+	}
+	listing struct {
+		Effects []string `json:"effects"`
+		Stuck   []string `json:"stuck,omitempty"` // what could not be undone, and why
+	}
+	dial struct {
+		To      netip.AddrPort `json:"to"`
+		Timeout int64          `json:"timeout"` // ns
+	}
+	ending struct {
+		Keep bool `json:"keep"`
+	}
+)
+
+// pack turns an effect into what travels and lies in the ledger.
+func pack(e Effect) (envelope, error) {
+	spec, err := json.Marshal(e)
+	return envelope{Kind: e.Kind(), Spec: spec}, err
 }

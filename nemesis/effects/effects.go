@@ -1,0 +1,45 @@
+// Package effects is what can happen to one node: each file is one kind of
+// reversible change, which the agent applies, measures and undoes there.
+//
+// An effect is plain data. The control node fills its fields and sends it through
+// agent.Client; the agent writes it into its ledger as JSON, applies it, probes it and
+// undoes it, possibly in another process long after. So an effect keeps nothing
+// outside its fields: what it made in the kernel carries a name computed from its ID,
+// and what it did to a process is held by the supervisor under its ID.
+//
+// IDs tell effects of overlapping faults apart. Two faults may pause the same server:
+// it continues when the later of the two is undone.
+//
+//	cut := &effects.Drop{ID: "f3", Peers: peers, In: true, Out: true}
+//	err := client.Apply(ctx, cut)
+//	evidence, err := client.Probe(ctx, cut) // "412 packets from 10.9.0.2 dropped, …"
+//	err = client.Undo(ctx, cut)
+//	evidence, err = client.Probe(ctx, cut)  // "no rule of it is left"
+package effects
+
+import (
+	"fmt"
+	"regexp"
+
+	"nemesis/nodes/agent"
+)
+
+// Kinds are all the effects there are.
+func Kinds() agent.Kinds {
+	return agent.Kinds{
+		DropKind:  func() agent.Effect { return &Drop{} },
+		PauseKind: func() agent.Effect { return &Pause{} },
+		KillKind:  func() agent.Effect { return &Kill{} },
+		StopKind:  func() agent.Effect { return &Stop{} },
+	}
+}
+
+var idForm = regexp.MustCompile(`^[A-Za-z0-9][A-Za-z0-9_-]{0,31}$`)
+
+// checkID refuses what cannot be part of a kernel object's name.
+func checkID(kind, id string) error {
+	if !idForm.MatchString(id) {
+		return fmt.Errorf("%s: ID %q is not up to 32 letters, digits, dashes and underscores", kind, id)
+	}
+	return nil
+}

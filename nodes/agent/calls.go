@@ -1,0 +1,249 @@
+package agent
+
+import (
+	"bytes"
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"net/netip"
+	"os"
+	"strings"
+	"time"
+
+	"nemesis/history"
+	"nemesis/nodes"
+)
+
+// Node is the machine the agent runs on.
+func (c *Client) Node() nodes.Node { return c.node }
+
+// Facts are what the agent found when it started.
+func (c *Client) Facts() Facts { return c.facts }
+
+// Dir is the agent's directory on the node. Relative paths below are relative to it,
+// and no path outside it is ever written.
+func (c *Client) Dir() string { return c.facts.Dir }
+
+// Upload puts a file of the control node on the node, skipping the transfer when the
+// node has the same content (by hash).
+func (c *Client) Upload(ctx context.Context, localPath, path string, mode uint32) error {
+	f, err := os.Open(localPath)
+	if err != nil {
+		return fmt.Errorf("upload %s to %s: %w", localPath, c.node.Name, err)
+	}
+	defer f.Close()
+	info, err := f.Stat()
+	if err != nil {
+		return fmt.Errorf("upload %s to %s: %w", localPath, c.node.Name, err)
+	}
+	if err := c.place(ctx, f, info.Size(), path, mode); err != nil {
+		return fmt.Errorf("upload %s to %s:%s: %w", localPath, c.node.Name, path, err)
+	}
+	return nil
+}
+
+// WriteFile writes content at path, whole or not at all; parent directories are made.
+func (c *Client) WriteFile(ctx context.Context, path string, content []byte, mode uint32) error {
+	var err error
+	if len(content) <= maxPayload {
+		err = c.call(ctx, doWrite, file{Path: path, Mode: mode}, content, nil)
+	} else {
+		err = c.place(ctx, bytes.NewReader(content), int64(len(content)), path, mode)
+	}
+	if err != nil {
+		return fmt.Errorf("write %s:%s: %w", c.node.Name, path, err)
+	}
+	return nil
+}
+
+// place asks the node to put the content at path from what it has, and sends it
+// when it does not have it.
+func (c *Client) place(ctx context.Context, content io.ReaderAt, size int64, path string, mode uint32) error {
+	sum, err := contentOf(content, size)
+	if err != nil {
+		return err
+	}
+	c.uploading.Lock()
+	defer c.uploading.Unlock()
+	want := placement{SHA256: sum, Size: size, Path: path, Mode: mode}
+	var got placed
+	if err := c.call(ctx, doPlace, want, nil, &got); err != nil || !got.Missing {
+		return err
+	}
+	part := make([]byte, maxPayload/2)
+	for offset := int64(0); ; {
+		n, err := content.ReadAt(part[:min(int64(len(part)), size-offset)], offset)
+		if err != nil && !errors.Is(err, io.EOF) {
+			return err
+		}
+		if n == 0 && offset < size {
+			return errors.New("the file became shorter while it was sent")
+		}
+		end := offset+int64(n) >= size
+		if err := c.call(ctx, doSend, chunk{SHA256: sum, Offset: offset, End: end}, part[:n], nil); err != nil {
+			return err
+		}
+		offset += int64(n)
+		if end {
+			break
+		}
+	}
+	if err := c.call(ctx, doPlace, want, nil, &got); err != nil {
+		return err
+	}
+	if got.Missing {
+		return errors.New("the node lost the content that was just sent")
+	}
+	return nil
+}
+
+// MakeDir makes a directory and its parents.
+func (c *Client) MakeDir(ctx context.Context, path string) error {
+	return c.on("make directory", path, c.call(ctx, doMkdir, file{Path: path, Mode: 0o755}, nil, nil))
+}
+
+// RemoveAll removes path and what is in it; a path that is not there is removed already.
+func (c *Client) RemoveAll(ctx context.Context, path string) error {
+	return c.on("remove", path, c.call(ctx, doRemove, file{Path: path}, nil, nil))
+}
+
+// Download copies the file at path to w, as long as it is when the copying begins.
+func (c *Client) Download(ctx context.Context, path string, w io.Writer) error {
+	for offset := int64(0); ; {
+		answer, err := c.exchange(ctx, doRead, chunk{Path: path, Offset: offset}, nil)
+		if err != nil {
+			return c.on("download", path, err)
+		}
+		var got chunk
+		if err := json.Unmarshal(answer.Body, &got); err != nil {
+			return c.on("download", path, err)
+		}
+		if _, err := w.Write(answer.payload); err != nil {
+			return c.on("download", path, err)
+		}
+		offset += int64(len(answer.payload))
+		if got.End {
+			return nil
+		}
+		if len(answer.payload) == 0 {
+			return c.on("download", path, errors.New("the agent sent nothing more, and no end"))
+		}
+	}
+}
+
+// StartProcess starts a supervised process; one that already runs is left alone.
+func (c *Client) StartProcess(ctx context.Context, spec ProcessSpec) (ProcessState, error) {
+	var state ProcessState
+	err := c.call(ctx, doStart, spec, nil, &state)
+	return state, c.on("start", spec.Name, err)
+}
+
+// StopProcess asks it to end (SIGTERM), and kills it after grace. One that is
+// paused is killed after grace too, since it cannot answer. It stays down: faults
+// that are undone later do not start it again.
+func (c *Client) StopProcess(ctx context.Context, name string, grace time.Duration) (ProcessState, error) {
+	var state ProcessState
+	err := c.call(ctx, doStop, stopping{Name: name, Grace: int64(grace)}, nil, &state)
+	return state, c.on("stop", name, err)
+}
+
+// ProcessState is read from the node's /proc; State is Absent for an unknown name.
+func (c *Client) ProcessState(ctx context.Context, name string) (ProcessState, error) {
+	var state ProcessState
+	err := c.call(ctx, doState, stopping{Name: name}, nil, &state)
+	return state, c.on("look at", name, err)
+}
+
+// Exits yields each end of a supervised process. The channel is closed with the client.
+func (c *Client) Exits() <-chan history.Exit { return c.exits.c }
+
+// Check says why the node cannot do the effect; nil when it can.
+func (c *Client) Check(ctx context.Context, e Effect) error { return c.act(ctx, doCheck, e, nil) }
+
+// Apply writes the effect to the ledger, then brings it about. An effect that
+// fails is undone at once and not in force.
+func (c *Client) Apply(ctx context.Context, e Effect) error { return c.act(ctx, doApply, e, nil) }
+
+// Undo takes the effect back; one that is not in force is undone already.
+func (c *Client) Undo(ctx context.Context, e Effect) error { return c.act(ctx, doUndo, e, nil) }
+
+// Probe measures whether the effect acts (when it is in force), or whether nothing
+// of it is left (when it is not).
+func (c *Client) Probe(ctx context.Context, e Effect) (history.Evidence, error) {
+	var evidence history.Evidence
+	err := c.act(ctx, doProbe, e, &evidence)
+	return evidence, err
+}
+
+func (c *Client) act(ctx context.Context, do string, e Effect, out any) error {
+	env, err := pack(e)
+	if err == nil {
+		err = c.call(ctx, do, env, nil, out)
+	}
+	return c.on(do, e.Kind(), err)
+}
+
+// on puts what was attempted, and where, in front of an error.
+func (c *Client) on(verb, object string, err error) error {
+	if err == nil {
+		return nil
+	}
+	if text := err.Error(); strings.HasPrefix(text, verb+" "+object) {
+		return fmt.Errorf("on %s: %w", c.node.Name, err)
+	}
+	return fmt.Errorf("%s %s on %s: %w", verb, object, c.node.Name, err)
+}
+
+// Ledger lists the effects in force.
+func (c *Client) Ledger(ctx context.Context) ([]string, error) {
+	var l listing
+	err := c.call(ctx, doLedger, struct{}{}, nil, &l)
+	return l.Effects, c.on("read", "the ledger", err)
+}
+
+// HealAll undoes every effect in force and lists what it undid. When some could not
+// be undone the error names them, and the list has the others.
+func (c *Client) HealAll(ctx context.Context) ([]string, error) {
+	var l listing
+	if err := c.call(ctx, doHeal, struct{}{}, nil, &l); err != nil {
+		return nil, c.on("undo", "the ledger", err)
+	}
+	if len(l.Stuck) > 0 {
+		return l.Effects, c.on("undo", "the ledger", &RemoteError{firstLine(strings.Join(l.Stuck, "; "))})
+	}
+	return l.Effects, nil
+}
+
+// ProbeTCP tries to connect from the node. The error is about asking; a connection
+// that fails is a Connection that is not OK.
+func (c *Client) ProbeTCP(ctx context.Context, to netip.AddrPort, timeout time.Duration) (Connection, error) {
+	var got Connection
+	err := c.call(ctx, doProbeTCP, dial{To: to, Timeout: int64(timeout)}, nil, &got)
+	got.Err = firstLine(got.Err)
+	return got, c.on("connect to", to.String(), err)
+}
+
+// Lost is closed when the agent cannot be reached any more; Close closes it too.
+func (c *Client) Lost() <-chan struct{} { return c.lost }
+
+// Close ends the agent in order: effects are undone, and the supervised processes
+// are stopped unless keep is set. It returns when the agent has ended, or at the
+// context's deadline.
+func (c *Client) Close(ctx context.Context, keep bool) error {
+	if c.dead() {
+		return nil
+	}
+	err := c.call(ctx, doClose, ending{Keep: keep}, nil, nil)
+	c.fail(errors.New("it was closed"))
+	if err != nil {
+		return c.on("close", "the agent", err)
+	}
+	select {
+	case <-c.ended:
+		return nil
+	case <-ctx.Done():
+		return c.on("close", "the agent", ctx.Err())
+	}
+}

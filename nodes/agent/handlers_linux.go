@@ -1,0 +1,176 @@
+package agent
+
+import (
+	"bytes"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"net"
+	"sync"
+	"time"
+)
+
+var errEnding = errors.New("the agent is about to end")
+
+// handle performs one request.
+func (s *server) handle(f frame) (answer any, payload []byte, err error) {
+	done := struct{}{}
+	switch f.Do {
+	case doPlace:
+		return into(f, func(p placement) (placed, error) {
+			have, err := s.files.place(p)
+			return placed{Missing: !have}, err
+		})
+	case doSend:
+		return into(f, func(c chunk) (any, error) { return done, s.files.store.receive(c, f.payload) })
+	case doWrite:
+		return into(f, func(w file) (any, error) {
+			return done, s.files.write(w.Path, w.Mode, bytes.NewReader(f.payload))
+		})
+	case doRead:
+		var c chunk
+		if err := json.Unmarshal(f.Body, &c); err != nil {
+			return nil, nil, err
+		}
+		payload, c.End, err = s.files.read(c.Path, c.Offset)
+		return c, payload, err
+	case doMkdir:
+		return into(f, func(w file) (any, error) { return done, s.files.mkdir(w.Path, w.Mode) })
+	case doRemove:
+		return into(f, func(w file) (any, error) { return done, s.files.remove(w.Path) })
+	case doStart:
+		return into(f, s.super.start)
+	case doStop:
+		return into(f, func(p stopping) (ProcessState, error) {
+			return s.super.end(p.Name, time.Duration(p.Grace))
+		})
+	case doState:
+		return into(f, func(p stopping) (ProcessState, error) { return s.super.State(p.Name) })
+	case doCheck:
+		return s.effect(f, func(e Effect) (any, error) { return done, e.Check(s.host) })
+	case doApply:
+		return s.effect(f, func(e Effect) (any, error) { return done, s.apply(e) })
+	case doUndo:
+		return s.effect(f, func(e Effect) (any, error) {
+			env, err := pack(e)
+			if err == nil {
+				err = s.undo(env)
+			}
+			return done, err
+		})
+	case doProbe:
+		return s.effect(f, func(e Effect) (any, error) { return e.Probe(s.host) })
+	case doLedger:
+		l := listing{Effects: []string{}}
+		for _, e := range s.ledger.list() {
+			l.Effects = append(l.Effects, s.describe(e))
+		}
+		return l, nil, nil
+	case doHeal:
+		var l listing
+		l.Effects, l.Stuck = s.heal()
+		return l, nil, nil
+	case doProbeTCP:
+		return into(f, func(d dial) (Connection, error) { return connect(d), nil })
+	}
+	return nil, nil, fmt.Errorf("this agent knows no request %q: use one nemesis release on both sides", firstLine(f.Do))
+}
+
+// into decodes a request's body for its handler.
+func into[In, Out any](f frame, do func(In) (Out, error)) (any, []byte, error) {
+	var in In
+	if err := json.Unmarshal(f.Body, &in); err != nil {
+		return nil, nil, fmt.Errorf("understand request %q: %w", f.Do, err)
+	}
+	out, err := do(in)
+	return out, nil, err
+}
+
+func (s *server) effect(f frame, do func(Effect) (any, error)) (any, []byte, error) {
+	return into(f, func(env envelope) (any, error) {
+		e, err := s.kinds.Decode(env.Kind, env.Spec)
+		if err != nil {
+			return nil, err
+		}
+		return do(e)
+	})
+}
+
+// alone locks an effect by its ledger key.
+func (s *server) alone(env envelope) (unlock func()) {
+	s.mu.Lock()
+	m := s.acting[env.key()]
+	if m == nil {
+		m = &sync.Mutex{}
+		s.acting[env.key()] = m
+	}
+	s.mu.Unlock()
+	m.Lock()
+	return m.Unlock
+}
+
+// apply writes the effect down, then brings it about.
+func (s *server) apply(e Effect) error {
+	env, err := pack(e) // our own encoding of it: equal effects have equal keys
+	if err != nil {
+		return err
+	}
+	defer s.alone(env)()
+	if err := e.Check(s.host); err != nil {
+		return err
+	}
+	s.gate.RLock()
+	if s.closing {
+		s.gate.RUnlock()
+		return errEnding
+	}
+	err = s.ledger.add(env, time.Now())
+	s.gate.RUnlock()
+	if err != nil {
+		return fmt.Errorf("nothing was done, since it could not be written down first: %w", err)
+	}
+	if err := e.Apply(s.host); err != nil {
+		// Half of it may be there. When even the undoing fails, the ledger keeps it.
+		if e.Undo(s.host) == nil {
+			_ = s.ledger.remove(env)
+		}
+		return err
+	}
+	return nil
+}
+
+// undo takes the effect back, then strikes it out.
+func (s *server) undo(env envelope) error {
+	e, err := s.kinds.Decode(env.Kind, env.Spec)
+	if err != nil {
+		return fmt.Errorf("%w: undo it with the nemesis version that applied it", err)
+	}
+	defer s.alone(env)()
+	if err := e.Undo(s.host); err != nil {
+		return err
+	}
+	return s.ledger.remove(env)
+}
+
+// describe is one line about a ledger entry.
+func (s *server) describe(e entry) string {
+	text := string(e.Spec)
+	if effect, err := s.kinds.Decode(e.Kind, e.Spec); err == nil {
+		if named, ok := effect.(fmt.Stringer); ok {
+			text = named.String()
+		}
+	}
+	return firstLine(fmt.Sprintf("%s %s (since %s)", e.Kind, text, e.Since.Format(time.RFC3339)))
+}
+
+func connect(d dial) Connection {
+	timeout := min(max(time.Duration(d.Timeout), time.Millisecond), time.Minute)
+	began := time.Now()
+	conn, err := net.DialTimeout("tcp", d.To.String(), timeout)
+	took := time.Since(began).Nanoseconds()
+	if err != nil {
+		return Connection{Took: took, Err: firstLine(err.Error())}
+	}
+	conn.Close()
+	return Connection{OK: true, Took: took}
+}
