@@ -1,0 +1,232 @@
+package nemesis
+
+import (
+	"fmt"
+	"math/rand/v2"
+	"slices"
+	"strings"
+
+	"nemesis/history"
+	"nemesis/nodes"
+	"nemesis/nodes/agent"
+)
+
+// Fault is one kind of fault: what it can be aimed at and what it does there. It
+// is a value without state, safe for concurrent use.
+type Fault struct {
+	// Name is what the user types and what a step's Kind holds: partition.
+	Name string
+	// Doc is one line for `nemesis list faults`.
+	Doc string
+	// Forms are the shapes and targets it can take, likeliest first.
+	Forms []Form
+
+	// process: the fault acts on the server process rather than on the network.
+	process bool
+	// restarts: healing it brings up a new process, where the others keep the old.
+	restarts bool
+	// effects says what to do on each node of an aimed step.
+	effects func(step history.Step, live Live) map[string][]agent.Effect
+	// sentence says what an aimed or unaimed step does, without its time.
+	sentence func(step history.Step) string
+}
+
+// Form is one way in which a fault can be aimed.
+type Form struct {
+	// Shape tells partitions apart; "" for other faults.
+	Shape string
+	// Target says how the nodes are chosen: one, half, minority, majority, leader, all.
+	Target string
+	// Weight is how many cards the form has in the deck that schedules are dealt
+	// from, 1 or more.
+	Weight int
+	// Least is the smallest cluster, in nodes, on which the form means something
+	// and differs from the other forms.
+	Least int
+}
+
+// Live is what is known of the cluster when a step fires.
+type Live struct {
+	// Nodes are the machines in the plan's order.
+	Nodes []nodes.Node
+	// Leader is the node that leads, "" when nobody knows.
+	Leader string
+	// Process is the name of the supervised server process on a node.
+	Process func(node string) string
+}
+
+// Faults lists every fault there is. Its order is the one in which plans name them.
+func Faults() []Fault { return []Fault{partition(), kill(), stop(), pause()} }
+
+// Find returns the fault called name; its error lists those that exist.
+func Find(name string) (Fault, error) {
+	names := []string{}
+	for _, f := range Faults() {
+		if f.Name == name {
+			return f, nil
+		}
+		names = append(names, f.Name)
+	}
+	return Fault{}, fmt.Errorf("find fault %q: there is no such fault; choose from %s", name, strings.Join(names, ", "))
+}
+
+// Parse reads the value of --faults: names separated by commas, "all", or "none".
+// It returns names in table order, each once; none for "none". The error is one
+// sentence that lists what exists.
+func Parse(spec string) ([]string, error) {
+	asked := map[string]bool{}
+	words := strings.Split(spec, ",")
+	for _, word := range words {
+		word = strings.TrimSpace(word)
+		if word == "all" || word == "none" {
+			if len(words) > 1 {
+				return nil, fmt.Errorf("read faults %q: %q stands alone; leave the rest out", spec, word)
+			}
+			if word == "none" {
+				return nil, nil
+			}
+			for _, f := range Faults() {
+				asked[f.Name] = true
+			}
+			continue
+		}
+		if _, err := Find(word); err != nil {
+			return nil, fmt.Errorf("read faults %q: %w, or all, or none", spec, err)
+		}
+		asked[word] = true
+	}
+	var names []string
+	for _, f := range Faults() {
+		if asked[f.Name] {
+			names = append(names, f.Name)
+		}
+	}
+	return names, nil
+}
+
+// fitting are the forms that mean something on a cluster of n nodes.
+func (f Fault) fitting(n int) []Form {
+	var forms []Form
+	for _, form := range f.Forms {
+		if n >= form.Least {
+			forms = append(forms, form)
+		}
+	}
+	return forms
+}
+
+// Draw makes a step of the given form on cluster, the names of its nodes in the
+// plan's order. ID, At, Hold and Period are left to the schedule. A leader stays
+// symbolic: Nodes and Links are empty then.
+func (f Fault) Draw(rng *rand.Rand, cluster []string, form Form) history.Step {
+	step := history.Step{Kind: f.Name, Shape: form.Shape, Target: form.Target}
+	// The order is drawn for leaders too, so that giving a form another target
+	// does not change what is drawn after it.
+	order := shuffled(rng, cluster)
+	if form.Target != "leader" {
+		aim(&step, cluster, order)
+	}
+	return step
+}
+
+// Resolve makes a step concrete and says what it does on each node. A step that
+// names no nodes is aimed at live.Leader. The error is one sentence and says why
+// the step cannot be done on this cluster.
+func Resolve(step history.Step, live Live) (history.Step, map[string][]agent.Effect, error) {
+	fault, err := Find(step.Kind)
+	if err != nil {
+		return step, nil, fmt.Errorf("resolve step %d: %w", step.ID, err)
+	}
+	cluster := []string{}
+	for _, n := range live.Nodes {
+		cluster = append(cluster, n.Name)
+	}
+	if symbolic(step) {
+		at := slices.Index(cluster, live.Leader)
+		if at < 0 {
+			return step, nil, fmt.Errorf("resolve step %d: the leader %q is not a node of this cluster", step.ID, live.Leader)
+		}
+		// The nodes after the leader, in order: no dice are left when a step fires,
+		// so the leader alone decides whom it hits.
+		aim(&step, cluster, slices.Concat(cluster[at:], cluster[:at]))
+	}
+	for _, name := range step.Nodes {
+		if !slices.Contains(cluster, name) {
+			return step, nil, fmt.Errorf("resolve step %d: %q is not a node of this cluster (%s)", step.ID, name, strings.Join(cluster, ", "))
+		}
+	}
+	for _, l := range step.Links {
+		if !slices.Contains(cluster, l.From) || !slices.Contains(cluster, l.To) || l.From == l.To {
+			return step, nil, fmt.Errorf("resolve step %d: link %s→%s does not join two nodes of this cluster (%s)", step.ID, l.From, l.To, strings.Join(cluster, ", "))
+		}
+	}
+	effects := fault.effects(step, live)
+	if len(effects) == 0 {
+		return step, nil, fmt.Errorf("resolve step %d: a %s %s %s does nothing on %d nodes", step.ID, step.Kind, step.Shape, step.Target, len(cluster))
+	}
+	return step, effects, nil
+}
+
+// symbolic: whom the step hits is only known when it fires.
+func symbolic(step history.Step) bool {
+	return step.Target == "leader" && len(step.Nodes) == 0 && len(step.Links) == 0
+}
+
+// aim fills in Nodes and Links. Every choice of nodes is the beginning of an
+// order: a random one when a step is drawn, the one that starts at the leader when
+// it fires.
+func aim(step *history.Step, cluster, order []string) {
+	step.Nodes = sorted(order[:take(step.Shape, step.Target, len(order))], cluster)
+	step.Links = nil
+	step.Links = arranged(cuts(step.Shape, order), cluster)
+}
+
+// take is how many nodes of n a target stands for.
+func take(shape, target string, n int) int {
+	if shape == "minority" {
+		target = "minority" // the leader's company, when it is the target
+	}
+	switch target {
+	case "half":
+		return n / 2
+	case "minority":
+		return (n - 1) / 2
+	case "majority":
+		return n/2 + 1
+	case "all":
+		return n
+	}
+	return min(1, n) // one, leader
+}
+
+// shuffled is a random order of names, which stay as they are.
+func shuffled[T any](rng *rand.Rand, names []T) []T {
+	order := slices.Clone(names)
+	rng.Shuffle(len(order), func(i, j int) { order[i], order[j] = order[j], order[i] })
+	return order
+}
+
+// sorted is names in the cluster's order, so that a plan reads the same whatever
+// order it was drawn in.
+func sorted(names, cluster []string) []string {
+	out := []string{}
+	for _, name := range cluster {
+		if slices.Contains(names, name) {
+			out = append(out, name)
+		}
+	}
+	return out
+}
+
+// arranged is links by the cluster's order of From, then To.
+func arranged(links []history.Link, cluster []string) []history.Link {
+	var out []history.Link
+	for _, from := range cluster {
+		for _, to := range cluster {
+			if slices.Contains(links, history.Link{From: from, To: to}) {
+				out = append(out, history.Link{From: from, To: to})
+			}
+		}
+	}
+	return out
+}

@@ -1,0 +1,258 @@
+package nemesis
+
+import (
+	"cmp"
+	"context"
+	"errors"
+	"fmt"
+	"math"
+	"net/netip"
+	"slices"
+	"strings"
+	"sync"
+	"time"
+
+	"nemesis/history"
+	"nemesis/nodes"
+	"nemesis/nodes/agent"
+)
+
+// How long the injector waits for others. Nothing it does waits longer.
+const (
+	// callTime bounds one call of an agent.
+	callTime = 5 * time.Second
+	// connectTime bounds one attempt to connect, whether it should fail or not.
+	connectTime = 500 * time.Millisecond
+	// leaderTime is how long a step waits for somebody to lead.
+	leaderTime = 2 * time.Second
+	// lookTime is set aside before a heal for the last look at the fault.
+	lookTime = 300 * time.Millisecond
+	// recoveryTime bounds a heal and its probes; leastRecovery is what they get even
+	// when the next fault is due.
+	recoveryTime  = 10 * time.Second
+	leastRecovery = 3 * time.Second
+)
+
+// Agent is what the injector needs of a node's agent; *agent.Client is one.
+type Agent interface {
+	Apply(ctx context.Context, e agent.Effect) error
+	Undo(ctx context.Context, e agent.Effect) error
+	Probe(ctx context.Context, e agent.Effect) (history.Evidence, error)
+	ProbeTCP(ctx context.Context, to netip.AddrPort, timeout time.Duration) (agent.Connection, error)
+	ProcessState(ctx context.Context, name string) (agent.ProcessState, error)
+	HealAll(ctx context.Context) ([]string, error)
+}
+
+// Machine is one node and its agent.
+type Machine struct {
+	Node  nodes.Node
+	Agent Agent
+}
+
+// Config is what an Injector works with. Every field is needed.
+type Config struct {
+	// Machines are the nodes of the cluster in the plan's order.
+	Machines []Machine
+	// Leader asks who leads; "" means nobody who could be asked knows.
+	Leader func(ctx context.Context) (string, error)
+	// Process names the server process on a node.
+	Process func(node string) string
+	// PeerPort is where the servers talk to each other, to connect to across a cut.
+	PeerPort uint16
+	// Now is nanoseconds since the run began, on the clock of the history.
+	Now func() int64
+	// Record writes an event down. It is called from one goroutine at a time, except
+	// that HealAll may call it beside Run.
+	Record func(history.Event)
+}
+
+// Injector makes the faults of a schedule happen, one after the other, and
+// undoes each, whatever happens in between.
+type Injector struct{ Config }
+
+// New makes an injector. It does nothing yet.
+func New(config Config) *Injector { return &Injector{config} }
+
+// Run fires steps, each at its moment after start, which is on the clock of
+// Config.Now, and returns when the last is healed. When ctx ends, it heals what is
+// in force and returns; that takes milliseconds when the agents answer, and at most
+// 20 s when they do not.
+//
+// Steps fire in order of time, one at a time; one that is due while another is
+// still being healed fires late, and loses at most half of its length to that. Each stage is
+// recorded as a FaultChange. What goes wrong is recorded there and does not stop
+// the run; only faults that could not be healed are also returned, in an error that
+// is one line.
+func (in *Injector) Run(ctx context.Context, steps []history.Step, start int64) error {
+	steps = slices.Clone(steps)
+	slices.SortStableFunc(steps, func(a, b history.Step) int { return cmp.Compare(a.At, b.At) })
+	var unhealed []string
+	for i, step := range steps {
+		if !in.wait(ctx, start+int64(step.At)) {
+			break
+		}
+		next := int64(math.MaxInt64)
+		if i+1 < len(steps) {
+			next = start + int64(steps[i+1].At)
+		}
+		if err := in.live(ctx, step, start+int64(step.At+step.Hold), next); err != nil {
+			unhealed = append(unhealed, err.Error())
+		}
+	}
+	if len(unhealed) > 0 {
+		return errors.New(strings.Join(unhealed, "; "))
+	}
+	return nil
+}
+
+// HealAll makes every agent undo whatever its ledger holds, from this run or an
+// earlier one, and records a note on each node where there was something. Call it
+// after Run has returned. The error, one line, names the nodes that did not answer.
+func (in *Injector) HealAll(ctx context.Context) error {
+	errs := make([]string, len(in.Machines))
+	found := make([][]string, len(in.Machines))
+	var all sync.WaitGroup
+	for i, m := range in.Machines {
+		all.Go(func() {
+			var err error
+			found[i], err = bounded(ctx, recoveryTime, m.Agent.HealAll)
+			if err != nil {
+				errs[i] = fmt.Sprintf("heal %s: %s; run nemesis nodes heal once it can be reached", m.Node.Name, oneLine(err))
+			}
+		})
+	}
+	all.Wait()
+	for i, m := range in.Machines {
+		if len(found[i]) > 0 {
+			in.Record(history.Event{
+				Time: in.Now(), Type: history.Note, Node: m.Node.Name,
+				Message: "undid what was left in force: " + strings.Join(found[i], ", "),
+			})
+		}
+	}
+	errs = slices.DeleteFunc(errs, func(e string) bool { return e == "" })
+	if len(errs) > 0 {
+		return errors.New(strings.Join(errs, "; "))
+	}
+	return nil
+}
+
+// live leads one step through its life. healAt and next are on the run's clock: when
+// the plan wants it healed, and when the step after it is due.
+func (in *Injector) live(ctx context.Context, step history.Step, healAt, next int64) error {
+	leader := ""
+	if symbolic(step) {
+		var err error
+		if leader, err = in.leader(ctx); err != nil {
+			in.skip(step, err)
+			return nil
+		}
+	}
+	// A step that fires late is shortened rather than shifted: the plan's clean end
+	// stays clean.
+	healAt = max(healAt, in.Now()+int64(step.Hold)/2)
+
+	live := Live{Leader: leader, Process: in.Process}
+	for _, m := range in.Machines {
+		live.Nodes = append(live.Nodes, m.Node)
+	}
+	step, todo, err := Resolve(step, live)
+	if err != nil {
+		in.skip(step, err)
+		return nil
+	}
+	l, err := in.newLife(step, todo)
+	if err != nil {
+		in.skip(step, err)
+		return nil
+	}
+	l.inject(ctx, healAt)
+	l.hold(ctx, healAt)
+	return l.heal(ctx, next)
+}
+
+// skip records a step that was not injected, and why.
+func (in *Injector) skip(step history.Step, why error) {
+	in.Record(history.Event{Time: in.Now(), Type: history.FaultChange, Fault: &history.Fault{
+		ID: step.ID, Stage: history.Inject, Kind: step.Kind, Shape: step.Shape, Target: step.Target,
+		Nodes: step.Nodes, Links: step.Links, Description: Sentence(step),
+		Error: "not injected: " + oneLine(why),
+	}})
+}
+
+// leader asks who leads until somebody does, for at most leaderTime.
+func (in *Injector) leader(ctx context.Context) (string, error) {
+	within, cancel := context.WithTimeout(ctx, leaderTime)
+	defer cancel()
+	why := "nobody leads"
+	for {
+		name, err := bounded(within, leaderTime/2, in.Leader)
+		if err == nil && name != "" {
+			return name, nil
+		}
+		if err != nil && within.Err() == nil {
+			why = oneLine(err)
+		}
+		select {
+		case <-time.After(100 * time.Millisecond):
+		case <-within.Done():
+			if ctx.Err() != nil {
+				return "", errors.New("the run ended before the leader was known")
+			}
+			return "", fmt.Errorf("no leader within %s: %s", leaderTime, why)
+		}
+	}
+}
+
+// wait sleeps until a moment of the run's clock. It is false when ctx ended first.
+func (in *Injector) wait(ctx context.Context, until int64) bool {
+	if ctx.Err() != nil {
+		return false
+	}
+	left := until - in.Now()
+	if left <= 0 {
+		return true
+	}
+	timer := time.NewTimer(time.Duration(left))
+	defer timer.Stop()
+	select {
+	case <-timer.C:
+		return true
+	case <-ctx.Done():
+		return false
+	}
+}
+
+// machine finds a node by its name; Resolve has made sure that it exists.
+func (in *Injector) machine(name string) Machine {
+	return in.Machines[slices.IndexFunc(in.Machines, func(m Machine) bool { return m.Node.Name == name })]
+}
+
+// bounded makes one call and waits for its answer no longer than limit, even if
+// the call itself ignores its context: a node that hangs must not hang the run.
+func bounded[T any](ctx context.Context, limit time.Duration, call func(context.Context) (T, error)) (T, error) {
+	type answer struct {
+		value T
+		err   error
+	}
+	within, cancel := context.WithTimeout(ctx, limit)
+	defer cancel()
+	answered, asked := make(chan answer, 1), time.Now()
+	go func() {
+		value, err := call(within)
+		answered <- answer{value, err}
+	}()
+	select {
+	case a := <-answered:
+		return a.value, a.err
+	case <-within.Done():
+	}
+	var none T
+	if errors.Is(ctx.Err(), context.Canceled) {
+		return none, errors.New("the run ended before the answer came")
+	}
+	return none, fmt.Errorf("no answer within %s", time.Since(asked).Round(time.Millisecond))
+}
+
+// oneLine is an error's text without line breaks: it ends up in one-line messages.
+func oneLine(err error) string { return strings.Join(strings.Fields(err.Error()), " ") }

@@ -1,0 +1,24 @@
+package nemesis
+
+import (
+	"nemesis/history"
+	"nemesis/nemesis/effects"
+	"nemesis/nodes/agent"
+)
+
+// kill ends servers without warning, kill -9, and starts them again when it heals.
+// What the kernel had already been given to write survives; what the server only
+// held in memory does not.
+func kill() Fault {
+	return Fault{
+		Name:     "kill",
+		Doc:      "kill -9 servers and start them again",
+		Forms:    servers(),
+		process:  true,
+		restarts: true,
+		effects: onEach(func(id, process string, _ history.Step) agent.Effect {
+			return &effects.Kill{ID: id, Process: process}
+		}),
+		sentence: onServers("kill"),
+	}
+}

@@ -1,0 +1,319 @@
+package nemesis
+
+import (
+	"context"
+	"encoding/json"
+	"fmt"
+	"strings"
+	"sync"
+	"time"
+
+	"nemesis/history"
+	"nemesis/nodes/agent"
+)
+
+// life is one fault from its injection to its end:
+//
+//	(new) ──inject──▶ inject ──▶ active ──hold──▶ heal ──▶ healed
+//
+// Each arrow is taken once and in this order, also when everything goes wrong: a
+// fault that could not be applied is undone all the same, since a node that did not
+// answer may still have done it.
+type life struct {
+	in    *Injector
+	fault Fault
+	step  history.Step // concrete: whom it hits is decided
+	stage history.Stage
+	acts  []*act
+	// wires are what a partition cut, to connect across.
+	wires []*wire
+	since int64 // when it was in force first, on the run's clock
+	cuts  int   // how often a flapping partition cut
+}
+
+// act is one effect of a fault on one node. During a stage only one goroutine
+// touches it.
+type act struct {
+	node   string
+	agent  Agent
+	effect agent.Effect
+	spec   json.RawMessage
+	// before is the server process that the effect is about to hit.
+	before    agent.ProcessState
+	beforeErr error
+	// took, done and err are of the last Apply or Undo.
+	took, done int64
+	err        error
+	// applied: the node said so. acted: it is evident that a server was hit.
+	applied, acted bool
+	// seen is the evidence of this stage.
+	seen history.Evidence
+	// past is what was seen in the earlier cuts of a flapping partition.
+	past history.Evidence
+}
+
+// following is the one order in which a fault may go through its stages.
+func following(stage history.Stage) history.Stage {
+	switch stage {
+	case "":
+		return history.Inject
+	case history.Inject:
+		return history.Active
+	case history.Active:
+		return history.Heal
+	case history.Heal:
+		return history.Healed
+	}
+	return "" // healed is the end
+}
+
+func (in *Injector) newLife(step history.Step, todo map[string][]agent.Effect) (*life, error) {
+	fault, err := Find(step.Kind)
+	if err != nil {
+		return nil, err
+	}
+	l := &life{in: in, fault: fault, step: step, wires: in.wires(step.Links)}
+	for _, m := range in.Machines {
+		for _, effect := range todo[m.Node.Name] {
+			spec, err := json.Marshal(effect)
+			if err != nil {
+				return nil, fmt.Errorf("write effect %s for %s: %w", effect.Kind(), m.Node.Name, err)
+			}
+			l.acts = append(l.acts, &act{node: m.Node.Name, agent: m.Agent, effect: effect, spec: spec})
+		}
+	}
+	return l, nil
+}
+
+// enter takes the fault to its next stage and records it, with what else is to be
+// said. It refuses any other stage than the one that follows.
+func (l *life) enter(stage history.Stage, confirmed bool, more []history.Effect, troubles ...string) error {
+	if stage == "" || stage != following(l.stage) {
+		return fmt.Errorf("lead fault %d from stage %q to %q: after %q comes %q", l.step.ID, l.stage, stage, l.stage, following(l.stage))
+	}
+	l.stage = stage
+	entry := &history.Fault{
+		ID: l.step.ID, Stage: stage, Kind: l.step.Kind, Shape: l.step.Shape, Target: l.step.Target,
+		Nodes: l.step.Nodes, Links: l.step.Links, Description: Sentence(l.step), Confirmed: confirmed,
+	}
+	for _, a := range l.acts {
+		e := history.Effect{Node: a.node, Kind: a.effect.Kind(), Spec: a.spec, Took: a.took, Done: a.done, Evidence: a.seen}
+		if a.err != nil {
+			e.Error = oneLine(a.err)
+			troubles = append(troubles, a.node+": "+e.Error)
+		}
+		entry.Effects = append(entry.Effects, e)
+	}
+	entry.Effects = append(entry.Effects, more...)
+	entry.Error = strings.Join(troubles, "; ")
+	l.in.Record(history.Event{Time: l.in.Now(), Type: history.FaultChange, Fault: entry})
+	return nil
+}
+
+// each does something for every act at once. They wait for each other at the
+// start, so that what is prepared slowly still fires together.
+func (l *life) each(do func(*act)) {
+	var all sync.WaitGroup
+	ready := make(chan struct{})
+	for _, a := range l.acts {
+		all.Go(func() {
+			<-ready
+			do(a)
+		})
+	}
+	close(ready)
+	all.Wait()
+}
+
+// inject applies every effect at once and takes a first look.
+func (l *life) inject(ctx context.Context, healAt int64) {
+	if l.fault.process {
+		l.each(func(a *act) { a.before, a.beforeErr = l.process(ctx, a) })
+	}
+	l.must(l.enter(history.Inject, false, nil))
+	l.apply(ctx)
+	l.since = l.in.Now()
+
+	// The first look must be over before the first heal, so it never delays one.
+	until := healAt
+	if flap := l.flap(); flap > 0 {
+		until = min(until, l.since+int64(flap)*3/4)
+	}
+	look, cancel := context.WithTimeout(ctx, time.Duration(until-l.in.Now()))
+	defer cancel()
+	probes := l.connect(look)
+	l.look(look) // after connecting, so that the packets of that are counted
+	acted, troubles := l.evident()
+	l.must(l.enter(history.Active, acted, probes, troubles...))
+}
+
+// hold keeps the fault in force until healAt or the end of ctx, and takes the last
+// look, which decides whether it counts.
+func (l *life) hold(ctx context.Context, healAt int64) {
+	inForce := true
+	if flap := l.flap(); flap > 0 {
+		inForce = l.flapUntil(ctx, flap, healAt)
+	} else {
+		l.in.wait(ctx, healAt-int64(lookTime))
+	}
+	if inForce {
+		// The last look is taken also when the run is being aborted: it takes
+		// milliseconds, and without it what the fault did would remain unknown.
+		look, cancel := context.WithTimeout(context.WithoutCancel(ctx), lookTime)
+		l.look(look)
+		cancel()
+	}
+	for _, a := range l.acts {
+		a.err, a.took, a.done = nil, 0, 0 // of applying: told with Active
+		if l.cuts > 0 {
+			packets := 0.0
+			for _, m := range a.seen.Measures {
+				packets += m.Value
+			}
+			a.seen.Summary = fmt.Sprintf("%.0f packets dropped in %d cuts", packets, l.cuts)
+			a.seen.Measures = append(a.seen.Measures, history.Measure{Name: "cuts", Value: float64(l.cuts)})
+		}
+	}
+	l.in.wait(ctx, healAt)
+	acted, troubles := l.evident()
+	l.must(l.enter(history.Heal, acted, nil, troubles...))
+}
+
+// flap is half a period, how long each cut and each pause between cuts lasts; 0 for
+// a fault that holds all the time.
+func (l *life) flap() time.Duration { return time.Duration(l.step.Period) / 2 }
+
+// flapUntil heals and cuts by turns until healAt, and tells whether it ends in a cut.
+// It counts the evidence of each cut before the counters go away with it.
+func (l *life) flapUntil(ctx context.Context, half time.Duration, healAt int64) bool {
+	l.cuts = 1
+	ctx, cancel := context.WithTimeout(ctx, time.Duration(healAt-l.in.Now()))
+	defer cancel()
+	for turn := l.since + int64(half); turn < healAt; turn += int64(half) {
+		if !l.in.wait(ctx, turn-int64(half/4)) {
+			return true
+		}
+		look, cancel := context.WithTimeout(ctx, half/4)
+		l.look(look)
+		cancel()
+		l.in.wait(ctx, turn)
+		l.each(func(a *act) {
+			a.past = a.seen
+			// What goes wrong here is undone by the next turn, or by the heal, which tells.
+			_ = l.undo(ctx, a)
+		})
+		turn += int64(half)
+		if turn >= healAt || !l.in.wait(ctx, turn) {
+			return false
+		}
+		l.apply(ctx)
+		l.cuts++
+	}
+	l.in.wait(ctx, healAt-int64(min(lookTime, half/4)))
+	return true
+}
+
+// apply puts every effect in force. A node that hangs may take up most of the time
+// that the fault has, but not the look at what it does on the others.
+func (l *life) apply(ctx context.Context) {
+	limit := min(max(time.Duration(l.step.Hold)*3/4, time.Second), callTime)
+	l.each(func(a *act) {
+		began := l.in.Now()
+		_, a.err = bounded(ctx, limit, func(ctx context.Context) (struct{}, error) {
+			return struct{}{}, a.agent.Apply(ctx, a.effect)
+		})
+		a.done = l.in.Now()
+		a.took = a.done - began
+		a.applied = a.err == nil
+		if a.err != nil {
+			a.err = fmt.Errorf("apply %s: %w", a.effect.Kind(), a.err)
+		}
+	})
+}
+
+// undo takes one effect back, once.
+func (l *life) undo(ctx context.Context, a *act) error {
+	began := l.in.Now()
+	_, err := bounded(ctx, callTime, func(ctx context.Context) (struct{}, error) {
+		return struct{}{}, a.agent.Undo(ctx, a.effect)
+	})
+	a.done = l.in.Now()
+	a.took = a.done - began
+	if err != nil {
+		return fmt.Errorf("undo %s: %w", a.effect.Kind(), err)
+	}
+	return nil
+}
+
+// heal undoes every effect, on every node, however often it takes within the time
+// there is, and shows that nothing of it is left. It does so after the end of ctx
+// too. The error names the nodes on which the fault may still be in force.
+func (l *life) heal(ctx context.Context, next int64) error {
+	limit := recoveryTime
+	if until := time.Duration(next - l.in.Now()); until < limit {
+		limit = max(until, leastRecovery)
+	}
+	within, cancel := context.WithTimeout(context.WithoutCancel(ctx), limit)
+	defer cancel()
+
+	l.each(func(a *act) {
+		a.seen = history.Evidence{}
+		insist(within, func() bool {
+			if a.keep(within, l.undo(within, a)) != nil {
+				return false
+			}
+			return insist(within, func() bool {
+				a.keep(within, l.recovered(within, a))
+				// What is still there is undone again: an attempt to apply it that nobody
+				// answered may have arrived late. But a server that was started again and
+				// is not there is only waited for: starting it over and over would hide
+				// that it crashes.
+				return a.err == nil || !l.fault.process || !a.applied
+			}) && a.err == nil
+		})
+	})
+	probes, confirmed := l.reconnect(within)
+	var left []string
+	for _, a := range l.acts {
+		if !a.seen.Confirmed {
+			left = append(left, a.node)
+		}
+	}
+	confirmed = confirmed && len(left) == 0
+	l.must(l.enter(history.Healed, confirmed, probes))
+	if len(left) > 0 {
+		return fmt.Errorf("heal fault %d (%s): nothing shows that %s recovered", l.step.ID, l.step.Kind, strings.Join(left, ", "))
+	}
+	return nil
+}
+
+// keep notes how a heal goes. A call that was cut short since time is up says less
+// than the error before it, which stays.
+func (a *act) keep(within context.Context, err error) error {
+	if err == nil || a.err == nil || within.Err() == nil {
+		a.err = err
+	}
+	return err
+}
+
+// insist tries something every tenth of a second until it is done or ctx ends.
+func insist(ctx context.Context, try func() bool) bool {
+	for {
+		if try() {
+			return true
+		}
+		select {
+		case <-ctx.Done():
+			return false
+		case <-time.After(100 * time.Millisecond):
+		}
+	}
+}
+
+// must takes the answer of enter inside a life, whose methods are called in the one
+// right order; a wrong one is a bug, and is told in the history instead of hidden.
+func (l *life) must(err error) {
+	if err != nil {
+		l.in.Record(history.Event{Time: l.in.Now(), Type: history.Note, Message: err.Error()})
+	}
+}

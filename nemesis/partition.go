@@ -1,0 +1,133 @@
+package nemesis
+
+import (
+	"fmt"
+	"net/netip"
+	"slices"
+	"strings"
+
+	"nemesis/history"
+	"nemesis/nemesis/effects"
+	"nemesis/nodes"
+	"nemesis/nodes/agent"
+)
+
+// partition cuts links between nodes. Clients on the control node still reach every
+// node: what a cut-off server tells them is what the run is about.
+func partition() Fault {
+	return Fault{
+		Name: "partition",
+		Doc:  "cut the network between nodes, in one of eight shapes",
+		Forms: []Form{
+			{Shape: "one", Target: "leader", Weight: 2, Least: 2},
+			{Shape: "one", Target: "one", Weight: 1, Least: 2},
+			{Shape: "halves", Target: "half", Weight: 1, Least: 4},
+			{Shape: "minority", Target: "minority", Weight: 1, Least: 5},
+			{Shape: "minority", Target: "leader", Weight: 1, Least: 5},
+			{Shape: "majorities-ring", Target: "all", Weight: 1, Least: 4},
+			{Shape: "bridge", Target: "one", Weight: 1, Least: 3},
+			{Shape: "one-way-out", Target: "one", Weight: 1, Least: 2},
+			{Shape: "one-way-out", Target: "leader", Weight: 1, Least: 2},
+			{Shape: "one-way-in", Target: "one", Weight: 1, Least: 2},
+			{Shape: "one-way-in", Target: "leader", Weight: 1, Least: 2},
+			{Shape: "flapping", Target: "one", Weight: 1, Least: 2},
+			{Shape: "flapping", Target: "leader", Weight: 1, Least: 2},
+		},
+		effects:  drops,
+		sentence: cutSentence,
+	}
+}
+
+// drops are the packet filters of a partition. A link from A to B is cut twice, where
+// packets leave A and where they arrive at B, so that an agent that hangs or dies
+// cannot leave it half open. All filters of one node that have the same directions
+// are one effect, to reach the kernel in one go.
+func drops(step history.Step, live Live) map[string][]agent.Effect {
+	byName := map[string]nodes.Node{}
+	for _, n := range live.Nodes {
+		byName[n.Name] = n
+	}
+	todo := map[string][]agent.Effect{}
+	for _, node := range live.Nodes {
+		// What this node must not send to and must not hear from, in cluster order.
+		peers := map[[2]bool][]netip.Addr{}
+		for _, peer := range live.Nodes {
+			in := slices.Contains(step.Links, history.Link{From: peer.Name, To: node.Name})
+			out := slices.Contains(step.Links, history.Link{From: node.Name, To: peer.Name})
+			if in || out {
+				peers[[2]bool{in, out}] = append(peers[[2]bool{in, out}], byName[peer.Name].Addresses()...)
+			}
+		}
+		for _, way := range []struct {
+			name    string
+			in, out bool
+		}{{"both", true, true}, {"in", true, false}, {"out", false, true}} {
+			if addrs := peers[[2]bool{way.in, way.out}]; len(addrs) > 0 {
+				todo[node.Name] = append(todo[node.Name], &effects.Drop{
+					ID: fmt.Sprintf("f%d-%s", step.ID, way.name), Peers: addrs, In: way.in, Out: way.out,
+				})
+			}
+		}
+	}
+	return todo
+}
+
+// cutSentence says who can no longer reach whom.
+func cutSentence(step history.Step) string {
+	who, they := strings.Join(step.Nodes, " "), "it"
+	switch {
+	case symbolic(step) && step.Shape == "minority":
+		who, they = "the leader and as many others as make a minority", "them"
+	case symbolic(step):
+		who = "the leader"
+	case len(step.Nodes) > 1:
+		they = "them"
+	}
+	switch step.Shape {
+	case "one":
+		return fmt.Sprintf("cut %s off from everybody", who)
+	case "halves":
+		return fmt.Sprintf("cut the cluster in halves, %s on one side", who)
+	case "minority":
+		return fmt.Sprintf("cut %s off from the majority", who)
+	case "majorities-ring":
+		return "let every node see its own majority: " + missing(step.Links)
+	case "bridge":
+		a, b := sides(step.Links)
+		return fmt.Sprintf("leave %s the only bridge between %s and %s", who, a, b)
+	case "one-way-out":
+		return fmt.Sprintf("let nobody hear %s, while %s can hear the others", who, they)
+	case "one-way-in":
+		return fmt.Sprintf("let %s hear nobody, while the others can hear %s", who, they)
+	case "flapping":
+		return fmt.Sprintf("cut %s off and let it back, again and again, once every %s", who, step.Period)
+	}
+	return "cut the network: " + missing(step.Links)
+}
+
+// sides names the two sides that links keep apart.
+func sides(links []history.Link) (a, b string) {
+	var left, right []string
+	for _, link := range links {
+		if link.From == links[0].From {
+			right = append(right, link.To)
+		}
+		if link.To == links[0].To {
+			left = append(left, link.From)
+		}
+	}
+	return strings.Join(left, " "), strings.Join(right, " ")
+}
+
+// missing lists what is cut, one node after the other: "n1 cannot reach n3 n4; …".
+func missing(links []history.Link) string {
+	var parts []string
+	for i := 0; i < len(links); {
+		from, to := links[i].From, []string{}
+		for ; i < len(links) && links[i].From == from; i++ {
+			to = append(to, links[i].To)
+		}
+		parts = append(parts, fmt.Sprintf("%s cannot reach %s", from, strings.Join(to, " ")))
+	}
+	return strings.Join(parts, "; ")
+}

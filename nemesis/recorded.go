@@ -1,0 +1,31 @@
+package nemesis
+
+import (
+	"slices"
+
+	"nemesis/history"
+)
+
+// AsRecorded is a schedule in which "leader" stands for the nodes that it stood for
+// in a recorded run, so that a replay hits the same nodes. A leader step that was
+// never injected, for want of a leader or of time, is left out: it hit nobody.
+func AsRecorded(steps []history.Step, events []history.Event) []history.Step {
+	hit := map[int]*history.Fault{}
+	for _, e := range events {
+		if e.Type == history.FaultChange && e.Fault != nil && e.Fault.Stage == history.Active {
+			hit[e.Fault.ID] = e.Fault
+		}
+	}
+	var out []history.Step
+	for _, step := range steps {
+		if symbolic(step) {
+			fault := hit[step.ID]
+			if fault == nil {
+				continue
+			}
+			step.Nodes, step.Links = slices.Clone(fault.Nodes), slices.Clone(fault.Links)
+		}
+		out = append(out, step)
+	}
+	return out
+}

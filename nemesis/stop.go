@@ -1,0 +1,30 @@
+package nemesis
+
+import (
+	"time"
+
+	"nemesis/history"
+	"nemesis/nemesis/effects"
+	"nemesis/nodes/agent"
+)
+
+// stopGrace is how long a server may take over ending by itself, at most: half of
+// the fault is the other bound. A server that will not end is then killed, before
+// its agent counts as one that hangs.
+const stopGrace = 3 * time.Second
+
+// stop asks servers to end, SIGTERM, as an operator would who restarts them one
+// after the other; they may hand over leadership and flush first.
+func stop() Fault {
+	return Fault{
+		Name:     "stop",
+		Doc:      "stop servers gracefully and start them again",
+		Forms:    servers(),
+		process:  true,
+		restarts: true,
+		effects: onEach(func(id, process string, step history.Step) agent.Effect {
+			return &effects.Stop{ID: id, Process: process, Grace: max(min(stopGrace, time.Duration(step.Hold)/2), 100*time.Millisecond)}
+		}),
+		sentence: onServers("stop"),
+	}
+}
