@@ -31,9 +31,10 @@ func scale(from, to int64, left, right float64) axis {
 const (
 	cutWidth = 58 // room for "⋯ 12.3 s"
 	maxCuts  = 4
-	// A gap is worth a cut when it takes more than this share of what is drawn:
-	// one long silence, not each of several equal ones.
+	// A gap is worth a cut when it takes more than this share of what is drawn and
+	// is several times the next one: one long silence, not each of a few equal ones.
 	cutShare = 0.4
+	cutTimes = 3
 )
 
 // fold is an axis from..to whose long gaps between neighbouring marks are cut.
@@ -54,8 +55,9 @@ func fold(marks []int64, from, to int64, left, right float64) axis {
 	bySize := append([]gap(nil), gaps...)
 	sort.Slice(bySize, func(i, j int) bool { return bySize[i].to-bySize[i].from > bySize[j].to-bySize[j].from })
 	cuts := map[gap]bool{}
-	for _, g := range bySize {
-		if len(cuts) == maxCuts || float64(g.to-g.from) < cutShare*float64(shown) {
+	for i, g := range bySize {
+		if len(cuts) == maxCuts || i+2 >= len(bySize) || float64(g.to-g.from) < cutShare*float64(shown) ||
+			g.to-g.from < cutTimes*(bySize[i+1].to-bySize[i+1].from) {
 			break
 		}
 		cuts[g] = true

@@ -58,8 +58,9 @@ type slice struct {
 	ended outcomes // operations by when they ended
 	calls uint32   // of latency: ok operations by when they were called
 	ok    [buckets]uint32
-	other [buckets]uint32 // fail and info
-	max   int64           // the longest ok operation, exactly
+	fail  [buckets]uint32
+	info  [buckets]uint32
+	max   int64 // the longest ok operation, exactly
 }
 
 // quantile reads a latency in nanoseconds; 0 when nothing was counted.
@@ -97,12 +98,15 @@ func bin(operations []history.Operation, end int64) *binned {
 		b.slices[ended].ended.add(op.Type)
 		at := bucket(finish(*op) - op.Call)
 		s := &b.slices[called]
-		if op.Type == history.OK {
+		switch op.Type {
+		case history.OK:
 			s.calls++
 			s.ok[at]++
 			s.max = max(s.max, finish(*op)-op.Call)
-		} else {
-			s.other[at]++
+		case history.Fail:
+			s.fail[at]++
+		default:
+			s.info[at]++
 		}
 		node := b.nodes[op.Node]
 		if node == nil {
@@ -116,6 +120,20 @@ func bin(operations []history.Operation, end int64) *binned {
 
 func (b *binned) at(t int64) int {
 	return int(min(max(float64(t)/float64(b.end)*timeBins, 0), timeBins-1))
+}
+
+// merged is the run in n slices, a divisor of timeBins.
+func (b *binned) merged(n int) []slice {
+	out := make([]slice, n)
+	for i := range b.slices {
+		from, to := &b.slices[i], &out[i*n/timeBins]
+		to.calls += from.calls
+		to.max = max(to.max, from.max)
+		for k := range from.ok {
+			to.ok[k] += from.ok[k]
+		}
+	}
+	return out
 }
 
 // width is the length of one slice in seconds.

@@ -75,7 +75,7 @@ func simulate(t testing.TB, plan history.Plan, faults []checker.Fault, length in
 	for i := range clock {
 		clock[i], process[i] = rng.Int64N(int64(4e6)), i
 	}
-	think := float64(length) * float64(len(clock)) / float64(operations)
+	think := 2.4 * float64(length) * float64(len(clock)) / float64(operations)
 	for len(log.Operations) < operations {
 		client := 0
 		for i := range clock {

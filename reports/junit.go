@@ -84,7 +84,7 @@ func (r *Run) JUnit() ([]byte, error) {
 
 	class := visible.Text(p.System.Name + "." + p.Workload.Name)
 	whole := junitCase{Class: class, Name: r.caseName(), Time: seconds(took)}
-	whole.judge(v.Outcome, r.kind(), visible.Text(v.Sentence), visible.Block(r.Text(100)))
+	whole.judge(v.Outcome, r.kind(), visible.Text(v.Sentence), r.Text(100))
 	suite.Cases = append(suite.Cases, whole)
 	for _, c := range v.Results {
 		one := junitCase{Class: class, Name: whole.Name + ": " + visible.Text(c.Checker), Time: seconds(c.Took)}

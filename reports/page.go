@@ -57,28 +57,32 @@ type assumption struct {
 }
 
 type findingCard struct {
-	N                         int
-	Open                      bool
-	Class, Claim, Key, Count  string
-	SameAsSentence            bool
-	Picture                   template.HTML
-	Core                      []coreRow
-	Proof                     []proofRow
-	State, Culprit            string
-	Meanwhile, Rule, Promise  string
-	Text                      string
-	Number, From, Unexplained string
+	N                        int
+	Open                     bool
+	Class, Claim, Key, Count string
+	SameAsSentence           bool
+	Picture                  template.HTML
+	Core                     []coreRow
+	Proof                    []proofRow
+	State, Culprit           string
+	Meanwhile, Rule, Promise string
+	Text                     string
 }
 
 type coreRow struct {
-	N                                 int
-	Bad                               bool
-	Client, Deed, When, Ending, Error string
+	Bad                                     bool
+	Mark, Client, Deed, When, Ending, Error string
+}
+
+// opRef points from a proof to a bar of the picture.
+type opRef struct {
+	N    int
+	Mark string
 }
 
 type proofRow struct {
 	Text string
-	Refs []int
+	Refs []opRef
 }
 
 type faultRow struct {
@@ -93,14 +97,15 @@ type checkRow struct {
 }
 
 type nodeCard struct {
-	Name   string
-	Facts  string
-	Clock  template.HTML
-	Words  string
-	Exits  []string
-	More   int
-	Logs   []excerpt
-	Opened bool
+	Name  string
+	Facts string
+	Clock template.HTML
+	Words string
+	Exits []string
+	More  int
+	Logs  []excerpt
+	// Open: its server ended by itself, which somebody will want to look into.
+	Open bool
 }
 
 // Most of each list that the page spells out, so that no run makes a page that
@@ -231,12 +236,7 @@ func (r *Run) page() (*page, error) {
 		Commands: r.commands(), Tree: r.planTree(), Unread: visible.Text(r.Unread),
 		Environment: r.environment(), Recovery: r.recovery(),
 	}
-	for _, s := range v.Reasons {
-		p.Reasons = append(p.Reasons, visible.Text(s))
-	}
-	if v.Truncated != "" {
-		p.Reasons = append(p.Reasons, visible.Text(v.Truncated))
-	}
+	p.Reasons = r.reasons()
 	for _, a := range v.Assumptions {
 		p.Assumptions = append(p.Assumptions, assumption{a.Exceeded, visible.Text(a.Name), visible.Text(a.Text), visible.Text(a.Why)})
 	}
@@ -278,7 +278,7 @@ func (r *Run) facts() string {
 	if r.Log != nil {
 		s = append(s, span(r.Log.End))
 	}
-	s = append(s, fmt.Sprintf("%s (%s ok, %s fail, %s info)", count(v.OK+v.Fail+v.Info, "operation"), number(v.OK), number(v.Fail), number(v.Info)))
+	s = append(s, count(v.OK+v.Fail+v.Info, "operation"))
 	if n := len(v.Faults); n > 0 {
 		confirmed := 0
 		for _, f := range v.Faults {
@@ -321,10 +321,10 @@ func (r *Run) addFindings(p *page) {
 			Rule: visible.Text(f.Rule), Promise: visible.Text(r.Verdict.Promise),
 		}
 		if f.Count > 1 {
-			card.Count = fmt.Sprintf("%s findings like it", number(f.Count))
+			card.Count = fmt.Sprintf("one of %s like it", number(f.Count))
 		}
 		for j, op := range f.Core {
-			row := coreRow{N: j + 1, Bad: j == f.Unexplained, Client: client(op), Deed: deed(op, longValue), When: interval(op), Ending: ending(op), Error: visible.Cap(op.Error, longValue)}
+			row := coreRow{Mark: numeral(j + 1), Bad: j == f.Unexplained, Client: client(op), Deed: deed(op, longValue), When: interval(op), Ending: ending(op), Error: visible.Cap(op.Error, longValue)}
 			if row.Bad {
 				card.Culprit = fmt.Sprintf("%s, %s, %s", row.Client, row.Deed, row.When)
 			}
@@ -334,7 +334,7 @@ func (r *Run) addFindings(p *page) {
 			row := proofRow{Text: visible.Text(step.Text)}
 			for _, at := range step.Core {
 				if at >= 0 && at < len(f.Core) {
-					row.Refs = append(row.Refs, at+1)
+					row.Refs = append(row.Refs, opRef{at + 1, numeral(at + 1)})
 				}
 			}
 			card.Proof = append(card.Proof, row)
@@ -425,6 +425,7 @@ func (r *Run) node(node string, bins *binned) nodeCard {
 			case ev.Type == history.LeaderChange && ev.Node == node:
 				led++
 			case ev.Type == history.ServerExit && ev.Node == node && ev.Exit != nil:
+				c.Open = c.Open || !ev.Exit.Expected
 				if len(c.Exits) < mostExits {
 					c.Exits = append(c.Exits, exitWords(ev))
 				} else {

@@ -174,14 +174,14 @@ func interval(op history.Operation) string {
 	return fmt.Sprintf("%.3f–%.3f s", float64(op.Call)/1e9, float64(op.Return)/1e9)
 }
 
-// intent names a fault without its moment: "partition majorities-ring on minority".
+// intent names a fault without its moment: "partition · majorities-ring · minority".
 func intent(step history.Step) string {
 	s := step.Kind
 	if step.Shape != "" {
-		s += " " + step.Shape
+		s += " · " + step.Shape
 	}
 	if step.Target != "" {
-		s += ", " + step.Target
+		s += " · " + step.Target
 	}
 	return visible.Cap(s, longValue)
 }

@@ -50,7 +50,7 @@ func story(n int, f checker.Finding, faults []checker.Fault, keys func(from, to 
 	if len(f.Core) == 0 {
 		return ""
 	}
-	a := storyAxis(f.Core)
+	a := storyAxis(f)
 	rows := layOut(f, a)
 	bands := during(faults, a.from(), a.to())
 	more := 0
@@ -88,6 +88,7 @@ func story(n int, f checker.Finding, faults []checker.Fault, keys func(from, to 
 			drawBar(d, n, f, bar, y+(rowHeight-barHeight)/2)
 		}
 	}
+	drawOrder(d, f, rows, top+4)
 	if len(around) > 0 {
 		name := "others on " + visible.Cap(f.Key, 10)
 		if f.Key == "" {
@@ -108,25 +109,46 @@ func story(n int, f checker.Finding, faults []checker.Fault, keys func(from, to 
 }
 
 // storyAxis spans the core, with a little room before it.
-func storyAxis(core []history.Operation) axis {
-	from, to := window(core)
-	marks := make([]int64, 0, 2*len(core))
-	for _, op := range core {
+func storyAxis(f checker.Finding) axis {
+	from, to := window(f.Core)
+	marks := make([]int64, 0, 2*len(f.Core))
+	for _, op := range f.Core {
 		marks = append(marks, op.Call, finish(op))
 	}
-	return fold(marks, from, max(to, from+1), storyGutter+16, storyRight-110)
+	// The words beside the last bars need room, or they would cover what is before.
+	room := 40.0
+	for i, op := range f.Core {
+		if finish(op) > to-(to-from)/10 {
+			room = max(room, barWords(f, i).width+20)
+		}
+	}
+	return fold(marks, from, max(to, from+1), storyGutter+16, storyRight-min(room, 360))
+}
+
+// words are a text with its estimated width.
+type words struct {
+	text  string
+	width float64
+}
+
+// barWords are what stands in or beside a bar.
+func barWords(f checker.Finding, i int) words {
+	s := numeral(i+1) + " " + deed(f.Core[i], shortValue)
+	if i == f.Unexplained {
+		s += "  cannot be explained"
+		return words{s, textWidth(s, labelSize*1.1)} // bold
+	}
+	return words{s, textWidth(s, labelSize)}
 }
 
 // layOut puts each bar on the first row of its client where it and its words fit.
 func layOut(f checker.Finding, a axis) []storyRow {
 	var rows []storyRow
 	for i, op := range f.Core {
-		bar := storyBar{op: i, x0: a.x(op.Call), x1: a.x(finish(op)), label: fmt.Sprintf("%s %s", numeral(i+1), deed(op, shortValue))}
-		bar.x1 = max(bar.x1, bar.x0+4)
-		if i == f.Unexplained {
-			bar.label += "  cannot be explained"
-		}
-		w := textWidth(bar.label, labelSize)
+		words := barWords(f, i)
+		bar := storyBar{op: i, x0: a.x(op.Call), x1: a.x(finish(op)), label: words.text}
+		bar.x1 = max(bar.x1, bar.x0+5)
+		w := words.width
 		end := bar.x1
 		switch {
 		case w+12 < bar.x1-bar.x0:
@@ -242,6 +264,53 @@ func drawBar(d *drawing, n int, f checker.Finding, bar storyBar, y float64) {
 	}
 	d.text(bar.labelX, y+barHeight/2+4.5, text, bar.label)
 	d.end()
+}
+
+// drawOrder shows what makes most proofs: the last change that had certainly
+// ended before the unexplained operation began. An arrow for every pair would
+// say less.
+func drawOrder(d *drawing, f checker.Finding, rows []storyRow, top float64) {
+	if f.Unexplained < 0 || f.Unexplained >= len(f.Core) {
+		return
+	}
+	bad := f.Core[f.Unexplained]
+	before := -1
+	for i, op := range f.Core {
+		if op.Type == history.OK && !isNull(op.Input) && op.Return < bad.Call && (before < 0 || op.Return > f.Core[before].Return) {
+			before = i
+		}
+	}
+	if before < 0 {
+		return
+	}
+	var from, to [2]float64
+	for r, row := range rows {
+		y := top + float64(r)*rowHeight + rowHeight/2
+		for _, bar := range row.bars {
+			if bar.op == before {
+				from = [2]float64{bar.x1, y}
+			}
+			if bar.op == f.Unexplained {
+				to = [2]float64{bar.x0, y}
+			}
+		}
+	}
+	if from[1] == to[1] {
+		return // one client: its row says it already
+	}
+	sign := 1.0
+	if to[1] < from[1] {
+		sign = -1
+	}
+	y0, y1 := from[1]+sign*barHeight/2, to[1]-sign*barHeight/2
+	turn := y1 - sign*5
+	d.path(fmt.Sprintf("M%s %sV%sH%sV%s", px(from[0]-2), px(y0), px(turn), px(to[0]+1), px(y1)), "order")
+	said := fmt.Sprintf("%s ended %s before %s began", numeral(before+1), span(bad.Call-f.Core[before].Return), numeral(f.Unexplained+1))
+	if w := textWidth(said, 11.5); to[0]-from[0] > w+16 {
+		x := (from[0] + to[0] - w) / 2
+		d.rect(x-5, turn-8, w+10, 16, "backing")
+		d.text(x, turn+4, "order", said)
+	}
 }
 
 // aroundLanes stacks the operations near the core, each in the first lane that

@@ -2,6 +2,7 @@ package reports
 
 import (
 	"fmt"
+	"slices"
 	"strings"
 
 	"nemesis/checker"
@@ -10,27 +11,20 @@ import (
 
 // Text is the run's answer for a terminal, an issue or a CI log, in lines of at
 // most width characters (at least 40; 0 means 100): the verdict, each finding
-// with its proof, what the faults really did, and what each checker says. The
-// page's "Copy as text" and the body of a JUnit failure are this same text, so
-// they cannot tell different stories. Foreign strings are made visible.
+// with its proof, what the faults really did, what each checker says, and what to
+// type to have it again. It needs Dir, Plan and Verdict only, and does not end in
+// a line feed. The page's "Copy as text" and the body of a JUnit failure are this
+// same text, so they cannot tell different stories. Foreign strings are made visible.
 func (r *Run) Text(width int) string {
+	v := r.Verdict
 	if width == 0 {
 		width = 100
 	}
 	t := &text{width: max(width, 40)}
-	v := r.Verdict
 	t.line("", "%s  %s", word(v.Outcome), r.subject())
 	t.line("", "%s", visible.Text(v.Sentence))
-	for _, reason := range v.Reasons {
-		t.line("- ", "%s", visible.Text(reason))
-	}
-	for _, a := range v.Assumptions {
-		if a.Exceeded {
-			t.line("- ", "assumption exceeded: %s (%s)", visible.Text(a.Text), visible.Text(a.Why))
-		}
-	}
-	if v.Truncated != "" {
-		t.line("- ", "%s", visible.Text(v.Truncated))
+	for _, reason := range r.reasons() {
+		t.line("- ", "%s", reason)
 	}
 	findings := r.findings()
 	for i := range findings {
@@ -53,9 +47,22 @@ func (r *Run) Text(width int) string {
 	}
 	t.blank()
 	for _, c := range r.commands() {
-		t.raw(fmt.Sprintf("%-14s %s", c.Name+":", c.Line))
+		fmt.Fprintf(&t.b, "%-15s %s\n", c.Name+":", c.Line) // whole, to be copied
 	}
-	return t.b.String()
+	return strings.TrimSuffix(t.b.String(), "\n")
+}
+
+// reasons are the verdict's, without those that its sentence says already.
+func (r *Run) reasons() []string {
+	v := r.Verdict
+	var out []string
+	for _, s := range append(append([]string(nil), v.Reasons...), v.Truncated) {
+		s = strings.TrimSuffix(s, ".")
+		if s != "" && !strings.Contains(v.Sentence, s) && !slices.Contains(out, visible.Text(s)) {
+			out = append(out, visible.Text(s))
+		}
+	}
+	return out
 }
 
 func (r *Run) findingText(t *text, i, of int) {
@@ -150,7 +157,10 @@ func (r *Run) faultSentence() string {
 			recovered++
 		}
 	}
-	return fmt.Sprintf("%d scheduled, %d injected, %d confirmed by evidence, %d seen to heal", len(r.Verdict.Faults), injected, confirmed, recovered)
+	if len(r.Plan.Schedule) == 0 && len(r.Verdict.Faults) == 0 {
+		return "no faults were scheduled"
+	}
+	return fmt.Sprintf("%d scheduled, %d injected, %d confirmed by evidence, %d seen to heal", max(len(r.Plan.Schedule), len(r.Verdict.Faults)), injected, confirmed, recovered)
 }
 
 func faultOutcome(f checker.Fault) string {
@@ -190,9 +200,6 @@ type text struct {
 }
 
 func (t *text) blank() { t.b.WriteByte('\n') }
-
-// raw writes a line that must stay whole to be copied.
-func (t *text) raw(s string) { t.b.WriteString(s + "\n") }
 
 // line writes one paragraph behind indent; what does not fit continues two
 // columns further in.

@@ -30,6 +30,9 @@ const (
 	levels    = 5 // shades of the latency density
 	cellRows  = 4 // density rows an octave
 	exitsMost = 300
+	// A 99th percentile of a dozen operations is noise, so quantiles are taken over
+	// longer stretches than everything else.
+	quantileBins = 60
 )
 
 // timeline is what the drawing needs to know of a run.
@@ -274,7 +277,7 @@ func (t *timeline) drawLatency(d *drawing, a axis, top float64) {
 	for i := range t.bins.slices {
 		s := &t.bins.slices[i]
 		for b := range s.ok {
-			if s.ok[b]+s.other[b] > 0 {
+			if s.ok[b]+s.fail[b]+s.info[b] > 0 {
 				low, high = min(low, b), max(high, b)
 			}
 		}
@@ -296,6 +299,7 @@ func (t *timeline) drawLatency(d *drawing, a axis, top float64) {
 		}
 	}
 	t.drawDensity(d, a, low, high, y)
+	merged := t.bins.merged(quantileBins)
 	for _, q := range []struct {
 		class string
 		at    func(*slice) float64
@@ -306,10 +310,10 @@ func (t *timeline) drawLatency(d *drawing, a axis, top float64) {
 		{"quantile max", func(s *slice) float64 { return float64(s.max) }},
 	} {
 		var b strings.Builder
-		w := (a.right - a.left) / timeBins
+		w := (a.right - a.left) / float64(len(merged))
 		down := false
-		for i := range t.bins.slices {
-			s := &t.bins.slices[i]
+		for i := range merged {
+			s := &merged[i]
 			if s.calls == 0 {
 				down = false
 				continue
@@ -332,40 +336,45 @@ func (t *timeline) drawDensity(d *drawing, a axis, low, high int, y func(float64
 	const rows = perOctave / cellRows
 	w := (a.right - a.left) / timeBins
 	var most float64
-	cells := func(visit func(i, b int, ok, other uint32)) {
+	cells := func(visit func(i, b int, ok, fail, info uint32)) {
 		for i := range t.bins.slices {
 			s := &t.bins.slices[i]
 			for b := low; b < high; b += rows {
-				var ok, other uint32
+				var ok, fail, info uint32
 				for k := b; k < b+rows; k++ {
-					ok += s.ok[k]
-					other += s.other[k]
+					ok, fail, info = ok+s.ok[k], fail+s.fail[k], info+s.info[k]
 				}
-				if ok+other > 0 {
-					visit(i, b, ok, other)
+				if ok+fail+info > 0 {
+					visit(i, b, ok, fail, info)
 				}
 			}
 		}
 	}
-	cells(func(_, _ int, ok, _ uint32) { most = max(most, float64(ok)) })
+	cells(func(_, _ int, ok, _, _ uint32) { most = max(most, float64(ok)) })
 	var shades [levels]strings.Builder
-	var bad strings.Builder
+	var fails, infos strings.Builder
 	cell := func(b *strings.Builder, i, at int) {
 		x, y0, y1 := a.left+float64(i)*w, y(float64(at)), y(float64(at+rows))
 		fmt.Fprintf(b, "M%s %sh%sv%sh-%sz", px(x), px(y0), px(w), px(y1-y0), px(w))
 	}
-	cells(func(i, b int, ok, other uint32) {
-		if other > 0 { // shown above the others: rare and telling
-			cell(&bad, i, b)
-		} else {
+	cells(func(i, b int, ok, fail, info uint32) {
+		if ok > 0 {
 			level := int(math.Log(float64(ok)) / math.Log(most+1) * levels)
 			cell(&shades[min(level, levels-1)], i, b)
+		}
+		if fail > 0 {
+			cell(&fails, i, b)
+		}
+		if info > 0 {
+			cell(&infos, i, b)
 		}
 	})
 	for i := range shades {
 		d.path(shades[i].String(), fmt.Sprintf("cell shade%d", i))
 	}
-	d.path(bad.String(), "cell bad")
+	// The others lie on top: an unknown outcome is rarer and tells more.
+	d.path(fails.String(), "cell fail")
+	d.path(infos.String(), "cell info")
 }
 
 func (t *timeline) drawRate(d *drawing, a axis, top float64) {
