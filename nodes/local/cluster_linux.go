@@ -39,6 +39,9 @@ func New(ctx context.Context, opt Options) (*Cluster, error) {
 	if opt.N < 1 || opt.N > MaxNodes {
 		return nil, fmt.Errorf("start local nodes: a cluster has 1 to %d of them, not %d", MaxNodes, opt.N)
 	}
+	if err := ctx.Err(); err != nil {
+		return nil, fmt.Errorf("start local nodes: %w", err)
+	}
 	c, template, err := newCluster(opt)
 	if err != nil {
 		return nil, err

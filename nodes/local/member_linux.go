@@ -22,6 +22,7 @@ type member struct {
 	dir     string
 	notes   []string
 	process *exec.Cmd     // nil when it never started
+	plugged bool          // the interface of its name is ours
 	dead    chan struct{} // closed when nothing of the node runs any more
 }
 
@@ -80,6 +81,7 @@ func (m *member) launch(ctx context.Context, s settings) error {
 	if err := plug(m.name, cmd.Process.Pid); err != nil {
 		return err
 	}
+	m.plugged = true
 	stop := context.AfterFunc(ctx, func() { cmd.Process.Kill() })
 	defer stop()
 	s.Name, s.Number, s.Dir = m.name, m.number, m.dir
@@ -120,5 +122,8 @@ func (m *member) stop() error {
 	}
 	m.process.Process.Kill()
 	<-m.dead
+	if !m.plugged {
+		return nil
+	}
 	return unplug(m.name)
 }

@@ -21,6 +21,7 @@ type session struct {
 	channel ssh.Channel
 	env     []string
 	started bool
+	begin   func()     // what the session does once its program is granted
 	process Process    // nil for SFTP
 	outputs []*os.File // our ends of the program's standard output and error
 }
@@ -31,6 +32,11 @@ func (s *session) serve(requests <-chan *ssh.Request) {
 		ok := s.handle(request)
 		if request.WantReply {
 			request.Reply(ok, nil)
+		}
+		// Not before the reply: a quick program would close the channel ahead of it.
+		if s.begin != nil {
+			s.begin()
+			s.begin = nil
 		}
 	}
 	// Nobody listens any more: the program finds its output broken, and its input
@@ -77,7 +83,7 @@ func (s *session) handle(request *ssh.Request) bool {
 	return false // no terminals, no forwarding, no login shells
 }
 
-// exec starts the program and returns; the rest happens beside the request loop.
+// exec starts the program; the rest happens beside the request loop.
 func (s *session) exec(line string) bool {
 	var read, write [3]*os.File
 	for i := range read {
@@ -98,6 +104,12 @@ func (s *session) exec(line string) bool {
 	}
 	s.process, s.outputs = process, []*os.File{stdout, stderr}
 
+	s.begin = func() { s.relay(stdin, stdout, stderr) }
+	return true
+}
+
+// relay carries the program's streams and, in the end, how it ended.
+func (s *session) relay(stdin, stdout, stderr *os.File) {
 	go func() {
 		io.Copy(stdin, s.channel)
 		stdin.Close()
@@ -106,14 +118,12 @@ func (s *session) exec(line string) bool {
 	output.Go(func() { forward(s.channel, stdout) })
 	output.Go(func() { forward(s.channel.Stderr(), stderr) })
 	go func() {
-		status := process.Wait()
-		kind, payload := exitRequest(status)
+		kind, payload := exitRequest(s.process.Wait())
 		s.channel.SendRequest(kind, false, payload)
 		output.Wait()
 		s.channel.CloseWrite()
 		s.channel.Close()
 	}()
-	return true
 }
 
 // forward copies a program's output, and breaks its pipe when nobody takes it.
@@ -133,15 +143,17 @@ func (s *session) sftp() bool {
 	if err != nil {
 		return s.refuse(err)
 	}
-	go func() {
-		var status syscall.WaitStatus
-		if err := server.Serve(); err != nil && !errors.Is(err, io.EOF) && !errors.Is(err, fs.ErrClosed) {
-			status = 1 << 8
-		}
-		kind, payload := exitRequest(status)
-		s.channel.SendRequest(kind, false, payload)
-		s.channel.Close()
-	}()
+	s.begin = func() {
+		go func() {
+			var status syscall.WaitStatus
+			if err := server.Serve(); err != nil && !errors.Is(err, io.EOF) && !errors.Is(err, fs.ErrClosed) {
+				status = 1 << 8 // exit status 1
+			}
+			kind, payload := exitRequest(status)
+			s.channel.SendRequest(kind, false, payload)
+			s.channel.Close()
+		}()
+	}
 	return true
 }
 
