@@ -28,6 +28,9 @@ const (
 	PhaseChange Type = "phase"
 	// Note: a remark of the harness itself, in Event.Message.
 	Note Type = "note"
+	// Trouble: nemesis itself, SSH, a node or an install failed, as Event.Message
+	// says. A history with a trouble is never judged valid.
+	Trouble Type = "trouble"
 )
 
 // IsOperation reports whether t is one of Jepsen's four operation types.

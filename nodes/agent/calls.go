@@ -90,6 +90,7 @@ func (c *Client) place(ctx context.Context, content io.ReaderAt, size int64, pat
 			break
 		}
 	}
+	got = placed{} // decoding keeps what an answer leaves out
 	if err := c.call(ctx, doPlace, want, nil, &got); err != nil {
 		return err
 	}

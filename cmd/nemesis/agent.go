@@ -1,0 +1,26 @@
+package main
+
+import (
+	"os"
+
+	"github.com/spf13/cobra"
+
+	"nemesis/nemesis/effects"
+	"nemesis/nodes/agent"
+)
+
+// agentCommand is the program on a node. nemesis starts it over SSH; it speaks
+// frames on its standard input and output, and is of no use by hand.
+func agentCommand() *cobra.Command {
+	return &cobra.Command{
+		Use:                "agent",
+		Hidden:             true,
+		DisableFlagParsing: true,
+		RunE: func(cmd *cobra.Command, args []string) error {
+			if code := agent.Main(args, effects.Kinds(), os.Stdin, os.Stdout, os.Stderr); code != 0 {
+				return exitStatus(code)
+			}
+			return nil
+		},
+	}
+}

@@ -1,0 +1,67 @@
+package main
+
+import (
+	"fmt"
+
+	"github.com/spf13/cobra"
+
+	"nemesis/history"
+	"nemesis/reports"
+	"nemesis/run"
+)
+
+func checkCommand() *cobra.Command {
+	var quiet bool
+	cmd := &cobra.Command{
+		Use:   "check RUN",
+		Short: "Judge a recorded run again, with no cluster",
+		Long: `check applies every checker of the run's workload to its history again, and
+writes verdict.json, report.html and junit.xml anew. RUN is a run directory or a
+file in it. A history that was cut off is read up to its last whole frame; a
+violation in that part counts, but the run is never called valid.`,
+		Example: `  nemesis check store/etcd-register-partition+kill+pause/20261122T010203.004Z`,
+		Args:    cobra.ExactArgs(1),
+		RunE: func(cmd *cobra.Command, args []string) error {
+			dir, err := openRun(args[0])
+			if err != nil {
+				return err
+			}
+			verdict, err := run.Rejudge(cmd.Context(), dir)
+			if err != nil {
+				return err
+			}
+			return conclude(cmd.OutOrStdout(), dir, verdict, quiet)
+		},
+	}
+	cmd.Flags().BoolVar(&quiet, "quiet", false, "print the verdict's one sentence only")
+	return cmd
+}
+
+func reportCommand() *cobra.Command {
+	return &cobra.Command{
+		Use:     "report RUN",
+		Short:   "Write report.html and junit.xml of a recorded run again",
+		Example: `  nemesis report store/etcd-register-none/20261122T010203.004Z`,
+		Args:    cobra.ExactArgs(1),
+		RunE: func(cmd *cobra.Command, args []string) error {
+			dir, err := openRun(args[0])
+			if err != nil {
+				return err
+			}
+			if err := reports.Write(string(dir)); err != nil {
+				return err
+			}
+			_, err = fmt.Fprintln(cmd.OutOrStdout(), dir.Path(history.ReportFile))
+			return err
+		},
+	}
+}
+
+// openRun finds a run directory; a wrong name is the user's mistake.
+func openRun(path string) (history.Dir, error) {
+	dir, err := history.OpenDir(path)
+	if err != nil {
+		return "", &run.UsageError{Err: err}
+	}
+	return dir, nil
+}

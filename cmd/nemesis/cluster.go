@@ -1,0 +1,109 @@
+package main
+
+import (
+	"context"
+	"fmt"
+	"strconv"
+	"strings"
+
+	"github.com/spf13/pflag"
+
+	"nemesis/nodes"
+	"nemesis/nodes/local"
+	"nemesis/nodes/ssh"
+	"nemesis/run"
+)
+
+// cluster is nodes.Cluster, short for the signatures here.
+type cluster = nodes.Cluster
+
+// clusterFlags are --nodes and how to reach them.
+type clusterFlags struct {
+	spec string
+	ssh  ssh.Options
+}
+
+func (c *clusterFlags) register(flags *pflag.FlagSet) {
+	flags.StringVar(&c.spec, "nodes", "local:5", `the nodes: local:5 | host,host | user@host:port,… | @file | CIDR or range | ssh-config:ALIAS,…`)
+	flags.StringVar(&c.ssh.User, "ssh-user", "", "user on the nodes (default: as ~/.ssh/config says, or yours)")
+	flags.StringSliceVar(&c.ssh.Keys, "ssh-key", nil, "private key file (default: agent, ~/.ssh/config, ~/.ssh/id_*)")
+	flags.IntVar(&c.ssh.Port, "ssh-port", 0, "port of the nodes' SSH servers (default 22)")
+	flags.StringSliceVar(&c.ssh.KnownHosts, "known-hosts", nil, "file with the nodes' host keys (default ~/.ssh/known_hosts)")
+	flags.BoolVar(&c.ssh.InsecureHostKeys, "insecure-host-keys", false, "accept any host key; gives up knowing that the machine which gets the agent and runs its commands is the one you named")
+	flags.BoolVar(&c.ssh.Sudo, "sudo", false, "act as root on the nodes through sudo -n")
+}
+
+// local is the number of local nodes asked for, 0 for remote ones.
+func (c clusterFlags) local() int {
+	n, err := c.localNodes()
+	if err != nil {
+		return 0
+	}
+	return n
+}
+
+func (c clusterFlags) localNodes() (int, error) {
+	number, isLocal := strings.CutPrefix(c.spec, "local:")
+	if !isLocal && c.spec != "local" {
+		return 0, nil
+	}
+	if c.spec == "local" {
+		number = "5"
+	}
+	n, err := strconv.Atoi(number)
+	if err != nil || n < 1 || n > local.MaxNodes {
+		return 0, &run.UsageError{Err: fmt.Errorf("read --nodes %s: local:N takes a number of nodes from 1 to %d", c.spec, local.MaxNodes)}
+	}
+	return n, nil
+}
+
+// names are the nodes' names, found without talking to anybody.
+func (c clusterFlags) names() ([]string, error) {
+	n, err := c.localNodes()
+	if err != nil {
+		return nil, err
+	}
+	var names []string
+	for i := range n {
+		names = append(names, "n"+strconv.Itoa(i+1))
+	}
+	if n > 0 {
+		return names, nil
+	}
+	hosts, err := c.hosts()
+	if err != nil {
+		return nil, err
+	}
+	for _, h := range hosts {
+		names = append(names, h.Node.Name)
+	}
+	return names, nil
+}
+
+func (c clusterFlags) hosts() ([]ssh.Host, error) {
+	hosts, err := ssh.Parse(c.spec)
+	if err != nil {
+		return nil, &run.UsageError{Err: err}
+	}
+	return hosts, nil
+}
+
+// possible says why this machine cannot have the local cluster that is asked for.
+func (c clusterFlags) possible(ctx context.Context) error {
+	if c.local() == 0 {
+		return nil
+	}
+	return local.Check(ctx)
+}
+
+func (c clusterFlags) remote(ctx context.Context) (cluster, error) {
+	hosts, err := c.hosts()
+	if err != nil {
+		return nil, err
+	}
+	return ssh.NewCluster(ctx, hosts, c.ssh)
+}
+
+func newLocal(ctx context.Context, n int) (cluster, error) {
+	return local.New(ctx, local.Options{N: n})
+}

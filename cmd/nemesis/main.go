@@ -1,0 +1,131 @@
+// Command nemesis finds out whether a distributed system keeps its promises when
+// things go wrong: it deploys real servers to machines over SSH, breaks the
+// network and the processes while clients record every operation, and decides
+// from that history alone whether a promise was broken.
+//
+// Each file here is one subcommand: flags in, one call into the packages below,
+// a sentence and an exit code out. The exit codes are checker.Outcome's, and 64
+// for a mistake on the command line.
+//
+//	go run ./cmd/nemesis run etcd
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"os"
+	"os/signal"
+	"strings"
+	"syscall"
+
+	"github.com/spf13/cobra"
+
+	"nemesis/checker"
+	"nemesis/nodes/local"
+	"nemesis/nodes/ssh"
+	"nemesis/reports/visible"
+	"nemesis/run"
+)
+
+// usageCode is the exit status for bad flags or a bad file (sysexits EX_USAGE).
+const usageCode = 64
+
+func main() {
+	if len(os.Args) > 1 && os.Args[1] == local.Command {
+		os.Exit(local.Main(os.Args[2:]))
+	}
+	os.Exit(execute(os.Args[1:]))
+}
+
+// execute runs one command line and returns its exit status.
+func execute(args []string) int {
+	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
+	defer stop()
+	go func() {
+		<-ctx.Done()
+		stop() // a second Ctrl-C ends the program at once; agents heal by themselves
+	}()
+	root, accepted := newRoot()
+	root.SetArgs(args)
+	err := root.ExecuteContext(ctx)
+	if message := complaint(err); message != "" {
+		fmt.Fprintln(os.Stderr, message)
+	}
+	return status(err, *accepted)
+}
+
+// complaint is the one line for a command that failed, "" when all was said.
+func complaint(err error) string {
+	var exit exitStatus
+	if err == nil || errors.As(err, &exit) {
+		return ""
+	}
+	return "nemesis: " + oneLine(err)
+}
+
+// status is the exit status for what a command returned.
+func status(err error, accepted bool) int {
+	var (
+		exit exitStatus
+		bad  *run.UsageError
+		host *ssh.UsageError
+	)
+	switch {
+	case err == nil:
+		return 0
+	case errors.As(err, &exit):
+		return int(exit)
+	case !accepted, errors.As(err, &bad), errors.As(err, &host):
+		return usageCode
+	}
+	return checker.Harness.ExitCode()
+}
+
+// exitStatus ends the program with a status after everything was already said.
+type exitStatus int
+
+func (e exitStatus) Error() string { return fmt.Sprintf("exit status %d", int(e)) }
+
+func statusOf(outcome checker.Outcome) error {
+	if code := outcome.ExitCode(); code != 0 {
+		return exitStatus(code)
+	}
+	return nil
+}
+
+// oneLine makes an error fit for a terminal: several joined errors become one
+// line, and nothing a server said reaches the terminal as a control character.
+func oneLine(err error) string {
+	lines := strings.FieldsFunc(err.Error(), func(r rune) bool { return r == '\n' || r == '\r' })
+	return visible.Text(strings.Join(lines, "; "))
+}
+
+// newRoot builds the command tree. accepted becomes true once a command line was
+// understood: errors from then on are not the user's spelling.
+func newRoot() (root *cobra.Command, accepted *bool) {
+	accepted = new(bool)
+	root = &cobra.Command{
+		Use:   "nemesis",
+		Short: "Find out whether a distributed system keeps its promises when things go wrong",
+		Long: `nemesis deploys real servers to machines over SSH, breaks the network and the
+processes while clients record every operation, and decides from that history
+alone whether the system broke a promise.
+
+Exit status: 0 valid, 1 violation, 2 unknown, 3 vacuous, 4 exceeded,
+5 harness trouble, 64 a mistake on the command line.`,
+		Example: `  nemesis run etcd
+  nemesis run etcd --nodes local:3 --time-limit 30s --seed 7
+  nemesis check store/etcd-register-partition+kill+pause/20261122T010203.004Z`,
+		SilenceErrors:     true,
+		SilenceUsage:      true,
+		PersistentPreRun:  func(*cobra.Command, []string) { *accepted = true },
+		CompletionOptions: cobra.CompletionOptions{HiddenDefaultCmd: false},
+	}
+	root.AddCommand(
+		runCommand(), replayCommand(), checkCommand(), reportCommand(),
+		listCommand(), nodesCommand(), benchCommand(),
+		agentCommand(), insideCommand(),
+	)
+	return root, accepted
+}

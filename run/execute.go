@@ -1,0 +1,309 @@
+package run
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"os"
+	"path/filepath"
+	"strings"
+	"sync"
+	"time"
+
+	"nemesis/checker"
+	"nemesis/clients"
+	"nemesis/history"
+	"nemesis/nemesis"
+	"nemesis/nodes"
+	"nemesis/nodes/agent"
+	"nemesis/workload"
+)
+
+// Config is what a run needs beside its plan: where, not what.
+type Config struct {
+	Cluster nodes.Cluster
+	Install clients.Install
+	// Out is the store: the run directory is made below it.
+	Out string
+	// AgentBinary is the nemesis executable for the nodes; "" is this one.
+	AgentBinary string
+	// Keep leaves the servers running at the end.
+	Keep bool
+	// Started is called with the run directory as soon as there is one.
+	Started func(history.Dir)
+	// Observe is told of the run's progress, from several goroutines at once.
+	Observe func(Progress)
+}
+
+// How long each phase may take. The workload's own limits are in the plan.
+const (
+	connectDeadline = 60 * time.Second
+	installDeadline = 5 * time.Minute
+	startDeadline   = 90 * time.Second
+	healDeadline    = 45 * time.Second
+	settleDeadline  = 60 * time.Second
+	finalDeadline   = 60 * time.Second
+	collectDeadline = 60 * time.Second
+	stopDeadline    = 30 * time.Second
+	// stopGrace is how long a server may take to end before it is killed.
+	stopGrace = 500 * time.Millisecond
+)
+
+// Execute carries out a plan and judges what happened. An error means that there
+// is no run directory to look at; every later trouble is in the verdict.
+// Cancelling ctx ends the workload early: the cluster is healed, and what there
+// is gets judged.
+func Execute(ctx context.Context, plan history.Plan, cfg Config) (history.Dir, checker.Verdict, error) {
+	start := time.Now()
+	dir, err := history.NewDir(cfg.Out, plan, start)
+	if err != nil {
+		return "", checker.Verdict{}, err
+	}
+	writer, err := history.Create(dir.Path(history.HistoryFile))
+	if err != nil {
+		return "", checker.Verdict{}, err
+	}
+	if cfg.Started != nil {
+		cfg.Started(dir)
+	}
+	r := &runner{
+		recorder: newRecorder(writer, start, cfg.Observe),
+		plan:     plan, cfg: cfg, dir: dir,
+	}
+	r.drive(ctx)
+	r.event(history.Event{Type: history.PhaseChange, Message: "check"})
+	if ctx.Err() != nil {
+		r.note("", "interrupted after %.1f s", time.Since(start).Seconds())
+	}
+	r.event(history.Event{Type: history.PhaseChange, Message: PhaseDone})
+	if err := writer.Close(); err != nil && r.failure == nil {
+		r.troubles = append(r.troubles, err.Error())
+	}
+	verdict, err := Judge(context.WithoutCancel(ctx), dir, start, r.troubles)
+	if err != nil {
+		return dir, verdict, err
+	}
+	r.observe(Progress{Time: r.now(), Action: "verdict", Verdict: &verdict})
+	return dir, verdict, nil
+}
+
+// PhaseDone is the last phase of a history whose run ended in order.
+const PhaseDone = "done"
+
+// runner is one run under way.
+type runner struct {
+	*recorder
+	plan history.Plan
+	cfg  Config
+	dir  history.Dir
+
+	system     clients.System
+	workload   workload.Workload
+	machines   []clients.Machine
+	conns      []nodes.Conn
+	deployment clients.Deployment
+	injector   *nemesis.Injector
+	clients    *Interpreter
+}
+
+// drive goes through the phases. What fails is a trouble in the history.
+func (r *runner) drive(ctx context.Context) {
+	// A run whose history cannot be written any more proves nothing: end it.
+	ctx, cancel := context.WithCancel(ctx)
+	defer cancel()
+	go func() {
+		select {
+		case <-r.failed:
+			cancel()
+		case <-ctx.Done():
+		}
+	}()
+	after := context.WithoutCancel(ctx)
+
+	defer r.phase(after, "stop", stopDeadline, r.stop)
+	if r.phase(ctx, "connect", connectDeadline, r.connect) != nil {
+		return
+	}
+	if r.phase(ctx, "install", installDeadline, r.install) != nil {
+		return
+	}
+	defer r.phase(after, "collect", collectDeadline, r.collect)
+	if r.phase(ctx, "start", startDeadline, r.begin) != nil {
+		return
+	}
+	unwatch := r.watch(after)
+	defer unwatch()
+	worked := r.phase(ctx, "workload", r.workloadDeadline(), r.work)
+	healed := r.phase(after, "heal", healDeadline, r.heal)
+	if worked != nil || healed != nil || ctx.Err() != nil {
+		return
+	}
+	if r.phase(ctx, "settle", settleDeadline, r.settle) == nil {
+		r.phase(ctx, "final reads", finalDeadline, r.finalReads)
+	}
+}
+
+// phase runs one step of the run under its deadline. Its failure is recorded,
+// unless the user interrupted it.
+func (r *runner) phase(ctx context.Context, name string, limit time.Duration, step func(context.Context) error) error {
+	r.event(history.Event{Type: history.PhaseChange, Message: name})
+	within, cancel := context.WithTimeout(ctx, limit)
+	defer cancel()
+	err := step(within)
+	if err == nil || ctx.Err() != nil {
+		return err
+	}
+	if errors.Is(within.Err(), context.DeadlineExceeded) {
+		err = fmt.Errorf("%w (the phase %q may take %s)", err, name, limit)
+	}
+	for _, line := range strings.Split(err.Error(), "\n") { // one for each node
+		r.trouble("", "%s", line)
+	}
+	return err
+}
+
+// onAll does one thing on every node at once and returns the first error.
+func (r *runner) onAll(ctx context.Context, do func(ctx context.Context, m clients.Machine) error) error {
+	errs := make([]error, len(r.machines))
+	var wg sync.WaitGroup
+	for i, m := range r.machines {
+		wg.Go(func() { errs[i] = do(ctx, m) })
+	}
+	wg.Wait()
+	return errors.Join(errs...)
+}
+
+func (r *runner) connect(ctx context.Context) error {
+	all := r.cfg.Cluster.Nodes()
+	conns := make([]nodes.Conn, len(all))
+	agents := make([]*agent.Client, len(all))
+	errs := make([]error, len(all))
+	var wg sync.WaitGroup
+	for i, node := range all {
+		wg.Go(func() {
+			conns[i], agents[i], errs[i] = Reach(ctx, r.cfg.Cluster, node, r.cfg.AgentBinary)
+		})
+	}
+	wg.Wait()
+	for i, node := range all {
+		if conns[i] != nil {
+			r.conns = append(r.conns, conns[i])
+		}
+		if agents[i] == nil {
+			continue
+		}
+		r.machines = append(r.machines, clients.Machine{Node: node, Agent: agents[i]})
+		if left := agents[i].Facts().Leftovers; len(left) > 0 {
+			r.note(node.Name, "undid what an earlier run left behind: %s", left)
+		}
+	}
+	if err := errors.Join(errs...); err != nil {
+		return err
+	}
+	return r.preflight()
+}
+
+// preflight refuses a plan whose faults a node cannot do, before anything starts.
+func (r *runner) preflight() error {
+	for _, m := range r.machines {
+		if err := nemesis.Able(m.Agent.Facts().Cannot, r.plan.Faults); err != nil {
+			return fmt.Errorf("prepare %s: %w; leave that fault out of --faults", m.Node.Name, err)
+		}
+	}
+	return nil
+}
+
+func (r *runner) install(ctx context.Context) error {
+	var err error
+	if r.system, err = FindSystem(r.plan.System.Name); err != nil {
+		return err
+	}
+	if r.workload, err = workload.Find(r.plan.Workload.Name); err != nil {
+		return err
+	}
+	if r.deployment, err = r.system.Deploy(r.cfg.Install, r.plan, r.machines); err != nil {
+		return err
+	}
+	return r.onAll(ctx, func(ctx context.Context, m clients.Machine) error {
+		if err := r.deployment.Install(ctx, m.Node.Name); err != nil {
+			return err
+		}
+		return r.deployment.Wipe(ctx, m.Node.Name)
+	})
+}
+
+func (r *runner) begin(ctx context.Context) error {
+	err := r.onAll(ctx, func(ctx context.Context, m clients.Machine) error {
+		return r.deployment.Start(ctx, m.Node.Name)
+	})
+	if err != nil {
+		return err
+	}
+	return r.deployment.Ready(ctx)
+}
+
+// settle waits until every server answers again, so that final reads can reach all.
+func (r *runner) settle(ctx context.Context) error {
+	return r.onAll(ctx, func(ctx context.Context, m clients.Machine) error {
+		return r.deployment.Healthy(ctx, m.Node.Name)
+	})
+}
+
+// collect copies the servers' logs into the run directory.
+func (r *runner) collect(ctx context.Context) error {
+	return r.onAll(ctx, func(ctx context.Context, m clients.Machine) error {
+		dir, err := r.dir.Node(m.Node.Name)
+		if err != nil {
+			return err
+		}
+		for name, path := range r.deployment.LogFiles(m.Node.Name) {
+			f, err := os.Create(filepath.Join(dir, filepath.Base(name)))
+			if err != nil {
+				return fmt.Errorf("collect %s of %s: %w", name, m.Node.Name, err)
+			}
+			err = m.Agent.Download(ctx, path, f)
+			if closing := f.Close(); err == nil {
+				err = closing
+			}
+			if err != nil {
+				return fmt.Errorf("collect %s of %s: %w", name, m.Node.Name, err)
+			}
+		}
+		return nil
+	})
+}
+
+// stop ends servers and agents and closes connections. Closing an agent undoes
+// whatever it still holds.
+func (r *runner) stop(ctx context.Context) error {
+	err := r.onAll(ctx, func(ctx context.Context, m clients.Machine) error {
+		if !r.cfg.Keep && r.deployment != nil {
+			if _, err := m.Agent.StopProcess(ctx, r.deployment.Process(m.Node.Name), stopGrace); err != nil {
+				return fmt.Errorf("stop %s on %s: %w", r.plan.System.Name, m.Node.Name, err)
+			}
+		}
+		return m.Agent.Close(ctx, r.cfg.Keep)
+	})
+	if r.deployment != nil {
+		r.deployment.Close()
+	}
+	for _, conn := range r.conns {
+		conn.Close()
+	}
+	return err
+}
+
+// Reach opens the connection to a node and starts its agent. On an error the
+// connection is closed and nil.
+func Reach(ctx context.Context, cluster nodes.Cluster, node nodes.Node, binary string) (nodes.Conn, *agent.Client, error) {
+	conn, err := cluster.Connect(ctx, node.Name)
+	if err != nil {
+		return nil, nil, err
+	}
+	client, err := agent.Connect(ctx, conn, agent.Options{Binary: binary})
+	if err != nil {
+		conn.Close()
+		return nil, nil, err
+	}
+	return conn, client, nil
+}

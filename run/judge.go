@@ -1,0 +1,127 @@
+package run
+
+import (
+	"context"
+	"fmt"
+	"os"
+	"runtime/debug"
+	"time"
+
+	"nemesis/checker"
+	"nemesis/history"
+	"nemesis/workload"
+)
+
+// Judge loads a run's history, lets every checker of its workload judge it, and
+// writes verdict.json. troubles are those that the history could not record; the
+// ones it did record count as well. Cancelling ctx ends the checkers early, with unknown.
+//
+// An error means that there is no verdict: the plan or the history cannot be read.
+func Judge(ctx context.Context, dir history.Dir, start time.Time, troubles []string) (checker.Verdict, error) {
+	plan, err := dir.Plan()
+	if err != nil {
+		return checker.Verdict{}, err
+	}
+	system, err := FindSystem(plan.System.Name)
+	if err != nil {
+		return checker.Verdict{}, fmt.Errorf("judge %s: %w", dir, err)
+	}
+	work, err := workload.Find(plan.Workload.Name)
+	if err != nil {
+		return checker.Verdict{}, fmt.Errorf("judge %s: %w", dir, err)
+	}
+	promise := system.Promise(plan.System.Options)
+	facts := checker.Facts{
+		RequireFaults: plan.RequireFaults,
+		Promise:       promise.Text,
+		Start:         start.UTC().Format(time.RFC3339Nano),
+		Version:       Version(),
+	}
+	facts.Host, _ = os.Hostname()
+	for _, text := range promise.Assumptions {
+		facts.Assumptions = append(facts.Assumptions, checker.Assumption{Name: text})
+	}
+	log, err := dir.Load()
+	if err != nil {
+		// A history that contradicts itself is ours to answer for, whatever the
+		// servers did.
+		facts.Harness = append(facts.Harness, err.Error())
+		verdict := checker.Judge(nil, nil, facts)
+		return verdict, dir.WriteJSON(history.VerdictFile, verdict)
+	}
+	facts.Truncated = log.Truncated
+	facts.Harness = missing(troubles, log)
+	for _, op := range log.Operations {
+		switch op.Type {
+		case history.OK:
+			facts.OK++
+		case history.Fail:
+			facts.Fail++
+		default:
+			facts.Info++
+		}
+	}
+	results := checker.Run(ctx, log, work.Checkers(plan.Workload), time.Duration(plan.CheckerTime), plan.CheckerMemory)
+	verdict := checker.Judge(results, checker.FaultsOf(plan.Schedule, log.Events), facts)
+	return verdict, dir.WriteJSON(history.VerdictFile, verdict)
+}
+
+// Rejudge is Judge for a run of the past. Its start comes from the old verdict
+// when there is one.
+func Rejudge(ctx context.Context, dir history.Dir) (checker.Verdict, error) {
+	start := time.Time{}
+	var old checker.Verdict
+	if err := dir.ReadJSON(history.VerdictFile, &old); err == nil {
+		start, _ = time.Parse(time.RFC3339Nano, old.Start)
+	}
+	if start.IsZero() {
+		if info, err := os.Stat(dir.Path(history.PlanFile)); err == nil {
+			start = info.ModTime()
+		}
+	}
+	return Judge(ctx, dir, start, nil)
+}
+
+// missing joins the troubles that the history holds with those that it does not,
+// and adds one for a history that stops before its run ended.
+func missing(troubles []string, log *history.Log) []string {
+	var all []string
+	known := map[string]bool{}
+	add := func(trouble string) {
+		if !known[trouble] {
+			known[trouble] = true
+			all = append(all, trouble)
+		}
+	}
+	done := false
+	for _, ev := range log.Events {
+		switch {
+		case ev.Type == history.Trouble:
+			add(ev.Message)
+		case ev.Type == history.PhaseChange && ev.Message == PhaseDone:
+			done = true
+		}
+	}
+	for _, trouble := range troubles {
+		add(trouble)
+	}
+	if !done && log.Truncated == "" && len(all) == 0 {
+		add("the history stops before the run ended")
+	}
+	return all
+}
+
+// Version names this build of nemesis.
+func Version() string {
+	info, ok := debug.ReadBuildInfo()
+	if !ok {
+		return "unknown"
+	}
+	version := info.Main.Version
+	for _, s := range info.Settings {
+		if s.Key == "vcs.revision" && version == "(devel)" {
+			version += " " + s.Value[:min(12, len(s.Value))]
+		}
+	}
+	return version
+}

@@ -1,0 +1,37 @@
+package run
+
+import (
+	"nemesis/checker"
+	"nemesis/history"
+)
+
+// Progress is one thing that a watcher of a run is told: a line of
+// `nemesis run --json`, or what the status line is made of. Fields that do not
+// concern the action are left out.
+type Progress struct {
+	// Time is nanoseconds since the run began.
+	Time int64 `json:"time"`
+	// Action is plan, directory, phase, status, fault, leader, exit, trouble, note or verdict.
+	Action    string           `json:"action"`
+	Plan      *history.Plan    `json:"plan,omitempty"`
+	Directory string           `json:"directory,omitempty"`
+	Phase     string           `json:"phase,omitempty"`
+	Status    *Status          `json:"status,omitempty"`
+	Fault     *history.Fault   `json:"fault,omitempty"`
+	Node      string           `json:"node,omitempty"`
+	Exit      *history.Exit    `json:"exit,omitempty"`
+	Message   string           `json:"message,omitempty"`
+	Verdict   *checker.Verdict `json:"verdict,omitempty"`
+}
+
+// Status is how a run stands.
+type Status struct {
+	// Left is the rest of the workload phase in nanoseconds.
+	Left int64 `json:"left"`
+	// Rate is the completions per second since the last status.
+	Rate           float64  `json:"rate"`
+	OK, Fail, Info int64    `json:"-"`
+	Completions    [3]int64 `json:"completions"` // ok, fail, info
+	// Faults describes the faults in force.
+	Faults []string `json:"faults,omitempty"`
+}

@@ -1,0 +1,128 @@
+package run
+
+import (
+	"fmt"
+	"sync"
+	"time"
+
+	"nemesis/history"
+)
+
+// recorder is where all of a run's events pass on their way into the history,
+// and to whoever watches. It is safe for concurrent use.
+type recorder struct {
+	writer  *history.Writer
+	start   time.Time
+	observe func(Progress)
+
+	mu       sync.Mutex
+	keys     []string // in order of first use
+	seen     map[string]bool
+	inForce  map[int]string // faults by step
+	troubles []string
+	// failed is closed at the first event that could not be recorded: a run
+	// whose history has holes must end.
+	failed  chan struct{}
+	failure error
+}
+
+func newRecorder(writer *history.Writer, start time.Time, observe func(Progress)) *recorder {
+	if observe == nil {
+		observe = func(Progress) {}
+	}
+	return &recorder{writer: writer, start: start, observe: observe,
+		seen: map[string]bool{}, inForce: map[int]string{}, failed: make(chan struct{})}
+}
+
+// now is nanoseconds since the run began, on the monotonic clock.
+func (r *recorder) now() int64 { return int64(time.Since(r.start)) }
+
+// operation records an invocation or a completion.
+func (r *recorder) operation(ev *history.Event) {
+	if ev.Type == history.Invoke && ev.Key != "" {
+		r.mu.Lock()
+		if !r.seen[ev.Key] {
+			r.seen[ev.Key] = true
+			r.keys = append(r.keys, ev.Key)
+		}
+		r.mu.Unlock()
+	}
+	r.append(ev)
+}
+
+// event records anything else, stamps it when it has no time, and tells the watcher.
+func (r *recorder) event(ev history.Event) {
+	if ev.Time == 0 {
+		ev.Time = r.now()
+	}
+	r.append(&ev)
+	p := Progress{Time: ev.Time, Node: ev.Node, Message: ev.Message}
+	switch ev.Type {
+	case history.FaultChange:
+		p.Action, p.Fault = "fault", ev.Fault
+		r.mu.Lock()
+		switch ev.Fault.Stage {
+		case history.Active:
+			r.inForce[ev.Fault.ID] = ev.Fault.Description
+		case history.Healed:
+			delete(r.inForce, ev.Fault.ID)
+		}
+		r.mu.Unlock()
+	case history.LeaderChange:
+		p.Action = "leader"
+	case history.ServerExit:
+		p.Action, p.Exit = "exit", ev.Exit
+	case history.PhaseChange:
+		p.Action, p.Phase, p.Message = "phase", ev.Message, ""
+	case history.Note:
+		p.Action = "note"
+	case history.Trouble:
+		p.Action = "trouble"
+	default:
+		return
+	}
+	r.observe(p)
+}
+
+func (r *recorder) append(ev *history.Event) {
+	err := r.writer.Append(ev)
+	if err == nil {
+		return
+	}
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	if r.failure == nil {
+		r.failure = err
+		r.troubles = append(r.troubles, err.Error())
+		close(r.failed)
+	}
+}
+
+// trouble records that nemesis itself, SSH, a node or an install failed.
+func (r *recorder) trouble(node, format string, args ...any) {
+	message := fmt.Sprintf(format, args...)
+	r.mu.Lock()
+	r.troubles = append(r.troubles, message)
+	r.mu.Unlock()
+	r.event(history.Event{Type: history.Trouble, Node: node, Message: message})
+}
+
+func (r *recorder) note(node, format string, args ...any) {
+	r.event(history.Event{Type: history.Note, Node: node, Message: fmt.Sprintf(format, args...)})
+}
+
+func (r *recorder) usedKeys() []string {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	return append([]string(nil), r.keys...)
+}
+
+func (r *recorder) faultsInForce() []string {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	var all []string
+	for _, description := range r.inForce {
+		all = append(all, description)
+	}
+	return all
+}

@@ -1,0 +1,67 @@
+package run
+
+import (
+	"fmt"
+	"slices"
+
+	"nemesis/history"
+	"nemesis/nemesis"
+)
+
+// PlanToReplay is the plan of a recorded run. With asRecorded, faults that were
+// aimed at the leader are aimed at the nodes that they hit.
+func PlanToReplay(dir history.Dir, asRecorded bool) (history.Plan, error) {
+	plan, err := dir.Plan()
+	if err != nil || !asRecorded {
+		return plan, err
+	}
+	log, err := dir.Load()
+	if err != nil {
+		return plan, err
+	}
+	plan.Schedule = nemesis.AsRecorded(plan.Schedule, log.Events)
+	return plan, nil
+}
+
+// OnNodes moves a plan to other nodes, one for one in order.
+func OnNodes(plan history.Plan, spec string, names []string) (history.Plan, error) {
+	old := plan.Cluster.Nodes
+	if len(names) != len(old) {
+		return plan, usage("replay on %s: the plan needs %d nodes, --nodes names %d", spec, len(old), len(names))
+	}
+	plan.Cluster = history.Cluster{Spec: spec, Nodes: names}
+	if slices.Equal(old, names) {
+		return plan, nil
+	}
+	moved := map[string]string{}
+	for i, name := range old {
+		moved[name] = names[i]
+	}
+	move := func(name string) (string, error) {
+		if to, ok := moved[name]; ok {
+			return to, nil
+		}
+		return "", fmt.Errorf("replay: the schedule names node %q, which is not in the plan's cluster", name)
+	}
+	plan.Schedule = slices.Clone(plan.Schedule)
+	for i := range plan.Schedule {
+		step := &plan.Schedule[i]
+		step.Nodes, step.Links = slices.Clone(step.Nodes), slices.Clone(step.Links)
+		var err error
+		for n := range step.Nodes {
+			if step.Nodes[n], err = move(step.Nodes[n]); err != nil {
+				return plan, err
+			}
+		}
+		for n := range step.Links {
+			link := &step.Links[n]
+			if link.From, err = move(link.From); err != nil {
+				return plan, err
+			}
+			if link.To, err = move(link.To); err != nil {
+				return plan, err
+			}
+		}
+	}
+	return plan, nil
+}

@@ -1,0 +1,241 @@
+package run
+
+import (
+	"crypto/rand"
+	"encoding/binary"
+	"fmt"
+	"math"
+	mathrand "math/rand/v2"
+	"slices"
+	"strconv"
+	"strings"
+	"time"
+
+	"nemesis/clients"
+	"nemesis/history"
+	"nemesis/nemesis"
+	"nemesis/workload"
+)
+
+// Options are what the user asked for. Zero values mean the default.
+type Options struct {
+	System  string
+	Version string
+	Binary  string
+	Set     map[string]string
+
+	// Spec is the --nodes argument, Nodes the names it stands for.
+	Spec  string
+	Nodes []string
+
+	Workload    string
+	Concurrency string // "10", or "2n": twice the number of nodes
+	Rate        float64
+	Keys        int
+	OpsPerKey   int
+
+	Faults        string // "partition,kill", "none", "all"
+	FaultInterval time.Duration
+	RequireFaults bool
+
+	TimeLimit time.Duration
+	OpTimeout time.Duration
+	// Seed determines every random choice; nil draws one.
+	Seed *int64
+
+	CheckerTime   time.Duration
+	CheckerMemory string // "1GiB"
+}
+
+// UsageError is a mistake in what the user asked for: exit code 64.
+type UsageError struct{ Err error }
+
+func (e *UsageError) Error() string { return e.Err.Error() }
+func (e *UsageError) Unwrap() error { return e.Err }
+
+func usage(format string, args ...any) error {
+	return &UsageError{fmt.Errorf(format, args...)}
+}
+
+// Streams of the seed: each use of randomness draws from its own, so that one
+// more draw in one place does not change all others.
+const (
+	scheduleStream = iota + 1
+	workloadStream
+	finalStream
+)
+
+func random(seed int64, stream uint64) *mathrand.Rand {
+	return mathrand.New(mathrand.NewPCG(uint64(seed), stream))
+}
+
+// Resolve makes a plan. The same options with the same seed give the same plan,
+// byte for byte. Every error is a UsageError of one line.
+func Resolve(opt Options) (history.Plan, error) {
+	var none history.Plan
+	system, err := FindSystem(opt.System)
+	if err != nil {
+		return none, &UsageError{err}
+	}
+	options, err := resolveSet(system, opt.Set)
+	if err != nil {
+		return none, err
+	}
+	work, err := workload.Find(opt.Workload)
+	if err != nil {
+		return none, &UsageError{err}
+	}
+	if !slices.Contains(system.Workloads(), work.Name) {
+		return none, usage("resolve plan: %s has no client for workload %q; it has %s", system.Name(), work.Name, strings.Join(system.Workloads(), ", "))
+	}
+	faults, err := nemesis.Parse(opt.Faults)
+	if err != nil {
+		return none, &UsageError{err}
+	}
+	if len(opt.Nodes) == 0 {
+		return none, usage("resolve plan: --nodes names no node")
+	}
+	concurrency, err := parseConcurrency(opt.Concurrency, len(opt.Nodes))
+	if err != nil {
+		return none, err
+	}
+	memory, err := ParseBytes(opt.CheckerMemory)
+	if err != nil {
+		return none, usage("read --checker-memory: %w", err)
+	}
+	for _, d := range []struct {
+		flag  string
+		value time.Duration
+		least time.Duration
+	}{
+		{"--time-limit", opt.TimeLimit, time.Second},
+		{"--op-timeout", opt.OpTimeout, time.Millisecond},
+		{"--fault-interval", opt.FaultInterval, 500 * time.Millisecond},
+		{"--checker-time", opt.CheckerTime, time.Millisecond},
+	} {
+		if d.value < d.least {
+			return none, usage("read %s: %s is too short; give at least %s", d.flag, d.value, d.least)
+		}
+	}
+	if opt.Rate < 0 || math.IsNaN(opt.Rate) || math.IsInf(opt.Rate, 0) {
+		return none, usage("read --rate: %v is not a number of operations per second; 0 means as fast as the clients can", opt.Rate)
+	}
+	if opt.Keys < 0 || opt.OpsPerKey < 0 {
+		return none, usage("read --keys and --ops-per-key: they cannot be negative")
+	}
+	seed := int64(0)
+	if opt.Seed != nil {
+		seed = *opt.Seed
+	} else if seed, err = drawSeed(); err != nil {
+		return none, err
+	}
+	plan := history.Plan{
+		Schema: history.PlanSchema,
+		Seed:   seed,
+		System: history.System{Name: system.Name(), Version: opt.Version, Options: options, Binary: opt.Binary},
+		Cluster: history.Cluster{
+			Spec: opt.Spec, Nodes: opt.Nodes,
+		},
+		Workload: history.Workload{
+			Name: work.Name, Concurrency: concurrency, Rate: opt.Rate,
+			Keys: first(opt.Keys, work.Keys), OpsPerKey: first(opt.OpsPerKey, work.OpsPerKey),
+		},
+		TimeLimit:     history.Duration(opt.TimeLimit),
+		OpTimeout:     history.Duration(opt.OpTimeout),
+		Faults:        faults,
+		FaultInterval: history.Duration(opt.FaultInterval),
+		RequireFaults: opt.RequireFaults,
+		CheckerTime:   history.Duration(opt.CheckerTime),
+		CheckerMemory: memory,
+	}
+	if plan.System.Version == "" && plan.System.Binary == "" {
+		plan.System.Version = system.DefaultVersion()
+	}
+	plan.Schedule, err = nemesis.Schedule(random(seed, scheduleStream), nemesis.Options{
+		Faults: faults, Nodes: opt.Nodes, TimeLimit: opt.TimeLimit, Interval: opt.FaultInterval,
+	})
+	if err != nil {
+		return none, &UsageError{err}
+	}
+	return plan, nil
+}
+
+func first(asked, byDefault int) int {
+	if asked != 0 {
+		return asked
+	}
+	return byDefault
+}
+
+func drawSeed() (int64, error) {
+	var b [8]byte
+	if _, err := rand.Read(b[:]); err != nil {
+		return 0, fmt.Errorf("draw a seed: %w", err)
+	}
+	return int64(binary.LittleEndian.Uint64(b[:]) >> 32), nil // short enough to type
+}
+
+func resolveSet(system clients.System, set map[string]string) (map[string]string, error) {
+	resolved := map[string]string{}
+	known := []string{}
+	for _, o := range system.Options() {
+		known = append(known, o.Name)
+		resolved[o.Name] = o.Default
+		value, asked := set[o.Name]
+		if !asked {
+			continue
+		}
+		if o.Values != nil && !slices.Contains(o.Values, value) {
+			return nil, usage("read --set %s=%s: %s takes %s", o.Name, value, o.Name, strings.Join(o.Values, " or "))
+		}
+		resolved[o.Name] = value
+	}
+	for name := range set {
+		if !slices.Contains(known, name) {
+			return nil, usage("read --set %s: %s has no such option; it has %s", name, system.Name(), strings.Join(known, ", "))
+		}
+	}
+	return resolved, nil
+}
+
+func parseConcurrency(s string, nodes int) (int, error) {
+	number, perNode := strings.CutSuffix(s, "n")
+	n, err := strconv.Atoi(number)
+	if perNode && number == "" {
+		n, err = 1, nil
+	}
+	if err != nil || n < 1 {
+		return 0, usage("read --concurrency: %q is not a number of clients such as 10, nor a multiple of the nodes such as 2n", s)
+	}
+	if perNode {
+		n *= nodes
+	}
+	const most = 100_000
+	if n > most {
+		return 0, usage("read --concurrency: %d clients are more than %d", n, most)
+	}
+	return n, nil
+}
+
+// ParseBytes reads a size such as 512MiB, 1GiB, 64KB or 1000000.
+func ParseBytes(s string) (int64, error) {
+	units := []struct {
+		suffix string
+		factor float64
+	}{
+		{"KiB", 1 << 10}, {"MiB", 1 << 20}, {"GiB", 1 << 30}, {"TiB", 1 << 40},
+		{"KB", 1e3}, {"MB", 1e6}, {"GB", 1e9}, {"TB", 1e12}, {"B", 1}, {"", 1},
+	}
+	for _, u := range units {
+		number, ok := strings.CutSuffix(s, u.suffix)
+		if !ok {
+			continue
+		}
+		v, err := strconv.ParseFloat(strings.TrimSpace(number), 64)
+		if err != nil || v <= 0 || v*u.factor >= math.MaxInt64 || math.IsNaN(v) {
+			break
+		}
+		return int64(v * u.factor), nil
+	}
+	return 0, fmt.Errorf("%q is not a size such as 512MiB or 1GiB", s)
+}

@@ -1,0 +1,184 @@
+package run
+
+import (
+	"context"
+	"sync"
+	"time"
+
+	"nemesis/clients"
+	"nemesis/history"
+	"nemesis/nemesis"
+	"nemesis/workload/generator"
+)
+
+// workloadDeadline is the time limit and what the last operations may still take.
+func (r *runner) workloadDeadline() time.Duration {
+	return time.Duration(r.plan.TimeLimit) + 2*time.Duration(r.plan.OpTimeout) + 30*time.Second
+}
+
+// work runs clients and faults side by side until the time limit.
+func (r *runner) work(ctx context.Context) error {
+	r.injector = r.newInjector()
+	r.clients = r.newInterpreter()
+	faults, stopFaults := context.WithCancel(ctx)
+	var wg sync.WaitGroup
+	wg.Go(func() {
+		if err := r.injector.Run(faults, r.plan.Schedule, r.now()); err != nil {
+			r.trouble("", "%s", err)
+		}
+	})
+	defer wg.Wait()
+	defer stopFaults()
+
+	limit := time.Duration(r.plan.TimeLimit)
+	statusDone := make(chan struct{})
+	wg.Go(func() { r.status(limit, statusDone) })
+	defer close(statusDone)
+
+	gen := r.workload.Main(r.plan.Workload)
+	if r.plan.Workload.Rate > 0 {
+		gen = generator.Stagger(time.Duration(float64(time.Second)/r.plan.Workload.Rate), gen)
+	}
+	return r.clients.Run(ctx, generator.TimeLimit(limit, gen), random(r.plan.Seed, workloadStream))
+}
+
+func (r *runner) heal(ctx context.Context) error {
+	if r.injector == nil {
+		return nil
+	}
+	return r.injector.HealAll(ctx)
+}
+
+// finalReads reads everything back through every node, now that all is whole.
+func (r *runner) finalReads(ctx context.Context) error {
+	gen := r.workload.Final(r.plan.Workload, r.usedKeys())
+	if gen == nil {
+		return nil
+	}
+	return r.clients.Run(ctx, gen, random(r.plan.Seed, finalStream))
+}
+
+func (r *runner) newInjector() *nemesis.Injector {
+	machines := make([]nemesis.Machine, len(r.machines))
+	for i, m := range r.machines {
+		machines[i] = nemesis.Machine{Node: m.Node, Agent: m.Agent}
+	}
+	return nemesis.New(nemesis.Config{
+		Machines: machines,
+		Leader:   r.deployment.Leader,
+		Process:  r.deployment.Process,
+		PeerPort: r.deployment.Port(),
+		Now:      r.now,
+		Record:   r.event,
+	})
+}
+
+func (r *runner) newInterpreter() *Interpreter {
+	return NewInterpreter(InterpreterConfig{
+		Nodes:       r.plan.Cluster.Nodes,
+		Concurrency: r.plan.Workload.Concurrency,
+		OpTimeout:   time.Duration(r.plan.OpTimeout),
+		Now:         r.now,
+		Record:      r.operation,
+		Open: func(ctx context.Context, process int, node string) (clients.Client, error) {
+			return r.deployment.Open(ctx, node)
+		},
+	})
+}
+
+// status tells the watcher how the run stands, twice a second.
+func (r *runner) status(limit time.Duration, done <-chan struct{}) {
+	began := r.now()
+	tick := time.NewTicker(500 * time.Millisecond)
+	defer tick.Stop()
+	lastTotal, lastAt := int64(0), began
+	for {
+		select {
+		case <-done:
+			return
+		case <-tick.C:
+		}
+		now := r.now()
+		ok, fail, info := r.clients.Counts()
+		total := ok + fail + info
+		r.observe(Progress{Time: now, Action: "status", Status: &Status{
+			Left:        max(0, int64(limit)-(now-began)),
+			Rate:        float64(total-lastTotal) / time.Duration(now-lastAt).Seconds(),
+			Completions: [3]int64{ok, fail, info},
+			Faults:      r.faultsInForce(),
+		}})
+		lastTotal, lastAt = total, now
+	}
+}
+
+// How often nodes are looked at.
+const (
+	clockInterval  = time.Second
+	leaderInterval = 500 * time.Millisecond
+	lookDeadline   = 2 * time.Second
+)
+
+// watch samples clocks and leadership and listens for server exits until the
+// function it returns is called.
+func (r *runner) watch(ctx context.Context) (stop func()) {
+	ctx, cancel := context.WithCancel(ctx)
+	var wg sync.WaitGroup
+	for _, m := range r.machines {
+		wg.Go(func() {
+			every(ctx, clockInterval, func(ctx context.Context) {
+				if sample, err := m.Agent.Clock(ctx); err == nil {
+					r.event(history.Event{Type: history.ClockReading, Node: m.Node.Name, Clock: &sample})
+				}
+			})
+		})
+		wg.Go(func() {
+			for {
+				select {
+				case exit, open := <-m.Agent.Exits():
+					if !open {
+						return
+					}
+					r.event(history.Event{Type: history.ServerExit, Node: m.Node.Name, Exit: &exit})
+				case <-ctx.Done():
+					return
+				}
+			}
+		})
+		wg.Go(func() {
+			select {
+			case <-m.Agent.Lost():
+				if ctx.Err() == nil {
+					r.trouble(m.Node.Name, "the agent on %s was lost", m.Node.Name)
+				}
+			case <-ctx.Done():
+			}
+		})
+	}
+	wg.Go(func() {
+		leader := ""
+		every(ctx, leaderInterval, func(ctx context.Context) {
+			now, err := r.deployment.Leader(ctx)
+			if err == nil && now != leader {
+				leader = now
+				r.event(history.Event{Type: history.LeaderChange, Node: leader})
+			}
+		})
+	})
+	return func() { cancel(); wg.Wait() }
+}
+
+// every calls look at once and then at each interval, each time with a deadline.
+func every(ctx context.Context, interval time.Duration, look func(context.Context)) {
+	tick := time.NewTicker(interval)
+	defer tick.Stop()
+	for {
+		within, cancel := context.WithTimeout(ctx, lookDeadline)
+		look(within)
+		cancel()
+		select {
+		case <-tick.C:
+		case <-ctx.Done():
+			return
+		}
+	}
+}
