@@ -6,6 +6,7 @@ import (
 	"strings"
 
 	"nemesis/checker"
+	"nemesis/checker/internal/values"
 	"nemesis/history"
 )
 
@@ -34,7 +35,7 @@ func explainJob(j *job, guard *guard) {
 type story struct {
 	key    string
 	all    []history.Operation
-	values []string
+	values *values.Table
 	ops    []op // the core
 	every  []op // the key's whole history
 	x      int  // the operation that cannot be explained, or -1
@@ -67,7 +68,7 @@ func (s *story) name() string {
 	return checker.Show(s.key)
 }
 
-func (s *story) value(id int32) string { return checker.Show(s.values[id]) }
+func (s *story) value(id int32) string { return checker.Show(s.values.Text(id)) }
 
 func (s *story) source(i int) *history.Operation { return &s.all[s.ops[i].source] }
 
@@ -189,7 +190,7 @@ func (s *story) refused(v int32) *history.Operation {
 		probe := *o
 		probe.Type = history.Info
 		p, err := parse([]history.Operation{probe})
-		if err == nil && len(p.ops) == 1 && p.ops[0].makes() && p.values[p.ops[0].new] == s.values[v] {
+		if err == nil && len(p.ops) == 1 && p.ops[0].makes() && p.values.Text(p.ops[0].new) == s.values.Text(v) {
 			return o
 		}
 	}

@@ -1,10 +1,10 @@
 package linear
 
 import (
-	"bytes"
 	"encoding/json"
 	"fmt"
 
+	"nemesis/checker/internal/values"
 	"nemesis/history"
 )
 
@@ -40,30 +40,14 @@ func (o *op) makes() bool { return o.kind != read }
 // parsed is one key's history, ready for the search, by call.
 type parsed struct {
 	ops []op
-	// values are the texts of the numbers; values[initial] is null.
-	values []string
+	// values has the texts of the numbers; initial is null.
+	values *values.Table
 }
 
 func parse(all []history.Operation) (parsed, error) {
-	p := parsed{values: []string{"null"}}
-	ids := map[string]int32{"null": initial}
-	intern := func(raw json.RawMessage) (int32, error) {
-		text := "null"
-		if len(raw) > 0 {
-			var b bytes.Buffer
-			if err := json.Compact(&b, raw); err != nil {
-				return 0, err
-			}
-			text = b.String()
-		}
-		id, known := ids[text]
-		if !known {
-			id = int32(len(p.values))
-			ids[text] = id
-			p.values = append(p.values, text)
-		}
-		return id, nil
-	}
+	p := parsed{values: new(values.Table)}
+	_, _ = p.values.Number([]byte("null")) // the first number is initial
+	intern := p.values.Number
 	for i := range all {
 		o := &all[i]
 		r := op{call: o.Call, ret: o.Return, crashed: o.Type == history.Info, source: i}

@@ -5,6 +5,7 @@ import (
 	"sort"
 
 	"nemesis/checker"
+	"nemesis/checker/internal/values"
 	"nemesis/history"
 )
 
@@ -12,7 +13,7 @@ import (
 const around = 60
 
 // text of an element, fit for a sentence.
-func (s *set) text(id int32) string { return checker.Show(s.elements[id].text) }
+func (s *set) text(id int32) string { return checker.Show(s.table.Text(id)) }
 
 // finding makes the common parts; core are positions among the operations, in
 // the order in which the proof speaks of them, culprit one of them.
@@ -54,7 +55,7 @@ func brief(o history.Operation) history.Operation {
 	if o.F == "list" && len(o.Output) > most {
 		n := 0
 		// An output that does not parse never gets this far.
-		_ = eachElement(o.Output, func([]byte) error { n++; return nil })
+		_ = values.Each(o.Output, func([]byte) error { n++; return nil })
 		o.Output = []byte(fmt.Sprintf("%q", checker.Plural(n, "element")))
 	}
 	return o

@@ -260,9 +260,9 @@ func (s *set) count(d *Details, times *[]int64) {
 		byAdd = append(byAdd, int32(i))
 	}
 	sort.SliceStable(byAdd, func(a, b int) bool { return s.elements[byAdd[a]].add < s.elements[byAdd[b]].add })
-	name := func(list *[]json.RawMessage, e *element) {
+	name := func(list *[]json.RawMessage, id int32) {
 		if len(*list) < listed {
-			*list = append(*list, json.RawMessage(e.text))
+			*list = append(*list, json.RawMessage(s.table.Text(id)))
 		}
 	}
 	for _, id := range byAdd {
@@ -283,13 +283,13 @@ func (s *set) count(d *Details, times *[]int64) {
 			d.Aborted++
 		case e.fate.lost:
 			d.Lost++
-			name(&d.LostElements, e)
+			name(&d.LostElements, id)
 		case e.fate.missed > 0 && s.flickered(id):
 			d.Flickering++
-			name(&d.StaleElements, e)
+			name(&d.StaleElements, id)
 		case e.fate.missed > 0:
 			d.Stale++
-			name(&d.StaleElements, e)
+			name(&d.StaleElements, id)
 		case e.fate.owed > 0:
 			d.Stable++
 		case !e.refused:

@@ -1,19 +1,17 @@
 package set
 
 import (
-	"bytes"
 	"context"
-	"encoding/json"
 	"fmt"
 	"math"
 	"sort"
 
+	"nemesis/checker/internal/values"
 	"nemesis/history"
 )
 
 // element is one member of one set and what happened to it.
 type element struct {
-	text string
 	// add is the position of its add among the operations, -1 when nobody asked for it.
 	// An add of unknown outcome stands there unless an acknowledged one does; a
 	// refused one only when there is no other.
@@ -61,23 +59,16 @@ type set struct {
 	ops      []history.Operation
 	elements []element
 	reads    []reading
-	ids      interner
+	table    values.Table // an element's number is its position in elements
 }
 
 func load(ctx context.Context, key string, ops []history.Operation) (*set, error) {
-	s := &set{key: key, ops: ops, ids: interner{texts: make(map[string]int32)}}
-	adds := 0
-	for i := range ops {
-		if ops[i].F == "add" {
-			adds++
-		}
-	}
-	s.ids.dense = make([]int32, 4*adds+1024)
+	s := &set{key: key, ops: ops}
 	for i := range ops {
 		o := &ops[i]
 		switch o.F {
 		case "add":
-			id, err := s.intern(o.Input)
+			id, err := s.number(o.Input)
 			if err != nil {
 				return nil, fmt.Errorf("read operation %d (add) of the history: %w; the workload does not fit this checker", o.Index, err)
 			}
@@ -98,8 +89,8 @@ func load(ctx context.Context, key string, ops []history.Operation) (*set, error
 		}
 		r := reading{op: i, double: -1}
 		number := int32(len(s.reads) + 1)
-		err := eachElement(o.Output, func(raw []byte) error {
-			id, err := s.intern(raw)
+		err := values.Each(o.Output, func(raw []byte) error {
+			id, err := s.number(raw)
 			if err != nil {
 				return err
 			}
@@ -140,112 +131,13 @@ func (s *set) noteAdd(e *element, i int) {
 	}
 }
 
-// intern numbers an element's text. Small whole numbers, which is what workloads
-// add, never reach the map.
-func (s *set) intern(raw []byte) (int32, error) {
-	if n, ok := small(raw); ok && n < len(s.ids.dense) {
-		if id := s.ids.dense[n]; id > 0 {
-			return id - 1, nil
-		}
-		id := s.fresh(string(raw))
-		s.ids.dense[n] = id + 1
-		return id, nil
+// number finds an element by its JSON, or makes it.
+func (s *set) number(raw []byte) (int32, error) {
+	id, err := s.table.Number(raw)
+	if err == nil && int(id) == len(s.elements) {
+		s.elements = append(s.elements, element{add: -1, called: math.MinInt64, acked: history.Never, known: history.Never, knownBy: -1})
 	}
-	var b bytes.Buffer
-	if err := json.Compact(&b, raw); err != nil {
-		return 0, err
-	}
-	if b.Len() < len(raw) {
-		return s.intern(b.Bytes())
-	}
-	text := b.String()
-	id, known := s.ids.texts[text]
-	if !known {
-		id = s.fresh(text)
-		s.ids.texts[text] = id
-	}
-	return id, nil
-}
-
-func (s *set) fresh(text string) int32 {
-	s.elements = append(s.elements, element{text: text, add: -1, called: math.MinInt64, acked: history.Never, known: history.Never, knownBy: -1})
-	return int32(len(s.elements) - 1)
-}
-
-// interner finds the number of an element's text.
-type interner struct {
-	dense []int32 // by value, for small whole numbers: number + 1
-	texts map[string]int32
-}
-
-// small reads a canonical whole number of at most nine digits.
-func small(raw []byte) (int, bool) {
-	if len(raw) == 0 || len(raw) > 9 || (raw[0] == '0' && len(raw) > 1) {
-		return 0, false
-	}
-	n := 0
-	for _, c := range raw {
-		if c < '0' || c > '9' {
-			return 0, false
-		}
-		n = n*10 + int(c-'0')
-	}
-	return n, true
-}
-
-// eachElement calls visit with every element of a JSON array. Arrays of whole
-// numbers, the common case, are cut up in place; any other goes through the JSON
-// decoder. null is an empty array.
-func eachElement(raw json.RawMessage, visit func([]byte) error) error {
-	raw = bytes.TrimSpace(raw)
-	if len(raw) == 0 || string(raw) == "null" {
-		return nil
-	}
-	if !plain(raw) {
-		var all []json.RawMessage
-		if err := json.Unmarshal(raw, &all); err != nil {
-			return err
-		}
-		for _, one := range all {
-			if err := visit(one); err != nil {
-				return err
-			}
-		}
-		return nil
-	}
-	body := raw[1 : len(raw)-1]
-	for len(body) > 0 {
-		end := bytes.IndexByte(body, ',')
-		one := body
-		if end >= 0 {
-			one, body = body[:end], body[end+1:]
-		} else {
-			body = nil
-		}
-		if err := visit(one); err != nil {
-			return err
-		}
-	}
-	return nil
-}
-
-// plain tells an array like [1,20,3]: digits and single commas and nothing else.
-func plain(raw []byte) bool {
-	if raw[0] != '[' || raw[len(raw)-1] != ']' || len(raw) < 3 {
-		return false
-	}
-	digits := 0
-	for _, c := range raw[1 : len(raw)-1] {
-		switch {
-		case c >= '0' && c <= '9':
-			digits++
-		case c == ',' && digits > 0:
-			digits = 0
-		default:
-			return false
-		}
-	}
-	return digits > 0
+	return id, err
 }
 
 // bySize are the positions of the reads, small contents first, and among equal

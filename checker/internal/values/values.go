@@ -1,0 +1,131 @@
+// Package values turns the JSON values of a history into small numbers, so that
+// checkers compare and index numbers instead of text.
+//
+// A Table numbers values in order of first use. Two values are the same when
+// their compact JSON is. Each cuts an array into its elements. Both have a path
+// without allocation for whole numbers, which is what workloads write: a read of
+// a set of 100 000 elements is taken apart a thousand times in one check.
+//
+// Example: Each([1,7,1]) visits "1", "7", "1", which a fresh Table numbers 0, 1, 0.
+package values
+
+import (
+	"bytes"
+	"encoding/json"
+	"fmt"
+)
+
+// Table numbers values from 0. The zero Table is empty and ready. It is not safe
+// for concurrent use.
+type Table struct {
+	texts  []string
+	dense  []int32 // number+1 of small whole numbers
+	byText map[string]int32
+}
+
+// Len is how many values have a number.
+func (t *Table) Len() int { return len(t.texts) }
+
+// Text is the compact JSON of a numbered value.
+func (t *Table) Text(id int32) string { return t.texts[id] }
+
+// Number finds or gives the number of a value. Nothing at all counts as null.
+func (t *Table) Number(raw []byte) (int32, error) {
+	if len(raw) == 0 {
+		raw = []byte("null")
+	}
+	n, isSmall := small(raw)
+	if isSmall && n < len(t.dense) && t.dense[n] > 0 {
+		return t.dense[n] - 1, nil
+	}
+	if !isSmall {
+		var b bytes.Buffer
+		if err := json.Compact(&b, raw); err != nil {
+			return 0, fmt.Errorf("read a value: %w", err)
+		}
+		if b.Len() < len(raw) {
+			return t.Number(b.Bytes())
+		}
+	}
+	if id, known := t.byText[string(raw)]; known {
+		return id, nil
+	}
+	id := int32(len(t.texts))
+	t.texts = append(t.texts, string(raw))
+	// Spend no more on the direct index than a few words for each value.
+	if isSmall && n < 64+8*len(t.texts) {
+		for len(t.dense) <= n {
+			t.dense = append(t.dense, 0)
+		}
+		t.dense[n] = id + 1
+		return id, nil
+	}
+	if t.byText == nil {
+		t.byText = make(map[string]int32)
+	}
+	t.byText[string(raw)] = id
+	return id, nil
+}
+
+// small reads a canonical whole number of at most nine digits.
+func small(raw []byte) (int, bool) {
+	if len(raw) == 0 || len(raw) > 9 || (raw[0] == '0' && len(raw) > 1) {
+		return 0, false
+	}
+	n := 0
+	for _, c := range raw {
+		if c < '0' || c > '9' {
+			return 0, false
+		}
+		n = n*10 + int(c-'0')
+	}
+	return n, true
+}
+
+// Each calls visit with every element of a JSON array, in order; nothing at all
+// and null are empty arrays. The element is only valid during the call.
+func Each(raw json.RawMessage, visit func([]byte) error) error {
+	raw = bytes.TrimSpace(raw)
+	if len(raw) == 0 || string(raw) == "null" {
+		return nil
+	}
+	if !plain(raw) {
+		var all []json.RawMessage
+		if err := json.Unmarshal(raw, &all); err != nil {
+			return fmt.Errorf("read an array: %w", err)
+		}
+		for _, one := range all {
+			if err := visit(one); err != nil {
+				return err
+			}
+		}
+		return nil
+	}
+	for body := raw[1 : len(raw)-1]; len(body) > 0; {
+		one, rest, _ := bytes.Cut(body, []byte{','})
+		if err := visit(one); err != nil {
+			return err
+		}
+		body = rest
+	}
+	return nil
+}
+
+// plain tells an array like [1,20,3]: digits and single commas and nothing else.
+func plain(raw []byte) bool {
+	if len(raw) < 3 || raw[0] != '[' || raw[len(raw)-1] != ']' {
+		return false
+	}
+	digits := 0
+	for _, c := range raw[1 : len(raw)-1] {
+		switch {
+		case c >= '0' && c <= '9':
+			digits++
+		case c == ',' && digits > 0:
+			digits = 0
+		default:
+			return false
+		}
+	}
+	return digits > 0
+}

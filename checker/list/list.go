@@ -1,0 +1,154 @@
+// Package list decides whether transactions that append to lists and read them
+// behaved as if they had run one after another, in an order that respects real
+// time: strict serializability of list-append.
+//
+// Why lists: a read of a list shows not only what is there but in which order it
+// came to be. As long as each value is appended to a key at most once, the reads
+// of a key therefore give the order of its appends, and with it the order of the
+// transactions that made them; no search is needed.
+//
+// Data passes through in four steps, one file each. Parse (parse.go) numbers keys,
+// values and transactions. Order (order.go) takes the longest read of each key as
+// the order of its appends, and finds what no order allows: reads that are not a
+// prefix of it, values that nobody appended, that were refused, that are there
+// twice, that are half of a transaction, or that are missing. Graph (graph.go)
+// joins transactions by what each must have come before or after:
+//
+//	ww  T1's append stands right before T2's in some key
+//	wr  T2's read ends with T1's append
+//	rw  T1's read ends right before T2's append: it did not see it
+//	rt  T1 had returned before T2 was invoked
+//
+// Cycles (cycles.go) finds transactions that would have to come before themselves
+// and names the kind of contradiction by its edges, after Adya: G0 (ww only), G1c
+// (ww and wr), G-single (exactly one rw), G2 (more), each with "-realtime" when it
+// takes rt. Explain (explain.go) tells the shortest one.
+//
+// What the types mean: ok happened, with these reads; fail certainly did not, and
+// a value of it that is read nevertheless is an aborted read (G1a); info may have
+// happened: it takes part when one of its values was seen, without its own reads,
+// and never comes before anything by real time. Everything but the search for the
+// shortest cycle is near-linear in the length of the reads: real time takes one
+// node per completion instead of one edge per pair.
+//
+// Operations: F "txn", value a list of ["append", key, value] and ["r", key,
+// list], the list null in the input.
+//
+// Example: T1 appends 3 to k and is acknowledged; later T2 reads k as [1,2]. T1
+// comes before T2 (rt), T2 before T1 (rw, it did not see 3): G-single-realtime, a
+// stale read.
+package list
+
+import (
+	"context"
+	"encoding/json"
+	"fmt"
+	"strings"
+
+	"nemesis/checker"
+	"nemesis/history"
+)
+
+// Details is the form of Result.Details.
+type Details struct {
+	Transactions int `json:"transactions"`
+	Keys         int `json:"keys"`
+	Appends      int `json:"appends"`
+	// Anomalies counts findings by class.
+	Anomalies map[string]int `json:"anomalies,omitempty"`
+}
+
+// Append judges list-append transactions as the package comment says.
+func Append() checker.Checker { return appends{} }
+
+type appends struct{}
+
+func (appends) Name() string { return "append" }
+
+func (appends) Check(ctx context.Context, log *history.Log, _ checker.Budget) checker.Result {
+	result := checker.Result{Checker: "append", Operations: len(log.Operations)}
+	if err := checker.Validate(log); err != nil {
+		result.Outcome, result.Summary = checker.Harness, err.Error()
+		return result
+	}
+	return judge(ctx, result, log.Operations)
+}
+
+func judge(ctx context.Context, result checker.Result, ops []history.Operation) checker.Result {
+	h, err := parse(ctx, ops)
+	if ctx.Err() != nil {
+		result.Outcome, result.Summary = checker.Unknown, "ran out of time while reading the transactions; give more with --checker-time"
+		return result
+	}
+	if err != nil {
+		result.Outcome, result.Summary = checker.Harness, err.Error()
+		return result
+	}
+	found := &findings{by: make(map[string]*checker.Finding)}
+	h.order(found)
+	g := h.graph()
+	h.cycles(ctx, g, found)
+
+	d := Details{Transactions: len(h.txns), Keys: len(h.keys), Appends: len(h.elements)}
+	result.Findings = found.sorted()
+	if len(result.Findings) > 0 {
+		d.Anomalies = make(map[string]int)
+		for _, f := range result.Findings {
+			d.Anomalies[f.Class] = f.Count
+		}
+	}
+	result.Details, _ = json.Marshal(d)
+	switch {
+	case len(result.Findings) > 0:
+		result.Outcome, result.Summary = checker.Violation, found.summary()
+	case h.poisoned != "":
+		result.Outcome, result.Summary = checker.Harness, h.poisoned
+	default:
+		result.Outcome = checker.Valid
+		result.Summary = fmt.Sprintf("%s on %s have a serial order that respects real time", checker.Plural(len(h.txns), "transaction"), checker.Plural(len(h.keys), "key"))
+	}
+	if len(result.Findings) > 0 && h.poisoned != "" {
+		result.Summary += "; " + h.poisoned
+	}
+	return result
+}
+
+// findings holds the first finding of each class, with its Count.
+type findings struct{ by map[string]*checker.Finding }
+
+// severity orders the classes, worst first: what no isolation level allows, then
+// what ever stronger ones forbid.
+var severity = []string{
+	"lost-append", "aborted-read", "phantom-value", "duplicated-value", "incompatible-order",
+	"intermediate-read", "internal",
+	"G0", "G1c", "G-single", "G2",
+	"G0-realtime", "G1c-realtime", "G-single-realtime", "G2-realtime",
+}
+
+func (f *findings) add(class string, build func() checker.Finding) {
+	if one := f.by[class]; one != nil {
+		one.Count++
+		return
+	}
+	one := build()
+	one.Class, one.Count = class, 1
+	f.by[class] = &one
+}
+
+func (f *findings) sorted() []checker.Finding {
+	var list []checker.Finding
+	for _, class := range severity {
+		if one := f.by[class]; one != nil {
+			list = append(list, *one)
+		}
+	}
+	return list
+}
+
+func (f *findings) summary() string {
+	var parts []string
+	for _, one := range f.sorted() {
+		parts = append(parts, fmt.Sprintf("%d × %s", one.Count, one.Class))
+	}
+	return strings.Join(parts, ", ")
+}
