@@ -1,6 +1,7 @@
 package agent
 
 import (
+	"bytes"
 	"encoding/json"
 	"errors"
 	"fmt"
@@ -40,6 +41,14 @@ func openLedger(dir string) (*ledger, error) {
 	}
 	if err == nil {
 		err = json.Unmarshal(text, &l.entries)
+	}
+	for i := range l.entries {
+		// The file is indented for people; keys are not.
+		var spec bytes.Buffer
+		if err == nil {
+			err = json.Compact(&spec, l.entries[i].Spec)
+		}
+		l.entries[i].Spec = spec.Bytes()
 	}
 	if err != nil {
 		return nil, fmt.Errorf("read the ledger %s: %w: it says what to undo on this node; repair it by hand, or remove it once nothing is left in force", l.path, err)

@@ -27,14 +27,16 @@ import (
 
 	"nemesis/nodes"
 	"nemesis/nodes/agent"
+	"nemesis/nodes/local/localtest"
 )
 
-// Main runs the tests, or the agent when the test binary is started as one.
+// Main runs the tests, in a private world where that is possible, or the agent when
+// the test binary is started as one.
 func Main(m *testing.M, kinds agent.Kinds) {
 	if len(os.Args) > 1 && os.Args[1] == "agent" {
 		os.Exit(agent.Main(os.Args[2:], kinds, os.Stdin, os.Stdout, os.Stderr))
 	}
-	os.Exit(m.Run())
+	os.Exit(localtest.Main(m))
 }
 
 // Dir is a directory for an agent, emptied of its processes when the test ends.
