@@ -23,6 +23,8 @@ import (
 //   - One attempt per operation. The client would repeat reads a hundred times, and
 //     writes when it believes that no endpoint was there; a history needs to know
 //     what one request did.
+//   - A broken connection is an error at once. The client would wait for the server
+//     to come back, and a dead node's operations would tell nothing but deadlines.
 //   - Reconnecting waits at most half a second. gRPC backs off up to two minutes,
 //     and the run would mistake its own patience for the server's recovery time.
 //   - No proxy from the environment: nodes are reached directly.
@@ -40,11 +42,17 @@ func connect(addr netip.Addr) (*clientv3.Client, error) {
 		Logger:               zap.NewNop(),
 		DialOptions: []grpc.DialOption{
 			grpc.WithStatsHandler(departures{}),
+			grpc.WithChainUnaryInterceptor(failFast),
 			grpc.WithDisableRetry(),
 			grpc.WithNoProxy(),
 			grpc.WithConnectParams(grpc.ConnectParams{Backoff: reconnect, MinConnectTimeout: 2 * time.Second}),
 		},
 	})
+}
+
+// failFast overrides what the official client sets on every call.
+func failFast(ctx context.Context, method string, req, reply any, conn *grpc.ClientConn, invoke grpc.UnaryInvoker, opts ...grpc.CallOption) error {
+	return invoke(ctx, method, req, reply, conn, append(opts, grpc.WaitForReady(false))...)
 }
 
 // client is one logical process's connection to one member.

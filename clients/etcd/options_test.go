@@ -1,0 +1,80 @@
+package etcd
+
+import (
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/google/go-cmp/cmp"
+)
+
+func TestOptionsHaveDefaultsAndTakeValues(t *testing.T) {
+	byDefault := options{heartbeat: 100 * time.Millisecond, election: time.Second, snapshotCount: 10000}
+	changed := func(f func(*options)) options { o := byDefault; f(&o); return o }
+	tests := []struct {
+		name  string
+		given map[string]string
+		want  options
+	}{
+		{"nothing given", nil, byDefault},
+		{"the defaults spelt out", map[string]string{"reads": "linearizable", "heartbeat": "100ms", "election": "1s", "snapshot-count": "10000", "auto-compaction": "0"}, byDefault},
+		{"serializable reads", map[string]string{"reads": "serializable"}, changed(func(o *options) { o.serializable = true })},
+		{"quick elections", map[string]string{"heartbeat": "10ms", "election": "50ms"},
+			changed(func(o *options) { o.heartbeat, o.election = 10*time.Millisecond, 50*time.Millisecond })},
+		{"snapshots and compaction", map[string]string{"snapshot-count": "100", "auto-compaction": "1000"},
+			changed(func(o *options) { o.snapshotCount, o.compaction = 100, 1000 })},
+	}
+	for _, test := range tests {
+		t.Run(test.name, func(t *testing.T) {
+			got, err := parseOptions(test.given)
+			if err != nil {
+				t.Fatal(err)
+			}
+			if diff := cmp.Diff(test.want, got, cmp.AllowUnexported(options{})); diff != "" {
+				t.Error(diff)
+			}
+		})
+	}
+}
+
+func TestOptionsThatAreWrongSayWhatIsAllowed(t *testing.T) {
+	tests := []struct{ name, value, want string }{
+		{"reads", "stale", `set etcd option reads: "stale" is not allowed; it takes linearizable or serializable`},
+		{"reads", "", `set etcd option reads: "" is not allowed; it takes linearizable or serializable`},
+		{"heartbeat", "100", `set etcd option heartbeat: "100" is not allowed; it takes whole milliseconds from 10ms to 10s`},
+		{"heartbeat", "1ms", `set etcd option heartbeat: "1ms" is not allowed; it takes whole milliseconds from 10ms to 10s`},
+		{"heartbeat", "10.5ms", `set etcd option heartbeat: "10.5ms" is not allowed; it takes whole milliseconds from 10ms to 10s`},
+		{"election", "-1s", `set etcd option election: "-1s" is not allowed; it takes whole milliseconds from 50ms to 50s`},
+		{"election", "400ms", `set etcd option election: 400ms is less than five heartbeats of 100ms; make election longer or heartbeat shorter`},
+		{"snapshot-count", "few", `set etcd option snapshot-count: "few" is not allowed; it takes a number from 10 to 10000000`},
+		{"auto-compaction", "-1", `set etcd option auto-compaction: "-1" is not allowed; it takes a number from 0 to 10000000`},
+		{"read\nmode", "x", `set etcd option: there is no "read\nmode"; etcd has reads, heartbeat, election, snapshot-count, auto-compaction`},
+	}
+	for _, test := range tests {
+		t.Run(test.name+"="+test.value, func(t *testing.T) {
+			_, err := parseOptions(map[string]string{test.name: test.value})
+			if err == nil || err.Error() != test.want {
+				t.Errorf("got  %v\nwant %s", err, test.want)
+			}
+		})
+	}
+}
+
+func TestPromiseFollowsTheReads(t *testing.T) {
+	tests := []struct {
+		given        map[string]string
+		linearizable bool
+		says         string
+	}{
+		{nil, true, "strictly serializable"},
+		{map[string]string{"reads": "linearizable"}, true, "strictly serializable"},
+		{map[string]string{"reads": "serializable"}, false, "etcd documents serializable reads as possibly stale"},
+		{map[string]string{"reads": "x"}, false, "Nothing is promised"},
+	}
+	for _, test := range tests {
+		p := System{}.Promise(test.given)
+		if p.Linearizable != test.linearizable || !strings.Contains(p.Text, test.says) {
+			t.Errorf("with %v etcd promises %+v", test.given, p)
+		}
+	}
+}
