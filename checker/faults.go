@@ -128,7 +128,7 @@ func probes(active history.Event) []history.Effect {
 // evidence is one sentence on what all nodes showed: packets and connections are
 // summed up, everything else is told node by node.
 func evidence(effects []history.Effect) string {
-	var texts []string
+	var texts, others []string
 	totals := map[string]float64{}
 	from := map[string]bool{}
 	for _, e := range effects {
@@ -147,7 +147,7 @@ func evidence(effects []history.Effect) string {
 			}
 		}
 		if !counts && e.Evidence.Summary != "" {
-			texts = append(texts, e.Node+": "+e.Evidence.Summary)
+			others = append(others, e.Node+": "+e.Evidence.Summary)
 		}
 	}
 	for _, total := range []struct{ name, one, many, after string }{
@@ -159,6 +159,7 @@ func evidence(effects []history.Effect) string {
 			texts = append(texts, plural(n, total.one, total.many)+total.after)
 		}
 	}
+	texts = append(texts, others...)
 	if len(texts) == 0 {
 		return "none"
 	}

@@ -78,9 +78,10 @@ func New(config Config) *Injector { return &Injector{config} }
 // in force and returns; that takes milliseconds when the agents answer, and at most
 // 20 s when they do not.
 //
-// Steps fire in order of time, one at a time; one that is due while another is
-// still being healed fires late, and loses at most half of its length to that. Each stage is
-// recorded as a FaultChange. What goes wrong is recorded there and does not stop
+// Steps fire in order of time, one at a time. One that comes into force late, since
+// the one before it was still being healed or since a node was slow, is shortened, by
+// at most a half, so that the plan's clean end stays clean. Each stage is recorded as
+// a FaultChange. What goes wrong is recorded there and does not stop
 // the run; only faults that could not be healed are also returned, in an error that
 // is one line.
 func (in *Injector) Run(ctx context.Context, steps []history.Step, start int64) error {
@@ -148,10 +149,6 @@ func (in *Injector) live(ctx context.Context, step history.Step, healAt, next in
 			return nil
 		}
 	}
-	// A step that fires late is shortened rather than shifted: the plan's clean end
-	// stays clean.
-	healAt = max(healAt, in.Now()+int64(step.Hold)/2)
-
 	live := Live{Leader: leader, Process: in.Process}
 	for _, m := range in.Machines {
 		live.Nodes = append(live.Nodes, m.Node)
@@ -166,7 +163,7 @@ func (in *Injector) live(ctx context.Context, step history.Step, healAt, next in
 		in.skip(step, err)
 		return nil
 	}
-	l.inject(ctx, healAt)
+	healAt = l.inject(ctx, healAt)
 	l.hold(ctx, healAt)
 	return l.heal(ctx, next)
 }

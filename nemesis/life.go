@@ -125,14 +125,16 @@ func (l *life) each(do func(*act)) {
 	all.Wait()
 }
 
-// inject applies every effect at once and takes a first look.
-func (l *life) inject(ctx context.Context, healAt int64) {
+// inject applies every effect at once and takes a first look. It returns when to heal:
+// at healAt, but not before the fault was in force for half the time it should be.
+func (l *life) inject(ctx context.Context, healAt int64) int64 {
 	if l.fault.process {
 		l.each(func(a *act) { a.before, a.beforeErr = l.process(ctx, a) })
 	}
 	l.must(l.enter(history.Inject, false, nil))
 	l.apply(ctx)
 	l.since = l.in.Now()
+	healAt = max(healAt, l.since+int64(l.step.Hold)/2)
 
 	// The first look must be over before the first heal, so it never delays one.
 	until := healAt
@@ -145,6 +147,7 @@ func (l *life) inject(ctx context.Context, healAt int64) {
 	l.look(look) // after connecting, so that the packets of that are counted
 	acted, troubles := l.evident()
 	l.must(l.enter(history.Active, acted, probes, troubles...))
+	return healAt
 }
 
 // hold keeps the fault in force until healAt or the end of ctx, and takes the last
@@ -180,8 +183,14 @@ func (l *life) hold(ctx context.Context, healAt int64) {
 }
 
 // flap is half a period, how long each cut and each pause between cuts lasts; 0 for
-// a fault that holds all the time.
-func (l *life) flap() time.Duration { return time.Duration(l.step.Period) / 2 }
+// a fault that holds all the time, as those on servers do. A plan written by hand may
+// ask for less than a cut and its evidence take.
+func (l *life) flap() time.Duration {
+	if l.step.Period <= 0 || l.fault.process {
+		return 0
+	}
+	return max(time.Duration(l.step.Period)/2, 50*time.Millisecond)
+}
 
 // flapUntil heals and cuts by turns until healAt, and tells whether it ends in a cut.
 // It counts the evidence of each cut before the counters go away with it.
@@ -253,6 +262,7 @@ func (l *life) heal(ctx context.Context, next int64) error {
 	if until := time.Duration(next - l.in.Now()); until < limit {
 		limit = max(until, leastRecovery)
 	}
+	end := l.in.Now() + int64(limit)
 	within, cancel := context.WithTimeout(context.WithoutCancel(ctx), limit)
 	defer cancel()
 
@@ -272,7 +282,10 @@ func (l *life) heal(ctx context.Context, next int64) error {
 			}) && a.err == nil
 		})
 	})
-	probes, confirmed := l.reconnect(within)
+	// A node that used up all the time must not leave the others unseen.
+	again, cancelAgain := context.WithTimeout(context.WithoutCancel(ctx), max(time.Duration(end-l.in.Now()), time.Second))
+	defer cancelAgain()
+	probes, confirmed := l.reconnect(again)
 	var left []string
 	for _, a := range l.acts {
 		if !a.seen.Confirmed {
