@@ -74,9 +74,12 @@ func (d Dir) Path(name ...string) string {
 	return filepath.Join(append([]string{string(d)}, name...)...)
 }
 
+// NodePath is where Node's directory lies, whether it was made or not.
+func (d Dir) NodePath(name string) string { return d.Path(NodesDir, fileName(name)) }
+
 // Node is the directory of what was collected from one node. It is made when missing.
 func (d Dir) Node(name string) (string, error) {
-	path := d.Path(NodesDir, fileName(name))
+	path := d.NodePath(name)
 	if err := os.MkdirAll(path, 0o755); err != nil {
 		return "", fmt.Errorf("make node directory: %w", err)
 	}

@@ -254,6 +254,18 @@ func fixture(t testing.TB, name string, log bool) *Run {
 	r.Verdict.Results = []checker.Result{check}
 	if log {
 		r.Log = simulate(t, r.Plan, fs, 30*second, 3000)
+		v := &r.Verdict
+		v.OK, v.Fail, v.Info = 0, 0, 0
+		for _, op := range r.Log.Operations {
+			switch op.Type {
+			case history.OK:
+				v.OK++
+			case history.Fail:
+				v.Fail++
+			default:
+				v.Info++
+			}
+		}
 		for _, c := range []checker.Checker{stats.Stats(), stats.Availability()} {
 			r.Verdict.Results = append(r.Verdict.Results, c.Check(context.Background(), r.Log, checker.Budget{}))
 		}

@@ -25,8 +25,8 @@ type LogFile struct {
 	Path string
 }
 
-// findLogs lists nodes/<node>/**/*.log. A run that collected none has none.
-func findLogs(root string) ([]LogFile, error) {
+// findLogs lists the *.log files below a node's directory, which need not exist.
+func findLogs(node, root string) ([]LogFile, error) {
 	var files []LogFile
 	err := filepath.WalkDir(root, func(path string, d fs.DirEntry, err error) error {
 		if errors.Is(err, fs.ErrNotExist) {
@@ -40,14 +40,11 @@ func findLogs(root string) ([]LogFile, error) {
 		if err != nil {
 			return err
 		}
-		node, name, ok := strings.Cut(filepath.ToSlash(rel), "/")
-		if ok {
-			files = append(files, LogFile{Node: node, Name: name, Path: path})
-		}
+		files = append(files, LogFile{Node: node, Name: filepath.ToSlash(rel), Path: path})
 		return nil
 	})
 	if err != nil {
-		return nil, fmt.Errorf("find node logs: %w", err)
+		return nil, fmt.Errorf("find logs of %s: %w", node, err)
 	}
 	sort.Slice(files, func(i, j int) bool { return files[i].Path < files[j].Path })
 	return files, nil

@@ -112,7 +112,7 @@ type nodeCard struct {
 // a browser cannot lay out; what is left out is counted and is in verdict.json.
 const (
 	mostFindings = 20
-	mostFaults   = 200
+	mostFaults   = 100
 	mostNodes    = 64
 	mostExits    = 20
 	mostNotes    = 50

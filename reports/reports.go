@@ -105,8 +105,14 @@ func Read(dir string) (*Run, error) {
 	if r.Log, err = d.Load(); err != nil {
 		r.Log, r.Unread = nil, err.Error()
 	}
-	r.Files, err = findLogs(d.Path(history.NodesDir))
-	return r, err
+	for _, node := range plan.Cluster.Nodes {
+		files, err := findLogs(node, d.NodePath(node))
+		if err != nil {
+			return nil, err
+		}
+		r.Files = append(r.Files, files...)
+	}
+	return r, nil
 }
 
 // findings are those of all checkers; within one they come worst first, and

@@ -232,10 +232,12 @@ func drawGrid(d *drawing, a axis, top, floor float64, keys func(from, to int64) 
 			continue
 		}
 		d.rect(p.x+4, top, p.width-8, floor-top, "cut")
-		d.text(p.x+p.width/2, floor+14, "tick middle", "⋯ "+span(p.to-p.from))
+		left := "⋯ "
 		if n := keys(p.from, p.to); n > 0 {
-			d.text(p.x+p.width/2, floor+28, "tick middle", number(n)+" ops")
+			left += count(n, "operation") + ", "
 		}
+		// On a line of its own, as the ticks beside it may be close.
+		d.text(p.x+p.width/2, floor+28, "tick middle", left+span(p.to-p.from))
 	}
 	d.line(a.left-16, floor, storyRight, floor, "base")
 }

@@ -86,12 +86,13 @@ type Block struct {
 // Encoder turns operations into blocks. It is not safe for concurrent use.
 type Encoder struct {
 	meta      Meta
-	functions map[string]int
-	keys      map[string]int
-	nodes     map[string]int
+	functions index
+	keys      index
+	nodes     index
 	texts     map[string]int
 	textsUsed int
-	columns   [columnCount]bytes.Buffer
+	last      []int64 // by key, its last integer in this block
+	columns   [columnCount][]byte
 	deflated  bytes.Buffer
 	deflater  *flate.Writer
 }
@@ -100,7 +101,8 @@ type Encoder struct {
 func NewEncoder() *Encoder {
 	e := &Encoder{
 		meta:      Meta{Version: Version, Texts: []string{"(not kept)"}},
-		functions: map[string]int{}, keys: map[string]int{}, nodes: map[string]int{}, texts: map[string]int{},
+		functions: newIndex(maxFunctions, maxFunctions), keys: newIndex(maxKeys, maxKeys-1), nodes: newIndex(maxKeys, maxKeys-1),
+		texts: map[string]int{},
 	}
 	// Level 1 is ten times as fast as the default and four percent larger.
 	e.deflater, _ = flate.NewWriter(&e.deflated, flate.BestSpeed) // fails for unknown levels only
@@ -108,7 +110,11 @@ func NewEncoder() *Encoder {
 }
 
 // Meta describes all blocks made so far.
-func (e *Encoder) Meta() Meta { return e.meta }
+func (e *Encoder) Meta() Meta {
+	m := e.meta
+	m.Functions, m.Keys, m.Nodes = e.functions.names, e.keys.names, e.nodes.names
+	return m
+}
 
 // Block encodes at most BlockSize operations, sorted by call. The result is
 // valid until the next call.
@@ -117,12 +123,12 @@ func (e *Encoder) Block(ops []history.Operation) ([]byte, error) {
 		return nil, fmt.Errorf("encode operations: a block holds 1 to %d, not %d", BlockSize, len(ops))
 	}
 	for i := range e.columns {
-		e.columns[i].Reset()
+		e.columns[i] = e.columns[i][:0]
 	}
 	base := ops[0].Call / 1000
 	block := Block{Count: len(ops), First: base}
 	before := base
-	last := map[int]int64{}
+	clear(e.last)
 	for i := range ops {
 		op := &ops[i]
 		start := max(op.Call/1000, before) // a reader must be able to trust that starts ascend
@@ -135,11 +141,11 @@ func (e *Encoder) Block(ops []history.Operation) ([]byte, error) {
 		e.uvarint(1, uint64(end-start))
 		before = start
 		e.uvarint(2, uint64(max(op.Process, 0)))
-		key := position(e.keys, &e.meta.Keys, op.Key, maxKeys, maxKeys-1)
+		key := e.keys.position(op.Key)
 		e.uvarint(4, uint64(key))
-		form := e.value(op, key, last)
-		e.columns[3].WriteByte(outcome(op.Type) | form<<2 | byte(position(e.functions, &e.meta.Functions, op.F, maxFunctions, maxFunctions))<<4)
-		e.uvarint(6, uint64(position(e.nodes, &e.meta.Nodes, op.Node, maxKeys, maxKeys-1)))
+		form := e.value(op, key)
+		e.columns[3] = append(e.columns[3], outcome(op.Type)|form<<2|byte(e.functions.position(op.F))<<4)
+		e.uvarint(6, uint64(e.nodes.position(op.Node)))
 		if op.Type != history.OK {
 			e.uvarint(7, uint64(e.text(op.Error)))
 		}
@@ -148,11 +154,11 @@ func (e *Encoder) Block(ops []history.Operation) ([]byte, error) {
 	e.deflater.Reset(&e.deflated)
 	head := binary.LittleEndian.AppendUint64(nil, uint64(base))
 	for i := range e.columns {
-		head = binary.LittleEndian.AppendUint32(head, uint32(e.columns[i].Len()))
+		head = binary.LittleEndian.AppendUint32(head, uint32(len(e.columns[i])))
 	}
 	e.deflater.Write(head) // writes to memory do not fail
 	for i := range e.columns {
-		e.deflater.Write(e.columns[i].Bytes())
+		e.deflater.Write(e.columns[i])
 	}
 	if err := e.deflater.Close(); err != nil {
 		return nil, fmt.Errorf("encode operations: %w", err)
@@ -163,13 +169,11 @@ func (e *Encoder) Block(ops []history.Operation) ([]byte, error) {
 }
 
 func (e *Encoder) uvarint(column int, v uint64) {
-	var b [binary.MaxVarintLen64]byte
-	e.columns[column].Write(b[:binary.PutUvarint(b[:], v)])
+	e.columns[column] = binary.AppendUvarint(e.columns[column], v)
 }
 
 func (e *Encoder) varint(column int, v int64) {
-	var b [binary.MaxVarintLen64]byte
-	e.columns[column].Write(b[:binary.PutVarint(b[:], v)])
+	e.columns[column] = binary.AppendVarint(e.columns[column], v)
 }
 
 func outcome(t history.Type) byte {
@@ -190,7 +194,7 @@ const (
 )
 
 // value writes an operation's value and returns its form.
-func (e *Encoder) value(op *history.Operation, key int, last map[int]int64) byte {
+func (e *Encoder) value(op *history.Operation, key int) byte {
 	raw := bytes.TrimSpace(op.Output)
 	if len(raw) == 0 || string(raw) == "null" {
 		raw = bytes.TrimSpace(op.Input)
@@ -198,9 +202,12 @@ func (e *Encoder) value(op *history.Operation, key int, last map[int]int64) byte
 	if len(raw) == 0 || string(raw) == "null" {
 		return formNone
 	}
+	if key >= len(e.last) {
+		e.last = append(e.last, make([]int64, key+1-len(e.last))...)
+	}
 	put := func(v int64) {
-		e.varint(5, v-last[key]) // wraps around at the ends of int64, and so does the reader
-		last[key] = v
+		e.varint(5, v-e.last[key]) // wraps around at the ends of int64, and so does the reader
+		e.last[key] = v
 	}
 	if v, ok := integer(raw); ok {
 		put(v)
@@ -224,11 +231,24 @@ func (e *Encoder) value(op *history.Operation, key int, last map[int]int64) byte
 // integer reads the canonical decimal form only: anything else keeps its own
 // spelling as a text.
 func integer(raw []byte) (int64, bool) {
-	if len(raw) > 20 {
+	digits, negative := raw, false
+	if len(raw) > 1 && raw[0] == '-' {
+		digits, negative = raw[1:], true
+	}
+	if len(digits) == 0 || len(digits) > 19 || digits[0] == '0' && (len(digits) > 1 || negative) {
 		return 0, false
 	}
-	v, err := strconv.ParseInt(string(raw), 10, 64)
-	return v, err == nil && strconv.FormatInt(v, 10) == string(raw)
+	var v uint64 // 19 digits do not overflow it
+	for _, c := range digits {
+		if c < '0' || c > '9' {
+			return 0, false
+		}
+		v = v*10 + uint64(c-'0')
+	}
+	if negative {
+		return -int64(v), v <= 1<<63
+	}
+	return int64(v), v < 1<<63
 }
 
 // text is the position of s, made visible and cut; what was cut keeps its
@@ -253,18 +273,35 @@ func (e *Encoder) text(s string) int {
 	return at
 }
 
-// position finds s in a table, adds it while there is room, and answers full when
-// there is none.
-func position(in map[string]int, table *[]string, s string, room, full int) int {
-	if at, ok := in[s]; ok {
-		return at
+// index numbers the strings of one column in the order they are met.
+type index struct {
+	at         map[string]int
+	names      []string // as shown
+	room, full int      // how many it takes, and what is answered beyond
+	// Neighbours are mostly of one key, so the last answer is remembered.
+	last   string
+	lastAt int
+}
+
+func newIndex(room, full int) index {
+	return index{at: map[string]int{}, room: room, full: full, lastAt: -1}
+}
+
+func (x *index) position(s string) int {
+	if x.lastAt >= 0 && s == x.last {
+		return x.lastAt
 	}
-	if len(*table) >= room {
-		return full
+	at, ok := x.at[s]
+	switch {
+	case ok:
+	case len(x.names) >= x.room:
+		return x.full
+	default:
+		at = len(x.names)
+		x.at[s] = at
+		x.names = append(x.names, visible.Cap(s, textLength))
 	}
-	at := len(*table)
-	in[s] = at
-	*table = append(*table, visible.Cap(s, textLength))
+	x.last, x.lastAt = s, at
 	return at
 }
 
