@@ -1,6 +1,24 @@
+// Package workload says what clients do to a system and how that is judged.
+//
+// A Workload is a pair: generators that make operations, and checkers that read
+// the history of them. The two belong together, because what a checker can
+// prove depends on what was asked: written values are unique, so that every read
+// names the write it saw; keys are independent and short-lived, so that each has a
+// history small enough to search. The operations' names and values, documented
+// with each workload, are the language that a system's client must speak.
+//
+// A run takes a workload from All, runs Main under a time limit while faults come
+// and go, heals everything, runs Final, and hands the history to Checkers:
+//
+//	w, err := workload.Find("register")
+//	main := generator.TimeLimit(time.Minute, w.Main(plan))
 package workload
 
 import (
+	"fmt"
+	"strings"
+	"time"
+
 	"nemesis/checker"
 	"nemesis/history"
 	"nemesis/workload/generator"
@@ -12,14 +30,63 @@ type Workload struct {
 	Name string
 	// Doc is one line for `nemesis list workloads`.
 	Doc string
-	// Main makes the operations of the run; it need not end by itself.
+	// Main makes the operations of the run; it need not end by itself. It does not
+	// keep to the plan's rate: whoever runs it does.
 	Main func(history.Workload) generator.Generator
 	// Final makes the reads after everything is healed; it must end by itself.
-	// used are the keys the history touched, in order of first use.
+	// used are the keys the history touched (see KeysOf), in order of first use.
 	Final func(plan history.Workload, used []string) generator.Generator
 	// Checkers judge the promise of the workload.
 	Checkers func(history.Workload) []checker.Checker
 	// Defaults for flags that the user left out; 0 means the command's own default.
 	Keys      int
 	OpsPerKey int
+}
+
+// All is every workload, in the order in which they are listed.
+func All() []Workload { return []Workload{register, appends, set} }
+
+// Find returns the workload of that name, or an error that lists the names there are.
+func Find(name string) (Workload, error) {
+	var names []string
+	for _, w := range All() {
+		if w.Name == name {
+			return w, nil
+		}
+		names = append(names, w.Name)
+	}
+	return Workload{}, fmt.Errorf("find workload %q: there is none of that name, choose one of %s", name, strings.Join(names, ", "))
+}
+
+const (
+	// finalKeys is how many keys, the ones used last, are read back at the end. A
+	// long run uses thousands; the faults' effects on the early ones were seen by
+	// the reads of the run itself.
+	finalKeys = 50
+	// finalTries is how often one final read is tried until it succeeds, and
+	// finalLimit how long all of them together may take.
+	finalTries = 10
+	finalLimit = 30 * time.Second
+)
+
+// eachThreadReads lets every worker, and so every node, do all the operations one
+// after another, each until it succeeds.
+func eachThreadReads(ops []generator.Op) generator.Generator {
+	var all []generator.Generator
+	for _, op := range ops {
+		try := generator.Repeat(finalTries, generator.Ops(op))
+		all = append(all, generator.UntilOK(try))
+	}
+	return generator.TimeLimit(finalLimit, generator.EachThread(generator.Sequence(all...)))
+}
+
+// newest is the last n of keys.
+func newest(keys []string, n int) []string { return keys[max(0, len(keys)-n):] }
+
+// orDefault is n, or what the workload takes when the plan leaves it open.
+func orDefault(n, byDefault int) int {
+	if n > 0 {
+		return n
+	}
+	return byDefault
 }

@@ -1,0 +1,126 @@
+package workload
+
+import (
+	"encoding/json"
+	"slices"
+	"strconv"
+
+	"nemesis/checker"
+	"nemesis/checker/stats"
+	"nemesis/history"
+	"nemesis/workload/generator"
+)
+
+// appends: transactions over lists. A list that is read whole tells the order of
+// all appends before it, so that the checker knows the versions of each key
+// instead of guessing them.
+//
+//	txn    value [["append","k3",7],["r","k3",null]]  → the same with each null filled in: [7] or null
+//
+// Appended values are unique per key: 1, 2, 3, … in the order of invocation.
+var appends = Workload{
+	Name:      "append",
+	Doc:       "transactions that read and append to lists; must be strictly serializable",
+	Keys:      4,
+	OpsPerKey: 50,
+	Main: func(plan history.Workload) generator.Generator {
+		ops := appendOps{
+			perKey: orDefault(plan.OpsPerKey, 50),
+			keys:   make([]activeKey, orDefault(plan.Keys, 4)),
+		}
+		for i := range ops.keys {
+			ops.keys[i].name = keyName(i)
+		}
+		ops.used = len(ops.keys)
+		return generator.Unfold(ops, appendOps.next)
+	},
+	Final: func(_ history.Workload, used []string) generator.Generator {
+		var reads []generator.Op
+		for some := range slices.Chunk(newest(used, 4*finalKeys), 4) {
+			var txn []byte
+			for _, key := range some {
+				txn = appendRead(txn, key)
+			}
+			reads = append(reads, txnOp(txn))
+		}
+		return eachThreadReads(reads)
+	},
+	Checkers: func(history.Workload) []checker.Checker {
+		return []checker.Checker{stats.Stats(), stats.Availability()}
+	},
+}
+
+// maxTxn is how many reads and appends one transaction has at most.
+const maxTxn = 4
+
+// appendOps makes transactions over a handful of keys; a key that was appended to
+// often enough gives way to a new one, since every read repeats its whole list.
+type appendOps struct {
+	perKey int
+	keys   []activeKey
+	used   int // keys so far
+}
+
+type activeKey struct {
+	name     string
+	appended int // also the last value
+}
+
+func (a appendOps) next(ctx *generator.Context) (generator.Op, appendOps) {
+	a.keys = slices.Clone(a.keys)
+	var txn []byte
+	for range 1 + ctx.Rand.IntN(maxTxn) {
+		key := &a.keys[ctx.Rand.IntN(len(a.keys))]
+		if ctx.Rand.IntN(2) == 0 {
+			txn = appendRead(txn, key.name)
+			continue
+		}
+		key.appended++
+		txn = append(txn, `["append",`...)
+		txn = strconv.AppendQuote(txn, key.name)
+		txn = append(txn, ',')
+		txn = strconv.AppendInt(txn, int64(key.appended), 10)
+		txn = append(txn, "],"...)
+		if key.appended >= a.perKey {
+			*key = activeKey{name: keyName(a.used)}
+			a.used++
+		}
+	}
+	return txnOp(txn), a
+}
+
+func appendRead(txn []byte, key string) []byte {
+	quoted, _ := json.Marshal(key) // a string cannot fail
+	return append(append(append(txn, `["r",`...), quoted...), ",null],"...)
+}
+
+// txnOp closes a list of parts, each with a comma behind it.
+func txnOp(parts []byte) generator.Op {
+	value := make([]byte, 0, len(parts)+1)
+	value = append(value, '[')
+	value = append(value, parts[:len(parts)-1]...)
+	return generator.Op{Thread: generator.AnyThread, F: "txn", Value: append(value, ']')}
+}
+
+// KeysOf is which keys an operation touches: its Key, or for a transaction the keys
+// of its parts, in order, each once. It understands only what a workload has made.
+func KeysOf(ev *history.Event) []string {
+	if ev.Key != "" {
+		return []string{ev.Key}
+	}
+	if ev.F != "txn" {
+		return nil
+	}
+	var parts [][]json.RawMessage
+	if json.Unmarshal(ev.Value, &parts) != nil {
+		return nil
+	}
+	var keys []string
+	for _, part := range parts {
+		var key string
+		if len(part) > 1 && json.Unmarshal(part[1], &key) == nil && !slices.Contains(keys, key) {
+			keys = append(keys, key)
+		}
+	}
+	return keys
+}

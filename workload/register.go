@@ -1,0 +1,92 @@
+package workload
+
+import (
+	"strconv"
+
+	"nemesis/checker"
+	"nemesis/checker/linear"
+	"nemesis/checker/stats"
+	"nemesis/history"
+	"nemesis/workload/generator"
+)
+
+// register: many independent registers, each worked on by a few clients at once.
+//
+//	read   value null       → an integer, or null while nothing was written
+//	write  value 7
+//	cas    value [5,7]      fails when the register does not hold 5
+//
+// Written values are unique per key: 1, 2, 3, … in the order of invocation.
+var register = Workload{
+	Name:      "register",
+	Doc:       "read, write and compare-and-set on independent registers; must be linearizable",
+	Keys:      2,
+	OpsPerKey: 150,
+	Main: func(plan history.Workload) generator.Generator {
+		atOnce := orDefault(plan.Keys, 2)
+		operations := orDefault(plan.OpsPerKey, 150)
+		return generator.Keys(plan.Concurrency/atOnce, generator.Unlimited, keyName, func(string) generator.Generator {
+			return generator.Limit(operations, &registerOps{})
+		})
+	},
+	Final: func(_ history.Workload, used []string) generator.Generator {
+		var reads []generator.Op
+		for _, key := range newest(used, finalKeys) {
+			reads = append(reads, generator.Op{Thread: generator.AnyThread, F: "read", Key: key})
+		}
+		return eachThreadReads(reads)
+	},
+	Checkers: func(history.Workload) []checker.Checker {
+		return []checker.Checker{linear.Register(), stats.Stats(), stats.Availability()}
+	},
+}
+
+func keyName(i int) string { return "k" + strconv.Itoa(i) }
+
+// registerOps works on one register: reads, writes and compare-and-sets in equal
+// parts. A compare-and-set that expects a value out of thin air would always fail and
+// tell nothing, so it expects either what a client has read last or what was
+// written last.
+type registerOps struct {
+	written int64 // the last value handed out, 0 before the first
+	read    int64 // the last value that a client has read, 0 for none
+}
+
+func (r *registerOps) Next(ctx *generator.Context) (generator.Op, generator.Status, generator.Generator) {
+	if len(ctx.Free) == 0 {
+		return generator.Op{Time: generator.Never}, generator.Pending, r
+	}
+	op := generator.Op{Time: ctx.Time, Thread: generator.AnyThread}
+	dice := ctx.Rand.IntN(6)
+	if dice < 2 {
+		op.F = "read"
+		return op, generator.Ready, r
+	}
+	after := &registerOps{r.written + 1, r.read}
+	expect := r.read
+	if dice%2 == 0 || expect == 0 {
+		expect = r.written
+	}
+	if dice < 4 || expect == 0 {
+		op.F = "write"
+		op.Value = strconv.AppendInt(make([]byte, 0, 8), after.written, 10)
+		return op, generator.Ready, after
+	}
+	op.F = "cas"
+	value := append(make([]byte, 0, 16), '[')
+	value = append(strconv.AppendInt(value, expect, 10), ',')
+	op.Value = append(strconv.AppendInt(value, after.written, 10), ']')
+	return op, generator.Ready, after
+}
+
+func (r *registerOps) Update(_ *generator.Context, ev generator.Event) generator.Generator {
+	if !ev.OK || ev.F != "read" {
+		return r
+	}
+	// The server may answer anything; only a value that was written is of use.
+	value, err := strconv.ParseInt(string(ev.Value), 10, 64)
+	if err != nil || value < 1 || value > r.written || value == r.read {
+		return r
+	}
+	return &registerOps{r.written, value}
+}
