@@ -6,6 +6,7 @@ import (
 	"strconv"
 
 	"nemesis/checker"
+	"nemesis/checker/list"
 	"nemesis/checker/stats"
 	"nemesis/history"
 	"nemesis/workload/generator"
@@ -46,7 +47,7 @@ var appends = Workload{
 		return eachThreadReads(reads)
 	},
 	Checkers: func(history.Workload) []checker.Checker {
-		return []checker.Checker{stats.Stats(), stats.Availability()}
+		return []checker.Checker{list.Append(), stats.Stats(), stats.Availability()}
 	},
 }
 

@@ -5,6 +5,7 @@ import (
 	"time"
 
 	"nemesis/checker"
+	checkset "nemesis/checker/set"
 	"nemesis/checker/stats"
 	"nemesis/history"
 	"nemesis/workload/generator"
@@ -32,7 +33,7 @@ var set = Workload{
 		return eachThreadReads([]generator.Op{generator.F("list")})
 	},
 	Checkers: func(history.Workload) []checker.Checker {
-		return []checker.Checker{stats.Stats(), stats.Availability()}
+		return []checker.Checker{checkset.Full(), stats.Stats(), stats.Availability()}
 	},
 }
 
