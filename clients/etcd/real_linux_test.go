@@ -18,7 +18,8 @@ import (
 	"nemesis/nodes"
 )
 
-// realServer is the executable that all tests share; tests of other versions say so.
+// realServer is the executable that all tests share: the pinned version, or the one
+// that NEMESIS_ETCD_VERSION names.
 var realServer = sync.OnceValues(func() (string, error) {
 	var progress bytes.Buffer
 	install, err := System{}.Prepare(context.Background(), history.System{Version: os.Getenv("NEMESIS_ETCD_VERSION")}, &progress)

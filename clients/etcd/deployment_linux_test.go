@@ -1,0 +1,187 @@
+package etcd
+
+import (
+	"bytes"
+	"context"
+	"encoding/json"
+	"fmt"
+	"net"
+	"net/netip"
+	"os"
+	"strings"
+	"syscall"
+	"testing"
+	"time"
+
+	"nemesis/clients"
+	"nemesis/history"
+	"nemesis/nodes"
+	"nemesis/nodes/agent"
+	"nemesis/nodes/agent/agenttest"
+)
+
+// TestMain lets the test binary be its own agent.
+func TestMain(m *testing.M) {
+	if len(os.Args) > 1 && os.Args[1] == "agent" {
+		os.Exit(agent.Main(os.Args[2:], nil, os.Stdin, os.Stdout, os.Stderr))
+	}
+	os.Exit(m.Run())
+}
+
+// deploy describes a cluster on agents of this machine, each with a loopback
+// address for a node.
+func deploy(t *testing.T, n int) (*deployment, []clients.Machine) {
+	t.Helper()
+	binary, err := realServer()
+	if err != nil {
+		t.Skipf("there is no etcd to test against: %v", err)
+	}
+	var machines []clients.Machine
+	for i := range n {
+		machines = append(machines, clients.Machine{
+			Node:  nodes.Node{Name: fmt.Sprintf("n%d", i+1), Address: loopback()},
+			Agent: agenttest.Connect(t, agenttest.Dir(t)),
+		})
+	}
+	install, err := System{}.Prepare(t.Context(), history.System{Binary: binary}, new(bytes.Buffer))
+	must(t, err)
+	plan := history.Plan{Seed: 7, System: history.System{Name: "etcd"}}
+	d, err := System{}.Deploy(install, plan, machines)
+	must(t, err)
+	t.Cleanup(func() { must(t, d.Close()) })
+	return d.(*deployment), machines
+}
+
+// patient is a deadline that only a broken test reaches.
+func patient(t *testing.T) context.Context {
+	ctx, cancel := context.WithTimeout(t.Context(), time.Minute)
+	t.Cleanup(cancel)
+	return ctx
+}
+
+// kill is kill -9 of the server on a machine; it returns when the agent knows.
+func kill(t *testing.T, m clients.Machine) {
+	t.Helper()
+	ctx := patient(t)
+	state, err := m.Agent.ProcessState(ctx, processName)
+	must(t, err)
+	if !lives(state) {
+		t.Fatalf("there is no server to kill: %+v", state)
+	}
+	must(t, syscall.Kill(state.PID, syscall.SIGKILL))
+	for lives(state) {
+		state, err = m.Agent.ProcessState(ctx, processName)
+		must(t, err)
+	}
+}
+
+func oneLine(t *testing.T, err error, parts ...string) {
+	t.Helper()
+	if err == nil {
+		t.Errorf("no error; want one with %q", parts)
+		return
+	}
+	t.Log(err)
+	if strings.Contains(err.Error(), "\n") {
+		t.Errorf("more than one line: %q", err)
+	}
+	for _, part := range parts {
+		if !strings.Contains(err.Error(), part) {
+			t.Errorf("%q lacks %q", err, part)
+		}
+	}
+}
+
+func TestLifeOfACluster(t *testing.T) {
+	t.Parallel()
+	d, machines := deploy(t, 3)
+	ctx := patient(t)
+	for _, m := range machines {
+		must(t, d.Install(ctx, m.Node.Name))
+		must(t, d.Wipe(ctx, m.Node.Name))
+	}
+	oneLine(t, d.Healthy(ctx, "n1"), "reach etcd on n1: the server was never started")
+	for _, m := range machines {
+		must(t, d.Start(ctx, m.Node.Name))
+	}
+	must(t, d.Ready(ctx))
+
+	leader, err := d.Leader(ctx)
+	must(t, err)
+	if d.members[leader] == nil {
+		t.Errorf("the leader of a cluster that serves is %q", leader)
+	}
+	c, err := d.Open(ctx, "n1")
+	must(t, err)
+	defer c.Close()
+	perform := func(f, value string) clients.Completion {
+		return c.Invoke(ctx, history.Event{F: f, Key: "k", Value: json.RawMessage(value)})
+	}
+	ended(t, perform("write", "1"), history.OK, "")
+	oneLine(t, d.Wipe(ctx, "n1"), "wipe etcd on n1: the server still runs")
+
+	// A killed member comes back with its data.
+	kill(t, machines[0])
+	oneLine(t, d.Healthy(ctx, "n1"), "reach etcd on n1: the server was ended by ", "; its log says: ")
+	oneLine(t, d.Ready(ctx), "reach etcd on n1: ")
+	must(t, d.Start(ctx, "n1"))
+	must(t, d.Ready(ctx))
+	read := perform("read", "null")
+	for read.Type == history.Fail { // until the connection is tried again
+		read = perform("read", "null")
+	}
+	ended(t, read, history.OK, "1")
+
+	// One that lost its data does not vote again under its old name: its peers know it.
+	kill(t, machines[0])
+	must(t, d.Wipe(ctx, "n1"))
+	must(t, d.Start(ctx, "n1"))
+	oneLine(t, d.Healthy(ctx, "n1"), "reach etcd on n1: the server exited with status 1", "has already been bootstrapped")
+
+	// The log can be had by the name that is given for it.
+	var log bytes.Buffer
+	must(t, machines[1].Agent.Download(ctx, d.LogFiles("n2")["etcd.log"], &log))
+	if !strings.Contains(log.String(), "ready to serve client requests") {
+		t.Errorf("the log of n2 is not that of a member that served: %.200s", log.String())
+	}
+
+	// Installing again, for the next run, stops what still runs.
+	must(t, d.Install(ctx, "n2"))
+	must(t, d.Wipe(ctx, "n2"))
+}
+
+func TestServerThatExitsAtStart(t *testing.T) {
+	t.Parallel()
+	d, machines := deploy(t, 1)
+	ctx := patient(t)
+	taken, err := net.Listen("tcp", netip.AddrPortFrom(machines[0].Node.Address, peerPort).String())
+	must(t, err)
+	defer taken.Close()
+	must(t, d.Install(ctx, "n1"))
+	must(t, d.Start(ctx, "n1"))
+	oneLine(t, d.Ready(ctx), "reach etcd on n1: the server exited with status 1; its log says: ", "address already in use")
+}
+
+func TestServerThatRunsAndDoesNotAnswer(t *testing.T) {
+	t.Parallel()
+	d, _ := deploy(t, 2)
+	ctx := patient(t)
+	must(t, d.Install(ctx, "n1"))
+	must(t, d.Start(ctx, "n1")) // alone of two, it cannot serve
+	short, cancel := context.WithTimeout(ctx, time.Second)
+	defer cancel()
+	oneLine(t, d.Healthy(short, "n1"), "reach etcd on n1: the server runs and does not answer reads (", "; its log says: ")
+	leader, err := d.Leader(ctx)
+	must(t, err)
+	if leader != "" {
+		t.Errorf("%q leads a cluster without a majority", leader)
+	}
+}
+
+func TestExecutableForOtherNodes(t *testing.T) {
+	t.Parallel()
+	d, _ := deploy(t, 1)
+	d.arch = "pdp11"
+	oneLine(t, d.Install(patient(t), "n1"), "install etcd on n1: the executable is for linux/pdp11 and the node is linux/", "--binary")
+	oneLine(t, d.Start(patient(t), "n9"), `"n9": there is no such node`)
+}
