@@ -16,6 +16,7 @@ import (
 
 // settings is everything that is settled about one host before it is dialled.
 type settings struct {
+	name           string // as the user wrote it
 	hostName       string // to look up
 	port           int
 	user           string
@@ -53,7 +54,7 @@ func settle(h Host, opt Options) (settings, error) {
 		}
 	}
 
-	s := settings{hostName: name, port: h.Port, user: h.User}
+	s := settings{name: name, hostName: name, port: h.Port, user: h.User}
 	if v := files.get(name, "HostName"); v != "" {
 		s.hostName = strings.ReplaceAll(v, "%h", name)
 	}

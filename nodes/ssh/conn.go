@@ -23,7 +23,7 @@ const maxSessions = 9
 // refusedFor is how long a session may be refused before that is an error. sshd
 // frees a session only when it has collected the ended program, which is some
 // time after telling us of the end.
-const refusedFor = 5 * time.Second
+const refusedFor = 3 * time.Second
 
 // conn is one SSH connection to one node.
 type conn struct {

@@ -115,6 +115,9 @@ func (a *attempt) explain(err error) error {
 	if a.keyRefused != nil {
 		what, cause = a.keyRefused.Error(), errors.Unwrap(a.keyRefused)
 	}
+	if ended := a.ctx.Err(); ended != nil {
+		cause = errors.Join(ended, cause) // all we saw was the deadline that it set
+	}
 	name := first(a.host.Node.Name, a.host.HostName, a.settings.hostName)
 	return because(cause, "connect to %s (%s@%s): %s", name, a.settings.user, a.settings.address(), what)
 }
@@ -143,7 +146,7 @@ func (a *attempt) reason(err error) string {
 		return "the server shares no algorithm with us: " + nodes.OneLine(strings.TrimPrefix(err.Error(), "ssh: handshake failed: ssh: "))
 	case a.keyAccepted:
 		return a.loginRefused(err)
-	case errors.Is(err, io.EOF) || errors.Is(err, syscall.ECONNRESET) || errors.Is(err, syscall.EPIPE):
+	case hungUp(err):
 		return "the server hung up during the handshake; check that it is sshd, and its log (MaxStartups, for example)"
 	case a.connected:
 		return "whatever answers there does not speak SSH as we do: " + nodes.OneLine(strings.TrimPrefix(err.Error(), "ssh: handshake failed: "))
@@ -151,9 +154,19 @@ func (a *attempt) reason(err error) string {
 	return nodes.OneLine(err.Error())
 }
 
+func hungUp(err error) bool {
+	for _, sign := range []error{io.EOF, io.ErrUnexpectedEOF, net.ErrClosed, syscall.ECONNRESET, syscall.EPIPE} {
+		if errors.Is(err, sign) {
+			return true
+		}
+	}
+	return false
+}
+
 func (a *attempt) loginRefused(err error) string {
 	s := a.settings
-	if !strings.Contains(err.Error(), "unable to authenticate") && !errors.Is(err, io.EOF) && !errors.Is(err, syscall.ECONNRESET) && !strings.Contains(err.Error(), "disconnect") {
+	// sshd disconnects, with or without a message, after too many wrong keys.
+	if !hungUp(err) && !strings.Contains(err.Error(), "unable to authenticate") && !strings.Contains(err.Error(), "disconnect") {
 		return "the login failed: " + nodes.OneLine(strings.TrimPrefix(err.Error(), "ssh: handshake failed: "))
 	}
 	passed := ""

@@ -47,48 +47,71 @@ func knownKeys(s settings, opt Options) (hostKeys, error) {
 	}
 	check := func(_ string, remote net.Addr, key gossh.PublicKey) error {
 		err := known(s.checkAs, remote, key)
-		if cert, ok := key.(*gossh.Certificate); ok && err != nil {
+		if cert, ok := key.(*gossh.Certificate); ok && err != nil && strings.Contains(err.Error(), "no authorities") {
 			// A host may have a certificate and still be known by its plain key alone.
-			if plain := known(s.checkAs, remote, cert.Key); plain == nil {
-				return nil
-			}
+			key = cert.Key
+			err = known(s.checkAs, remote, key)
 		}
 		return explainKey(err, key, s)
 	}
 	return hostKeys{check, preference(known, s.checkAs)}, nil
 }
 
-// preference asks for the kinds of key that are known for this host first, then
-// for certificates, then for any. Without it a host known by its ed25519 key
-// might present an RSA key and seem to have changed.
+// preference asks for certificates first if an authority vouches for this host,
+// then for the kinds of key that are known for it, then for any. Without it a
+// host known by its ed25519 key might present an RSA key and seem to have
+// changed.
 func preference(known gossh.HostKeyCallback, address string) []string {
-	var order []string
-	add := func(algorithms ...string) {
-		for _, a := range algorithms {
-			if !slices.Contains(order, a) {
-				order = append(order, a)
-			}
+	var plain, certified []string
+	vouched := false
+	for _, want := range wanted(known, address) {
+		if isAuthority(want) {
+			vouched = true
+		} else {
+			plain = append(plain, algorithmsOf(want.Key.Type())...)
 		}
 	}
-	// A key that nobody can have makes the callback list those that it wants.
+	all := gossh.SupportedAlgorithms().HostKeys
+	for _, a := range all {
+		if strings.Contains(a, "-cert-") {
+			certified = append(certified, a)
+		}
+	}
+	order := slices.Concat(plain, certified, all)
+	if vouched {
+		order = slices.Concat(certified, plain, all)
+	}
+	seen := map[string]bool{}
+	return slices.DeleteFunc(order, func(a string) bool {
+		again := seen[a]
+		seen[a] = true
+		return again
+	})
+}
+
+// wanted lists what is known for a host, by asking for a key that nobody can have.
+func wanted(known gossh.HostKeyCallback, address string) []knownhosts.KnownKey {
 	nobody, err := gossh.NewPublicKey(ed25519.PublicKey(make([]byte, ed25519.PublicKeySize)))
 	if err != nil {
 		return nil
 	}
 	var mismatch *knownhosts.KeyError
-	if errors.As(known(address, &net.TCPAddr{IP: net.IPv4zero}, nobody), &mismatch) {
-		for _, want := range mismatch.Want {
-			add(algorithmsOf(want.Key.Type())...)
-		}
+	errors.As(known(address, &net.TCPAddr{IP: net.IPv4zero}, nobody), &mismatch)
+	if mismatch == nil {
+		return nil
 	}
-	rest := gossh.SupportedAlgorithms().HostKeys
-	for _, a := range rest {
-		if strings.Contains(a, "-cert-") {
-			add(a)
-		}
+	return mismatch.Want
+}
+
+// isAuthority looks at the line itself, since the library lists authorities
+// among the keys that a host may have.
+func isAuthority(known knownhosts.KnownKey) bool {
+	content, err := os.ReadFile(known.Filename)
+	if err != nil {
+		return false
 	}
-	add(rest...)
-	return order
+	lines := strings.Split(string(content), "\n")
+	return known.Line <= len(lines) && strings.HasPrefix(strings.TrimSpace(lines[known.Line-1]), "@cert-authority")
 }
 
 // algorithmsOf lists the signature algorithms of a kind of key. Only RSA's
@@ -112,25 +135,37 @@ func explainKey(err error, key gossh.PublicKey, s settings) error {
 	case errors.As(err, &revoked):
 		return because(err, "its host key %s is revoked by %s:%d; ask whoever runs the host", offered, revoked.Revoked.Filename, revoked.Revoked.Line)
 	case errors.As(err, &mismatch) && len(mismatch.Want) == 0:
-		host, port, _ := net.SplitHostPort(s.checkAs)
-		file := "a file for --known-hosts"
-		if len(s.knownHosts) > 0 {
-			file = shown(s.knownHosts[0])
-		}
-		return because(err, "its host key %s is not known; compare the fingerprint, then add it with: ssh-keyscan -p %s %s >> %s", offered, port, host, file)
-	case errors.As(err, &mismatch):
-		old := mismatch.Want[0]
-		for _, want := range mismatch.Want {
-			if want.Key.Type() == key.Type() {
-				old = want
+		advice := "then let this add it: ssh " + s.name // under the alias that ssh_config gives it
+		if s.checkAs == s.address() {
+			file := "FILE, which --known-hosts then names"
+			if len(s.knownHosts) > 0 {
+				file = shown(s.knownHosts[0])
 			}
+			advice = fmt.Sprintf("then add it with: ssh-keyscan -p %d %s >> %s", s.port, s.hostName, file)
 		}
-		what := "has changed to " + offered
-		if old.Key.Type() != key.Type() {
-			what = "is " + offered + ", and the host no longer has the " + old.Key.Type() + " key that is known"
-		}
-		return because(err, "its host key %s, but %s:%d has %s; either the host was reinstalled, and that line must go, or somebody else answers",
-			what, old.Filename, old.Line, gossh.FingerprintSHA256(old.Key))
+		return because(err, "its host key %s is not known; compare the fingerprint, %s", offered, advice)
+	case errors.As(err, &mismatch):
+		return changed(err, mismatch.Want, key, offered)
 	}
 	return because(err, "its host key %s cannot be trusted: %s", offered, nodes.OneLine(err.Error()))
+}
+
+// changed says how a key differs from what is known, by the line of its own kind
+// where there is one.
+func changed(err error, want []knownhosts.KnownKey, key gossh.PublicKey, offered string) error {
+	old := want[0]
+	for _, w := range want {
+		if w.Key.Type() == key.Type() && !isAuthority(w) {
+			old = w
+		}
+	}
+	print := gossh.FingerprintSHA256(old.Key)
+	const either = "either the host was reinstalled, and that line must go, or somebody else answers"
+	switch {
+	case isAuthority(old):
+		return because(err, "its host key %s has no certificate of the authority %s in %s:%d; "+either, offered, print, old.Filename, old.Line)
+	case old.Key.Type() != key.Type():
+		return because(err, "its host key is %s, and it no longer has the %s key %s of %s:%d; "+either, offered, old.Key.Type(), print, old.Filename, old.Line)
+	}
+	return because(err, "its host key has changed to %s, but %s:%d has %s; "+either, offered, old.Filename, old.Line, print)
 }

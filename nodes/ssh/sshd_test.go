@@ -13,6 +13,7 @@ import (
 	"os/exec"
 	"os/user"
 	"path/filepath"
+	"slices"
 	"strings"
 	"syscall"
 	"testing"
@@ -42,7 +43,7 @@ type key struct {
 }
 
 // startServer starts sshd as the current user. Lines are added to its configuration.
-func startServer(t *testing.T, lines ...string) *server {
+func startServer(t testing.TB, lines ...string) *server {
 	t.Helper()
 	sshd, err := exec.LookPath("/usr/sbin/sshd")
 	if err != nil {
@@ -54,9 +55,13 @@ func startServer(t *testing.T, lines ...string) *server {
 	s.hostKey = host.public
 	write(t, dir+"/authorized_keys", gossh.MarshalAuthorizedKey(s.user.public))
 	config := append(lines, // the first value of a keyword counts
+		"SetEnv SHLVL=2", // keeps bash from reading the user's own start-up file
 		fmt.Sprintf("Port %d", s.port), "ListenAddress 127.0.0.1", "HostKey "+host.path, "PidFile none",
 		"AuthorizedKeysFile "+dir+"/authorized_keys", "StrictModes no", "UsePAM no", "PermitRootLogin yes",
-		"PasswordAuthentication no", "KbdInteractiveAuthentication no", "UseDNS no", "Subsystem sftp internal-sftp")
+		"PasswordAuthentication no", "KbdInteractiveAuthentication no", "UseDNS no")
+	if !slices.ContainsFunc(lines, func(l string) bool { return strings.HasPrefix(l, "Subsystem ") }) {
+		config = append(config, "Subsystem sftp internal-sftp")
+	}
 	write(t, dir+"/sshd_config", []byte(strings.Join(config, "\n")+"\n"))
 
 	args := []string{sshd, "-D", "-e", "-f", dir + "/sshd_config"}
@@ -107,7 +112,7 @@ func (s *server) host() ssh.Host {
 }
 
 // options are what a user of this server would have set up.
-func (s *server) options(t *testing.T) ssh.Options {
+func (s *server) options(t testing.TB) ssh.Options {
 	return ssh.Options{
 		Config:     "none",
 		Keys:       []string{s.user.path},
@@ -116,7 +121,7 @@ func (s *server) options(t *testing.T) ssh.Options {
 }
 
 // knownHosts writes a file in which the server has the given keys.
-func (s *server) knownHosts(t *testing.T, keys ...gossh.PublicKey) string {
+func (s *server) knownHosts(t testing.TB, keys ...gossh.PublicKey) string {
 	t.Helper()
 	var lines []string
 	for _, k := range keys {
@@ -127,7 +132,7 @@ func (s *server) knownHosts(t *testing.T, keys ...gossh.PublicKey) string {
 	return path
 }
 
-func (s *server) dial(t *testing.T, opt ssh.Options) nodes.Conn {
+func (s *server) dial(t testing.TB, opt ssh.Options) nodes.Conn {
 	t.Helper()
 	conn, err := ssh.Dial(context.Background(), s.host(), opt)
 	if err != nil {
@@ -137,7 +142,7 @@ func (s *server) dial(t *testing.T, opt ssh.Options) nodes.Conn {
 	return conn
 }
 
-func newKey(t *testing.T, dir, name string) key {
+func newKey(t testing.TB, dir, name string) key {
 	t.Helper()
 	public, private, err := ed25519.GenerateKey(rand.Reader)
 	if err != nil {
@@ -146,7 +151,7 @@ func newKey(t *testing.T, dir, name string) key {
 	return saveKey(t, filepath.Join(dir, name), public, private)
 }
 
-func saveKey(t *testing.T, path string, public, private any) key {
+func saveKey(t testing.TB, path string, public, private any) key {
 	t.Helper()
 	block, err := gossh.MarshalPrivateKey(private, "")
 	if err != nil {
@@ -160,14 +165,14 @@ func saveKey(t *testing.T, path string, public, private any) key {
 	return key{path, pub}
 }
 
-func write(t *testing.T, path string, content []byte) {
+func write(t testing.TB, path string, content []byte) {
 	t.Helper()
 	if err := os.WriteFile(path, content, 0o600); err != nil {
 		t.Fatal(err)
 	}
 }
 
-func freePort(t *testing.T) int {
+func freePort(t testing.TB) int {
 	t.Helper()
 	l, err := net.Listen("tcp", "127.0.0.1:0")
 	if err != nil {
@@ -177,7 +182,7 @@ func freePort(t *testing.T) int {
 	return l.Addr().(*net.TCPAddr).Port
 }
 
-func me(t *testing.T) string {
+func me(t testing.TB) string {
 	t.Helper()
 	u, err := user.Current()
 	if err != nil {

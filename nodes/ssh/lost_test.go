@@ -1,0 +1,117 @@
+package ssh_test
+
+import (
+	"context"
+	"errors"
+	"io"
+	"net"
+	"strings"
+	"sync/atomic"
+	"testing"
+	"time"
+
+	"nemesis/nodes"
+	"nemesis/nodes/conformance"
+)
+
+// wire carries a connection's bytes until it is cut or frozen.
+type wire struct {
+	net.Conn
+	frozen atomic.Bool
+}
+
+func (w *wire) Write(b []byte) (int, error) {
+	if w.frozen.Load() {
+		return len(b), nil // as a network does that drops packets
+	}
+	return w.Conn.Write(b)
+}
+
+func (w *wire) Read(b []byte) (int, error) {
+	for {
+		n, err := w.Conn.Read(b)
+		if err != nil || !w.frozen.Load() {
+			return n, err
+		}
+	}
+}
+
+func wired(t *testing.T) (nodes.Conn, nodes.Stream, *wire) {
+	t.Helper()
+	s := startServer(t)
+	opt := s.options(t)
+	w := &wire{}
+	opt.Dial = func(ctx context.Context, network, address string) (net.Conn, error) {
+		c, err := new(net.Dialer).DialContext(ctx, network, address)
+		w.Conn = c
+		return w, err
+	}
+	opt.KeepAlive, opt.Patience = 50*time.Millisecond, 500*time.Millisecond
+	conn := s.dial(t, opt)
+	running, err := conn.Start(context.Background(), nil, "cat")
+	if err != nil {
+		t.Fatal(err)
+	}
+	return conn, running, w
+}
+
+func TestACutConnectionIsLost(t *testing.T) {
+	conn, running, w := wired(t)
+	w.Conn.Close()
+	conformance.LostNoticed(t, conn, running)
+}
+
+func TestAServerThatFallsSilentIsLost(t *testing.T) {
+	conn, running, w := wired(t)
+	w.frozen.Store(true)
+	conformance.LostNoticed(t, conn, running)
+	if err := running.Wait(); !strings.HasSuffix(err.Error(), "on n1: the connection is lost: the server gave no sign of life for 500ms") {
+		t.Errorf("the reason is not told: %v", err)
+	}
+}
+
+func TestNothingOutlastsItsContextOnASilentServer(t *testing.T) {
+	s := startServer(t)
+	opt := s.options(t)
+	w := &wire{}
+	opt.Dial = func(ctx context.Context, network, address string) (net.Conn, error) {
+		c, err := new(net.Dialer).DialContext(ctx, network, address)
+		w.Conn = c
+		return w, err
+	}
+	opt.KeepAlive = time.Hour // nothing but the context ends the waiting
+	conn := s.dial(t, opt)
+	w.frozen.Store(true)
+	ctx, cancel := context.WithTimeout(context.Background(), 100*time.Millisecond)
+	defer cancel()
+	for name, do := range map[string]func() error{
+		"run":      func() error { _, err := conn.Run(ctx, nil, "true"); return err },
+		"start":    func() error { _, err := conn.Start(ctx, nil, "true"); return err },
+		"upload":   func() error { return conn.Upload(ctx, strings.NewReader("x"), "/tmp/x", 0o600) },
+		"download": func() error { return conn.Download(ctx, "/etc/passwd", io.Discard) },
+	} {
+		if err := do(); !errors.Is(err, context.DeadlineExceeded) {
+			t.Errorf("%s: %v", name, err)
+		}
+	}
+}
+
+func TestATransferInFullSwingEndsWithItsContext(t *testing.T) {
+	conn, _, w := wired(t)
+	ctx, cancel := context.WithCancel(context.Background())
+	sent := 0
+	err := conn.Upload(ctx, readerFunc(func(b []byte) (int, error) {
+		if sent += len(b); sent > 8<<20 { // more than the channel's window holds
+			w.frozen.Store(true)
+			time.AfterFunc(20*time.Millisecond, cancel)
+		}
+		return len(b), nil
+	}), t.TempDir()+"/endless", 0o600)
+	if !errors.Is(err, context.Canceled) {
+		t.Errorf("got %v", err)
+	}
+}
+
+type readerFunc func([]byte) (int, error)
+
+func (f readerFunc) Read(b []byte) (int, error) { return f(b) }
