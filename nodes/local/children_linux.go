@@ -25,7 +25,9 @@ type children struct {
 func newChildren() *children {
 	c := &children{awaited: map[int]chan<- syscall.WaitStatus{}}
 	died := make(chan os.Signal, 1) // one signal may stand for many deaths
-	signal.Notify(died, syscall.SIGCHLD)
+	// The others end a Go program. On a node anybody may send them to PID 1, which
+	// does not mind on a real machine either.
+	signal.Notify(died, syscall.SIGCHLD, syscall.SIGHUP, syscall.SIGINT, syscall.SIGQUIT, syscall.SIGTERM)
 	go func() {
 		for range died {
 			c.reap()

@@ -39,6 +39,9 @@ func TestANodeIsAMachineOfItsOwn(t *testing.T) {
 		{"devices work", "head -c 3 /dev/zero | wc -c; echo gone > /dev/null; cat /dev/null", "3"},
 		{"terminals can be made", "ls -L /dev/ptmx", "/dev/ptmx"},
 		{"an unknown name is unknown at once", "getent hosts no.such.name || echo unknown", "unknown"},
+		{"PID 1 minds no signal", "for s in TERM INT HUP QUIT KILL; do kill -$s 1; done; hostname", "n2"},
+		{"nothing on it can set the machine's clock", "echo $((0x$(grep CapBnd /proc/self/status | cut -f2) >> 25 & 1))", "0"},
+		{"it manages its own network", "echo $((0x$(grep CapEff /proc/self/status | cut -f2) >> 12 & 1))", "1"},
 		{"temporary files are anybody's", "stat -c %a /tmp /var/tmp /dev/shm | xargs", "1777 1777 1777"},
 	} {
 		t.Run(c.name, func(t *testing.T) {

@@ -15,8 +15,8 @@ import (
 
 // The descriptors Run gives its keeper.
 const (
-	lifeFD    = 3 // reads the end of file when Run's process is gone
-	troubleFD = 4 // takes the line that says why there is no world
+	lifeFD    = firstFD     // reads the end of file when Run's process is gone
+	troubleFD = firstFD + 1 // takes the line that says why there is no world
 )
 
 // keeper outlives whatever happens to Run's process and to the world, and cleans

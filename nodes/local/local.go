@@ -25,6 +25,12 @@
 // when the world is gone it removes the directory. Only if the keeper itself is
 // killed does a directory stay; the next Run finds it unlocked and removes it.
 //
+// A world keeps honest servers apart; it is no prison. Root's nodes run as the
+// machine's root, without the few powers that would reach beyond their namespaces
+// (to set the clock, to load modules). An ordinary user's nodes have a root that is
+// that user outside: they may add files to /usr, /etc and /opt, replace and remove those that
+// lie directly in them, but not write below the directories that root made there.
+//
 // Node ni has the addresses 10.77.0.i and fd77::i, the control side 10.77.0.254
 // and fd77::fe. No two worlds see each other, and neither sees the host's network.
 package local

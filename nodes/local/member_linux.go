@@ -9,6 +9,7 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"runtime"
 	"strings"
 	"syscall"
 
@@ -66,7 +67,7 @@ func (m *member) launch(ctx context.Context, s settings) error {
 		Cloneflags: unix.CLONE_NEWNET | unix.CLONE_NEWNS | unix.CLONE_NEWPID | unix.CLONE_NEWUTS | unix.CLONE_NEWIPC,
 		Setsid:     true,
 	}
-	if err := cmd.Start(); err != nil {
+	if err := startConfined(cmd); err != nil {
 		return err
 	}
 	theirs.Close()
@@ -100,6 +101,28 @@ func (m *member) launch(ctx context.Context, s settings) error {
 	}
 	m.notes = g.Notes
 	return nil
+}
+
+// unconfined are the powers that no namespace confines: a node that had them could
+// set the clock of the whole machine.
+var unconfined = []uintptr{unix.CAP_SYS_TIME, unix.CAP_SYS_MODULE, unix.CAP_SYS_RAWIO}
+
+// startConfined starts a process that never has the unconfined powers. They are
+// taken from the thread that forks, for good, so it is one that ends afterwards:
+// that is what happens to the thread of a goroutine that stays locked to it.
+func startConfined(cmd *exec.Cmd) error {
+	started := make(chan error)
+	go func() {
+		runtime.LockOSThread()
+		for _, power := range unconfined {
+			if err := unix.Prctl(unix.PR_CAPBSET_DROP, power, 0, 0, 0); err != nil {
+				started <- fmt.Errorf("confine it to itself: %w", err)
+				return
+			}
+		}
+		started <- cmd.Start()
+	}()
+	return <-started
 }
 
 // lastWords are the last line on the node's console.

@@ -4,7 +4,6 @@ import (
 	"errors"
 	"fmt"
 	"net/netip"
-	"os"
 	"syscall"
 
 	"github.com/vishvananda/netlink"
@@ -14,10 +13,9 @@ import (
 // bridgeName is the wire all nodes are plugged into; its address is the control side's.
 const bridgeName = "nemesis0"
 
-// hasIPv6 reports whether this kernel speaks it at all.
+// hasIPv6 reports whether this kernel speaks it, and new interfaces as well.
 func hasIPv6() bool {
-	_, err := os.Stat("/proc/self/net/if_inet6")
-	return err == nil
+	return readSetting("net/ipv6/conf/default/disable_ipv6") == "0"
 }
 
 // raiseNetwork makes the world's own network: loopback and an empty bridge.

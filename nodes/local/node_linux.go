@@ -32,8 +32,8 @@ type greeting struct {
 
 // The descriptors of a node's PID 1.
 const (
-	settingsFD = 3
-	greetingFD = 4
+	settingsFD = firstFD
+	greetingFD = firstFD + 1
 )
 
 // nodeEnv is what OpenSSH gives to the programs of a root user.
@@ -63,6 +63,9 @@ func node([]string) int {
 }
 
 func becomeNode(from *os.File) (*sshd.Server, net.Listener, []string, error) {
+	if os.Getpid() != 1 {
+		return nil, nil, nil, fmt.Errorf("become a node: this process is not the first of a namespace")
+	}
 	var s settings
 	if err := json.NewDecoder(from).Decode(&s); err != nil {
 		return nil, nil, nil, fmt.Errorf("read the node's settings: %w", err)

@@ -29,6 +29,10 @@ func claimDir(base string) (*workDir, error) {
 	if err != nil {
 		return nil, fmt.Errorf("make a directory for local nodes: %w", err)
 	}
+	var disk unix.Statfs_t
+	if unix.Statfs(base, &disk) == nil && disk.Flags&unix.ST_NOEXEC != 0 {
+		return nil, fmt.Errorf("make a directory for local nodes: no program may run in %s, which is mounted noexec: set XDG_CACHE_HOME to another disk", base)
+	}
 	// One at a time here: a directory that is made but not yet locked looks abandoned.
 	turn, err := lockFile(base, unix.LOCK_EX)
 	if err != nil {

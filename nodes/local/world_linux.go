@@ -33,7 +33,7 @@ func networkName() string {
 // becomes the program again, with the same PID, so that the program's death is the
 // end of the world. Its arguments are the world's directory, then the program's.
 func world(args []string) int {
-	const troubleFD = 3
+	const troubleFD = firstFD
 	unix.CloseOnExec(troubleFD) // the pipe's end tells Run that there is a world
 	err := enter(args)
 	fmt.Fprintln(os.NewFile(troubleFD, "trouble"), err)

@@ -12,6 +12,8 @@ import (
 	"testing"
 	"time"
 
+	"golang.org/x/sys/unix"
+
 	"nemesis/nodes/local"
 	"nemesis/nodes/local/localtest"
 )
@@ -38,6 +40,19 @@ func TestTheProgramRunsInItsWorld(t *testing.T) {
 			})
 		}
 	})
+}
+
+func TestTheHiddenCommandIsOfNoUseByHand(t *testing.T) {
+	for _, args := range [][]string{{}, {"keeper"}, {"world"}, {"node"}, {"nonsense"}} {
+		t.Run(strings.Join(args, " "), func(t *testing.T) {
+			cmd := program(append([]string{local.Command}, args...)...)
+			cmd.Env = []string{} // the tests' own world does not count
+			out, _ := cmd.CombinedOutput()
+			if code := cmd.ProcessState.ExitCode(); code != 64 || strings.Count(string(out), "\n") != 1 {
+				t.Errorf("exit code %d, and it said %q; want 64 and one line", code, out)
+			}
+		})
+	}
 }
 
 func TestKilledHoweverNothingRemains(t *testing.T) {
@@ -153,6 +168,20 @@ func TestADirectoryThatCannotBeMadeIsNamed(t *testing.T) {
 	_, err := local.Run(t.Context(), local.World{Dir: filepath.Join(file, "local"), Args: []string{"exit", "0"}})
 	if err == nil || strings.Contains(err.Error(), "\n") || !strings.Contains(err.Error(), file) {
 		t.Errorf("error %v, want one line that names %s", err, file)
+	}
+}
+
+func TestADiskWithoutProgramsIsRefused(t *testing.T) {
+	localtest.Need(t)
+	dir := t.TempDir()
+	if err := unix.Mount("tmpfs", dir, "tmpfs", unix.MS_NOEXEC, ""); err != nil {
+		t.Fatal(err)
+	}
+	defer unix.Unmount(dir, 0)
+	_, err := local.Run(t.Context(), local.World{Dir: dir, Args: []string{"exit", "0"}})
+	want := "make a directory for local nodes: no program may run in " + dir + ", which is mounted noexec: set XDG_CACHE_HOME to another disk"
+	if err == nil || err.Error() != want {
+		t.Errorf("error %v, want %s", err, want)
 	}
 }
 
