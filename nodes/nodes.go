@@ -32,11 +32,13 @@ func (n Node) Addresses() []netip.Addr { return append([]netip.Addr{n.Address}, 
 type Conn interface {
 	Node() Node
 	// Run executes argv, waits for it, and returns its standard output. Arguments
-	// reach the program byte for byte. A non-zero exit is an *ExitError.
+	// reach the program byte for byte. A non-zero exit is an *ExitError. When the
+	// context ends first, the program is killed.
 	Run(ctx context.Context, stdin io.Reader, argv ...string) ([]byte, error)
 	// Start executes argv with its standard input and output as one stream.
 	// Standard error goes to stderr. Closing the stream ends the program's input;
-	// Wait tells how it ended.
+	// Wait tells how it ended. The context bounds the start alone: a stream lives
+	// until its program ends, however its starter fares.
 	Start(ctx context.Context, stderr io.Writer, argv ...string) (Stream, error)
 	// Upload writes a file of the given mode at path, whole or not at all, and
 	// verifies it by reading its hash back. Parent directories are made.
@@ -59,7 +61,7 @@ type Stream interface {
 	CloseWrite() error
 	// Wait returns when the program has ended.
 	Wait() error
-	// Close abandons the program.
+	// Close abandons the program: it is not killed, but its input ends.
 	Close() error
 }
 

@@ -36,7 +36,7 @@ func noise(seed int64, size int) []byte {
 }
 
 func roundTrip(t *testing.T, n node) {
-	for _, size := range []int{0, 1, 32 << 10, 32<<10 + 1, 20<<20 + 7} {
+	for _, size := range []int{0, 1, 32 << 10, 32<<10 + 1, 5<<20 + 7} {
 		path := fmt.Sprintf("%s/not/yet/there/%d", n.dir, size)
 		sent := noise(int64(size), size)
 		n.upload(t, sent, path, 0o640)

@@ -214,7 +214,7 @@ func namedIn(cfg *ssh_config.Config, host string) bool {
 			continue
 		}
 		for _, p := range block.Patterns {
-			if strings.Trim(p.String(), "*?") != "" {
+			if text := p.String(); text[0] != '!' && strings.Trim(text, "*?") != "" {
 				return true
 			}
 		}

@@ -16,6 +16,23 @@ func TestConformanceOnOpenSSH(t *testing.T) {
 	conformance.Run(t, func(t *testing.T) nodes.Conn { return s.dial(t, opt) })
 }
 
+// For an ordinary user's programs sshd does what it refuses to root's: it signals them.
+func TestConformanceAsAnOrdinaryUserOfRootsServer(t *testing.T) {
+	if os.Getuid() != 0 {
+		t.Skip("only root's sshd can log in somebody else; the test above was an ordinary user's")
+	}
+	s := startServer(t)
+	opt := s.options(t)
+	opt.User, opt.Sudo = ordinary, true
+	conformance.Run(t, func(t *testing.T) nodes.Conn {
+		conn := s.dial(t, opt)
+		if !conn.Sudo() {
+			t.Error("an ordinary user needs no sudo?")
+		}
+		return conn
+	})
+}
+
 // NEMESIS_TEST_HOSTS names hosts as --nodes does: db1,admin@db2:2222,@file. They
 // are reached as the ssh command would reach them.
 func TestConformanceOnGivenHosts(t *testing.T) {

@@ -37,6 +37,9 @@ type server struct {
 	cmd   *exec.Cmd
 }
 
+// ordinary is a user that a server started by root knows beside root.
+const ordinary = "somebody"
+
 type key struct {
 	path   string
 	public gossh.PublicKey
@@ -53,28 +56,35 @@ func startServer(t testing.TB, lines ...string) *server {
 	s := &server{dir: dir, port: freePort(t), user: newKey(t, dir, "user")}
 	host := newKey(t, dir, "host")
 	s.hostKey = host.public
-	write(t, dir+"/authorized_keys", gossh.MarshalAuthorizedKey(s.user.public))
+	authorized := dir + "/authorized_keys"
+	write(t, authorized, gossh.MarshalAuthorizedKey(s.user.public))
+	attr := &syscall.SysProcAttr{Pdeathsig: syscall.SIGKILL}
+	args := []string{sshd, "-D", "-e", "-f", dir + "/sshd_config"}
+	if os.Getuid() == 0 {
+		// As root, sshd wants a directory in /run and knows all users. In a mount
+		// namespace it gets a /run, users and a small disk of its own, and the
+		// machine does not change.
+		attr.Unshareflags = syscall.CLONE_NEWNS
+		write(t, dir+"/passwd", []byte("root:x:0:0::/:/bin/sh\nsshd:x:74:74::/:/bin/false\n"+ordinary+":x:54321:54321::/:/bin/sh\n"))
+		write(t, dir+"/shadow", []byte("root:*:1::::::\n"+ordinary+":*:1::::::\n"))
+		s.small = "/run/small"
+		script := `cd "$0" && mount -t tmpfs -o mode=755 tmpfs /run && mkdir /run/sshd /run/small &&
+			mount -t tmpfs -o size=1m tmpfs /run/small && cp authorized_keys /run/ && chmod 644 passwd /run/authorized_keys &&
+			mount --bind passwd /etc/passwd && mount --bind shadow /etc/shadow && exec "$@"`
+		args = append([]string{"sh", "-c", script, dir}, args...)
+		authorized = "/run/authorized_keys"
+	}
 	config := append(lines, // the first value of a keyword counts
 		"SetEnv SHLVL=2", // keeps bash from reading the user's own start-up file
 		fmt.Sprintf("Port %d", s.port), "ListenAddress 127.0.0.1", "HostKey "+host.path, "PidFile none",
-		"AuthorizedKeysFile "+dir+"/authorized_keys", "StrictModes no", "UsePAM no", "PermitRootLogin yes",
+		"AuthorizedKeysFile "+authorized, "StrictModes no", "UsePAM no", "PermitRootLogin yes",
 		"PasswordAuthentication no", "KbdInteractiveAuthentication no", "UseDNS no")
 	if !slices.ContainsFunc(lines, func(l string) bool { return strings.HasPrefix(l, "Subsystem ") }) {
 		config = append(config, "Subsystem sftp internal-sftp")
 	}
 	write(t, dir+"/sshd_config", []byte(strings.Join(config, "\n")+"\n"))
-
-	args := []string{sshd, "-D", "-e", "-f", dir + "/sshd_config"}
 	s.cmd = exec.Command(args[0], args[1:]...)
-	s.cmd.SysProcAttr = &syscall.SysProcAttr{Pdeathsig: syscall.SIGKILL}
-	if os.Getuid() == 0 {
-		// As root sshd wants /run/sshd. In a mount namespace of its own it can have
-		// one, and a small disk as well, without a trace on the machine.
-		s.small = dir + "/small"
-		script := `mkdir "$0" && mount -t tmpfs -o size=1m tmpfs "$0" && mount -t tmpfs tmpfs /run && mkdir /run/sshd && exec "$@"`
-		s.cmd = exec.Command("sh", append([]string{"-c", script, s.small}, args...)...)
-		s.cmd.SysProcAttr = &syscall.SysProcAttr{Pdeathsig: syscall.SIGKILL, Unshareflags: syscall.CLONE_NEWNS}
-	}
+	s.cmd.SysProcAttr = attr
 	var log bytes.Buffer
 	s.cmd.Stderr = &log
 	if err := s.cmd.Start(); err != nil {

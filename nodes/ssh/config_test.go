@@ -1,0 +1,149 @@
+package ssh
+
+import (
+	"errors"
+	"os"
+	"regexp"
+	"strings"
+	"testing"
+
+	"github.com/google/go-cmp/cmp"
+)
+
+const sample = `
+# what vagrant and people write
+Host db1
+  HostName 10.0.0.11
+  User vagrant
+  Port 2222
+  UserKnownHostsFile /dev/null
+  StrictHostKeyChecking no
+  IdentityFile "/keys/with space/id"
+  IdentitiesOnly yes
+
+Host db2
+  HostName %h.example.org
+  IdentityFile ~/.ssh/%r-key
+  IdentityFile /keys/second
+  IdentityAgent ~/agent.sock
+  HostKeyAlias second
+  UserKnownHostsFile ~/kh1 ~/kh2
+
+Host far
+  ProxyJump bastion
+Host near
+  ProxyJump none
+Host odd
+  Port seventy
+
+Match host db4
+  User matched
+
+Host * !db4
+  User anybody
+`
+
+func TestSettlingAHost(t *testing.T) {
+	home := t.TempDir()
+	t.Setenv("HOME", home)
+	t.Setenv("SSH_AUTH_SOCK", "/run/agent")
+	path := home + "/config"
+	if err := os.WriteFile(path, []byte(sample), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	known := []string{home + "/.ssh/known_hosts", "/etc/ssh/ssh_known_hosts"}
+	defaults := []string{home + "/.ssh/id_ed25519", home + "/.ssh/id_ecdsa", home + "/.ssh/id_rsa"}
+	for name, c := range map[string]struct {
+		host Host
+		opt  Options
+		want settings
+	}{
+		"everything from the file": {Host{HostName: "db1", Alias: true}, Options{},
+			settings{name: "db1", hostName: "10.0.0.11", port: 2222, user: "vagrant", checkAs: "10.0.0.11:2222", keys: []string{"/keys/with space/id"},
+				identitiesOnly: true, agentSocket: "/run/agent", knownHosts: []string{"/dev/null", "/etc/ssh/ssh_known_hosts"}}},
+		"what is written beside the host comes first": {Host{HostName: "db1", User: "me", Port: 22}, Options{User: "flag", Port: 99},
+			settings{name: "db1", hostName: "10.0.0.11", port: 22, user: "me", checkAs: "10.0.0.11:22", keys: []string{"/keys/with space/id"},
+				identitiesOnly: true, agentSocket: "/run/agent", knownHosts: []string{"/dev/null", "/etc/ssh/ssh_known_hosts"}}},
+		"flags come before the file": {Host{HostName: "db1"}, Options{User: "flag", Port: 99, Keys: []string{"k"}, KnownHosts: []string{"kh"}},
+			settings{name: "db1", hostName: "10.0.0.11", port: 99, user: "flag", checkAs: "10.0.0.11:99", keys: []string{"k"}, keysNamed: true,
+				identitiesOnly: true, agentSocket: "/run/agent", knownHosts: []string{"kh"}}},
+		"paths and names are expanded": {Host{HostName: "db2"}, Options{},
+			settings{name: "db2", hostName: "db2.example.org", port: 22, user: "anybody", checkAs: "second:22", keys: []string{home + "/.ssh/anybody-key", "/keys/second"},
+				agentSocket: home + "/agent.sock", knownHosts: []string{home + "/kh1", home + "/kh2", "/etc/ssh/ssh_known_hosts"}}},
+		"a host that no block names": {Host{HostName: "10.9.9.9"}, Options{},
+			settings{name: "10.9.9.9", hostName: "10.9.9.9", port: 22, user: "anybody", checkAs: "10.9.9.9:22", keys: defaults, agentSocket: "/run/agent", knownHosts: known}},
+		"a Match block": {Host{HostName: "db4", Alias: true}, Options{},
+			settings{name: "db4", hostName: "db4", port: 22, user: "matched", checkAs: "db4:22", keys: defaults, agentSocket: "/run/agent", knownHosts: known}},
+		"no jump is no obstacle": {Host{HostName: "near"}, Options{},
+			settings{name: "near", hostName: "near", port: 22, user: "anybody", checkAs: "near:22", keys: defaults, agentSocket: "/run/agent", knownHosts: known}},
+		"no file at all": {Host{HostName: "db1"}, Options{Config: "none", User: "u"},
+			settings{name: "db1", hostName: "db1", port: 22, user: "u", checkAs: "db1:22", keys: defaults, agentSocket: "/run/agent", knownHosts: known}},
+	} {
+		t.Run(name, func(t *testing.T) {
+			if c.opt.Config == "" {
+				c.opt.Config = path
+			}
+			got, err := settle(c.host, c.opt)
+			if err != nil {
+				t.Fatal(err)
+			}
+			if diff := cmp.Diff(c.want, got, cmp.AllowUnexported(settings{})); diff != "" {
+				t.Errorf("settings (-want +got):\n%s", diff)
+			}
+		})
+	}
+}
+
+func TestWhatTheConfigurationMakesImpossible(t *testing.T) {
+	home := t.TempDir()
+	t.Setenv("HOME", home)
+	save := func(content string) string {
+		path := home + "/config"
+		if err := os.WriteFile(path, []byte(content), 0o600); err != nil {
+			t.Fatal(err)
+		}
+		return path
+	}
+	for name, c := range map[string]struct {
+		content, host string
+		alias, usage  bool
+		says          string
+	}{
+		"a jump":           {sample, "far", false, false, `^connect to far: ssh_config says ProxyJump bastion, but the clients of the system must reach the node directly; run nemesis on the other side$`},
+		"a port in words":  {sample, "odd", false, true, `^read the port of odd in \S+/config: "seventy" is not a port \(1 to 65535\)$`},
+		"an unknown alias": {sample, "db9", true, true, `^find ssh-config:db9: no Host block names it in \S+/config$`},
+		"a command": {"Match exec \"true\"\n  Port 1\n", "db1", false, true,
+			`^read ssh configuration \S+/config: .*; --ssh-config none does without$`},
+	} {
+		t.Run(name, func(t *testing.T) {
+			_, err := settle(Host{HostName: c.host, Alias: c.alias}, Options{Config: save(c.content)})
+			if err == nil || strings.Contains(err.Error(), "\n") || !regexp.MustCompile(c.says).MatchString(err.Error()) {
+				t.Errorf("got:  %v\nwant: %s", err, c.says)
+			}
+			var usage *UsageError
+			if errors.As(err, &usage) != c.usage {
+				t.Errorf("usage error: %v, want %v", !c.usage, c.usage)
+			}
+		})
+	}
+}
+
+func TestAnAliasMayComeFromAnIncludedFile(t *testing.T) {
+	home := t.TempDir()
+	t.Setenv("HOME", home)
+	for path, content := range map[string]string{
+		"/config":   "Include " + home + "/included\n",
+		"/included": "Host inner\n  HostName 10.0.0.1\n",
+	} {
+		if err := os.WriteFile(home+path, []byte(content), 0o600); err != nil {
+			t.Fatal(err)
+		}
+	}
+	got, err := settle(Host{HostName: "inner", Alias: true}, Options{Config: home + "/config", User: "u"})
+	if err != nil || got.hostName != "10.0.0.1" {
+		t.Errorf("got %s, %v", got.hostName, err)
+	}
+	if _, err := settle(Host{HostName: "other", Alias: true}, Options{Config: home + "/config"}); err == nil {
+		t.Error("an alias that nobody names was found")
+	}
+}
