@@ -29,12 +29,12 @@ import (
 // ones completed. That is stronger than the weakened form which was judged, so it
 // has no order either.
 
-// coreTestSteps bounds one trial of the reduction, coreTime all of one key's.
-// A trial that runs out proves nothing and its operations stay.
-const (
-	coreTestSteps = 200_000
-	coreTime      = 10 * time.Second
-)
+// trialSteps bounds one trial of the reduction, coreTime all of one key's. A trial
+// that runs out proves nothing, and its operations stay. Ten times as many steps
+// make the cores of 79 violations in etcd logs 5 % smaller and take six times as long.
+func trialSteps(ops []op) int64 { return 20_000 + 50*int64(len(ops)) }
+
+const coreTime = 10 * time.Second
 
 // core is a violation made small.
 type core struct {
@@ -145,9 +145,12 @@ func reduce(ops []op, guard *guard) core {
 			others = append(others, i)
 		}
 	}
+	// Reads are tried first: a write that is seen stays in the core anyway, and a
+	// read that only pins it down is one operation more.
+	sort.SliceStable(others, func(a, b int) bool { return cut[others[a]].kind == read && cut[others[b]].kind != read })
 	deadline := time.Now().Add(coreTime)
 	others = ddmin(others, func(keep []int) bool {
-		return time.Now().Before(deadline) && try(weaken(cut, keep, culprit), guard, coreTestSteps) == illegal
+		return time.Now().Before(deadline) && try(weaken(cut, keep, culprit), guard, trialSteps(cut)) == illegal
 	})
 
 	weak := weaken(cut, others, culprit)

@@ -26,9 +26,38 @@ func explainJob(j *job, guard *guard) {
 	s := story{key: j.key, all: j.all, values: j.parsed.values, ops: c.ops, every: j.parsed.ops, x: c.unexplained}
 	f := s.tell(guard)
 	if !c.confirmed {
-		f.Proof = append(f.Proof, checker.ProofStep{Text: "The search over the whole key found no order; the core by itself was too large to be searched again."})
+		f.Proof = append(f.Proof, checker.ProofStep{Text: "The search over the whole key found no order; the core by itself could not be searched again in the time there was."})
 	}
+	trim(&f)
 	j.finding = &f
+}
+
+// mostCore is how many operations a finding shows at most. Only a reduction that ran
+// out of time leaves more.
+const mostCore = 100
+
+// trim cuts a core that nobody could read, and says so; the proof's positions move
+// with it.
+func trim(f *checker.Finding) {
+	cut := len(f.Core) - mostCore
+	if cut <= 0 {
+		return
+	}
+	f.Core = f.Core[cut:]
+	f.Unexplained = max(f.Unexplained-cut, -1)
+	var proof []checker.ProofStep
+	for _, p := range f.Proof {
+		var at []int
+		for _, i := range p.Core {
+			if i >= cut {
+				at = append(at, i-cut)
+			}
+		}
+		if len(at) == len(p.Core) {
+			proof = append(proof, checker.ProofStep{Text: p.Text, Core: at})
+		}
+	}
+	f.Proof = append(proof, checker.ProofStep{Text: fmt.Sprintf("The proof could not be made small in the time there was: %s before these belong to it too.", checker.Plural(cut, "operation"))})
 }
 
 // story is what is needed to put a core in words.
@@ -85,7 +114,7 @@ func (s *story) states(guard *guard) []string {
 	for v := range candidates {
 		trial := append([]op(nil), s.ops...)
 		trial[s.x].kind, trial[s.x].old = read, v
-		if try(trial, guard, coreTestSteps) == legal {
+		if try(trial, guard, trialSteps(trial)) == legal {
 			possible = append(possible, s.value(v))
 		}
 	}

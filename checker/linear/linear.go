@@ -106,9 +106,11 @@ func (register) Check(ctx context.Context, log *history.Log, budget checker.Budg
 			return result
 		}
 	}
+	searching, cancel := leaveTime(ctx)
+	decideAll(searching, jobs, budget)
+	cancel()
 	guard := newGuard(ctx, budget.Memory)
 	defer guard.close()
-	decideAll(ctx, jobs, guard, budget.Parallel)
 
 	// The earliest failure first: what follows it is often its echo.
 	var bad []*job
@@ -141,14 +143,25 @@ func split(ops []history.Operation) []*job {
 	return jobs
 }
 
+// leaveTime keeps a fifth of the time for explaining what the search finds.
+func leaveTime(ctx context.Context) (context.Context, context.CancelFunc) {
+	deadline, bounded := ctx.Deadline()
+	if !bounded {
+		return context.WithCancel(ctx)
+	}
+	return context.WithDeadline(ctx, deadline.Add(-time.Until(deadline)/5))
+}
+
 // decideAll runs the search over every key in two rounds: each key first gets a
 // small share of the time, so that one hard key cannot starve a hundred easy
 // ones; what is left then goes to those that need it. Short keys go first.
-func decideAll(ctx context.Context, jobs []*job, guard *guard, parallel int) {
+func decideAll(ctx context.Context, jobs []*job, budget checker.Budget) {
+	guard := newGuard(ctx, budget.Memory)
+	defer guard.close()
 	order := append([]*job(nil), jobs...)
 	sort.SliceStable(order, func(a, b int) bool { return len(order[a].all) < len(order[b].all) })
 	deadline, bounded := ctx.Deadline()
-	each(order, parallel, func(j *job) {
+	each(order, budget.Parallel, func(j *job) {
 		var patience time.Duration
 		if bounded {
 			patience = time.Until(deadline) / 8
