@@ -232,7 +232,8 @@ func (b *executable) fits(os, uname string) error {
 func cannotRun(err error) bool {
 	var exit *nodes.ExitError
 	if errors.As(err, &exit) {
-		return exit.Code == 126 || exit.Code == 127
+		// 126 and 127 are a shell's; above 128 and below 0 are deaths by signal.
+		return exit.Code >= 126 || exit.Code < 0
 	}
 	return false
 }

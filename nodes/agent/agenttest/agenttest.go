@@ -121,7 +121,7 @@ func exitError(argv []string, err error, stderr string) error {
 		return &nodes.ExitError{Node: "n1", Argv: argv, Code: exit.ExitCode(), Stderr: stderr}
 	case errors.Is(err, os.ErrNotExist):
 		return &nodes.ExitError{Node: "n1", Argv: argv, Code: 127, Stderr: err.Error()}
-	case errors.Is(err, os.ErrPermission):
+	case err != nil:
 		return &nodes.ExitError{Node: "n1", Argv: argv, Code: 126, Stderr: err.Error()}
 	}
 	return err
@@ -166,7 +166,7 @@ func (s *stream) CloseWrite() error           { return s.in.Close() }
 
 func (s *stream) Wait() error {
 	if s.failed != nil {
-		return exitError(s.argv, errors.Unwrap(s.failed), "")
+		return exitError(s.argv, s.failed, "")
 	}
 	return exitError(s.argv, s.cmd.Wait(), "")
 }

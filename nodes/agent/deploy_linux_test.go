@@ -1,0 +1,125 @@
+package agent_test
+
+import (
+	"context"
+	"io"
+	"os"
+	"path/filepath"
+	"strings"
+	"testing"
+	"time"
+
+	"nemesis/nodes"
+	"nemesis/nodes/agent"
+	"nemesis/nodes/agent/agenttest"
+)
+
+func TestTheBinaryIsUploadedOnlyWhenTheNodesCopyDiffers(t *testing.T) {
+	dir := agenttest.Dir(t)
+	again := func(want int, why string) string {
+		t.Helper()
+		conn := agenttest.NewConn()
+		c := open(t, conn, agent.Options{Dir: dir})
+		if err := c.Close(context.Background(), false); err != nil {
+			t.Fatal(err)
+		}
+		if got := conn.Uploads(); len(got) != want {
+			t.Fatalf("%s: uploaded %q, want %d", why, got, want)
+		}
+		found, _ := filepath.Glob(filepath.Join(dir, "agent/bin/nemesis-*"))
+		if len(found) != 1 {
+			t.Fatalf("%s: %q", why, found)
+		}
+		return found[0]
+	}
+	binary := again(1, "a fresh node")
+	again(0, "the same binary")
+
+	f, err := os.OpenFile(binary, os.O_WRONLY|os.O_APPEND, 0)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if _, err := f.WriteString("still runs, and is not what was sent"); err != nil {
+		t.Fatal(err)
+	}
+	f.Close()
+	again(1, "a changed binary")
+	if err := os.Truncate(binary, 1000); err != nil {
+		t.Fatal(err)
+	}
+	again(1, "a truncated binary")
+	again(0, "the repaired binary")
+}
+
+// strange is this machine with other answers.
+type strange struct {
+	*agenttest.Conn
+	survey string   // what the machine says it is
+	start  []string // what starts in the agent's place
+}
+
+func (s strange) Run(ctx context.Context, in io.Reader, argv ...string) ([]byte, error) {
+	if s.survey == "" {
+		return s.Conn.Run(ctx, in, argv...)
+	}
+	return []byte(s.survey), nil
+}
+
+func (s strange) Start(ctx context.Context, stderr io.Writer, argv ...string) (nodes.Stream, error) {
+	if s.start != nil {
+		argv = s.start
+	}
+	return s.Conn.Start(ctx, stderr, argv...)
+}
+
+func TestAnAgentThatCannotStartSaysWhyInOneLine(t *testing.T) {
+	for _, c := range []struct {
+		name string
+		conn strange
+		opt  agent.Options
+		want string
+	}{
+		{"another processor", strange{survey: "uid 0\nos Linux\narch aarch64\nhome /x\n"}, agent.Options{},
+			"start the agent on n1: it is linux/arm64 and this nemesis is for linux/amd64: build one with `CGO_ENABLED=0 GOOS=linux GOARCH=arm64 go build -o nemesis-arm64 ./cmd/nemesis` and pass --agent-binary nemesis-arm64"},
+		{"another system", strange{survey: "uid 0\nos FreeBSD\narch amd64\nhome /x\n"}, agent.Options{},
+			"start the agent on n1: it runs FreeBSD: nodes must run Linux"},
+		{"an unheard-of processor", strange{survey: "uid 0\nos Linux\narch \x1b[31mvax\n"}, agent.Options{},
+			`start the agent on n1: its processor "[31mvax" is none that nemesis runs on`},
+		{"nowhere to run", strange{survey: "uid 7\nos Linux\narch x86_64\ntried /var/tmp/nemesis-7\n"}, agent.Options{},
+			"start the agent on n1: no directory can hold and run a program (tried /var/tmp/nemesis-7): make one that belongs to uid 7 and is not mounted noexec"},
+		{"no answer at all", strange{survey: "Last login: never\n"}, agent.Options{},
+			`start the agent on n1: ask what the machine is: it answered "Last login: never"`},
+		{"no such binary", strange{}, agent.Options{Binary: "/no/such/nemesis"},
+			"start the agent on n1: read the agent's binary: open /no/such/nemesis: no such file or directory"},
+		{"a binary that is none", strange{}, agent.Options{Binary: "/etc/passwd"},
+			"start the agent on n1: it is linux/amd64 and this nemesis is not a Linux executable: "},
+		{"a relative directory", strange{}, agent.Options{Dir: "here"},
+			`start the agent on n1: directory "here" is not an absolute path`},
+		{"sudo wants a password", strange{start: []string{"sh", "-c", "echo 'sudo: a password is required' >&2; exit 1"}}, agent.Options{},
+			"start the agent on n1: sudo: a password is required"},
+		{"a talkative login", strange{start: []string{"sh", "-c", "echo Welcome; cat >/dev/null"}}, agent.Options{},
+			`the other side wrote "Welcome"`},
+		{"a silent death", strange{start: []string{"sh", "-c", "exit 3"}}, agent.Options{},
+			`exit status 3`},
+	} {
+		t.Run(c.name, func(t *testing.T) {
+			c.conn.Conn = agenttest.NewConn()
+			if c.opt.Dir == "" {
+				c.opt.Dir = t.TempDir()
+			}
+			_, err := agent.Connect(context.Background(), c.conn, c.opt)
+			if err == nil || !strings.Contains(err.Error(), c.want) || strings.ContainsAny(err.Error(), "\n\x1b") {
+				t.Errorf("got  %v\nwant %s", err, c.want)
+			}
+		})
+	}
+}
+
+func TestConnectingEndsByItsDeadline(t *testing.T) {
+	conn := strange{Conn: agenttest.NewConn(), start: []string{"sleep", "1000"}}
+	ctx, cancel := context.WithTimeout(context.Background(), time.Second)
+	defer cancel()
+	if _, err := agent.Connect(ctx, conn, agent.Options{Dir: t.TempDir()}); err == nil || !strings.Contains(err.Error(), `did not answer "hello" in time`) {
+		t.Errorf("got %v", err)
+	}
+}
