@@ -53,6 +53,8 @@ type Interpreter struct {
 	tick <-chan time.Time // says when to look for stuck clients
 	look bool             // it did
 
+	panicked error // what a generator's panic was about
+
 	ok, fail, info atomic.Int64
 }
 
@@ -121,6 +123,8 @@ func (in *Interpreter) Counts() (ok, fail, info int64) {
 // once it has returned: processes and clients go on.
 func (in *Interpreter) Run(ctx context.Context, g generator.Generator, r *rand.Rand) error {
 	switch {
+	case in.base.Err() != nil:
+		return errors.New("start clients: the interpreter is closed")
 	case in.cfg.Concurrency < 1:
 		return fmt.Errorf("start clients: concurrency is %d, it must be at least 1", in.cfg.Concurrency)
 	case len(in.cfg.Nodes) == 0:
@@ -133,7 +137,7 @@ func (in *Interpreter) Run(ctx context.Context, g generator.Generator, r *rand.R
 			in.threads[t].worker = in.hire(t)
 		}
 	}
-	in.gen.Rand = r
+	in.gen.Rand, in.panicked = r, nil
 	ticker := time.NewTicker(watch)
 	defer ticker.Stop()
 	in.tick = ticker.C
@@ -146,14 +150,12 @@ func (in *Interpreter) Run(ctx context.Context, g generator.Generator, r *rand.R
 }
 
 // schedule hands out operations until there are none left or ctx ends.
-func (in *Interpreter) schedule(ctx context.Context, g generator.Generator) (err error) {
-	defer func() {
-		if p := recover(); p != nil {
-			err = fmt.Errorf("ask the generator: it panicked: %v", p)
-		}
-	}()
+func (in *Interpreter) schedule(ctx context.Context, g generator.Generator) error {
 	for ctx.Err() == nil {
 		g = in.collect(g)
+		if in.panicked != nil {
+			return in.panicked
+		}
 		if len(in.gen.Free) == 0 {
 			in.wait(ctx.Done(), in.rested)
 			continue
@@ -162,10 +164,10 @@ func (in *Interpreter) schedule(ctx context.Context, g generator.Generator) (err
 			return nil
 		}
 		in.gen.Time = max(in.cfg.Now(), in.last)
-		op, status, after := g.Next(in.gen)
+		op, status, after := in.ask(g)
 		switch {
 		case status == generator.Done:
-			return nil
+			return in.panicked
 		case status == generator.Ready && op.Time <= in.gen.Time:
 			op = in.gen.Choose(op)
 			if !in.gen.Begin(op.Thread) {
@@ -202,10 +204,30 @@ func (in *Interpreter) invoke(op generator.Op, g generator.Generator) generator.
 		Invocation: true, Value: op.Value,
 	}
 	w.start <- struct{}{} // from here on w.op belongs to the worker
+	return in.tell(g, ev)
+}
+
+// ask is g.Next; a generator that panics is done.
+func (in *Interpreter) ask(g generator.Generator) (op generator.Op, status generator.Status, after generator.Generator) {
+	defer in.guard()
+	return g.Next(in.gen)
+}
+
+// tell is g.Update; a generator that panics is done.
+func (in *Interpreter) tell(g generator.Generator, ev generator.Event) (after generator.Generator) {
 	if g == nil {
 		return nil
 	}
+	defer in.guard()
 	return g.Update(in.gen, ev)
+}
+
+// guard turns a generator's panic into the error with which Run ends. What is
+// open then still gets its end on record.
+func (in *Interpreter) guard() {
+	if p := recover(); p != nil {
+		in.panicked = fmt.Errorf("ask the generator: it panicked: %v", p)
+	}
 }
 
 // collect records what has ended since last time, frees the workers, and returns
@@ -260,11 +282,8 @@ func (in *Interpreter) complete(w *worker, end int64, c clients.Completion, g ge
 		in.resting++
 		in.rested = min(in.rested, t.rests)
 	}
-	if g == nil {
-		return nil
-	}
 	in.gen.Time = ev.Time
-	return g.Update(in.gen, generator.Event{
+	return in.tell(g, generator.Event{
 		Time: ev.Time, Thread: w.thread, Process: ev.Process, F: ev.F, Key: ev.Key,
 		OK: c.Type == history.OK, Value: c.Value,
 	})
