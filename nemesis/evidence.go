@@ -108,16 +108,21 @@ func (l *life) connect(ctx context.Context) []history.Effect {
 	return probes
 }
 
-// reconnect tries every formerly cut link until it works or ctx ends.
-func (l *life) reconnect(ctx context.Context) ([]history.Effect, bool) {
+// reconnect tries every formerly cut link until it works or ctx ends, and lists those
+// that did not.
+func (l *life) reconnect(ctx context.Context) (probes []history.Effect, troubles []string) {
 	tryAll(l.wires, func(w *wire) {
 		insist(ctx, func() bool {
 			w.try(ctx)
 			return w.whole()
 		})
 	})
-	all := !slices.ContainsFunc(l.wires, func(w *wire) bool { return !w.whole() })
-	return l.probes("an answer from %s again", (*wire).whole), all
+	for _, w := range l.wires {
+		if !w.whole() {
+			troubles = append(troubles, fmt.Sprintf("nothing shows that %s reaches %s again", w.From, w.To))
+		}
+	}
+	return l.probes("an answer from %s again", (*wire).whole), troubles
 }
 
 func tryAll(wires []*wire, try func(*wire)) {

@@ -160,6 +160,9 @@ func TestEveryFormOfEveryFaultResolves(t *testing.T) {
 				if err != nil || len(todo) == 0 || len(step.Nodes) == 0 {
 					t.Fatalf("%s %v: nodes %v, %d with effects, %v", fault.Name, form, step.Nodes, len(todo), err)
 				}
+				if form.Shape == "minority" && len(step.Nodes) != (len(live.Nodes)-1)/2 {
+					t.Fatalf("%s %v puts %v into the minority", fault.Name, form, step.Nodes)
+				}
 				if form.Target == "leader" && !slices.Contains(step.Nodes, live.Leader) {
 					t.Fatalf("%s %v spares the leader %s: %v", fault.Name, form, live.Leader, step.Nodes)
 				}

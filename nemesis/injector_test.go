@@ -178,6 +178,52 @@ func TestLivesOfFaults(t *testing.T) {
 			confirmed: true, errors: []string{"the server has process id 7 instead of 101: it did not live through the fault"},
 			left: "nothing shows that n1 recovered",
 		},
+		"a pause during which a server dies": {
+			step: on(pause(), "n1"), set: func(w *world) {
+				a := w.agents[0]
+				a.trouble = func(_ context.Context, call string) error {
+					if call == "undo" {
+						a.put(killOf("n1"))
+					}
+					return nil
+				}
+			},
+			confirmed: true, errors: []string{"n1: the server is not running but exited"},
+			left: "nothing shows that n1 recovered", stays: true,
+		},
+		"a kill that arrives when it was undone already": {
+			step: on(kill(), "n1"), set: func(w *world) {
+				a := w.agents[0]
+				late := first(1, func(context.Context, string) error { a.put(killOf("n1")); return nil }, "probe")
+				apply := first(1, hanging("apply"), "apply")
+				a.trouble = func(ctx context.Context, call string) error {
+					if slices.Contains(a.calls, "undo") {
+						return late(ctx, call)
+					}
+					return apply(ctx, call)
+				}
+			},
+			recovered: true, errors: []string{"n1: apply proc.kill: no answer within 2.25s", "n1: nothing shows that it acted"},
+		},
+		"a partition across which nobody can try to connect": {
+			step: isolate("n1"), set: func(w *world) {
+				for _, a := range w.agents {
+					a.trouble = failing("connect")
+				}
+			},
+			confirmed: true, errors: []string{"nothing shows that n1 reaches n2 again"},
+		},
+		"a partition after which connecting takes a while to work": {
+			step: isolate("n1"), set: func(w *world) {
+				w.agents[0].trouble = func(_ context.Context, call string) error {
+					if call == "connect" && w.now() < int64(5*time.Second) {
+						return errors.New("no route yet")
+					}
+					return nil
+				}
+			},
+			confirmed: true, recovered: true,
+		},
 		"a pause on a node whose processes cannot be seen": {
 			step: on(pause(), "n1"), set: func(w *world) { w.agents[0].trouble = first(1, failing("state"), "state") },
 			recovered: true, errors: []string{"n1: read the state of db: operation not permitted"},
@@ -324,6 +370,63 @@ func TestAHealedServerIsANewProcess(t *testing.T) {
 		if got := w.stages(1)[history.Healed].Effects[0].Evidence.Summary; got != want {
 			t.Errorf("got %q, want %q", got, want)
 		}
+	})
+}
+
+func TestAServerThatComesUpSlowlyIsWaitedForAndNotStartedAgain(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		w := newWorld(3)
+		a := w.agents[0]
+		a.trouble = func(_ context.Context, call string) error {
+			if call == "state" && w.now() > int64(2*time.Second) && w.now() < int64(6*time.Second) {
+				return errors.New("not yet")
+			}
+			return nil
+		}
+		if err := w.injector().Run(t.Context(), []history.Step{on(kill(), "n1")}, 0); err != nil {
+			t.Fatal(err)
+		}
+		undone := 0
+		for _, call := range a.calls {
+			if call == "undo" {
+				undone++
+			}
+		}
+		if healed := w.stages(1)[history.Healed]; !healed.Confirmed || undone != 1 {
+			t.Errorf("recovered: %v, undone %d times; %s", healed.Confirmed, undone, healed.Error)
+		}
+	})
+}
+
+func TestAnAbortedFaultIsLookedAtOnceMore(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		w := newWorld(3)
+		ctx, cancel := context.WithTimeout(t.Context(), 2*time.Second)
+		defer cancel()
+		if err := w.injector().Run(ctx, []history.Step{isolate("n1")}, 0); err != nil {
+			t.Fatal(err)
+		}
+		packets := func(stage history.Stage) float64 { return w.stages(1)[stage].Effects[0].Evidence.Measures[0].Value }
+		if first, last := packets(history.Active), packets(history.Heal); last != first+1 {
+			t.Errorf("%v packets at first, %v at last", first, last)
+		}
+	})
+}
+
+func TestANodeThatIsGoneDoesNotHideTheRecoveryOfTheOthers(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		w := newWorld(3)
+		w.agents[2].trouble = deaf("undo")
+		w.agents[2].numb = true
+		if err := w.injector().Run(t.Context(), []history.Step{isolate("n1")}, 0); err == nil {
+			t.Error("Run did not say that n3 may still hold the fault")
+		}
+		for _, e := range w.stages(1)[history.Healed].Effects {
+			if e.Kind == "probe.connect" && !e.Evidence.Confirmed {
+				t.Errorf("%s: %s", e.Node, e.Evidence.Summary)
+			}
+		}
+		w.behave()
 	})
 }
 

@@ -285,15 +285,15 @@ func (l *life) heal(ctx context.Context, next int64) error {
 	// A node that used up all the time must not leave the others unseen.
 	again, cancelAgain := context.WithTimeout(context.WithoutCancel(ctx), max(time.Duration(end-l.in.Now()), time.Second))
 	defer cancelAgain()
-	probes, confirmed := l.reconnect(again)
+	probes, troubles := l.reconnect(again)
 	var left []string
 	for _, a := range l.acts {
 		if !a.seen.Confirmed {
 			left = append(left, a.node)
 		}
 	}
-	confirmed = confirmed && len(left) == 0
-	l.must(l.enter(history.Healed, confirmed, probes))
+	confirmed := len(left) == 0 && len(troubles) == 0
+	l.must(l.enter(history.Healed, confirmed, probes, troubles...))
 	if len(left) > 0 {
 		return fmt.Errorf("heal fault %d (%s): nothing shows that %s recovered", l.step.ID, l.step.Kind, strings.Join(left, ", "))
 	}
