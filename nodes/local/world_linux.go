@@ -4,6 +4,7 @@ import (
 	"fmt"
 	"net/netip"
 	"os"
+	"runtime"
 
 	"golang.org/x/sys/unix"
 )
@@ -56,6 +57,12 @@ func enter(args []string) error {
 	}
 	os.Setenv(dirVariable, args[0])
 	os.Setenv(networkVariable, networkName())
+	// The wish to die with the keeper belongs to a thread, and exec keeps only the
+	// thread that calls it. Until then it is the first thread's, so there is no gap.
+	runtime.LockOSThread()
+	if err := unix.Prctl(unix.PR_SET_PDEATHSIG, uintptr(unix.SIGKILL), 0, 0, 0); err != nil {
+		return fmt.Errorf("tie the local world to its keeper: %w", err)
+	}
 	err := unix.Exec("/proc/self/exe", append([]string{os.Args[0]}, args[1:]...), os.Environ())
 	return fmt.Errorf("start nemesis in its local world: %w", err)
 }
