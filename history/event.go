@@ -102,7 +102,7 @@ type Fault struct {
 	Kind  string `json:"kind"`
 	// Shape tells partitions apart: one, halves, majorities-ring, bridge, ….
 	Shape string `json:"shape,omitempty"`
-	// Target is how the nodes were chosen: one, minority, majority, leader, all.
+	// Target is how the nodes were chosen: one, half, minority, majority, leader, all.
 	Target string `json:"target,omitempty"`
 	// Nodes are the concrete targets.
 	Nodes []string `json:"nodes,omitempty"`
