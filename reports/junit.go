@@ -51,7 +51,7 @@ type junitCase struct {
 type junitTrouble struct {
 	Type    string `xml:"type,attr"`
 	Message string `xml:"message,attr"`
-	Text    string `xml:",chardata"`
+	Text    string `xml:",cdata"`
 }
 
 // JUnit is junit.xml: one suite, the system; one test for the whole run, whose
@@ -68,7 +68,7 @@ func (r *Run) JUnit() ([]byte, error) {
 	suite := junitSuite{Name: visible.Text(p.System.Name), Timestamp: visible.Text(strings.TrimSuffix(v.Start, "Z")), Hostname: visible.Text(v.Host)}
 	property := func(name, value string) {
 		if value != "" {
-			suite.Properties = append(suite.Properties, junitProperty{name, visible.Text(value)})
+			suite.Properties = append(suite.Properties, junitProperty{visible.Text(name), visible.Text(value)})
 		}
 	}
 	property("seed", fmt.Sprint(p.Seed))

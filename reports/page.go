@@ -26,7 +26,7 @@ var assets embed.FS
 type page struct {
 	Policy, Style, Script         any
 	Icon                          template.URL
-	Outcome                       checker.Outcome
+	Class                         string
 	Word, Mark, Meaning, Sentence string
 	Run, Subject, Facts           string
 	Text                          string
@@ -228,7 +228,7 @@ func (r *Run) page() (*page, error) {
 		Policy: "default-src 'none'; script-src " + scriptHash + "; style-src " + styleHash +
 			"; img-src data:; base-uri 'none'; form-action 'none'; require-trusted-types-for 'script'; trusted-types 'none'",
 		Style: template.CSS(style), Script: template.JS(script),
-		Icon: favicon(v.Outcome), Outcome: v.Outcome,
+		Icon: favicon(v.Outcome), Class: outcomeClass(v.Outcome),
 		Word: word(v.Outcome), Mark: icon(v.Outcome), Meaning: meaning(v.Outcome), Sentence: visible.Text(v.Sentence),
 		Run: visible.Text(filepath.Base(r.Dir)), Subject: r.subject(), Facts: r.facts(),
 		Text: r.Text(100), Promise: visible.Text(v.Promise),
@@ -245,7 +245,7 @@ func (r *Run) page() (*page, error) {
 	r.addFaults(p)
 	r.addRun(p)
 	for _, c := range v.Results {
-		row := checkRow{Name: visible.Text(c.Checker), Word: word(c.Outcome), Mark: icon(c.Outcome), Class: string(c.Outcome),
+		row := checkRow{Name: visible.Text(c.Checker), Word: word(c.Outcome), Mark: icon(c.Outcome), Class: outcomeClass(c.Outcome),
 			Summary: visible.Text(c.Summary), Count: number(c.Operations), Took: span(c.Took)}
 		if len(c.Details) > 0 {
 			row.Details = indented(c.Details)

@@ -32,6 +32,8 @@ func span(ns int64) string {
 		return "-" + span(-ns)
 	case d < time.Microsecond:
 		return fmt.Sprintf("%d ns", ns)
+	case d < time.Millisecond:
+		return trimZeros(fmt.Sprintf("%.1f", float64(ns)/1e3)) + " µs"
 	case d < 10*time.Millisecond:
 		return trimZeros(fmt.Sprintf("%.2f", float64(ns)/1e6)) + " ms"
 	case d < time.Second:
@@ -72,7 +74,25 @@ func number(n int) string {
 
 // word is how a verdict is written large. The icon says it once more to those
 // who cannot tell the colours apart.
-func word(o checker.Outcome) string { return strings.ToUpper(string(o)) }
+func word(o checker.Outcome) string { return visible.Cap(strings.ToUpper(string(o)), shortValue) }
+
+// outcomeClass and endingClass name the looks of a verdict and of an operation.
+// They are words of ours whatever the files say: they go into markup.
+func outcomeClass(o checker.Outcome) string {
+	switch o {
+	case checker.Valid, checker.Violation, checker.Unknown, checker.Vacuous, checker.Exceeded:
+		return string(o)
+	}
+	return string(checker.Harness)
+}
+
+func endingClass(op history.Operation) string {
+	switch op.Type {
+	case history.OK, history.Fail:
+		return string(op.Type)
+	}
+	return string(history.Info)
+}
 
 func icon(o checker.Outcome) string {
 	switch o {

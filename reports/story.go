@@ -98,7 +98,7 @@ func story(n int, f checker.Finding, faults []checker.Fault, keys func(from, to 
 		for i, lane := range around {
 			for _, op := range lane {
 				x0 := a.x(op.Call)
-				d.described(x0, bottom+10+float64(i)*aroundPitch, max(a.x(finish(op))-x0, 2), 4, "faint "+string(op.Type), opTitle(op))
+				d.described(x0, bottom+10+float64(i)*aroundPitch, max(a.x(finish(op))-x0, 2), 4, "faint "+endingClass(op), opTitle(op))
 			}
 		}
 		if lost > 0 {
@@ -244,7 +244,7 @@ func drawGrid(d *drawing, a axis, top, floor float64, keys func(from, to int64) 
 
 func drawBar(d *drawing, n int, f checker.Finding, bar storyBar, y float64) {
 	op := f.Core[bar.op]
-	class := "op " + string(op.Type)
+	class := "op " + endingClass(op)
 	if bar.op == f.Unexplained {
 		class += " bad"
 	}

@@ -6,6 +6,7 @@ import (
 	"strings"
 
 	"nemesis/checker"
+	"nemesis/history"
 	"nemesis/reports/visible"
 )
 
@@ -27,14 +28,22 @@ func (r *Run) Text(width int) string {
 		t.line("- ", "%s", reason)
 	}
 	findings := r.findings()
-	for i := range findings {
+	for i := range findings[:min(len(findings), textFindings)] {
 		t.blank()
 		r.findingText(t, i, len(findings))
+	}
+	if n := len(findings) - textFindings; n > 0 {
+		t.blank()
+		t.line("", "and %s, in %s", count(n, "further finding"), history.VerdictFile)
 	}
 	if len(v.Faults) > 0 {
 		t.blank()
 		t.line("", "Faults: %s", r.faultSentence())
-		for _, f := range v.Faults {
+		for i, f := range v.Faults {
+			if i == textFaults {
+				t.line("  ", "and %s, in %s", count(len(v.Faults)-i, "further fault"), history.VerdictFile)
+				break
+			}
 			t.line("  ", "%d %s on %s: %s", f.Step.ID, intent(f.Step), nodeList(hit(f)), faultOutcome(f))
 		}
 	}
@@ -65,6 +74,13 @@ func (r *Run) reasons() []string {
 	return out
 }
 
+// Most of each list that a text spells out: a screen or two.
+const (
+	textFindings  = 5
+	textFaults    = 30
+	textMeanwhile = 4
+)
+
 func (r *Run) findingText(t *text, i, of int) {
 	f := r.findings()[i]
 	head := fmt.Sprintf("Finding %d of %d: %s", i+1, of, visible.Text(f.Class))
@@ -75,13 +91,19 @@ func (r *Run) findingText(t *text, i, of int) {
 		head += fmt.Sprintf(" (one of %s like it)", number(f.Count))
 	}
 	t.line("", "%s", head)
-	t.line("  ", "%s", visible.Text(f.Claim))
+	if i > 0 || f.Claim != r.Verdict.Sentence {
+		t.line("  ", "%s", visible.Text(f.Claim))
+	}
+	when, who := 0, 0
+	for _, op := range f.Core {
+		when, who = max(when, len([]rune(interval(op)))), max(who, len([]rune(client(op))))
+	}
 	for i, op := range f.Core {
 		mark := "  "
 		if i == f.Unexplained {
 			mark = "> "
 		}
-		s := fmt.Sprintf("%s%-3d%s  %s  %s", mark, i+1, interval(op), client(op), deed(op, longValue))
+		s := fmt.Sprintf("%s%-3d%-*s  %-*s  %s", mark, i+1, when, interval(op), who, client(op), deed(op, longValue))
 		if op.Type != "ok" {
 			s += "  (" + ending(op) + ")"
 		}
@@ -132,7 +154,11 @@ func meanwhile(faults []checker.Fault, from, to int64) string {
 		return "no fault was in force"
 	}
 	var s []string
-	for _, f := range in {
+	for i, f := range in {
+		if i == textMeanwhile {
+			s = append(s, fmt.Sprintf("and %s", count(len(in)-i, "further fault")))
+			break
+		}
 		until := "the end"
 		if f.Healed >= 0 {
 			until = moment(f.Healed)

@@ -1,0 +1,138 @@
+package reports
+
+import (
+	"encoding/xml"
+	"flag"
+	"os"
+	"path/filepath"
+	"strings"
+	"testing"
+
+	"nemesis/checker"
+
+	"github.com/google/go-cmp/cmp"
+	"pgregory.net/rapid"
+)
+
+var update = flag.Bool("update", false, "write the golden files anew")
+
+var fixtures = []string{"stale-read", "lost-element", "valid", "vacuous", "harness"}
+
+func golden(t *testing.T, name, got string) {
+	t.Helper()
+	path := filepath.Join("testdata", name)
+	if *update {
+		if err := os.MkdirAll("testdata", 0o755); err != nil {
+			t.Fatal(err)
+		}
+		if err := os.WriteFile(path, []byte(got), 0o644); err != nil {
+			t.Fatal(err)
+		}
+	}
+	want, err := os.ReadFile(path)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if diff := cmp.Diff(string(want), got); diff != "" {
+		t.Errorf("%s differs (go test -update writes it anew):\n%s", path, diff)
+	}
+}
+
+func TestTextTellsEachRun(t *testing.T) {
+	for _, name := range fixtures {
+		t.Run(name, func(t *testing.T) { golden(t, name+".txt", fixture(t, name, false).Text(100)+"\n") })
+	}
+}
+
+func TestTextFitsItsWidth(t *testing.T) {
+	for _, width := range []int{40, 60, 80, 100} {
+		for _, name := range fixtures {
+			text, commands, _ := strings.Cut(fixture(t, name, false).Text(width), "\nRun it again:")
+			if commands == "" {
+				t.Errorf("%s: no commands at the end", name)
+			}
+			for _, line := range strings.Split(text, "\n") {
+				// A word is never broken: it must stay fit for copying.
+				if len([]rune(line)) > width && strings.Contains(strings.TrimSpace(line), " ") {
+					t.Errorf("%s at %d: %q", name, width, line)
+				}
+			}
+		}
+	}
+}
+
+func TestWrappingLosesNoWord(t *testing.T) {
+	rapid.Check(t, func(t *rapid.T) {
+		words := rapid.SliceOf(rapid.StringMatching(`[a-z]{1,12}`)).Draw(t, "words")
+		w := &text{width: rapid.IntRange(40, 100).Draw(t, "width")}
+		w.line("  ", "%s", strings.Join(words, " "))
+		if got := strings.Fields(w.b.String()); !cmp.Equal(got, words) && len(words) > 0 {
+			t.Fatalf("%q became %q", words, w.b.String())
+		}
+	})
+}
+
+func TestJUnitOfEachRun(t *testing.T) {
+	for _, name := range fixtures {
+		t.Run(name, func(t *testing.T) {
+			got, err := fixture(t, name, false).JUnit()
+			if err != nil {
+				t.Fatal(err)
+			}
+			golden(t, name+".xml", string(got))
+		})
+	}
+}
+
+// What a CI makes of each verdict: only valid may be green, only a broken claim
+// is the system's failure.
+func TestJUnitIsGreenForValidOnly(t *testing.T) {
+	for _, c := range []struct {
+		outcome          checker.Outcome
+		failures, errors int
+	}{
+		{checker.Valid, 0, 0}, {checker.Violation, 1, 0}, {checker.Unknown, 0, 1},
+		{checker.Vacuous, 0, 1}, {checker.Exceeded, 0, 1}, {checker.Harness, 0, 1},
+		{"of a later version", 0, 1},
+	} {
+		r := &Run{Plan: plan(), Verdict: verdict(c.outcome, "x")}
+		text, err := r.JUnit()
+		if err != nil {
+			t.Fatal(err)
+		}
+		var s junitSuites
+		if err := xml.Unmarshal(text, &s); err != nil {
+			t.Fatal(err)
+		}
+		if s.Failures != c.failures || s.Errors != c.errors || s.Suite.Failures != c.failures || s.Tests != 1 {
+			t.Errorf("%s: %d failures and %d errors in %d tests, want %d and %d", c.outcome, s.Failures, s.Errors, s.Tests, c.failures, c.errors)
+		}
+	}
+}
+
+func TestTheNameOfATestStaysFromSeedToSeed(t *testing.T) {
+	a, b := fixture(t, "valid", false), fixture(t, "stale-read", false)
+	b.Plan.Seed, b.Dir = 99, "store/other"
+	if a.caseName() != b.caseName() {
+		t.Errorf("%q and %q", a.caseName(), b.caseName())
+	}
+	b.Plan.System.Options["reads"] = "linearizable"
+	if a.caseName() == b.caseName() {
+		t.Errorf("two configurations are both called %q", a.caseName())
+	}
+}
+
+func TestLengthsAndNumbers(t *testing.T) {
+	for _, c := range []struct{ got, want string }{
+		{span(0), "0 ns"}, {span(999), "999 ns"}, {span(1500), "1.5 µs"}, {span(150_000), "150 µs"}, {span(3_200_000), "3.2 ms"},
+		{span(412_000_000), "412 ms"}, {span(1_794_000_000), "1.79 s"}, {span(-2_000_000), "-2 ms"}, {span(3_600_000_000_000), "1h0m0s"},
+		{number(0), "0"}, {number(999), "999"}, {number(1000), "1,000"}, {number(-1234567), "-1,234,567"},
+		{count(1, "fault"), "1 fault"}, {count(2, "fault"), "2 faults"},
+		{moment(7_203_000_000), "7.203 s"},
+		{quote("store/a-b_c.d"), "store/a-b_c.d"}, {quote("it's $(rm)"), `'it'\''s $(rm)'`}, {quote(""), "''"},
+	} {
+		if c.got != c.want {
+			t.Errorf("got %q, want %q", c.got, c.want)
+		}
+	}
+}
