@@ -223,12 +223,19 @@ func (h *parsed) claimOf(cycle []hop, name string) string {
 		}
 	}
 	var clients []string
-	for _, e := range cycle[:min(len(cycle), 5)] {
-		clients = append(clients, fmt.Sprint(h.op(e.from).Process))
+	named := make(map[int]bool)
+	for _, e := range cycle {
+		if p := h.op(e.from).Process; !named[p] {
+			named[p] = true
+			clients = append(clients, fmt.Sprint(p))
+		}
 	}
-	list := strings.Join(clients[:len(clients)-1], ", ") + " and " + clients[len(clients)-1]
-	if len(cycle) > 5 {
-		list = strings.Join(clients, ", ") + fmt.Sprintf(" and %d more", len(cycle)-5)
+	if len(clients) > 5 {
+		clients = append(clients[:4], fmt.Sprintf("%d more", len(clients)-4))
 	}
-	return fmt.Sprintf("Transactions of clients %s fit into no order: each must come before the next, and the last before the first (%s).", list, name)
+	who := "client " + clients[0]
+	if n := len(clients); n > 1 {
+		who = "clients " + strings.Join(clients[:n-1], ", ") + " and " + clients[n-1]
+	}
+	return fmt.Sprintf("%d transactions of %s fit into no order: each must come before the next, and the last before the first (%s).", len(cycle), who, name)
 }

@@ -82,13 +82,14 @@ func (h *parsed) counts(e int32) bool {
 	return w >= 0 && h.txns[w].took
 }
 
-// unseen are, per key, the acknowledged appends that no read shows. Lists only
-// grow at their end, so these come after everything in the longest read.
+// unseen are, per key, the appends that no read shows of transactions that took
+// effect: acknowledged, or with another value that was seen. Lists only grow at
+// their end, so these come after everything in the longest read.
 func (h *parsed) unseen() [][]int32 {
 	unseen := make([][]int32, len(h.keys))
 	for e := range h.elements {
 		one := &h.elements[e]
-		if !one.seen && !one.lost && one.writer >= 0 && h.txns[one.writer].kind == history.OK {
+		if !one.seen && !one.lost && h.counts(int32(e)) {
 			unseen[one.key] = append(unseen[one.key], int32(e))
 		}
 	}
