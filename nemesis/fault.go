@@ -21,6 +21,8 @@ type Fault struct {
 	// Forms are the shapes and targets it can take, likeliest first.
 	Forms []Form
 
+	// needs is the kind of effect that a node must be able to have.
+	needs string
 	// process: the fault acts on the server process rather than on the network.
 	process bool
 	// restarts: healing it brings up a new process, where the others keep the old.
@@ -102,6 +104,21 @@ func Parse(spec string) ([]string, error) {
 		}
 	}
 	return names, nil
+}
+
+// Able says, in one sentence, why a node cannot have one of the faults named. Cannot
+// maps effect kinds to reasons, as agent.Facts does.
+func Able(cannot map[string]string, faults []string) error {
+	for _, name := range faults {
+		fault, err := Find(name)
+		if err != nil {
+			return err
+		}
+		if why, no := cannot[fault.needs]; no {
+			return fmt.Errorf("it cannot have the fault %s: %s", name, why)
+		}
+	}
+	return nil
 }
 
 // fitting are the forms that mean something on a cluster of n nodes.

@@ -196,3 +196,19 @@ func TestAReplayCanHitWhoeverLedThen(t *testing.T) {
 		t.Errorf("(-want +got):\n%s", diff)
 	}
 }
+
+func TestWhatANodeCannotHave(t *testing.T) {
+	cannot := map[string]string{effects.DropKind: "packets cannot be dropped: nftables needs root"}
+	if err := Able(cannot, []string{"kill", "stop", "pause"}); err != nil {
+		t.Error(err)
+	}
+	want := "it cannot have the fault partition: packets cannot be dropped: nftables needs root"
+	if err := Able(cannot, []string{"kill", "partition"}); err == nil || err.Error() != want {
+		t.Errorf("got %v, want %s", err, want)
+	}
+	for _, fault := range Faults() {
+		if err := Able(map[string]string{fault.needs: "no"}, []string{fault.Name}); err == nil || effects.Kinds()[fault.needs] == nil {
+			t.Errorf("%s needs %q, which is no effect", fault.Name, fault.needs)
+		}
+	}
+}

@@ -14,6 +14,7 @@ func kill() Fault {
 		Name:     "kill",
 		Doc:      "kill -9 servers and start them again",
 		Forms:    servers(),
+		needs:    effects.KillKind,
 		process:  true,
 		restarts: true,
 		effects: onEach(func(id, process string, _ history.Step) agent.Effect {

@@ -33,6 +33,7 @@ func partition() Fault {
 			{Shape: "flapping", Target: "one", Weight: 1, Least: 2},
 			{Shape: "flapping", Target: "leader", Weight: 1, Least: 2},
 		},
+		needs:    effects.DropKind,
 		effects:  drops,
 		sentence: cutSentence,
 	}

@@ -14,6 +14,7 @@ func pause() Fault {
 		Name:    "pause",
 		Doc:     "freeze servers and let them go on",
 		Forms:   servers(),
+		needs:   effects.PauseKind,
 		process: true,
 		effects: onEach(func(id, process string, _ history.Step) agent.Effect {
 			return &effects.Pause{ID: id, Process: process}

@@ -20,6 +20,7 @@ func stop() Fault {
 		Name:     "stop",
 		Doc:      "stop servers gracefully and start them again",
 		Forms:    servers(),
+		needs:    effects.StopKind,
 		process:  true,
 		restarts: true,
 		effects: onEach(func(id, process string, step history.Step) agent.Effect {
