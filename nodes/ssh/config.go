@@ -69,7 +69,9 @@ func settle(h Host, opt Options) (settings, error) {
 		s.user = me.Username
 	}
 	if s.port == 0 {
-		s.port = opt.Port
+		if s.port = opt.Port; s.port < 0 || s.port > 65535 {
+			return settings{}, &UsageError{fmt.Sprintf("connect to %s: --ssh-port %d is not a port (1 to 65535)", name, s.port)}
+		}
 	}
 	if s.port == 0 {
 		s.port = defaultPort

@@ -143,6 +143,9 @@ func TestAnAliasMayComeFromAnIncludedFile(t *testing.T) {
 	if err != nil || got.hostName != "10.0.0.1" {
 		t.Errorf("got %s, %v", got.hostName, err)
 	}
+	if _, err := settle(Host{HostName: "inner"}, Options{Config: "none", Port: 70000}); err == nil || err.Error() != "connect to inner: --ssh-port 70000 is not a port (1 to 65535)" {
+		t.Errorf("a port beyond all ports: %v", err)
+	}
 	if _, err := settle(Host{HostName: "other", Alias: true}, Options{Config: home + "/config"}); err == nil {
 		t.Error("an alias that nobody names was found")
 	}

@@ -36,7 +36,8 @@ func (w *wire) Read(b []byte) (int, error) {
 	}
 }
 
-func wired(t *testing.T) (nodes.Conn, nodes.Stream, *wire) {
+// wired connects through a wire, and asks the server for signs of life so often.
+func wired(t *testing.T, keepAlive time.Duration) (nodes.Conn, *wire) {
 	t.Helper()
 	s := startServer(t)
 	opt := s.options(t)
@@ -46,41 +47,41 @@ func wired(t *testing.T) (nodes.Conn, nodes.Stream, *wire) {
 		w.Conn = c
 		return w, err
 	}
-	opt.KeepAlive, opt.Patience = 50*time.Millisecond, 500*time.Millisecond
-	conn := s.dial(t, opt)
+	opt.KeepAlive, opt.Patience = keepAlive, 3*time.Second
+	return s.dial(t, opt), w
+}
+
+func cat(t *testing.T, conn nodes.Conn) nodes.Stream {
+	t.Helper()
 	running, err := conn.Start(context.Background(), nil, "cat")
 	if err != nil {
 		t.Fatal(err)
 	}
-	return conn, running, w
+	return running
 }
 
 func TestACutConnectionIsLost(t *testing.T) {
-	conn, running, w := wired(t)
+	t.Parallel()
+	conn, w := wired(t, time.Hour)
+	running := cat(t, conn)
 	w.Conn.Close()
 	conformance.LostNoticed(t, conn, running)
 }
 
 func TestAServerThatFallsSilentIsLost(t *testing.T) {
-	conn, running, w := wired(t)
+	t.Parallel()
+	conn, w := wired(t, 50*time.Millisecond)
+	running := cat(t, conn)
 	w.frozen.Store(true)
 	conformance.LostNoticed(t, conn, running)
-	if err := running.Wait(); !strings.HasSuffix(err.Error(), "on n1: the connection is lost: the server gave no sign of life for 500ms") {
+	if err := running.Wait(); !strings.HasSuffix(err.Error(), "on n1: the connection is lost: the server gave no sign of life for 3s") {
 		t.Errorf("the reason is not told: %v", err)
 	}
 }
 
 func TestNothingOutlastsItsContextOnASilentServer(t *testing.T) {
-	s := startServer(t)
-	opt := s.options(t)
-	w := &wire{}
-	opt.Dial = func(ctx context.Context, network, address string) (net.Conn, error) {
-		c, err := new(net.Dialer).DialContext(ctx, network, address)
-		w.Conn = c
-		return w, err
-	}
-	opt.KeepAlive = time.Hour // nothing but the context ends the waiting
-	conn := s.dial(t, opt)
+	t.Parallel()
+	conn, w := wired(t, time.Hour) // nothing but the context ends the waiting
 	w.frozen.Store(true)
 	ctx, cancel := context.WithTimeout(context.Background(), 100*time.Millisecond)
 	defer cancel()
@@ -97,7 +98,8 @@ func TestNothingOutlastsItsContextOnASilentServer(t *testing.T) {
 }
 
 func TestATransferInFullSwingEndsWithItsContext(t *testing.T) {
-	conn, _, w := wired(t)
+	t.Parallel()
+	conn, w := wired(t, time.Hour) // nothing but the context ends the waiting
 	ctx, cancel := context.WithCancel(context.Background())
 	sent := 0
 	err := conn.Upload(ctx, readerFunc(func(b []byte) (int, error) {

@@ -14,7 +14,7 @@
 // checked, because a tester that runs programs as root on whatever answers is
 // not one to trust.
 //
-// Nothing here retries. A server that refuses a connection says something about
+// No connection is tried twice. A server that refuses one says something about
 // the node, and a tester that hides it reports a broken node as a slow one.
 //
 //	hosts, err := ssh.Parse("admin@db1,db2:2222")
