@@ -28,6 +28,7 @@ func (c *clusterFlags) register(flags *pflag.FlagSet) {
 	flags.StringVar(&c.ssh.User, "ssh-user", "", "user on the nodes (default: as ~/.ssh/config says, or yours)")
 	flags.StringSliceVar(&c.ssh.Keys, "ssh-key", nil, "private key file (default: agent, ~/.ssh/config, ~/.ssh/id_*)")
 	flags.IntVar(&c.ssh.Port, "ssh-port", 0, "port of the nodes' SSH servers (default 22)")
+	flags.StringVar(&c.ssh.Config, "ssh-config", "", "ssh configuration file, or none (default ~/.ssh/config)")
 	flags.StringSliceVar(&c.ssh.KnownHosts, "known-hosts", nil, "file with the nodes' host keys (default ~/.ssh/known_hosts)")
 	flags.BoolVar(&c.ssh.InsecureHostKeys, "insecure-host-keys", false, "accept any host key; gives up knowing that the machine which gets the agent and runs its commands is the one you named")
 	flags.BoolVar(&c.ssh.Sudo, "sudo", false, "act as root on the nodes through sudo -n")
