@@ -17,7 +17,6 @@ import (
 // deployment is one cluster of etcd members.
 type deployment struct {
 	binary  string // on the control node
-	version string
 	arch    string // what binary was made for
 	cluster cluster
 	members map[string]*member
@@ -33,14 +32,13 @@ type member struct {
 
 var _ clients.Deployment = (*deployment)(nil)
 
-func newDeployment(binary, version string, o options, seed int64, machines []clients.Machine) (*deployment, error) {
+func newDeployment(binary string, o options, seed int64, machines []clients.Machine) (*deployment, error) {
 	arch, err := archOf(binary)
 	if err != nil {
 		return nil, fmt.Errorf("deploy etcd: %w", err)
 	}
 	d := &deployment{
 		binary:  binary,
-		version: version,
 		arch:    arch,
 		cluster: cluster{token: fmt.Sprintf("nemesis-%d", seed), options: o},
 		members: map[string]*member{},

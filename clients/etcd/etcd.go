@@ -26,6 +26,7 @@ import (
 	"context"
 	"fmt"
 	"io"
+	"path/filepath"
 
 	"nemesis/clients"
 	"nemesis/history"
@@ -88,10 +89,13 @@ func (s System) Prepare(ctx context.Context, plan history.System, w io.Writer) (
 	if _, err := parseOptions(plan.Options); err != nil {
 		return clients.Install{}, err
 	}
-	path, version := plan.Binary, ""
+	var path, version string
 	var err error
-	if path != "" {
-		version, err = inspect(ctx, path)
+	if plan.Binary != "" {
+		// A bare name would be looked for on PATH.
+		if path, err = filepath.Abs(plan.Binary); err == nil {
+			version, err = inspect(ctx, path)
+		}
 	} else {
 		path, version, err = s.build(ctx, plan.Version, w)
 	}
@@ -111,5 +115,5 @@ func (System) Deploy(install clients.Install, plan history.Plan, machines []clie
 	if binary == "" {
 		return nil, fmt.Errorf("deploy etcd: there is no executable; Prepare comes first")
 	}
-	return newDeployment(binary, install.Version, o, plan.Seed, machines)
+	return newDeployment(binary, o, plan.Seed, machines)
 }

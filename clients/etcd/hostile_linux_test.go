@@ -21,10 +21,12 @@ type liar struct {
 	err    error
 	read   *pb.RangeResponse
 	txn    *pb.TxnResponse
+	reads  int
 	writes int
 }
 
 func (l *liar) Range(context.Context, *pb.RangeRequest) (*pb.RangeResponse, error) {
+	l.reads++
 	return l.read, l.err
 }
 
@@ -33,7 +35,7 @@ func (l *liar) Put(context.Context, *pb.PutRequest) (*pb.PutResponse, error) {
 	return &pb.PutResponse{}, l.err
 }
 
-func (l *liar) Txn(_ context.Context, r *pb.TxnRequest) (*pb.TxnResponse, error) {
+func (l *liar) Txn(context.Context, *pb.TxnRequest) (*pb.TxnResponse, error) {
 	l.writes++
 	return l.txn, l.err
 }
@@ -77,8 +79,9 @@ func TestNothingIsTriedTwice(t *testing.T) {
 	l := &liar{err: status.Error(codes.Unavailable, "there is no connection available")}
 	c := openClient(t, listen(t, l), defaults(t))
 	ended(t, invoke(t, c, "write", "k", "1"), history.Info, "no connection available")
-	if l.writes != 1 {
-		t.Errorf("one write was sent %d times", l.writes)
+	ended(t, invoke(t, c, "read", "k", "null"), history.Fail, "no connection available")
+	if l.writes != 1 || l.reads != 1 {
+		t.Errorf("one write was sent %d times, one read %d times", l.writes, l.reads)
 	}
 }
 

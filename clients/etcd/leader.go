@@ -44,6 +44,24 @@ func leading(views []view, names map[uint64]string) string {
 	return named
 }
 
+// settled reports whether no further answer can change who leads: a member claims
+// the highest term, and a majority of the n members is in that term. Whoever led a
+// later one would have had a vote from one of those.
+func settled(views []view, n int) bool {
+	var term uint64
+	for _, v := range views {
+		term = max(term, v.term)
+	}
+	there, claimed := 0, false
+	for _, v := range views {
+		if v.term == term {
+			there++
+			claimed = claimed || v.leader != 0 && v.leader == v.id
+		}
+	}
+	return claimed && there > n/2
+}
+
 // leaders remembers which member has which id.
 type leaders struct {
 	mu    sync.Mutex
@@ -66,9 +84,9 @@ func (l *leaders) learn(views []view) map[uint64]string {
 	return known
 }
 
-// Leader asks all members at once and gives each at most a second, so that a
-// paused one does not hold up the others' answer. "" means that nobody who
-// answered knows a leader.
+// Leader asks all members at once and gives them at most a second. A paused one
+// holds nobody up: the answer is there once a majority settles it. "" means that
+// nobody who answered knows a leader.
 func (d *deployment) Leader(ctx context.Context) (string, error) {
 	ctx, cancel := context.WithTimeout(ctx, time.Second)
 	defer cancel()
@@ -80,6 +98,9 @@ func (d *deployment) Leader(ctx context.Context) (string, error) {
 	for range d.members {
 		if v := <-answers; v != nil {
 			views = append(views, *v)
+		}
+		if settled(views, len(d.members)) {
+			break
 		}
 	}
 	return leading(views, d.leaders.learn(views)), nil

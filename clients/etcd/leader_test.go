@@ -27,3 +27,26 @@ func TestWhoLeads(t *testing.T) {
 		})
 	}
 }
+
+func TestWhenNoFurtherAnswerIsNeeded(t *testing.T) {
+	tests := []struct {
+		name  string
+		views []view
+		of    int
+		want  bool
+	}{
+		{"a leader and a follower of three", []view{{"n1", 1, 5, 1}, {"n2", 2, 5, 1}}, 3, true},
+		{"a single member", []view{{"n1", 1, 2, 1}}, 1, true},
+		{"a leader alone may be deposed", []view{{"n1", 1, 5, 1}}, 3, false},
+		{"half is no majority", []view{{"n1", 1, 5, 1}, {"n2", 2, 5, 1}}, 4, false},
+		{"one of the majority is in a later term", []view{{"n1", 1, 5, 1}, {"n2", 2, 6, 0}, {"n3", 3, 5, 1}}, 3, false},
+		{"followers alone", []view{{"n2", 2, 5, 1}, {"n3", 3, 5, 1}}, 3, false},
+	}
+	for _, test := range tests {
+		t.Run(test.name, func(t *testing.T) {
+			if got := settled(test.views, test.of); got != test.want {
+				t.Errorf("settled is %v", got)
+			}
+		})
+	}
+}

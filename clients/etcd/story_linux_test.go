@@ -192,12 +192,17 @@ func TestPausedServer(t *testing.T) {
 	}
 	cs := make([]*client, len(tests))
 	for i, test := range tests {
-		cs[i] = s.client(defaults(t))
 		if test.connected {
+			cs[i] = s.client(defaults(t))
 			ended(t, invoke(t, cs[i], "write", "k", "1"), history.OK, "")
 		}
 	}
 	s.pause()
+	for i, test := range tests {
+		if !test.connected {
+			cs[i] = s.client(defaults(t))
+		}
+	}
 	got := make([]clients.Completion, len(tests))
 	var wg sync.WaitGroup
 	for i, test := range tests {
