@@ -53,6 +53,8 @@ type Interpreter struct {
 	tick <-chan time.Time // says when to look for stuck clients
 	look bool             // it did
 
+	ended history.Event // the completion being recorded, here so that it is not allocated anew
+
 	panicked error // what a generator's panic was about
 
 	ok, fail, info atomic.Int64
@@ -256,11 +258,12 @@ func (in *Interpreter) collect(g generator.Generator) generator.Generator {
 // complete records how the open operation of w ended.
 func (in *Interpreter) complete(w *worker, end int64, c clients.Completion, g generator.Generator) generator.Generator {
 	t := &in.threads[w.thread]
-	ev := history.Event{
+	ev := &in.ended
+	*ev = history.Event{
 		Time: in.stamp(end), Type: c.Type, Process: in.gen.Process[w.thread], Node: w.node,
 		F: w.op.F, Key: w.op.Key, Value: c.Value, Version: c.Version, Error: c.Error,
 	}
-	in.cfg.Record(&ev)
+	in.cfg.Record(ev)
 	in.open--
 	t.busy = false
 	t.failures++

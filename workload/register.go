@@ -80,7 +80,7 @@ func (r *registerOps) Next(ctx *generator.Context) (generator.Op, generator.Stat
 }
 
 func (r *registerOps) Update(_ *generator.Context, ev generator.Event) generator.Generator {
-	if !ev.OK || ev.F != "read" {
+	if !ev.OK || ev.F != "read" || len(ev.Value) == 0 || ev.Value[0] < '0' || ev.Value[0] > '9' {
 		return r
 	}
 	// The server may answer anything; only a value that was written is of use.
