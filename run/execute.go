@@ -276,6 +276,9 @@ func (r *runner) collect(ctx context.Context) error {
 // stop ends servers and agents and closes connections. Closing an agent undoes
 // whatever it still holds.
 func (r *runner) stop(ctx context.Context) error {
+	if r.clients != nil {
+		r.clients.Close()
+	}
 	err := r.onAll(ctx, func(ctx context.Context, m clients.Machine) error {
 		if !r.cfg.Keep && r.deployment != nil {
 			if _, err := m.Agent.StopProcess(ctx, r.deployment.Process(m.Node.Name), stopGrace); err != nil {

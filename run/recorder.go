@@ -6,6 +6,7 @@ import (
 	"time"
 
 	"nemesis/history"
+	"nemesis/workload"
 )
 
 // recorder is where all of a run's events pass on their way into the history,
@@ -39,13 +40,15 @@ func (r *recorder) now() int64 { return int64(time.Since(r.start)) }
 
 // operation records an invocation or a completion.
 func (r *recorder) operation(ev *history.Event) {
-	if ev.Type == history.Invoke && ev.Key != "" {
-		r.mu.Lock()
-		if !r.seen[ev.Key] {
-			r.seen[ev.Key] = true
-			r.keys = append(r.keys, ev.Key)
+	if ev.Type == history.Invoke {
+		for _, key := range workload.KeysOf(ev) {
+			r.mu.Lock()
+			if !r.seen[key] {
+				r.seen[key] = true
+				r.keys = append(r.keys, key)
+			}
+			r.mu.Unlock()
 		}
-		r.mu.Unlock()
 	}
 	r.append(ev)
 }
