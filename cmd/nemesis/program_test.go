@@ -181,13 +181,19 @@ func inWorld(t *testing.T) bool {
 	needsLocalNodes(t)
 	var b bytes.Buffer
 	args := []string{"-test.run=^" + t.Name() + "$", "-test.v", "-test.count=1", "-test.timeout=5m"}
+	var show io.Writer = &b
+	if testing.Verbose() {
+		show = io.MultiWriter(&b, os.Stderr)
+	}
 	code, err := local.Run(t.Context(), local.World{
-		Args: args, Env: []string{programVariable + "=" + program(t)}, Stdout: &b, Stderr: &b,
+		Args: args, Env: []string{programVariable + "=" + program(t)}, Stdout: show, Stderr: show,
 	})
 	if err != nil {
 		t.Fatal(err)
 	}
-	t.Log(b.String())
+	if !testing.Verbose() {
+		t.Log(b.String())
+	}
 	if code != 0 {
 		t.Fatalf("failed in its world with status %d", code)
 	}
