@@ -72,8 +72,10 @@ func begin(t *testing.T, conn nodes.Conn) node {
 	ctx, cancel := context.WithTimeout(context.Background(), patience)
 	n := node{conn, ctx, fmt.Sprintf("/tmp/nemesis-conformance-%x", time.Now().UnixNano())}
 	t.Cleanup(func() {
-		conn.Run(ctx, nil, "rm", "-rf", "--", n.dir)
 		cancel()
+		last, cancel := context.WithTimeout(context.Background(), patience) // the story's own may be used up
+		defer cancel()
+		conn.Run(last, nil, "rm", "-rf", "--", n.dir)
 		conn.Close()
 	})
 	n.run(t, "mkdir", n.dir)
