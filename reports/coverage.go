@@ -196,8 +196,8 @@ func (r *Run) planTree() string {
 			text += "   (" + state(f) + ")"
 		}
 		for i, found := range findings {
-			if u := found.Unexplained; u >= 0 && u < len(found.Core) && fired && f.Injected >= 0 {
-				at := found.Core[u].Call
+			if op, ok := culprit(found); ok && fired && f.Injected >= 0 {
+				at := op.Call
 				if at >= f.Injected && (f.Healed < 0 || at <= f.Healed) {
 					text += fmt.Sprintf("   ◀ finding %d, %s", i+1, moment(at))
 				}

@@ -199,11 +199,8 @@ func (r *Run) instantsOn(node string, findings []checker.Finding) []instant {
 			break
 		}
 		// A minimal core may span the whole run; what is of interest is its end.
-		from, to := window(f.Core)
-		if f.Unexplained >= 0 && f.Unexplained < len(f.Core) {
-			op := f.Core[f.Unexplained]
-			from, to = op.Call, finish(op)
-		}
+		op, _ := culprit(f)
+		from, to := op.Call, finish(op)
 		off := wallOffset(r.Log, node, from)
 		at := func(t int64) time.Time { return start.Add(time.Duration(t + off)) }
 		in = append(in, instant{i + 1, at(from).Add(-nearWindow), at(to).Add(nearWindow)})

@@ -30,6 +30,7 @@ type page struct {
 	Word, Mark, Meaning, Sentence string
 	Run, Subject, Facts           string
 	Text                          string
+	Options                       string
 	Reasons                       []string
 	Promise                       string
 	Assumptions                   []assumption
@@ -230,7 +231,7 @@ func (r *Run) page() (*page, error) {
 		Style: template.CSS(style), Script: template.JS(script),
 		Icon: favicon(v.Outcome), Class: outcomeClass(v.Outcome),
 		Word: word(v.Outcome), Mark: icon(v.Outcome), Meaning: meaning(v.Outcome), Sentence: visible.Text(v.Sentence),
-		Run: visible.Text(filepath.Base(r.Dir)), Subject: r.subject(), Facts: r.facts(),
+		Run: visible.Text(filepath.Base(r.Dir)), Subject: r.subject(), Options: r.options(), Facts: r.facts(),
 		Text: r.Text(100), Promise: visible.Text(v.Promise),
 		FaultSentence: r.faultSentence(), Coverage: r.coverage(),
 		Commands: r.commands(), Tree: r.planTree(), Unread: visible.Text(r.Unread),

@@ -147,8 +147,12 @@ func isNull(raw json.RawMessage) bool {
 }
 
 // deed is what an operation asked and what came of it: "write 9", "read → 7",
-// "cas 3 → 4". Functions that it does not know read as name, argument, result.
+// "cas 3 → 4", "append k3 7, r k4 → [1,2]". Functions that it does not know read as
+// name, argument, result.
 func deed(op history.Operation, max int) string {
+	if s, ok := steps(op, max); ok {
+		return s
+	}
 	f := visible.Cap(op.F, shortValue)
 	var pair []json.RawMessage
 	if op.F == "cas" && json.Unmarshal(op.Input, &pair) == nil && len(pair) == 2 {
@@ -165,6 +169,42 @@ func deed(op history.Operation, max int) string {
 		}
 	}
 	return s
+}
+
+// steps is a transaction, a list of [function, key, value], step by step.
+func steps(op history.Operation, max int) (string, bool) {
+	raw := op.Input
+	if op.Type == history.OK && !isNull(op.Output) {
+		raw = op.Output
+	}
+	var list [][]json.RawMessage
+	if op.F != "txn" || json.Unmarshal(raw, &list) != nil || len(list) == 0 {
+		return "", false
+	}
+	var said []string
+	for i, step := range list {
+		if i == 4 && max <= shortValue {
+			said = append(said, fmt.Sprintf("and %d more", len(list)-i))
+			break
+		}
+		var f, key string
+		if len(step) != 3 || json.Unmarshal(step[0], &f) != nil {
+			return "", false
+		}
+		if json.Unmarshal(step[1], &key) != nil {
+			key = string(step[1])
+		}
+		s := visible.Cap(f, shortValue) + " " + visible.Cap(key, shortValue)
+		switch {
+		case isNull(step[2]):
+		case f == "r":
+			s += " → " + value(step[2], max*2/3)
+		default:
+			s += " " + value(step[2], max*2/3)
+		}
+		said = append(said, s)
+	}
+	return strings.Join(said, ", "), true
 }
 
 // ending is how an operation came out, in words.
@@ -255,6 +295,18 @@ func window(core []history.Operation) (from, to int64) {
 		from, to = min(from, op.Call), max(to, end)
 	}
 	return from, to
+}
+
+// culprit is the operation at which a finding shows: the one that cannot be
+// explained, or when no single one is to blame, the last.
+func culprit(f checker.Finding) (history.Operation, bool) {
+	if f.Unexplained >= 0 && f.Unexplained < len(f.Core) {
+		return f.Core[f.Unexplained], true
+	}
+	if len(f.Core) == 0 {
+		return history.Operation{}, false
+	}
+	return f.Core[len(f.Core)-1], true
 }
 
 // finish is where an operation's bar ends: when the client stopped waiting. An

@@ -129,18 +129,16 @@ func (r *Run) findings() []checker.Finding {
 	return append(all, rest...)
 }
 
-// subject is what was tested: "etcd v3.6.9 · register · n1 n2 n3 · seed 7".
+// subject is what was tested, short: "etcd v3.6.9 · register · 3 nodes · seed 7".
 func (r *Run) subject() string {
 	p := r.Plan
 	s := []string{visible.Text(strings.TrimSpace(p.System.Name + " " + p.System.Version))}
 	s = append(s, visible.Text(p.Workload.Name))
-	if o := r.options(); o != "" {
-		s = append(s, o)
-	}
 	s = append(s, count(len(p.Cluster.Nodes), "node"), fmt.Sprintf("seed %d", p.Seed))
 	return strings.Join(s, " · ")
 }
 
+// options are all that the plan resolved, in one line.
 func (r *Run) options() string {
 	var s []string
 	for _, name := range optionNames(r.Plan.System) {

@@ -101,8 +101,8 @@ func story(n int, f checker.Finding, faults []checker.Fault, keys func(from, to 
 				d.described(x0, bottom+10+float64(i)*aroundPitch, max(a.x(finish(op))-x0, 2), 4, "faint "+endingClass(op), opTitle(op))
 			}
 		}
-		if lost > 0 {
-			d.text(storyRight-150, floor+10, "label muted", fmt.Sprintf("and %d more at once", lost))
+		if lost > 0 { // then the lanes are all there, and there is room below the name
+			d.text(8, bottom+32, "label muted", fmt.Sprintf("and %d more", lost))
 		}
 	}
 	return d.svg("story", "Operations of the counterexample over time", storyText(f))

@@ -24,6 +24,9 @@ func (r *Run) Text(width int) string {
 	t := &text{width: max(width, 40)}
 	t.line("", "%s  %s", word(v.Outcome), r.subject())
 	t.line("", "%s", visible.Text(v.Sentence))
+	if o := r.options(); o != "" {
+		t.line("", "Options: %s", o)
+	}
 	for _, reason := range r.reasons() {
 		t.line("- ", "%s", reason)
 	}
@@ -129,7 +132,7 @@ func (r *Run) findingText(t *text, i, of int) {
 		t.line("  ", "Rule broken: %s", visible.Text(f.Rule))
 	}
 	if r.Verdict.Promise != "" {
-		t.line("  ", "Promised: %s", visible.Text(r.Verdict.Promise))
+		t.line("  ", "The system promises: %s", visible.Text(r.Verdict.Promise))
 	}
 }
 

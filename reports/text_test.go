@@ -1,6 +1,7 @@
 package reports
 
 import (
+	"encoding/json"
 	"encoding/xml"
 	"flag"
 	"os"
@@ -9,6 +10,7 @@ import (
 	"testing"
 
 	"nemesis/checker"
+	"nemesis/history"
 
 	"github.com/google/go-cmp/cmp"
 	"pgregory.net/rapid"
@@ -119,6 +121,30 @@ func TestTheNameOfATestStaysFromSeedToSeed(t *testing.T) {
 	b.Plan.System.Options["reads"] = "linearizable"
 	if a.caseName() == b.caseName() {
 		t.Errorf("two configurations are both called %q", a.caseName())
+	}
+}
+
+func TestDeedsReadAsSentences(t *testing.T) {
+	raw := func(s string) json.RawMessage { return json.RawMessage(s) }
+	for _, c := range []struct {
+		op   history.Operation
+		want string
+	}{
+		{history.Operation{F: "write", Input: raw("9"), Output: raw("9"), Type: history.OK}, "write 9"},
+		{history.Operation{F: "read", Input: raw("null"), Output: raw("7"), Type: history.OK}, "read → 7"},
+		{history.Operation{F: "read", Output: raw("null"), Type: history.OK}, "read → null"},
+		{history.Operation{F: "read", Type: history.Info}, "read"},
+		{history.Operation{F: "cas", Input: raw("[3,4]"), Type: history.Fail}, "cas 3 → 4"},
+		{history.Operation{F: "cas", Input: raw("[3]"), Type: history.Fail}, "cas [3]"},
+		{history.Operation{F: "add", Input: raw(`"a b"`), Type: history.OK}, `add "a b"`},
+		{history.Operation{F: "txn", Input: raw(`[["append","k3",7],["r","k4",null]]`), Type: history.Info}, "append k3 7, r k4"},
+		{history.Operation{F: "txn", Input: raw(`[["r","k4",null]]`), Output: raw(`[["r","k4",[1,2]]]`), Type: history.OK}, "r k4 → [1,2]"},
+		{history.Operation{F: "txn", Input: raw(`{"no":"list"}`), Type: history.OK}, `txn {"no":"list"}`},
+		{history.Operation{F: "odd", Input: raw("not json\x1b"), Type: history.OK}, "odd not json⟨U+001B⟩"},
+	} {
+		if got := deed(c.op, shortValue); got != c.want {
+			t.Errorf("got %q, want %q", got, c.want)
+		}
 	}
 }
 

@@ -73,8 +73,8 @@ func (t *timeline) draw() template.HTML {
 	t.drawRate(d, a, rateTop)
 	t.drawOutages(d, a, gapTop)
 	for _, f := range t.findings {
-		if f.Unexplained >= 0 && f.Unexplained < len(f.Core) {
-			x := a.x(f.Core[f.Unexplained].Call)
+		if op, ok := culprit(f); ok {
+			x := a.x(op.Call)
 			d.line(x, nodesTop-4, x, floor, "verdictline")
 		}
 	}
@@ -101,11 +101,12 @@ func (t *timeline) drawFlags(d *drawing, a axis) float64 {
 	y := 4.0
 	flagged := false
 	for i, f := range t.findings {
-		if f.Unexplained < 0 || f.Unexplained >= len(f.Core) {
+		op, ok := culprit(f)
+		if !ok {
 			continue
 		}
 		flagged = true
-		x := a.x(f.Core[f.Unexplained].Call)
+		x := a.x(op.Call)
 		d.path(fmt.Sprintf("M%s %sl-5 -9h10z", px(x), px(y+22)), "flag")
 		words := fmt.Sprintf("finding %d", i+1)
 		d.text(min(x+8, runWidth-textWidth(words, 12)), y+20, "label bad", words)
@@ -383,7 +384,7 @@ func (t *timeline) drawRate(d *drawing, a axis, top float64) {
 		most = max(most, t.bins.slices[i].ended.all())
 	}
 	perSecond := float64(most) / t.bins.width()
-	d.text(8, top+14, "label", "operations/s")
+	d.text(8, top-6, "label", "operations/s")
 	ceiling := float64(roundStep(perSecond))
 	if ceiling <= 0 {
 		ceiling = 1
