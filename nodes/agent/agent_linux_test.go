@@ -248,6 +248,33 @@ func TestFactsTellWhatTheNodeIs(t *testing.T) {
 	}
 }
 
+func TestTheAgentsLogTellsWhatEachAgentDid(t *testing.T) {
+	dir := agenttest.Dir(t)
+	ctx := context.Background()
+	conn := agenttest.NewConn()
+	c := open(t, conn, agent.Options{Dir: dir})
+	effect := &fatal{Path: filepath.Join(t.TempDir(), "broken"), At: "after apply"}
+	if err := os.WriteFile(effect.Path+".alive", nil, 0o600); err != nil {
+		t.Fatal(err)
+	}
+	if err := c.Apply(ctx, effect); err == nil {
+		t.Fatal("the agent lives")
+	}
+	eventually(t, "undone", func() bool { return ledgerIsEmpty(dir) })
+	var text strings.Builder
+	if err := agenttest.Connect(t, dir).AgentLog(ctx, &text); err != nil {
+		t.Fatal(err)
+	}
+	rest := text.String()
+	for _, want := range []string{"begin, for ", "apply test.fatal {", "begin, for the watchdog of an agent that was killed", "undo test.fatal {", "end\n", "begin, for "} {
+		_, after, ok := strings.Cut(rest, want)
+		if !ok {
+			t.Fatalf("no %q, in its turn, in\n%s", want, text.String())
+		}
+		rest = after
+	}
+}
+
 func TestManyRequestsRunSideBySide(t *testing.T) {
 	c := agenttest.Connect(t, agenttest.Dir(t))
 	errs := make(chan error)

@@ -112,8 +112,17 @@ func (c *Client) RemoveAll(ctx context.Context, path string) error {
 
 // Download copies the file at path to w, as long as it is when the copying begins.
 func (c *Client) Download(ctx context.Context, path string, w io.Writer) error {
+	return c.fetch(ctx, doRead, path, w)
+}
+
+// AgentLog copies the agent's own log: what it and those before it did, and when.
+func (c *Client) AgentLog(ctx context.Context, w io.Writer) error {
+	return c.fetch(ctx, doLog, "agent.log", w)
+}
+
+func (c *Client) fetch(ctx context.Context, do, path string, w io.Writer) error {
 	for offset := int64(0); ; {
-		answer, err := c.exchange(ctx, doRead, chunk{Path: path, Offset: offset}, nil)
+		answer, err := c.exchange(ctx, do, chunk{Path: path, Offset: offset}, nil)
 		if err != nil {
 			return c.on("download", path, err)
 		}

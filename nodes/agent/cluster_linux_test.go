@@ -96,6 +96,48 @@ func TestAPartitionOfLocalNodesCutsBothFamiliesAndHeals(t *testing.T) {
 	}
 }
 
+func TestAControlNodeThatVanishesLeavesNothingBroken(t *testing.T) {
+	cluster := localtest.Cluster(t, 2)
+	ctx := context.Background()
+	n1, n2 := cluster.Nodes()[0], cluster.Nodes()[1]
+	conn, err := cluster.Connect(ctx, n1.Name)
+	if err != nil {
+		t.Fatal(err)
+	}
+	c, err := agent.Connect(ctx, conn, agent.Options{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	other := connect(t, localtest.Connect(t, cluster, n2.Name))
+	spec := agent.ProcessSpec{Name: "server", Argv: []string{"sleep", "1000"}}
+	before, err := c.StartProcess(ctx, spec)
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, e := range []agent.Effect{
+		&effects.Drop{ID: "f1", Peers: n2.Addresses(), In: true, Out: true},
+		&effects.Pause{ID: "f2", Process: "server"},
+	} {
+		if err := c.Apply(ctx, e); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if got := reach(t, other, n1.Address); got.OK {
+		t.Fatal("the network is not cut")
+	}
+
+	conn.Close() // no goodbye: as when the control process is killed
+	<-c.Lost()
+	eventually(t, "the network is whole", func() bool { return reach(t, other, n1.Address).OK })
+	again := connect(t, localtest.Connect(t, cluster, n1.Name))
+	if f := again.Facts(); len(f.Leftovers)+len(f.Stuck) > 0 {
+		t.Errorf("the agent left %q %q to the next", f.Leftovers, f.Stuck)
+	}
+	if got, err := again.ProcessState(ctx, "server"); err != nil || got != before {
+		t.Errorf("the server was %+v and is %+v, %v", before, got, err)
+	}
+}
+
 func each(t *testing.T, cut map[string]*effects.Drop, do func(string, *effects.Drop)) {
 	t.Helper()
 	var all sync.WaitGroup

@@ -118,7 +118,7 @@ uid=$(id -u) && os=$(uname -s) && arch=$(uname -m) || exit 1
 printf 'uid %s\nos %s\narch %s\n' "$uid" "$os" "$arch"
 usable() {
 	[ -d "$1" ] && [ ! -L "$1" ] && [ -O "$1" ] && [ -w "$1" ] || return 1
-	probe="$1/.run-test.$$"
+	probe="$1/.run-test.$(uname -n).$$" # local nodes share the cache and number their processes alike
 	{ printf '#!/bin/sh\nexit 0\n' >"$probe" && chmod 700 "$probe" && "$probe"; } 2>/dev/null
 	result=$?
 	rm -f "$probe"

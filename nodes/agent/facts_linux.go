@@ -108,8 +108,8 @@ func text(b []byte) string {
 	return firstLine(string(b))
 }
 
-// DefaultDir is where the agent of this user keeps its files.
-func DefaultDir() string {
+// defaultDir is where the agent of this user keeps its files.
+func defaultDir() string {
 	if os.Geteuid() == 0 {
 		return rootDir
 	}

@@ -144,25 +144,30 @@ func (f *files) remove(name string) error {
 	return f.root.RemoveAll(name)
 }
 
-// read returns what lies at offset, and whether the file ends there.
-func (f *files) read(name string, offset int64) ([]byte, bool, error) {
+// open opens a regular file for reading.
+func (f *files) open(name string) (*os.File, error) {
 	name, err := f.file(name)
 	if err != nil {
-		return nil, false, err
+		return nil, err
 	}
 	// Without O_NONBLOCK, opening a pipe that a server left would hang for ever.
 	r, err := f.root.OpenFile(name, os.O_RDONLY|syscall.O_NONBLOCK, 0)
 	if err != nil {
-		return nil, false, err
+		return nil, err
 	}
-	defer r.Close()
 	info, err := r.Stat()
+	if err == nil && !info.Mode().IsRegular() {
+		err = fmt.Errorf("%s is not a regular file", name)
+	}
 	if err != nil {
-		return nil, false, err
+		r.Close()
+		return nil, err
 	}
-	if !info.Mode().IsRegular() {
-		return nil, false, fmt.Errorf("%s is not a regular file", name)
-	}
+	return r, nil
+}
+
+// readPart returns what lies at offset, and whether the file ends there.
+func readPart(r io.ReaderAt, offset int64) ([]byte, bool, error) {
 	part := make([]byte, maxPayload/2)
 	n, err := r.ReadAt(part, offset)
 	if err != nil && !errors.Is(err, io.EOF) {

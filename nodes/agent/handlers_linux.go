@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"net"
+	"os"
 	"sync"
 	"time"
 )
@@ -27,12 +28,22 @@ func (s *server) handle(f frame) (answer any, payload []byte, err error) {
 		return into(f, func(w file) (any, error) {
 			return done, s.files.write(w.Path, w.Mode, bytes.NewReader(f.payload))
 		})
-	case doRead:
+	case doRead, doLog:
 		var c chunk
 		if err := json.Unmarshal(f.Body, &c); err != nil {
+			return nil, nil, fmt.Errorf("understand request %q: %w", f.Do, err)
+		}
+		var r *os.File
+		if f.Do == doLog {
+			r, err = os.Open(s.files.own(logName))
+		} else {
+			r, err = s.files.open(c.Path)
+		}
+		if err != nil {
 			return nil, nil, err
 		}
-		payload, c.End, err = s.files.read(c.Path, c.Offset)
+		defer r.Close()
+		payload, c.End, err = readPart(r, c.Offset)
 		return c, payload, err
 	case doMkdir:
 		return into(f, func(w file) (any, error) { return done, s.files.mkdir(w.Path, w.Mode) })
@@ -124,6 +135,7 @@ func (s *server) apply(e Effect) error {
 		s.gate.RUnlock()
 		return errEnding
 	}
+	s.log.Printf("apply %s %s", env.Kind, env.Spec)
 	err = s.ledger.add(env, time.Now())
 	s.gate.RUnlock()
 	if err != nil {
@@ -146,6 +158,7 @@ func (s *server) undo(env envelope) error {
 		return fmt.Errorf("%w: undo it with the nemesis version that applied it", err)
 	}
 	defer s.alone(env)()
+	s.log.Printf("undo %s %s", env.Kind, env.Spec)
 	if err := e.Undo(s.host); err != nil {
 		return err
 	}

@@ -16,7 +16,7 @@ import (
 func Main(args []string, kinds Kinds, stdin io.Reader, stdout, stderr io.Writer) int {
 	set := flag.NewFlagSet("nemesis agent", flag.ContinueOnError)
 	set.SetOutput(stderr)
-	dir := set.String("dir", DefaultDir(), "the agent's directory")
+	dir := set.String("dir", defaultDir(), "the agent's directory")
 	cache := set.String("cache", "", "a directory of contents shared between clusters")
 	watch := set.Bool("watch", false, "undo the ledger when standard input ends without a goodbye")
 	if err := set.Parse(args); err != nil || set.NArg() > 0 {

@@ -92,6 +92,7 @@ const (
 	doSend     = "send"      // chunk + payload → {}
 	doWrite    = "write"     // file + payload → {}
 	doRead     = "read"      // chunk → chunk + payload
+	doLog      = "log"       // chunk → chunk + payload: doRead of the agent's own log
 	doMkdir    = "mkdir"     // file → {}
 	doRemove   = "remove"    // file → {}
 	doStart    = "start"     // ProcessSpec → ProcessState

@@ -7,6 +7,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"log"
 	"os"
 	"runtime/debug"
 	"sync"
@@ -41,6 +42,7 @@ type server struct {
 	ledger *ledger
 	super  *supervisor
 	host   *Host
+	log    *log.Logger // agent.log: what was done, for when nobody was connected
 
 	out  chan []byte   // encoded frames to the client
 	done chan struct{} // closed when nobody should wait for out any more
@@ -149,10 +151,15 @@ func (s *server) open(control string, wait time.Duration) (leftovers, stuck []st
 		s.files.close()
 		return nil, nil, nil, err
 	}
+	logFile := openLog(s.files.own(logName))
+	s.log = log.New(logFile, "", log.LstdFlags|log.Lmicroseconds)
+	s.log.Printf("begin, for %s", holder)
 	if s.ledger, err = openLedger(s.files.own("")); err == nil {
 		s.super, err = openSupervisor(s.files, s.exited)
 	}
 	if err != nil {
+		s.log.Print(err)
+		logFile.Close()
 		locked.Close()
 		s.files.close()
 		return nil, nil, nil, err
@@ -163,7 +170,9 @@ func (s *server) open(control string, wait time.Duration) (leftovers, stuck []st
 	}}
 	leftovers, stuck = s.heal()
 	return leftovers, stuck, func() {
+		s.log.Print("end")
 		s.super.close()
+		logFile.Close()
 		locked.Close()
 		s.files.close()
 	}, nil
@@ -255,7 +264,7 @@ func (s *server) dispatch(f frame) {
 		defer func() { <-s.slot }()
 		defer func() {
 			if p := recover(); p != nil {
-				fmt.Fprintf(os.Stderr, "nemesis agent: %v\n%s", p, debug.Stack())
+				s.log.Printf("%s: %v\n%s", f.Do, p, debug.Stack())
 				s.answer(f.ID, nil, nil, fmt.Errorf("the agent stumbled over %q: %v: this is a bug in nemesis", f.Do, p))
 			}
 		}()
@@ -276,6 +285,7 @@ func (s *server) answer(id uint64, body any, payload []byte, err error) {
 }
 
 func (s *server) exited(exit history.Exit) {
+	s.log.Printf("process %s, pid %d, ended: status %d, signal %q, expected %v", exit.Server, exit.PID, exit.Code, exit.Signal, exit.Expected)
 	body, err := json.Marshal(exit)
 	if err == nil {
 		s.send(frame{message: message{Do: pushExit, Body: body}})
@@ -321,6 +331,9 @@ func (s *server) heal() (undone, stuck []string) {
 		} else {
 			undone = append(undone, text)
 		}
+	}
+	for _, text := range stuck {
+		s.log.Printf("cannot undo %s", text)
 	}
 	return undone, stuck
 }

@@ -22,7 +22,7 @@ func (s *server) watchdog() (goodbye func(), err error) {
 		return func() {}, nil
 	}
 	// Its output must not be ours: sshd keeps a channel open as long as anybody holds it.
-	log, err := os.OpenFile(s.files.own("watchdog.log"), os.O_WRONLY|os.O_CREATE|os.O_TRUNC, 0o600)
+	log, err := os.OpenFile(s.files.own(logName), os.O_WRONLY|os.O_CREATE|os.O_APPEND, 0o600)
 	if err != nil {
 		return nil, fmt.Errorf("start the watchdog: %w", err)
 	}
@@ -59,14 +59,11 @@ func Watch(ctx context.Context, in io.Reader, kinds Kinds, opt ServeOptions) err
 	}
 	s := newServer(kinds, opt)
 	close(s.done) // nobody is there to be told anything
-	undone, stuck, release, err := s.open("watchdog", 15*time.Second)
+	_, stuck, release, err := s.open("the watchdog of an agent that was killed", 15*time.Second)
 	if err != nil {
 		return err
 	}
 	defer release()
-	for _, text := range undone {
-		fmt.Fprintf(os.Stderr, "%s the agent was killed; undone: %s\n", time.Now().Format(time.RFC3339), text)
-	}
 	if len(stuck) == 0 {
 		return nil
 	}
