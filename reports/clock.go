@@ -84,7 +84,7 @@ func clockCurve(node string, events []history.Event, end int64) (template.HTML, 
 		}
 		d.path(there.String()+back.String()+"z", "clock "+c.class)
 	}
-	words := fmt.Sprintf("wall clock %s from the control node's, monotonic clock drifted %s", widest(wall), widest(mono))
+	words := fmt.Sprintf("wall clock (blue) %s from the control node's, monotonic clock (green) drifted %s", widest(wall), widest(mono))
 	return d.svg("clockcurve", "Clock offset of "+visible.Cap(node, shortValue), words), words
 }
 

@@ -70,14 +70,15 @@ type excerpt struct {
 }
 
 type nearby struct {
-	Finding int
-	Text    string
-	More    int // lines left out
+	Findings string // "1" or "1, 2"
+	Text     string
+	More     int // lines left out
 }
 
-// instant is a finding's moment on a node's own wall clock.
+// instant is the moment of one finding, or of several close together, on a node's
+// own wall clock.
 type instant struct {
-	finding  int
+	findings string
 	from, to time.Time
 }
 
@@ -119,7 +120,7 @@ func (f LogFile) read(instants []instant) excerpt {
 	e.Tail = tail.String()
 	for i := range near {
 		if near[i].seen > 0 {
-			e.Near = append(e.Near, nearby{Finding: instants[i].finding, Text: near[i].String(), More: max(near[i].seen-nearLines, 0)})
+			e.Near = append(e.Near, nearby{Findings: instants[i].findings, Text: near[i].String(), More: max(near[i].seen-nearLines, 0)})
 		}
 	}
 	return e
@@ -203,9 +204,26 @@ func (r *Run) instantsOn(node string, findings []checker.Finding) []instant {
 		from, to := op.Call, finish(op)
 		off := wallOffset(r.Log, node, from)
 		at := func(t int64) time.Time { return start.Add(time.Duration(t + off)) }
-		in = append(in, instant{i + 1, at(from).Add(-nearWindow), at(to).Add(nearWindow)})
+		in = merge(in, instant{fmt.Sprint(i + 1), at(from).Add(-nearWindow), at(to).Add(nearWindow)})
 	}
 	return in
+}
+
+// merge adds an instant, or widens one that it overlaps: no line is shown twice.
+func merge(in []instant, next instant) []instant {
+	for i := range in {
+		if have := &in[i]; !next.from.After(have.to) && !next.to.Before(have.from) {
+			have.findings += ", " + next.findings
+			if next.from.Before(have.from) {
+				have.from = next.from
+			}
+			if next.to.After(have.to) {
+				have.to = next.to
+			}
+			return in
+		}
+	}
+	return append(in, next)
 }
 
 // wallOffset is how far a node's wall clock was ahead of the control node's by

@@ -24,7 +24,9 @@ var assets embed.FS
 // page is what the template shows. Every string in it is already visible text;
 // html/template escapes it; template.HTML comes from drawing alone.
 type page struct {
-	Policy, Style, Script         any
+	Policy                        string
+	Style                         template.CSS
+	Script                        template.JS
 	Icon                          template.URL
 	Class                         string
 	Word, Mark, Meaning, Sentence string

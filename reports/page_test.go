@@ -29,7 +29,7 @@ func TestThePageTellsItsStoryWithoutScript(t *testing.T) {
 		"stale-read": {"✗ VIOLATION", "client 5's write of 9 had been acknowledged", "⑤ read → 7  cannot be explained",
 			"✓ partition of n3, confirmed", "④ read → 9", "The read of 7 by client 12 began at 7.203 s", "may be stale",
 			"nemesis replay store/etcd-register/20260102T150405.000Z", "◀ finding 1, 7.203 s", "412 packets dropped from n3",
-			"Operations by function", "around finding 1", "dropped internal Raft message", "clock drifted at most"},
+			"Operations by function", "around finding 1", "dropped internal Raft message", "(green) drifted at most"},
 		"lost-element": {"✗ VIOLATION", "① add 4711", "one of 23 like it", "11.38 s"},
 		"valid":        {"✓ VALID", "No violation found", "no confirmed fault hit n4", "kept: fsync", "Availability and recovery"},
 		"vacuous":      {"○ VACUOUS", "required fault 4 (partition) failed", "no leader was known for 2 s"},

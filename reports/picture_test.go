@@ -188,11 +188,11 @@ func TestALogExcerptShowsTheEndAndWhatWasNear(t *testing.T) {
 	if err := os.WriteFile(path, []byte(b.String()), 0o644); err != nil {
 		t.Fatal(err)
 	}
-	e := LogFile{Name: "server.log", Path: path}.read([]instant{{finding: 2, from: start.Add(10 * time.Second), to: start.Add(11 * time.Second)}})
+	e := LogFile{Name: "server.log", Path: path}.read([]instant{{findings: "2", from: start.Add(10 * time.Second), to: start.Add(11 * time.Second)}})
 	if e.Lines != 1002 || e.Bytes != int64(b.Len()) || e.Err != "" {
 		t.Errorf("read %d lines, %d bytes, %q", e.Lines, e.Bytes, e.Err)
 	}
-	if len(e.Near) != 1 || e.Near[0].Finding != 2 || e.Near[0].More != 0 ||
+	if len(e.Near) != 1 || e.Near[0].Findings != "2" || e.Near[0].More != 0 ||
 		!strings.HasPrefix(e.Near[0].Text, "2026-01-02 15:04:15,000 line 100\n") || !strings.Contains(e.Near[0].Text, "line 110\n") {
 		t.Errorf("near: %+v", e.Near)
 	}
@@ -202,6 +202,14 @@ func TestALogExcerptShowsTheEndAndWhatWasNear(t *testing.T) {
 	}
 	if e := (LogFile{Path: path + ".gone"}).read(nil); e.Err == "" {
 		t.Error("a log that cannot be read is not told")
+	}
+}
+
+func TestFindingsCloseTogetherShareTheirLines(t *testing.T) {
+	at := func(s int) time.Time { return time.Unix(int64(s), 0) }
+	in := merge(merge(merge(nil, instant{"1", at(10), at(14)}), instant{"2", at(50), at(54)}), instant{"3", at(8), at(12)})
+	if len(in) != 2 || in[0] != (instant{"1, 3", at(8), at(14)}) || in[1].findings != "2" {
+		t.Errorf("%+v", in)
 	}
 }
 
@@ -248,7 +256,7 @@ func TestAClockStepIsNeverThinnedAway(t *testing.T) {
 		events = append(events, history.Event{Type: history.ClockReading, Node: "n1", Time: i * ms, Clock: c})
 	}
 	svg, words := clockCurve("n1", events, 10*second)
-	if want := "wall clock at most 5 s (± 1 ms) from the control node's, monotonic clock drifted at most 0 ns (± 0 ns)"; words != want {
+	if want := "wall clock (blue) at most 5 s (± 1 ms) from the control node's, monotonic clock (green) drifted at most 0 ns (± 0 ns)"; words != want {
 		t.Errorf("got %q, want %q", words, want)
 	}
 	if len(svg) > 40_000 {
