@@ -4,7 +4,7 @@ import "slices"
 
 // Keys works on many independent keys, a few at a time. The workers of its
 // context form groups of threadsPerKey (those left over join the groups, so none
-// is idle; with fewer workers than that, there is one group). Each group works
+// is idle; there is at least one group, and no more than keys). Each group works
 // on one key, with a generator of its own made by fresh, until that is done, and
 // then takes the next key: name(0), name(1), … up to count keys, which may be
 // Unlimited. Every operation gets its key's name as Key.

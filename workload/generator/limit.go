@@ -76,20 +76,23 @@ func (l *timeLimit) Next(ctx *Context) (Op, Status, Generator) {
 		if status == Ready {
 			after = l.g
 		}
-		return wait(min(op.Time, end), &timeLimit{l.d, end, after})
+		return wait(min(op.Time, end), l.with(end, after))
 	}
-	return op, Ready, &timeLimit{l.d, end, after}
+	return op, Ready, l.with(end, after)
 }
 
 func (l *timeLimit) Update(ctx *Context, ev Event) Generator {
-	g := l.g.Update(ctx, ev)
-	if g == l.g {
+	return l.with(l.end, l.g.Update(ctx, ev))
+}
+
+func (l *timeLimit) with(end int64, g Generator) Generator {
+	if end == l.end && g == l.g {
 		return l
 	}
 	if g == nil {
 		return nil
 	}
-	return &timeLimit{l.d, l.end, g}
+	return &timeLimit{l.d, end, g}
 }
 
 // UntilOK yields operations of g until one of them has ended ok. Those under way
