@@ -31,7 +31,7 @@ func TestThePageTellsItsStoryWithoutScript(t *testing.T) {
 			"nemesis replay store/etcd-register/20260102T150405.000Z", "◀ finding 1, 7.203 s", "412 packets dropped from n3",
 			"Operations by function", "around finding 1", "dropped internal Raft message", "(green) drifted at most"},
 		"lost-element": {"✗ VIOLATION", "① add 4711", "one of 23 like it", "11.38 s"},
-		"valid":        {"✓ VALID", "No violation found", "no confirmed fault hit n4", "kept: fsync", "Availability and recovery"},
+		"valid":        {"✓ VALID", "No violation found", "no confirmed fault hit n4", "assumed: fsync", "Availability and recovery"},
 		"vacuous":      {"○ VACUOUS", "required fault 4 (partition) failed", "no leader was known for 2 s"},
 		"harness":      {"! HARNESS", "bind: address already in use", "Nothing was recorded."},
 	} {
