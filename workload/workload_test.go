@@ -1,0 +1,493 @@
+package workload
+
+import (
+	"context"
+	"encoding/json"
+	"fmt"
+	"math/rand/v2"
+	"slices"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/google/go-cmp/cmp"
+
+	"nemesis/checker"
+	"nemesis/history"
+	"nemesis/workload/generator"
+)
+
+var plan = history.Workload{Concurrency: 10, Keys: 2, OpsPerKey: 60}
+
+func TestFindNamesWhatThereIs(t *testing.T) {
+	for _, w := range All() {
+		found, err := Find(w.Name)
+		if err != nil || found.Name != w.Name || found.Doc == "" {
+			t.Errorf("find %s: got %q, error %v", w.Name, found.Name, err)
+		}
+	}
+	_, err := Find("bank")
+	if want := `find workload "bank": there is none of that name, choose one of register, append, set`; err == nil || err.Error() != want {
+		t.Errorf("got error %v, want %s", err, want)
+	}
+}
+
+// system is a simulated server that does each operation at once and whole, so
+// that every promise holds, unless wrong spoils the answer.
+type system struct {
+	registers map[string]int
+	lists     map[string][]int
+	set       []int
+	wrong     func(op generator.Op, n int, answer any) any
+	n         int // operations so far
+}
+
+func newSystem() *system {
+	return &system{registers: map[string]int{}, lists: map[string][]int{}}
+}
+
+// client takes a random time, in which the operation's effect lies, and loses one
+// answer in a hundred.
+func (s *system) client(r *rand.Rand, op generator.Op) (time.Duration, generator.End, json.RawMessage) {
+	latency := time.Duration(1 + r.IntN(1000))
+	answer, ok := s.do(op)
+	s.n++
+	if s.wrong != nil {
+		answer = s.wrong(op, s.n, answer)
+	}
+	switch {
+	case r.IntN(100) == 0:
+		return latency, generator.EndInfo, nil
+	case !ok:
+		return latency, generator.EndFail, nil
+	}
+	value, err := json.Marshal(answer)
+	if err != nil {
+		panic(err)
+	}
+	return latency, generator.EndOK, value
+}
+
+func (s *system) do(op generator.Op) (answer any, ok bool) {
+	decode := func(into any) {
+		if err := json.Unmarshal(op.Value, into); err != nil {
+			panic(fmt.Sprintf("%s has value %q: %v", op.F, op.Value, err))
+		}
+	}
+	switch op.F {
+	case "read":
+		if v, written := s.registers[op.Key]; written {
+			return v, true
+		}
+		return nil, true
+	case "write":
+		var v int
+		decode(&v)
+		s.registers[op.Key] = v
+		return v, true
+	case "cas":
+		var v [2]int
+		decode(&v)
+		if s.registers[op.Key] != v[0] {
+			return nil, false
+		}
+		s.registers[op.Key] = v[1]
+		return v, true
+	case "add":
+		var v int
+		decode(&v)
+		s.set = append(s.set, v)
+		return v, true
+	case "list":
+		return slices.Clone(s.set), true
+	case "txn":
+		var parts [][]any
+		decode(&parts)
+		for _, part := range parts {
+			key := part[1].(string)
+			if part[0] == "append" {
+				s.lists[key] = append(s.lists[key], int(part[2].(float64)))
+			} else if list := s.lists[key]; list != nil {
+				part[2] = slices.Clone(list)
+			}
+		}
+		return parts, true
+	}
+	panic("no such operation: " + op.F)
+}
+
+// simulate runs a workload against a system, final reads included, and pairs what happened.
+func simulate(t *testing.T, w Workload, p history.Workload, s *system, seed uint64, operations int) *history.Log {
+	t.Helper()
+	run := func(g generator.Generator) []generator.Step {
+		steps, err := generator.Simulation{Threads: p.Concurrency, Seed: seed, Client: s.client, Operations: operations}.Run(g)
+		if err != nil {
+			t.Fatal(err)
+		}
+		return steps
+	}
+	events := toEvents(run(w.Main(p)))
+	var used []string
+	for _, ev := range events {
+		for _, key := range KeysOf(&ev) {
+			if !slices.Contains(used, key) {
+				used = append(used, key)
+			}
+		}
+	}
+	end := events[len(events)-1].Time
+	highest := 0
+	for _, ev := range events {
+		highest = max(highest, ev.Process+1)
+	}
+	for _, ev := range toEvents(run(w.Final(p, used))) {
+		ev.Time += end + 1
+		ev.Process += highest // the interpreter goes on counting; here a gap does as well
+		ev.Index += int64(len(events))
+		events = append(events, ev)
+	}
+	slices.SortStableFunc(events, func(a, b history.Event) int { return int(a.Time - b.Time) })
+	log, err := history.Pair(events)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return log
+}
+
+func toEvents(steps []generator.Step) []history.Event {
+	var events []history.Event
+	for i, s := range steps {
+		kind := history.Type(s.End)
+		if s.End == "" {
+			kind = history.Invoke
+		}
+		events = append(events, history.Event{Index: int64(i), Time: s.Time, Type: kind, Process: s.Process,
+			Node: fmt.Sprint("n", s.Thread%5+1), F: s.F, Key: s.Key, Value: s.Value})
+	}
+	return events
+}
+
+func judge(t *testing.T, w Workload, log *history.Log) map[string]checker.Result {
+	t.Helper()
+	ctx, cancel := context.WithTimeout(context.Background(), time.Minute)
+	defer cancel()
+	results := map[string]checker.Result{}
+	for _, c := range w.Checkers(plan) {
+		results[c.Name()] = c.Check(ctx, log, checker.Budget{})
+	}
+	return results
+}
+
+func TestCorrectSystemIsFoundValid(t *testing.T) {
+	for _, w := range All() {
+		t.Run(w.Name, func(t *testing.T) {
+			for seed := range uint64(3) {
+				log := simulate(t, w, plan, newSystem(), seed, 3000)
+				for name, r := range judge(t, w, log) {
+					if r.Outcome != checker.Valid {
+						t.Errorf("seed %d: checker %s says %s: %s", seed, name, r.Outcome, r.Summary)
+					}
+				}
+			}
+		})
+	}
+}
+
+// Every workload must be able to show the fault that its checker is for; one that
+// never asks the right question finds every system valid.
+func TestBrokenSystemIsFoundOut(t *testing.T) {
+	tests := []struct {
+		workload, checker string
+		name              string
+		wrong             func(op generator.Op, n int, answer any) any
+	}{
+		{"register", "linearizable", "a stale read", func(op generator.Op, n int, answer any) any {
+			if v, isInt := answer.(int); op.F == "read" && isInt && v > 5 && n > 100 && n < 130 {
+				return v - 5
+			}
+			return answer
+		}},
+		{"append", "append", "a read that misses the end of a list", func(op generator.Op, n int, answer any) any {
+			if parts, isTxn := answer.([][]any); isTxn && n > 500 && n < 530 {
+				for _, part := range parts {
+					if list, isList := part[2].([]int); isList && part[0] == "r" && len(list) > 10 {
+						part[2] = list[:len(list)-8]
+					}
+				}
+			}
+			return answer
+		}},
+		{"set", "set", "a lost element", func(op generator.Op, n int, answer any) any {
+			if list, isList := answer.([]int); isList && len(list) > 50 {
+				return slices.Delete(list, 30, 31)
+			}
+			return answer
+		}},
+	}
+	for _, test := range tests {
+		t.Run(test.workload+": "+test.name, func(t *testing.T) {
+			w, err := Find(test.workload)
+			if err != nil {
+				t.Fatal(err)
+			}
+			broken := newSystem()
+			broken.wrong = test.wrong
+			results := judge(t, w, simulate(t, w, plan, broken, 1, 3000))
+			if r := results[test.checker]; r.Outcome != checker.Violation {
+				t.Errorf("checker %s says %s: %s", test.checker, r.Outcome, r.Summary)
+			}
+		})
+	}
+}
+
+func TestRegisterWritesEachValueOnceAndExpectsWhatMayBe(t *testing.T) {
+	w, _ := Find("register")
+	log := simulate(t, w, plan, newSystem(), 5, 4000)
+	written := map[string]bool{}
+	tried, swapped := 0, 0
+	perKey := map[string]int{}
+	for _, op := range log.Operations {
+		perKey[op.Key]++
+		var value int
+		switch op.F {
+		case "read":
+			continue
+		case "cas":
+			var pair [2]int
+			if err := json.Unmarshal(op.Input, &pair); err != nil {
+				t.Fatalf("cas of %s: %v", op.Input, err)
+			}
+			value = pair[1]
+			tried++
+			if op.Type == history.OK {
+				swapped++
+			}
+		default:
+			if err := json.Unmarshal(op.Input, &value); err != nil {
+				t.Fatalf("write of %s: %v", op.Input, err)
+			}
+		}
+		if id := fmt.Sprint(op.Key, "=", value); written[id] {
+			t.Fatalf("%s was written twice", id)
+		} else {
+			written[id] = true
+		}
+	}
+	if swapped < tried/10 {
+		t.Errorf("%d of %d compare-and-sets succeeded, too few to test anything", swapped, tried)
+	}
+	for key, n := range perKey {
+		if limit := plan.OpsPerKey + finalTries*plan.Concurrency; n > limit {
+			t.Errorf("key %s got %d operations, want at most %d", key, n, limit)
+		}
+	}
+}
+
+func TestServerThatLiesDoesNotLeadCasAstray(t *testing.T) {
+	liar := newSystem()
+	liar.wrong = func(op generator.Op, n int, answer any) any {
+		if op.F == "read" {
+			return []any{-7, "x", 1 << 60, 1.5, nil, []int{1}}[n%6]
+		}
+		return answer
+	}
+	w, _ := Find("register")
+	log := simulate(t, w, plan, liar, 5, 2000) // the system panics on what is not two integers
+	for _, op := range log.Operations {
+		var pair [2]int
+		if op.F == "cas" && (json.Unmarshal(op.Input, &pair) != nil || pair[0] < 1 || pair[0] >= pair[1]) {
+			t.Fatalf("cas of %s expects what nobody can have written", op.Input)
+		}
+	}
+}
+
+func TestSetReadsGrowWithTheAdds(t *testing.T) {
+	w, _ := Find("set")
+	s := newSystem()
+	elements := 0
+	s.wrong = func(op generator.Op, _ int, answer any) any {
+		if list, isList := answer.([]int); isList {
+			elements += len(list)
+		}
+		return answer
+	}
+	const operations = 10_000
+	if _, err := (generator.Simulation{Threads: 10, Client: s.client, Operations: operations}).Run(w.Main(plan)); err != nil {
+		t.Fatal(err)
+	}
+	if most := operations * (listFraction + 1); elements > most {
+		t.Errorf("all reads together returned %d elements, want at most %d", elements, most)
+	}
+	if elements == 0 {
+		t.Error("nothing was ever read")
+	}
+}
+
+func TestSetKeepsAPaceOfItsOwn(t *testing.T) {
+	w, _ := Find("set")
+	for _, test := range []struct {
+		name string
+		rate float64
+		slow bool
+	}{{"no rate given", 0, true}, {"a rate given", 9000, false}} {
+		p := plan
+		p.Rate = test.rate
+		steps, err := generator.Simulation{Threads: 10, Operations: 800}.Run(w.Main(p))
+		if err != nil {
+			t.Fatal(err)
+		}
+		took := time.Duration(steps[len(steps)-1].Time)
+		if slow := took > time.Second; slow != test.slow {
+			t.Errorf("%s: 800 operations took %s", test.name, took)
+		}
+	}
+}
+
+func TestFinalReadsReachEveryNode(t *testing.T) {
+	used := make([]string, 200)
+	for i := range used {
+		used[i] = keyName(i)
+	}
+	reads := map[string]int{"register": finalKeys, "append": finalKeys, "set": 1}
+	for _, w := range All() {
+		t.Run(w.Name, func(t *testing.T) {
+			steps, err := generator.Simulation{Threads: 10}.Run(w.Final(plan, used))
+			if err != nil {
+				t.Fatal(err)
+			}
+			byThread := map[int]int{}
+			keys := map[string]bool{}
+			for _, s := range toEvents(steps) {
+				if s.Type == history.Invoke {
+					byThread[s.Process]++
+					for _, key := range KeysOf(&s) {
+						keys[key] = true
+					}
+				}
+			}
+			want := map[int]int{}
+			for thread := range 10 {
+				want[thread] = reads[w.Name]
+			}
+			if diff := cmp.Diff(want, byThread); diff != "" {
+				t.Errorf("final reads by worker: %s", diff)
+			}
+			if w.Name != "set" && !keys[used[len(used)-1]] {
+				t.Errorf("the key used last was not read: %v", keys)
+			}
+		})
+	}
+}
+
+func TestFinalReadsEndThoughNothingSucceeds(t *testing.T) {
+	used := []string{"k0", "k1"}
+	fail := func(*rand.Rand, generator.Op) (time.Duration, generator.End, json.RawMessage) {
+		return time.Second, generator.EndFail, nil
+	}
+	for _, w := range All() {
+		steps, err := generator.Simulation{Threads: 10, Client: fail}.Run(w.Final(plan, used))
+		if err != nil {
+			t.Fatal(err)
+		}
+		if end := time.Duration(steps[len(steps)-1].Time); end > finalLimit+time.Second {
+			t.Errorf("%s: final reads went on for %s", w.Name, end)
+		}
+		if n := len(steps) / 2; n > 10*2*finalTries {
+			t.Errorf("%s: %d final reads", w.Name, n)
+		}
+	}
+}
+
+func TestFinalReadsOfNothing(t *testing.T) {
+	for _, w := range All() {
+		steps, err := generator.Simulation{Threads: 3}.Run(w.Final(plan, nil))
+		if err != nil || (len(steps) > 0) != (w.Name == "set") {
+			t.Errorf("%s: %d steps, error %v", w.Name, len(steps), err)
+		}
+	}
+}
+
+func TestKeysOfAnOperation(t *testing.T) {
+	tests := []struct {
+		name string
+		ev   history.Event
+		want []string
+	}{
+		{"its key", history.Event{F: "read", Key: "k3"}, []string{"k3"}},
+		{"none", history.Event{F: "add", Value: json.RawMessage("3")}, nil},
+		{"those of a transaction, once each", history.Event{F: "txn", Value: json.RawMessage(`[["append","k3",7],["r","k1",null],["r","k3",null]]`)}, []string{"k3", "k1"}},
+		{"not those of nonsense", history.Event{F: "txn", Value: json.RawMessage(`[[],["r"],["r",7],3]`)}, nil},
+		{"not those of broken JSON", history.Event{F: "txn", Value: json.RawMessage(`[["r","k`)}, nil},
+	}
+	for _, test := range tests {
+		t.Run(test.name, func(t *testing.T) {
+			if diff := cmp.Diff(test.want, KeysOf(&test.ev)); diff != "" {
+				t.Error(diff)
+			}
+		})
+	}
+}
+
+func TestAppendKeepsItsKeysShort(t *testing.T) {
+	w, _ := Find("append")
+	p := plan
+	p.OpsPerKey = 12
+	log := simulate(t, w, p, newSystem(), 2, 1500)
+	appended := map[string]int{}
+	for _, op := range log.Operations {
+		var parts [][]any
+		if err := json.Unmarshal(op.Input, &parts); err != nil {
+			t.Fatal(err)
+		}
+		if len(parts) < 1 || len(parts) > maxTxn {
+			t.Fatalf("a transaction of %d parts: %s", len(parts), op.Input)
+		}
+		for _, part := range parts {
+			if part[0] == "append" {
+				appended[part[1].(string)]++
+			}
+		}
+	}
+	if len(appended) < 20 {
+		t.Errorf("%d keys were used, want many", len(appended))
+	}
+	for key, n := range appended {
+		if n > p.OpsPerKey {
+			t.Errorf("%s was appended to %d times, want at most %d", key, n, p.OpsPerKey)
+		}
+	}
+}
+
+func TestSizesLeftOpenTakeDefaults(t *testing.T) {
+	for _, w := range All() {
+		steps, err := generator.Simulation{Threads: 4, Operations: 400}.Run(w.Main(history.Workload{Concurrency: 4}))
+		if err != nil || len(steps) != 800 {
+			t.Errorf("%s with an empty plan: %d steps, error %v", w.Name, len(steps), err)
+		}
+	}
+}
+
+func TestOperationsAreSpelledAsDocumented(t *testing.T) {
+	want := map[string][]string{
+		"register": {`cas [`, `read `, `write `},
+		"append":   {`txn [["`},
+		"set":      {`add `, `list `},
+	}
+	for _, w := range All() {
+		seen := map[string]bool{}
+		steps, err := generator.Simulation{Threads: 4, Operations: 400}.Run(w.Main(plan))
+		if err != nil {
+			t.Fatal(err)
+		}
+		for _, s := range steps {
+			for _, prefix := range want[w.Name] {
+				if s.End == "" && strings.HasPrefix(fmt.Sprintf("%s %s", s.F, s.Value), prefix) {
+					seen[prefix] = true
+				}
+			}
+		}
+		if len(seen) != len(want[w.Name]) {
+			t.Errorf("%s: of %q only %v were seen", w.Name, want[w.Name], seen)
+		}
+	}
+}
