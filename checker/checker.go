@@ -93,7 +93,8 @@ type Finding struct {
 	State string `json:"state,omitempty"`
 	// Proof is the argument, one step a line, each about operations of Core.
 	Proof []ProofStep `json:"proof"`
-	// Around are operations of the same key near the core, for the picture.
+	// Around are other operations of the same key near the core, for the picture; by
+	// Call, at most some 60.
 	Around []history.Operation `json:"around,omitempty"`
 	// Count is how many findings of this class this one stands for, itself included.
 	Count int `json:"count"`

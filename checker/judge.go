@@ -52,12 +52,14 @@ func Judge(results []Result, faults []Fault, facts Facts) Verdict {
 	if facts.Truncated != "" {
 		harness = append(harness, facts.Truncated)
 	}
-	var violated, exceeded, unknown, vacuous []string
+	var violated, beyond, exceeded, unknown, vacuous []string
 	for _, r := range results {
 		line := r.Checker + ": " + r.Summary
 		switch r.Outcome {
-		case Violation, Exceeded:
+		case Violation:
 			violated = append(violated, line)
+		case Exceeded:
+			beyond = append(beyond, line)
 		case Unknown:
 			unknown = append(unknown, line)
 		case Vacuous:
@@ -83,7 +85,7 @@ func Judge(results []Result, faults []Fault, facts Facts) Verdict {
 	switch {
 	case len(violated) > 0 && len(exceeded) == 0:
 		v.Outcome = Violation
-	case len(violated) > 0:
+	case len(violated)+len(beyond) > 0:
 		v.Outcome = Exceeded
 	case len(harness) > 0:
 		v.Outcome = Harness
@@ -95,10 +97,17 @@ func Judge(results []Result, faults []Fault, facts Facts) Verdict {
 		v.Outcome = Valid
 	}
 	// The winner's reasons come first.
-	for _, group := range [][]string{exceeded, harness, unknown, vacuous} {
-		v.Reasons = append(v.Reasons, group...)
+	reasons := map[Outcome][]string{Exceeded: exceeded, Harness: harness, Unknown: unknown, Vacuous: vacuous}
+	v.Reasons = append(v.Reasons, reasons[v.Outcome]...)
+	for _, o := range []Outcome{Exceeded, Harness, Unknown, Vacuous} {
+		if o != v.Outcome {
+			v.Reasons = append(v.Reasons, reasons[o]...)
+		}
 	}
 	v.Sentence = sentence(v)
+	if v.Outcome == Exceeded && len(exceeded) > 0 {
+		v.Sentence += " But " + exceeded[0] + "."
+	}
 	return v
 }
 
@@ -156,10 +165,8 @@ func sentence(v Verdict) string {
 		first = strings.TrimSuffix(v.Reasons[0], ".")
 	}
 	switch v.Outcome {
-	case Violation:
+	case Violation, Exceeded:
 		return claim(v)
-	case Exceeded:
-		return claim(v) + " But " + first + "."
 	case Valid:
 		return fmt.Sprintf("No violation found in %s (%d ok, %d fail, %d info) under %s.",
 			Plural(v.OK+v.Fail+v.Info, "operation"), v.OK, v.Fail, v.Info, faultsInWords(v.Faults))

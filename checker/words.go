@@ -1,7 +1,9 @@
 package checker
 
 import (
+	"context"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"strconv"
 	"strings"
@@ -78,4 +80,12 @@ func Ended(o history.Operation) string {
 		return "refused at " + Moment(o.Return)
 	}
 	return "never answered, so it may have taken effect at any later time"
+}
+
+// Stopped says why a checker that obeys ctx did not finish, as the end of a sentence.
+func Stopped(ctx context.Context) string {
+	if errors.Is(ctx.Err(), context.Canceled) {
+		return "was interrupted; check the run again with nemesis check"
+	}
+	return "ran out of time; give more with --checker-time"
 }

@@ -66,6 +66,15 @@ func TestAKeyTooHardForTheBudgetIsUnknownAndSaysSo(t *testing.T) {
 	}
 }
 
+func TestAnInterruptedCheckSaysSo(t *testing.T) {
+	ctx, cancel := context.WithCancel(context.Background())
+	cancel()
+	r := Register().Check(ctx, &history.Log{Operations: number(hard("difficult", 0))}, checker.Budget{})
+	if r.Outcome != checker.Unknown || !strings.Contains(r.Summary, "0 of 1 key decided; key difficult (75 operations, 60 of unknown outcome) was interrupted") {
+		t.Errorf("judged %s: %s", r.Outcome, r.Summary)
+	}
+}
+
 func TestAViolationElsewhereIsNotMaskedByAHardKey(t *testing.T) {
 	bad := ok(1000, "read", "", "5", 0, 1)
 	bad.Key = "bad"

@@ -9,6 +9,8 @@ import (
 	"time"
 
 	"github.com/anishathalye/porcupine"
+
+	"nemesis/checker"
 )
 
 // answer is what a search concludes about one register.
@@ -193,7 +195,7 @@ func (l *leash) end() string {
 	l.guard.mu.Unlock()
 	switch l.why.Load() {
 	case outOfTime:
-		return "ran out of time; give more with --checker-time"
+		return checker.Stopped(l.guard.ctx)
 	case outOfMemory:
 		return "ran out of memory; give more with --checker-memory"
 	case outOfSteps:

@@ -17,11 +17,19 @@ const around = 60
 // contradicts the search, the key becomes undecided: nobody is accused on the word
 // of a checker that disagrees with itself.
 func explainJob(j *job, guard *guard) {
+	f := checker.Tell("non-linearizable", func() checker.Finding { return tellJob(j, guard) })
+	if j.answer == illegal {
+		f.Key = j.key
+		j.finding = &f
+	}
+}
+
+func tellJob(j *job, guard *guard) checker.Finding {
 	c := reduce(j.parsed.ops, guard)
 	if c.refuted {
 		j.answer = undecided
 		j.reason = "was found to have no linear order, but its core has one: the checker contradicts itself, please report it with this history"
-		return
+		return checker.Finding{}
 	}
 	s := story{key: j.key, all: j.all, values: j.parsed.values, ops: c.ops, every: j.parsed.ops, x: c.unexplained}
 	f := s.tell(guard)
@@ -29,7 +37,7 @@ func explainJob(j *job, guard *guard) {
 		f.Proof = append(f.Proof, checker.ProofStep{Text: "The search over the whole key found no order; the core by itself could not be searched again in the time there was."})
 	}
 	trim(&f)
-	j.finding = &f
+	return f
 }
 
 // mostCore is how many operations a finding shows at most. Only a reduction that ran
@@ -72,7 +80,7 @@ type story struct {
 
 func (s *story) tell(guard *guard) checker.Finding {
 	f := checker.Finding{
-		Class: "non-linearizable", Key: s.key, Unexplained: s.x, Count: 1,
+		Key: s.key, Unexplained: s.x,
 		Rule: "Linearizability: every operation takes effect at one moment between its invocation and its response, as if there were one copy of " + s.name() + ".",
 	}
 	for i := range s.ops {

@@ -116,8 +116,9 @@ func (register) Check(ctx context.Context, log *history.Log, budget checker.Budg
 	var bad []*job
 	for _, j := range jobs {
 		if j.answer == illegal {
-			j.failed = barrierTime(j.parsed.ops, guard)
 			bad = append(bad, j)
+			safely(j, func(j *job) { j.failed = barrierTime(j.parsed.ops, guard) })
+			j.answer = illegal // whatever became of the moment
 		}
 	}
 	sort.SliceStable(bad, func(a, b int) bool { return bad[a].failed < bad[b].failed })

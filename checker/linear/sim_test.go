@@ -52,7 +52,6 @@ func simulate(choose source, w world) []history.Operation {
 		kind   kind
 		a, b   int // written; or expected and new
 		points []int64
-		forget bool
 		wrong  bool
 	}
 	var all []*doing

@@ -43,7 +43,7 @@ const (
 )
 
 // cycles tells the worst contradiction of every strongly connected component.
-func (h *parsed) cycles(ctx context.Context, g *graph, found *findings) {
+func (h *parsed) cycles(ctx context.Context, g *graph, found *checker.Findings) {
 	everything := make([]int32, len(g.out))
 	for i := range everything {
 		everything[i] = int32(i)
@@ -51,7 +51,7 @@ func (h *parsed) cycles(ctx context.Context, g *graph, found *findings) {
 	w := newWalker(g)
 	for _, nodes := range w.components(everything, anyKind) {
 		cycle := w.worst(ctx, nodes)
-		found.add(class(cycle), func() checker.Finding { return h.cycle(cycle) })
+		found.Add(class(cycle), func() checker.Finding { return h.cycle(cycle) })
 	}
 }
 

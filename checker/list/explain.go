@@ -209,33 +209,3 @@ func (h *parsed) because(e hop, t func(int32) string) string {
 	}
 	return fmt.Sprintf("%s's append to %s stands right before %s, which %s appended, as %s saw", t(e.from), h.name(e.key), h.text(e.element), t(e.to), t(h.keys[e.key].reader))
 }
-
-func (h *parsed) claimOf(cycle []hop, name string) string {
-	if len(cycle) == 2 && name == "G-single-realtime" {
-		stale := cycle[0]
-		if stale.kind != rw {
-			stale = cycle[1]
-		}
-		w, r := h.op(stale.to), h.op(stale.from)
-		if w.Return < r.Call { // else the read was over before the write began, and still
-			return fmt.Sprintf("Client %d read %s without %s at %s, although client %d's append of it had been acknowledged %s before that read began.",
-				r.Process, h.name(stale.key), h.text(stale.element), checker.Moment(r.Return), w.Process, checker.Span(r.Call-w.Return))
-		}
-	}
-	var clients []string
-	named := make(map[int]bool)
-	for _, e := range cycle {
-		if p := h.op(e.from).Process; !named[p] {
-			named[p] = true
-			clients = append(clients, fmt.Sprint(p))
-		}
-	}
-	if len(clients) > 5 {
-		clients = append(clients[:4], fmt.Sprintf("%d more", len(clients)-4))
-	}
-	who := "client " + clients[0]
-	if n := len(clients); n > 1 {
-		who = "clients " + strings.Join(clients[:n-1], ", ") + " and " + clients[n-1]
-	}
-	return fmt.Sprintf("%d transactions of %s fit into no order: each must come before the next, and the last before the first (%s).", len(cycle), who, name)
-}

@@ -146,7 +146,7 @@ func (h *parsed) reads(g *graph, t int32, full [][]int32) {
 
 func ownBefore(steps []step, key int32) bool {
 	for i := range steps {
-		if steps[i].append_ && steps[i].key == key {
+		if steps[i].appends && steps[i].key == key {
 			return true
 		}
 	}

@@ -29,7 +29,8 @@
 // happened: it takes part when one of its values was seen, without its own reads,
 // and never comes before anything by real time. Everything but the search for the
 // shortest cycle is near-linear in the length of the reads: real time takes one
-// node per completion instead of one edge per pair.
+// node per completion instead of one edge per pair. Memory is proportional to the
+// log's own, so the memory budget is not watched here.
 //
 // Operations: F "txn", value a list of ["append", key, value] and ["r", key,
 // list], the list null in the input.
@@ -43,7 +44,6 @@ import (
 	"context"
 	"encoding/json"
 	"fmt"
-	"strings"
 
 	"nemesis/checker"
 	"nemesis/history"
@@ -77,20 +77,20 @@ func (appends) Check(ctx context.Context, log *history.Log, _ checker.Budget) ch
 func judge(ctx context.Context, result checker.Result, ops []history.Operation) checker.Result {
 	h, err := parse(ctx, ops)
 	if ctx.Err() != nil {
-		result.Outcome, result.Summary = checker.Unknown, "ran out of time while reading the transactions; give more with --checker-time"
+		result.Outcome, result.Summary = checker.Unknown, "reading the transactions "+checker.Stopped(ctx)
 		return result
 	}
 	if err != nil {
 		result.Outcome, result.Summary = checker.Harness, err.Error()
 		return result
 	}
-	found := &findings{by: make(map[string]*checker.Finding)}
+	found := &checker.Findings{Worst: classes}
 	h.order(found)
 	g := h.graph()
 	h.cycles(ctx, g, found)
 
 	d := Details{Transactions: len(h.txns), Keys: len(h.keys), Appends: len(h.elements)}
-	result.Findings = found.sorted()
+	result.Findings = found.List()
 	if len(result.Findings) > 0 {
 		d.Anomalies = make(map[string]int)
 		for _, f := range result.Findings {
@@ -100,7 +100,7 @@ func judge(ctx context.Context, result checker.Result, ops []history.Operation) 
 	result.Details, _ = json.Marshal(d)
 	switch {
 	case len(result.Findings) > 0:
-		result.Outcome, result.Summary = checker.Violation, found.summary()
+		result.Outcome, result.Summary = checker.Violation, found.Summary()
 	case h.poisoned != "":
 		result.Outcome, result.Summary = checker.Harness, h.poisoned
 	default:
@@ -113,42 +113,11 @@ func judge(ctx context.Context, result checker.Result, ops []history.Operation) 
 	return result
 }
 
-// findings holds the first finding of each class, with its Count.
-type findings struct{ by map[string]*checker.Finding }
-
-// severity orders the classes, worst first: what no isolation level allows, then
+// classes are all there are, worst first: what no isolation level allows, then
 // what ever stronger ones forbid.
-var severity = []string{
+var classes = []string{
 	"lost-append", "aborted-read", "phantom-value", "duplicated-value", "incompatible-order",
 	"intermediate-read", "internal",
 	"G0", "G1c", "G-single", "G2",
 	"G0-realtime", "G1c-realtime", "G-single-realtime", "G2-realtime",
-}
-
-func (f *findings) add(class string, build func() checker.Finding) {
-	if one := f.by[class]; one != nil {
-		one.Count++
-		return
-	}
-	one := build()
-	one.Class, one.Count = class, 1
-	f.by[class] = &one
-}
-
-func (f *findings) sorted() []checker.Finding {
-	var list []checker.Finding
-	for _, class := range severity {
-		if one := f.by[class]; one != nil {
-			list = append(list, *one)
-		}
-	}
-	return list
-}
-
-func (f *findings) summary() string {
-	var parts []string
-	for _, one := range f.sorted() {
-		parts = append(parts, fmt.Sprintf("%d × %s", one.Count, one.Class))
-	}
-	return strings.Join(parts, ", ")
 }

@@ -74,20 +74,24 @@ func TestStoriesOfLists(t *testing.T) {
 			"Client 1's append of 1 to x was acknowledged at 1.000 s, but client 2's read 2.0 s later did not show it, and no read ever did."},
 		{"a lost update", []history.Operation{
 			tx(1, ok, 0, 9*s, "r x", "a x 1"), tx(2, ok, 0, 9*s, "r x", "a x 2"), tx(3, ok, 0, 9*s, "r x 1 2")}, "G-single",
-			"2 transactions of clients 2 and 1 fit into no order: each must come before the next, and the last before the first (G-single)."},
+			"Client 2's transaction appended 2 to x behind client 1's 1, which its own read of x had not shown: a lost update."},
 		{"read skew", []history.Operation{
-			tx(1, ok, 0, 9*s, "a x 1", "a y 1"), tx(2, ok, 0, 9*s, "r x", "r y 1")}, "G-single", ""},
+			tx(1, ok, 0, 9*s, "a x 1", "a y 1"), tx(2, ok, 0, 9*s, "r x", "r y 1")}, "G-single",
+			"Client 2's transaction saw client 1's append of 1 to y, but not that of 1 to x, which belongs to the same transaction."},
 		{"write skew", []history.Operation{
 			tx(1, ok, 0, 9*s, "r x", "a y 1"), tx(2, ok, 0, 9*s, "r y", "a x 1")}, "G2",
-			"2 transactions of clients 1 and 2 fit into no order: each must come before the next, and the last before the first (G2)."},
+			"Client 1's transaction did not see client 2's append of 1 to x, nor that one the first's append of 1 to y: one of them must come first."},
 		{"writes that interleave", []history.Operation{
 			tx(1, ok, 0, 9*s, "a x 1", "a y 1"), tx(2, ok, 0, 9*s, "a x 2", "a y 2"), tx(3, ok, 0, 9*s, "r x 1 2"), tx(4, ok, 0, 9*s, "r y 2 1")}, "G0", ""},
 		{"information in a circle", []history.Operation{
-			tx(1, ok, 0, 9*s, "a x 1", "r y 1"), tx(2, ok, 0, 9*s, "a y 1", "r x 1")}, "G1c", ""},
+			tx(1, ok, 0, 9*s, "a x 1", "r y 1"), tx(2, ok, 0, 9*s, "a y 1", "r x 1")}, "G1c",
+			"Client 1's and client 2's transactions each saw what the other one appended, 1 to x and 1 to y."},
 		{"appends in the wrong order of time", []history.Operation{
-			tx(1, ok, 0, s, "a x 1"), tx(2, ok, 2*s, 3*s, "a x 2"), tx(3, ok, 0, 9*s, "r x 2 1")}, "G0-realtime", ""},
+			tx(1, ok, 0, s, "a x 1"), tx(2, ok, 2*s, 3*s, "a x 2"), tx(3, ok, 0, 9*s, "r x 2 1")}, "G0-realtime",
+			"Client 1's append of 1 to x stands behind client 2's, although it had been acknowledged at 1.000 s, before that one was invoked at 2.000 s."},
 		{"a read of what is yet to come", []history.Operation{
-			tx(2, ok, 0, s, "r x 1"), tx(1, ok, 2*s, 3*s, "a x 1")}, "G1c-realtime", ""},
+			tx(2, ok, 0, s, "r x 1"), tx(1, ok, 2*s, 3*s, "a x 1")}, "G1c-realtime",
+			"Client 2 read 1 from x at 1.000 s, although client 1's transaction that appends it was invoked only at 2.000 s."},
 		{"an aborted read", []history.Operation{
 			tx(1, fail, 0, s, "a x 1"), tx(2, ok, 2*s, 3*s, "r x 1")}, "aborted-read",
 			"Client 2 read 1 from x at 3.000 s, although client 1's transaction that appends it had been refused."},
@@ -167,6 +171,15 @@ func TestABrokenHistoryIsTheHarnesssFault(t *testing.T) {
 		if r := check([]history.Operation{o}); r.Outcome != checker.Harness || !strings.Contains(r.Summary, "operation 0") {
 			t.Errorf("%s: judged %s: %s", value, r.Outcome, r.Summary)
 		}
+	}
+}
+
+func TestAnInterruptedCheckSaysSo(t *testing.T) {
+	ctx, cancel := context.WithCancel(context.Background())
+	cancel()
+	r := Append().Check(ctx, &history.Log{Operations: number([]history.Operation{tx(1, history.OK, 0, s, "r x 1")})}, checker.Budget{})
+	if r.Outcome != checker.Unknown || !strings.Contains(r.Summary, "was interrupted") {
+		t.Errorf("judged %s: %s", r.Outcome, r.Summary)
 	}
 }
 

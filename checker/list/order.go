@@ -8,7 +8,7 @@ import (
 )
 
 // order finds the order of appends of every key, and what no order allows.
-func (h *parsed) order(found *findings) {
+func (h *parsed) order(found *checker.Findings) {
 	h.longest()
 	stamp := make([]int32, len(h.elements)) // number of the read that last showed it
 	number := int32(0)
@@ -49,7 +49,7 @@ func (h *parsed) longest() {
 }
 
 // checkRead judges one answered read by itself and against the longest one.
-func (h *parsed) checkRead(t int32, st *step, stamp []int32, number int32, found *findings) {
+func (h *parsed) checkRead(t int32, st *step, stamp []int32, number int32, found *checker.Findings) {
 	k := &h.keys[st.key]
 	if k.unfit {
 		return
@@ -60,28 +60,28 @@ func (h *parsed) checkRead(t int32, st *step, stamp []int32, number int32, found
 		one.seen = true
 		if stamp[e] == number {
 			k.bad = true
-			found.add("duplicated-value", func() checker.Finding { return h.duplicated(t, e) })
+			found.Add("duplicated-value", func() checker.Finding { return h.duplicated(t, e) })
 		}
 		stamp[e] = number
 		if !differs && k.longest[i] != e {
 			differs, k.bad = true, true
-			found.add("incompatible-order", func() checker.Finding { return h.incompatible(t, st, i) })
+			found.Add("incompatible-order", func() checker.Finding { return h.incompatible(t, st, i) })
 		}
 		switch {
 		case one.told:
 		case one.writer < 0:
 			one.told = true
-			found.add("phantom-value", func() checker.Finding { return h.phantom(t, e) })
+			found.Add("phantom-value", func() checker.Finding { return h.phantom(t, e) })
 		case h.txns[one.writer].kind == history.Fail:
 			one.told = true
-			found.add("aborted-read", func() checker.Finding { return h.aborted(t, e) })
+			found.Add("aborted-read", func() checker.Finding { return h.aborted(t, e) })
 		default:
 			h.txns[one.writer].took = true
 		}
 	}
 	if n := len(st.list); n > 0 {
 		if e := st.list[n-1]; h.isIntermediate(t, e) {
-			found.add("intermediate-read", func() checker.Finding { return h.intermediate(t, e) })
+			found.Add("intermediate-read", func() checker.Finding { return h.intermediate(t, e) })
 		}
 	}
 }
@@ -98,7 +98,7 @@ func (h *parsed) isIntermediate(t, e int32) bool {
 		return false
 	}
 	for _, st := range w.steps[one.step+1:] {
-		if st.append_ && st.key == one.key {
+		if st.appends && st.key == one.key {
 			return true
 		}
 	}
@@ -108,7 +108,7 @@ func (h *parsed) isIntermediate(t, e int32) bool {
 // checkInternal looks at a transaction's reads in the light of its own earlier
 // steps: a read shows what an earlier one of the same key showed, then its own
 // appends since; and never an append that it has yet to make.
-func (h *parsed) checkInternal(t int32, found *findings) {
+func (h *parsed) checkInternal(t int32, found *checker.Findings) {
 	steps := h.txns[t].steps
 	for i := range steps {
 		if !steps[i].known || h.keys[steps[i].key].unfit {
@@ -121,7 +121,7 @@ func (h *parsed) checkInternal(t int32, found *findings) {
 		for j := range steps[:i] {
 			switch {
 			case steps[j].key != steps[i].key:
-			case steps[j].append_:
+			case steps[j].appends:
 				own = append(own, steps[j].element)
 			case steps[j].known:
 				before, own, read = steps[j].list, nil, true
@@ -143,7 +143,7 @@ func (h *parsed) checkInternal(t int32, found *findings) {
 			}
 		}
 		if !fits {
-			found.add("internal", func() checker.Finding { return h.internal(t, &steps[i]) })
+			found.Add("internal", func() checker.Finding { return h.internal(t, &steps[i]) })
 			return
 		}
 	}
@@ -160,7 +160,7 @@ func equal(a, b []int32) bool {
 
 // findLost looks for acknowledged appends that no read shows although one began
 // later.
-func (h *parsed) findLost(found *findings) {
+func (h *parsed) findLost(found *checker.Findings) {
 	for e := range h.elements {
 		one := &h.elements[e]
 		if one.seen || one.writer < 0 || h.txns[one.writer].kind != history.OK || h.keys[one.key].unfit {
@@ -168,14 +168,14 @@ func (h *parsed) findLost(found *findings) {
 		}
 		if h.keys[one.key].lastRead > h.op(one.writer).Return {
 			one.lost = true
-			found.add("lost-append", func() checker.Finding { return h.lost(int32(e)) })
+			found.Add("lost-append", func() checker.Finding { return h.lost(int32(e)) })
 		}
 	}
 }
 
 // checkWriterOrder looks for two appends of one transaction that stand in the
 // wrong order; the graph has no edge from a transaction to itself.
-func (h *parsed) checkWriterOrder(k int32, found *findings) {
+func (h *parsed) checkWriterOrder(k int32, found *checker.Findings) {
 	if h.keys[k].bad {
 		return
 	}
@@ -186,7 +186,7 @@ func (h *parsed) checkWriterOrder(k int32, found *findings) {
 			continue
 		}
 		if step, before := last[one.writer]; before && step > one.step {
-			found.add("incompatible-order", func() checker.Finding {
+			found.Add("incompatible-order", func() checker.Finding {
 				return h.swapped(k, i, e)
 			})
 			h.keys[k].bad = true

@@ -13,7 +13,7 @@ import (
 // step is one part of a transaction: an append of one element, or a read.
 type step struct {
 	key     int32
-	append_ bool
+	appends bool
 	element int32   // what is appended
 	list    []int32 // what is read: elements
 	known   bool    // the read was answered
@@ -115,7 +115,7 @@ func (h *parsed) steps(value json.RawMessage, byName map[string]int32, me int32,
 		s := step{key: h.key(parts[1], byName)}
 		switch string(parts[0]) {
 		case `"append"`:
-			s.append_ = true
+			s.appends = true
 			if s.element, err = h.element(s.key, parts[2]); err != nil {
 				return err
 			}

@@ -46,6 +46,8 @@
 // invoked). An element added but in no read that had to show it is never-read; that
 // is no violation.
 //
+// Memory is proportional to the log's own, so the memory budget is not watched here.
+//
 // Operations: F "add" with the element as input, F "list" with all elements, in any
 // order, as output. Every Operation.Key is a set of its own. Elements are JSON,
 // compared as text.
@@ -56,7 +58,6 @@ import (
 	"encoding/json"
 	"fmt"
 	"sort"
-	"strings"
 
 	"nemesis/checker"
 	"nemesis/history"
@@ -120,13 +121,13 @@ func (full) Check(ctx context.Context, log *history.Log, _ checker.Budget) check
 	}
 	var d Details
 	var times []int64
-	found := findings{}
+	found := &checker.Findings{Worst: classes}
 	for n, key := range keys {
 		s, err := load(ctx, key, byKey[key])
 		switch {
 		case ctx.Err() != nil:
 			result.Outcome = checker.Unknown
-			result.Summary = fmt.Sprintf("%d of %s decided; ran out of time; give more with --checker-time", n, checker.Plural(len(keys), "set"))
+			result.Summary = fmt.Sprintf("%d of %s decided; the check %s", n, checker.Plural(len(keys), "set"), checker.Stopped(ctx))
 		case err != nil:
 			result.Outcome, result.Summary = checker.Harness, err.Error()
 		default:
@@ -138,10 +139,10 @@ func (full) Check(ctx context.Context, log *history.Log, _ checker.Budget) check
 	}
 	d.StaleTimes = quantiles(times)
 	result.Details, _ = json.Marshal(d)
-	if len(found) > 0 {
+	if list := found.List(); len(list) > 0 {
 		trouble := result.Summary
-		result.Outcome, result.Findings = checker.Violation, found.sorted()
-		result.Summary = found.summary()
+		result.Outcome, result.Findings = checker.Violation, list
+		result.Summary = found.Summary()
 		if trouble != "" {
 			result.Summary += "; " + trouble
 		}
@@ -154,41 +155,9 @@ func (full) Check(ctx context.Context, log *history.Log, _ checker.Budget) check
 	return result
 }
 
-// findings holds the first finding of each class, with its Count.
-type findings map[string]*checker.Finding
-
-// severity orders the classes, worst first.
-var severity = []string{"lost-element", "aborted-element", "phantom-element", "duplicated-element",
+// classes are all there are, worst first.
+var classes = []string{"lost-element", "aborted-element", "phantom-element", "duplicated-element",
 	"flickering-element", "stale-element", "forked-reads", "reordered-elements"}
-
-func (f findings) sorted() []checker.Finding {
-	var list []checker.Finding
-	for _, class := range severity {
-		if one := f[class]; one != nil {
-			list = append(list, *one)
-		}
-	}
-	return list
-}
-
-func (f findings) summary() string {
-	var parts []string
-	for _, one := range f.sorted() {
-		parts = append(parts, fmt.Sprintf("%d × %s", one.Count, one.Class))
-	}
-	return strings.Join(parts, ", ")
-}
-
-// add counts one more finding of a class and builds it only if it is the first.
-func (f findings) add(class string, build func() checker.Finding) {
-	if one := f[class]; one != nil {
-		one.Count++
-		return
-	}
-	one := build()
-	one.Class, one.Count = class, 1
-	f[class] = &one
-}
 
 func quantiles(times []int64) *Quantiles {
 	if len(times) == 0 {

@@ -153,6 +153,15 @@ func TestJepsensSample(t *testing.T) {
 	}
 }
 
+func TestAnInterruptedCheckSaysSo(t *testing.T) {
+	ctx, cancel := context.WithCancel(context.Background())
+	cancel()
+	r := Full().Check(ctx, &history.Log{Operations: []history.Operation{ok(1, "list", "[1]", 0, s)}}, checker.Budget{})
+	if r.Outcome != checker.Unknown || !strings.Contains(r.Summary, "0 of 1 set decided; the check was interrupted") {
+		t.Errorf("judged %s: %s", r.Outcome, r.Summary)
+	}
+}
+
 // bug is a way in which the simulated set is wrong; correct is none.
 type bug int
 
