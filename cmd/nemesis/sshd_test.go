@@ -85,7 +85,8 @@ func startMachines(t *testing.T, n int) machines {
 		if _, err := conn.Run(t.Context(), nil, "mkdir", "-p", "/run/sshd"); err != nil {
 			t.Fatal(err)
 		}
-		if _, err := conn.Run(t.Context(), nil, sshd, "-f", "/etc/ssh/sshd_config_for_test", "-E", "/var/log/sshd_for_test"); err != nil {
+		if _, err := conn.Run(t.Context(), nil, "sh", "-c", // a daemon must not hold the session's output
+			sshd+" -f /etc/ssh/sshd_config_for_test -E /var/log/sshd_for_test >/dev/null 2>&1 </dev/null"); err != nil {
 			t.Fatal(err)
 		}
 		at := fmt.Sprintf("[%s]:%d", node.Address, sshdPort)
