@@ -27,6 +27,11 @@ func (d *Drop) Check(h *agent.Host) error {
 		conn.DelTable(t)
 		err = conn.Flush()
 	}
+	return refused(err)
+}
+
+// refused says why the kernel does not take our rules.
+func refused(err error) error {
 	switch {
 	case err == nil:
 		return nil
@@ -35,7 +40,7 @@ func (d *Drop) Check(h *agent.Host) error {
 	case errors.Is(err, unix.EPROTONOSUPPORT), errors.Is(err, unix.EOPNOTSUPP), errors.Is(err, unix.ENOENT):
 		return fmt.Errorf("packets cannot be dropped: this kernel lacks nf_tables or a part of it: %w", err)
 	}
-	return fmt.Errorf("packets cannot be dropped: try nftables rules: %w", err)
+	return fmt.Errorf("packets cannot be dropped: nftables refuses the rules: %w", err)
 }
 
 // Apply makes the table. One that is there already stays, with its counters.
@@ -47,15 +52,11 @@ func (d *Drop) Apply(h *agent.Host) error {
 	if err != nil {
 		return fmt.Errorf("reach nftables: %w", err)
 	}
-	there, err := exists(conn, d.table(h))
-	if err != nil || there {
-		return err
+	if there, err := exists(conn, d.table(h)); err != nil || there {
+		return refused(err)
 	}
 	d.build(conn, h)
-	if err := conn.Flush(); err != nil {
-		return fmt.Errorf("add nftables table %s: %w", d.table(h), err)
-	}
-	return nil
+	return refused(conn.Flush())
 }
 
 // Undo deletes the table.

@@ -8,6 +8,7 @@ import (
 	"net/netip"
 	"os"
 	"strings"
+	"syscall"
 	"testing"
 	"time"
 
@@ -305,4 +306,31 @@ func TestADropThatMakesNoSenseIsRefused(t *testing.T) {
 	}
 }
 
-var _ agent.Effect = (*effects.Drop)(nil)
+func TestANodeThatMayNotDropPacketsSaysSoInPreflight(t *testing.T) {
+	localtest.Need(t)
+	// Root of a user namespace that does not own the network, as in a container.
+	conn := agenttest.NewConn()
+	conn.Attr = &syscall.SysProcAttr{
+		Cloneflags:  syscall.CLONE_NEWUSER,
+		UidMappings: []syscall.SysProcIDMap{{ContainerID: 0, HostID: os.Geteuid(), Size: 1}},
+	}
+	c, err := agent.Connect(context.Background(), conn, agent.Options{Dir: agenttest.Dir(t)})
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer c.Close(context.Background(), false)
+	const want = "packets cannot be dropped: nftables needs root (CAP_NET_ADMIN) here: log in as root or pass --sudo"
+	if got := c.Facts().Cannot; len(got) != 1 || got[effects.DropKind] != want {
+		t.Errorf("%q", got)
+	}
+	drop := &effects.Drop{ID: "f1", Peers: []netip.Addr{netip.MustParseAddr("192.0.2.1")}, In: true}
+	if err := c.Check(context.Background(), drop); err == nil || err.Error() != "check net.drop on n1: "+want {
+		t.Errorf("got %v", err)
+	}
+	if err := c.Apply(context.Background(), drop); err == nil || err.Error() != "apply net.drop on n1: "+want {
+		t.Errorf("got %v", err)
+	}
+	if l, err := c.Ledger(context.Background()); err != nil || len(l) != 0 {
+		t.Errorf("%q, %v", l, err)
+	}
+}

@@ -42,6 +42,7 @@ func (s *server) greeting() (greeting, error) {
 			g.Facts.Cannot[kind] = firstLine(err.Error())
 		}
 	}
+	s.cannot = g.Facts.Cannot
 	s.tidy()
 	return g, nil
 }

@@ -126,10 +126,10 @@ func (s *server) apply(e Effect) error {
 	if err != nil {
 		return err
 	}
-	defer s.alone(env)()
-	if err := e.Check(s.host); err != nil {
-		return err
+	if reason, ok := s.cannot[e.Kind()]; ok {
+		return errors.New(reason) // before it is written down: what cannot be done cannot be undone either
 	}
+	defer s.alone(env)()
 	s.gate.RLock()
 	if s.closing {
 		s.gate.RUnlock()

@@ -42,7 +42,8 @@ type server struct {
 	ledger *ledger
 	super  *supervisor
 	host   *Host
-	log    *log.Logger // agent.log: what was done, for when nobody was connected
+	cannot map[string]string // Facts.Cannot: fixed once greeted
+	log    *log.Logger       // agent.log: what was done, for when nobody was connected
 
 	out  chan []byte   // encoded frames to the client
 	done chan struct{} // closed when nobody should wait for out any more

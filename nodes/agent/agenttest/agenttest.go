@@ -22,6 +22,7 @@ import (
 	"os/exec"
 	"path/filepath"
 	"sync"
+	"syscall"
 	"testing"
 	"time"
 
@@ -76,6 +77,9 @@ func Connect(t testing.TB, dir string) *agent.Client {
 
 // Conn is a connection to this machine.
 type Conn struct {
+	// Attr is how programs are started; nil is as ever.
+	Attr *syscall.SysProcAttr
+
 	lost chan struct{}
 
 	mu      sync.Mutex
@@ -131,7 +135,7 @@ func exitError(argv []string, err error, stderr string) error {
 // as over SSH.
 func (c *Conn) Start(ctx context.Context, stderr io.Writer, argv ...string) (nodes.Stream, error) {
 	cmd := exec.CommandContext(ctx, argv[0], argv[1:]...)
-	cmd.Stderr = stderr
+	cmd.Stderr, cmd.SysProcAttr = stderr, c.Attr
 	in, err := cmd.StdinPipe()
 	if err != nil {
 		return nil, err
