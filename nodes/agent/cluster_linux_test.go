@@ -126,9 +126,11 @@ func TestAControlNodeThatVanishesLeavesNothingBroken(t *testing.T) {
 		t.Fatal("the network is not cut")
 	}
 
+	began := time.Now()
 	conn.Close() // no goodbye: as when the control process is killed
 	<-c.Lost()
 	eventually(t, "the network is whole", func() bool { return reach(t, other, n1.Address).OK })
+	t.Logf("whole again after %v", time.Since(began).Round(time.Millisecond))
 	again := connect(t, localtest.Connect(t, cluster, n1.Name))
 	if f := again.Facts(); len(f.Leftovers)+len(f.Stuck) > 0 {
 		t.Errorf("the agent left %q %q to the next", f.Leftovers, f.Stuck)

@@ -15,9 +15,12 @@ import (
 type Effect interface {
 	// Kind is the stable name: "net.drop", "proc.pause", ….
 	Kind() string
-	// Check says why this host cannot do it; nil when it can. It changes nothing.
+	// Check says why this host cannot do effects of this kind; nil when it can. It
+	// changes nothing, and looks at no field: the agent asks an empty effect once, when
+	// it starts, and refuses to apply what the host cannot do.
 	Check(*Host) error
-	// Apply and Undo are idempotent.
+	// Apply and Undo are idempotent. An Apply that fails is followed by an Undo, which
+	// must not do more than take back what that Apply did.
 	Apply(*Host) error
 	Undo(*Host) error
 	// Probe measures whether the effect acts now. After Undo, Confirmed means

@@ -3,6 +3,7 @@ package agent_test
 import (
 	"context"
 	"encoding/json"
+	"fmt"
 	"os"
 	"path/filepath"
 	"strings"
@@ -12,6 +13,7 @@ import (
 	"golang.org/x/sys/unix"
 
 	"nemesis/history"
+	"nemesis/nemesis/effects"
 	"nemesis/nodes/agent"
 	"nemesis/nodes/agent/agenttest"
 )
@@ -93,6 +95,52 @@ func TestAServerOutlivesItsAgentAndTheNextOneKnowsIt(t *testing.T) {
 	want := history.Exit{Server: "server", PID: before.PID, Code: -1, Signal: "unknown", Expected: true}
 	if got := <-next.Exits(); got != want {
 		t.Errorf("got %+v, want %+v", got, want)
+	}
+}
+
+func TestAServerThatAFaultBroughtDownComesBackWhenTheAgentIsKilled(t *testing.T) {
+	for _, effect := range []agent.Effect{
+		&effects.Kill{ID: "f1", Process: "server"},
+		&effects.Stop{ID: "f1", Process: "server", Grace: time.Minute},
+		&effects.Pause{ID: "f1", Process: "server"},
+	} {
+		for _, watched := range []bool{true, false} {
+			t.Run(fmt.Sprintf("%s, watchdog %v", effect.Kind(), watched), func(t *testing.T) {
+				dir := agenttest.Dir(t)
+				conn := agenttest.NewConn()
+				c := open(t, conn, agent.Options{Dir: dir})
+				before := startSleep(t, c)
+				if err := c.Apply(context.Background(), effect); err != nil {
+					t.Fatal(err)
+				}
+				dog := watchdog(t, conn.PIDs()[0])
+				if watched {
+					kill(t, conn, c)
+					if !ledgerIsEmpty(dir) {
+						t.Error("the watchdog left the ledger as it was")
+					}
+				} else {
+					for _, pid := range []int{dog, conn.PIDs()[0]} {
+						if err := unix.Kill(pid, unix.SIGKILL); err != nil {
+							t.Fatal(err)
+						}
+					}
+					<-c.Lost()
+				}
+				next := agenttest.Connect(t, dir)
+				if want := map[bool]int{true: 0, false: 1}[watched]; len(next.Facts().Leftovers) != want {
+					t.Errorf("leftovers: %q", next.Facts().Leftovers)
+				}
+				got := state(t, next)
+				if same := got.PID == before.PID; got.State != agent.Running || same != (effect.Kind() == effects.PauseKind) {
+					t.Errorf("it was %+v and is %+v", before, got)
+				}
+				evidence, err := next.Probe(context.Background(), effect)
+				if err != nil || !evidence.Confirmed {
+					t.Errorf("%+v, %v", evidence, err)
+				}
+			})
+		}
 	}
 }
 
