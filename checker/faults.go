@@ -50,10 +50,10 @@ func faultOf(step history.Step, stages map[history.Stage]history.Event) Fault {
 
 	switch {
 	case !begun:
-		fault.Error = "never injected: the run ended before its time came"
+		fault.Error = "the run ended before its time came"
 		return fault
 	case !acted && inject.Fault.Error != "":
-		fault.Error = inject.Fault.Error
+		fault.Error = strings.TrimPrefix(inject.Fault.Error, "not injected: ") // Injected says so
 		return fault
 	}
 	fault.Injected = inject.Time

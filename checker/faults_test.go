@@ -75,11 +75,11 @@ func TestWhatBecameOfAStep(t *testing.T) {
 			},
 		},
 		"a step whose time never came": {
-			want: Fault{Injected: -1, Healed: -1, Evidence: "none", Error: "never injected: the run ended before its time came"},
+			want: Fault{Injected: -1, Healed: -1, Evidence: "none", Error: "the run ended before its time came"},
 		},
 		"a step that could not be injected": {
 			events: []history.Event{stage(5, history.Inject, func(f *history.Fault) { f.Error = "not injected: no leader within 2s: nobody leads" })},
-			want:   Fault{Injected: -1, Healed: -1, Evidence: "none", Error: "not injected: no leader within 2s: nobody leads"},
+			want:   Fault{Injected: -1, Healed: -1, Evidence: "none", Error: "no leader within 2s: nobody leads"},
 		},
 		"a history that ends during the injection": {
 			events: []history.Event{inject},

@@ -24,6 +24,9 @@ type Facts struct {
 	Harness []string
 	// Truncated is history.Log.Truncated.
 	Truncated string
+	// Interrupted says that the user ended the run before its time, as a clause: "the
+	// run was interrupted after 4.4 s". "" when it ran its course.
+	Interrupted string
 	// Start, Version and Host identify the run; they are copied.
 	Start, Version, Host string
 }
@@ -63,7 +66,9 @@ func Judge(results []Result, faults []Fault, facts Facts) Verdict {
 		case Unknown:
 			unknown = append(unknown, line)
 		case Vacuous:
-			vacuous = append(vacuous, line)
+			if facts.OK > 0 { // that nothing succeeded is said once, below
+				vacuous = append(vacuous, line)
+			}
 		case Valid:
 		default:
 			harness = append(harness, line)
@@ -77,7 +82,10 @@ func Judge(results []Result, faults []Fault, facts Facts) Verdict {
 			exceeded = append(exceeded, "the run exceeded an assumption of the claim, "+assumption(a))
 		}
 	}
-	if facts.OK < MinOK {
+	switch {
+	case facts.OK == 0:
+		vacuous = append(vacuous, "no operation succeeded")
+	case facts.OK < MinOK:
 		vacuous = append(vacuous, fmt.Sprintf("only %s succeeded, fewer than %d", Plural(facts.OK, "operation"), MinOK))
 	}
 	vacuous = append(vacuous, idleFaults(faults, facts.RequireFaults)...)
@@ -96,6 +104,10 @@ func Judge(results []Result, faults []Fault, facts Facts) Verdict {
 	default:
 		v.Outcome = Valid
 	}
+	// An interruption makes no run vacuous by itself, but it explains whatever did.
+	if facts.Interrupted != "" {
+		vacuous = append([]string{facts.Interrupted}, vacuous...)
+	}
 	// The winner's reasons come first.
 	reasons := map[Outcome][]string{Exceeded: exceeded, Harness: harness, Unknown: unknown, Vacuous: vacuous}
 	v.Reasons = append(v.Reasons, reasons[v.Outcome]...)
@@ -105,6 +117,9 @@ func Judge(results []Result, faults []Fault, facts Facts) Verdict {
 		}
 	}
 	v.Sentence = sentence(v)
+	if v.Outcome == Valid && facts.Interrupted != "" {
+		v.Sentence = strings.TrimSuffix(v.Sentence, ".") + "; " + facts.Interrupted + "."
+	}
 	if v.Outcome == Exceeded && len(exceeded) > 0 {
 		v.Sentence += " But " + exceeded[0] + "."
 	}
@@ -142,18 +157,28 @@ func idleFaults(faults []Fault, require bool) []string {
 		}
 		return reasons
 	case len(idle) == len(faults):
-		return []string{fmt.Sprintf("none of the %s of the schedule showed that it acted; fault %d (%s) %s",
-			Plural(len(faults), "fault"), idle[0].Step.ID, idle[0].Step.Kind, whyIdle(idle[0]))}
+		// One that was tried tells more than those whose time never came.
+		example := idle[0]
+		for _, f := range idle {
+			if f.Injected >= 0 {
+				example = f
+				break
+			}
+		}
+		return []string{fmt.Sprintf("no fault of the schedule showed that it acted; fault %d (%s) %s",
+			example.Step.ID, example.Step.Kind, whyIdle(example))}
 	}
 	return nil
 }
 
 func whyIdle(f Fault) string {
 	switch {
+	case f.Injected < 0 && f.Error != "":
+		return "was not injected: " + f.Error
+	case f.Injected < 0:
+		return "was not injected"
 	case f.Error != "":
 		return "failed: " + f.Error
-	case f.Injected < 0:
-		return "was never injected"
 	}
 	return "showed no evidence that it acted"
 }

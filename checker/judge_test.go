@@ -52,7 +52,7 @@ func TestVerdicts(t *testing.T) {
 				f.Harness = []string{"teardown of n3 failed"}
 				f.Truncated = "torn"
 			}),
-			Violation, "Client 1 read 7 although 9 was there.", 7},
+			Violation, "Client 1 read 7 although 9 was there.", 6},
 		{"a violation after an assumption was exceeded", []Outcome{Violation}, nil, with(func(f *Facts) { f.Assumptions = skewed }), Exceeded,
 			"Client 1 read 7 although 9 was there. But the run exceeded an assumption of the claim, clocks (clock error below 500 ms): n2 ran 3 s ahead.", 1},
 		{"an exceeded assumption alone breaks nothing", []Outcome{Valid}, nil, with(func(f *Facts) { f.Assumptions = skewed }), Valid,
@@ -70,12 +70,22 @@ func TestVerdicts(t *testing.T) {
 		{"a checker without a conclusion", []Outcome{""}, nil, enough, Harness, "The harness failed: c0: said .", 1},
 		{"unknown outranks vacuous", []Outcome{Vacuous, Unknown}, nil, enough, Unknown, "The checkers could not finish: c1: said unknown.", 2},
 		{"too few operations", []Outcome{Valid}, nil, Facts{OK: 19}, Vacuous, "The run proves nothing: only 19 operations succeeded, fewer than 20.", 1},
+		{"nothing succeeded, which every checker says in its own words", []Outcome{Valid, Vacuous, Vacuous}, nil, Facts{}, Vacuous,
+			"The run proves nothing: no operation succeeded.", 1},
+		{"interrupted with enough done", []Outcome{Valid}, nil, with(func(f *Facts) { f.Interrupted = "the run was interrupted after 4.4 s" }), Valid,
+			"No violation found in 1011 operations (1000 ok, 10 fail, 1 info) under no faults; the run was interrupted after 4.4 s.", 1},
+		{"interrupted before anything was done", []Outcome{Vacuous}, nil, Facts{Interrupted: "the run was interrupted after 0.1 s"}, Vacuous,
+			"The run proves nothing: the run was interrupted after 0.1 s.", 2},
+		{"interrupted after a violation", []Outcome{Violation}, nil, with(func(f *Facts) { f.Interrupted = "the run was interrupted after 4.4 s" }), Violation,
+			"Client 1 read 7 although 9 was there.", 1},
 		{"one fault in vain", []Outcome{Valid}, []Fault{fault(1, true), fault(2, false)}, enough, Valid,
 			"No violation found in 1011 operations (1000 ok, 10 fail, 1 info) under 1 confirmed fault (1 kill); 1 more unconfirmed.", 0},
 		{"one required fault in vain", []Outcome{Valid}, []Fault{fault(1, true), fault(2, false)}, with(func(f *Facts) { f.RequireFaults = true }), Vacuous,
 			"The run proves nothing: required fault 2 (kill) showed no evidence that it acted.", 1},
 		{"every fault in vain", []Outcome{Valid}, []Fault{{Step: history.Step{ID: 1, Kind: "kill"}, Injected: -1}, fault(2, false)}, enough, Vacuous,
-			"The run proves nothing: none of the 2 faults of the schedule showed that it acted; fault 1 (kill) was never injected.", 1},
+			"The run proves nothing: no fault of the schedule showed that it acted; fault 2 (kill) showed no evidence that it acted.", 1},
+		{"no fault's time came", []Outcome{Valid}, []Fault{{Step: history.Step{ID: 1, Kind: "kill"}, Injected: -1, Error: "the run ended before its time came"}}, enough, Vacuous,
+			"The run proves nothing: no fault of the schedule showed that it acted; fault 1 (kill) was not injected: the run ended before its time came.", 1},
 	} {
 		t.Run(c.name, func(t *testing.T) {
 			var results []Result

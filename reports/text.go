@@ -42,13 +42,7 @@ func (r *Run) Text(width int) string {
 	if len(v.Faults) > 0 {
 		t.blank()
 		t.line("", "Faults: %s", r.faultSentence())
-		for i, f := range v.Faults {
-			if i == textFaults {
-				t.line("  ", "and %s, in %s", count(len(v.Faults)-i, "further fault"), history.VerdictFile)
-				break
-			}
-			t.line("  ", "%d %s on %s: %s", f.Step.ID, intent(f.Step), nodeList(hit(f)), faultOutcome(f))
-		}
+		r.faultLines(t)
 	}
 	if len(v.Results) > 0 {
 		t.blank()
@@ -192,19 +186,45 @@ func (r *Run) faultSentence() string {
 	return fmt.Sprintf("%d scheduled, %d injected, %d confirmed by evidence, %d seen to heal", max(len(r.Plan.Schedule), len(r.Verdict.Faults)), injected, confirmed, recovered)
 }
 
+// faultLines tell each fault; many in a row that were not injected for one reason,
+// as after an interruption, share a line.
+func (r *Run) faultLines(t *text) {
+	faults := r.Verdict.Faults
+	for i := 0; i < len(faults); i++ {
+		if i >= textFaults {
+			t.line("  ", "and %s, in %s", count(len(faults)-i, "further fault"), history.VerdictFile)
+			return
+		}
+		f, last := faults[i], i
+		for f.Injected < 0 && last+1 < len(faults) && faults[last+1].Injected < 0 && faults[last+1].Error == f.Error {
+			last++
+		}
+		if last > i+1 {
+			t.line("  ", "%d to %d %s", f.Step.ID, faults[last].Step.ID, faultOutcome(f))
+			i = last
+			continue
+		}
+		t.line("  ", "%d %s on %s: %s", f.Step.ID, intent(f.Step), nodeList(hit(f)), faultOutcome(f))
+	}
+}
+
 func faultOutcome(f checker.Fault) string {
 	s := state(f)
-	if f.Injected >= 0 {
-		until := ", never healed"
-		if f.Healed >= 0 {
-			until = "–" + moment(f.Healed)
+	if f.Injected < 0 {
+		if f.Error != "" {
+			s += ": " + visible.Cap(f.Error, 2*longValue)
 		}
-		s += ", " + fmt.Sprintf("%.3f", float64(f.Injected)/1e9) + until
-		if f.Recovered {
-			s += ", heal confirmed"
-		} else {
-			s += ", heal unconfirmed"
-		}
+		return s
+	}
+	until := ", never healed"
+	if f.Healed >= 0 {
+		until = "–" + moment(f.Healed)
+	}
+	s += ", " + fmt.Sprintf("%.3f", float64(f.Injected)/1e9) + until
+	if f.Recovered {
+		s += ", heal confirmed"
+	} else {
+		s += ", heal unconfirmed"
 	}
 	if f.Evidence != "" {
 		s += "; " + visible.Cap(f.Evidence, 2*longValue)
