@@ -53,10 +53,8 @@ func (c *contest) answer() (Op, Status, int, []Generator) {
 	case c.leader >= 0 && (c.op.Time <= c.now || c.op.Time <= c.wake):
 		c.set(c.leader, c.after)
 		return c.op, Ready, c.leader, c.members
-	case c.leader >= 0:
-		// A member that sleeps may have something sooner when it wakes.
-		return Op{Time: c.wake, Thread: AnyThread}, Pending, -1, c.members
 	case c.alive:
+		// Also with a leader: a member that sleeps may have something sooner when it wakes.
 		return Op{Time: c.wake, Thread: AnyThread}, Pending, -1, c.members
 	}
 	return Op{}, Done, -1, nil

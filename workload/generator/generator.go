@@ -106,7 +106,7 @@ type Event struct {
 	Value json.RawMessage
 }
 
-// done, wait and next are the three answers, spelled so that combinators read well.
+// done and wait are the answers Done and Pending.
 func done() (Op, Status, Generator) { return Op{}, Done, nil }
 
 func wait(until int64, g Generator) (Op, Status, Generator) {
