@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"io"
 	"os"
 	"path/filepath"
 	"strings"
@@ -29,6 +30,8 @@ type Config struct {
 	AgentBinary string
 	// Keep leaves the servers running at the end.
 	Keep bool
+	// StartWithin is how long the servers may take until all of them serve; 0 is 90 s.
+	StartWithin time.Duration
 	// Started is called with the run directory as soon as there is one.
 	Started func(history.Dir)
 	// Observe is told of the run's progress, from several goroutines at once.
@@ -71,10 +74,10 @@ func Execute(ctx context.Context, plan history.Plan, cfg Config) (history.Dir, c
 		plan:     plan, cfg: cfg, dir: dir,
 	}
 	r.drive(ctx)
-	r.event(history.Event{Type: history.PhaseChange, Message: "check"})
 	if ctx.Err() != nil {
-		r.note("", "interrupted after %.1f s", time.Since(start).Seconds())
+		r.note("", "%s%.1f s%s", interruptedAfter, r.interrupted.Seconds(), r.interruptedIn)
 	}
+	r.event(history.Event{Type: history.PhaseChange, Message: "check"})
 	r.event(history.Event{Type: history.PhaseChange, Message: PhaseDone})
 	if err := writer.Close(); err != nil && r.failure == nil {
 		r.troubles = append(r.troubles, err.Error())
@@ -86,6 +89,9 @@ func Execute(ctx context.Context, plan history.Plan, cfg Config) (history.Dir, c
 	r.observe(Progress{Time: r.now(), Action: "verdict", Verdict: &verdict})
 	return dir, verdict, nil
 }
+
+// interruptedAfter begins the note that the user ended the run before its time.
+const interruptedAfter = "interrupted after "
 
 // PhaseDone is the last phase of a history whose run ended in order.
 const PhaseDone = "done"
@@ -104,11 +110,17 @@ type runner struct {
 	deployment clients.Deployment
 	injector   *nemesis.Injector
 	clients    *Interpreter
+
+	// When the user interrupted the run, and what it was waiting for, as a clause.
+	interrupted   time.Duration
+	interruptedIn string
 }
 
 // drive goes through the phases. What fails is a trouble in the history.
 func (r *runner) drive(ctx context.Context) {
 	// A run whose history cannot be written any more proves nothing: end it.
+	user := ctx
+	defer context.AfterFunc(user, func() { r.interrupted = time.Duration(r.now()) })()
 	ctx, cancel := context.WithCancel(ctx)
 	defer cancel()
 	go func() {
@@ -194,7 +206,10 @@ func (r *runner) connect(ctx context.Context) error {
 		}
 		r.machines = append(r.machines, clients.Machine{Node: node, Agent: agents[i]})
 		if left := agents[i].Facts().Leftovers; len(left) > 0 {
-			r.note(node.Name, "undid what an earlier run left behind: %s", left)
+			r.note(node.Name, "undid what an earlier run left behind: %s", strings.Join(left, ", "))
+		}
+		if stuck := agents[i].Facts().Stuck; len(stuck) > 0 {
+			errs[i] = fmt.Errorf("prepare %s: an earlier run left behind what cannot be undone: %s", node.Name, strings.Join(stuck, ", "))
 		}
 	}
 	if err := errors.Join(errs...); err != nil {
@@ -256,21 +271,24 @@ func (r *runner) collect(ctx context.Context) error {
 		if err != nil {
 			return err
 		}
+		errs := []error{save(filepath.Join(dir, "agent.log"), func(w io.Writer) error { return m.Agent.AgentLog(ctx, w) })}
 		for name, path := range r.deployment.LogFiles(m.Node.Name) {
-			f, err := os.Create(filepath.Join(dir, filepath.Base(name)))
-			if err != nil {
-				return fmt.Errorf("collect %s of %s: %w", name, m.Node.Name, err)
-			}
-			err = m.Agent.Download(ctx, path, f)
-			if closing := f.Close(); err == nil {
-				err = closing
-			}
-			if err != nil {
-				return fmt.Errorf("collect %s of %s: %w", name, m.Node.Name, err)
-			}
+			errs = append(errs, save(filepath.Join(dir, filepath.Base(name)), func(w io.Writer) error { return m.Agent.Download(ctx, path, w) }))
+		}
+		if err := errors.Join(errs...); err != nil {
+			return fmt.Errorf("collect the logs of %s: %w", m.Node.Name, err)
 		}
 		return nil
 	})
+}
+
+// save writes a file from what fetch yields. What arrived before an error is kept.
+func save(path string, fetch func(io.Writer) error) error {
+	f, err := os.Create(path)
+	if err != nil {
+		return err
+	}
+	return errors.Join(fetch(f), f.Close())
 }
 
 // stop ends servers and agents and closes connections. Closing an agent undoes

@@ -1,11 +1,63 @@
 package main
 
 import (
+	"encoding/json"
 	"fmt"
+	"os"
 
 	"github.com/spf13/cobra"
+
+	"nemesis/run"
 )
 
 func benchCommand() *cobra.Command {
-	return &cobra.Command{Use: "bench", RunE: func(*cobra.Command, []string) error { return fmt.Errorf("x") }}
+	cmd := &cobra.Command{
+		Use:     "bench run",
+		Short:   "Measure nemesis itself",
+		Example: "  nemesis bench run --clients 100 --operations 2000000",
+		Args:    cobra.NoArgs,
+		RunE: func(*cobra.Command, []string) error {
+			return &run.UsageError{Err: fmt.Errorf("bench: say what to measure; nemesis bench --help shows what there is")}
+		},
+	}
+	cmd.AddCommand(benchRunCommand())
+	return cmd
+}
+
+// benchRunCommand measures the interpreter: what a run costs before any server.
+func benchRunCommand() *cobra.Command {
+	var (
+		asJSON              bool
+		dir                 string
+		clients, operations int
+	)
+	cmd := &cobra.Command{
+		Use:   "run",
+		Short: "Measure the interpreter with clients that do nothing, recorded to disk",
+		Long: `run drives the register workload, with its real generator, deadlines and recorder,
+against clients that answer at once, and tells how many operations a second that
+makes, with the bytes and allocations of each.`,
+		Example: "  nemesis bench run\n  nemesis bench run --json --operations 5000000",
+		Args:    cobra.NoArgs,
+		RunE: func(cmd *cobra.Command, _ []string) error {
+			rows, err := run.Bench(cmd.Context(), dir, operations, clients)
+			for _, row := range rows {
+				if !asJSON {
+					fmt.Fprintln(cmd.OutOrStdout(), row)
+					continue
+				}
+				line, err := json.Marshal(row)
+				if err != nil {
+					return err
+				}
+				fmt.Fprintln(cmd.OutOrStdout(), string(line))
+			}
+			return err
+		},
+	}
+	cmd.Flags().BoolVar(&asJSON, "json", false, "print one JSON object a row")
+	cmd.Flags().StringVar(&dir, "dir", os.TempDir(), "directory for the history, on the disk to measure")
+	cmd.Flags().IntVar(&clients, "clients", 100, "number of clients")
+	cmd.Flags().IntVar(&operations, "operations", 1_000_000, "number of operations")
+	return cmd
 }
