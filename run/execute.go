@@ -73,16 +73,21 @@ func Execute(ctx context.Context, plan history.Plan, cfg Config) (history.Dir, c
 		recorder: newRecorder(writer, start, cfg.Observe),
 		plan:     plan, cfg: cfg, dir: dir,
 	}
+	noted := make(chan struct{})
+	unheard := context.AfterFunc(ctx, func() {
+		r.note("", "%s%.1f s", interruptedAfter, time.Duration(r.now()).Seconds())
+		close(noted)
+	})
 	r.drive(ctx)
-	if ctx.Err() != nil {
-		r.note("", "%s%.1f s%s", interruptedAfter, r.interrupted.Seconds(), r.interruptedIn)
+	if !unheard() {
+		<-noted
 	}
 	r.event(history.Event{Type: history.PhaseChange, Message: "check"})
 	r.event(history.Event{Type: history.PhaseChange, Message: PhaseDone})
-	if err := writer.Close(); err != nil && r.failure == nil {
-		r.troubles = append(r.troubles, err.Error())
+	if err := writer.Close(); err != nil {
+		r.unrecorded(err)
 	}
-	verdict, err := Judge(context.WithoutCancel(ctx), dir, start, r.troubles)
+	verdict, err := Judge(context.WithoutCancel(ctx), dir, start, r.told())
 	if err != nil {
 		return dir, verdict, err
 	}
@@ -110,17 +115,11 @@ type runner struct {
 	deployment clients.Deployment
 	injector   *nemesis.Injector
 	clients    *Interpreter
-
-	// When the user interrupted the run, and what it was waiting for, as a clause.
-	interrupted   time.Duration
-	interruptedIn string
 }
 
 // drive goes through the phases. What fails is a trouble in the history.
 func (r *runner) drive(ctx context.Context) {
 	// A run whose history cannot be written any more proves nothing: end it.
-	user := ctx
-	defer context.AfterFunc(user, func() { r.interrupted = time.Duration(r.now()) })()
 	ctx, cancel := context.WithCancel(ctx)
 	defer cancel()
 	go func() {
@@ -140,7 +139,11 @@ func (r *runner) drive(ctx context.Context) {
 		return
 	}
 	defer r.phase(after, "collect", collectDeadline, r.collect)
-	if r.phase(ctx, "start", startDeadline, r.begin) != nil {
+	within := r.cfg.StartWithin
+	if within <= 0 {
+		within = startDeadline
+	}
+	if r.phase(ctx, "start", within, r.begin) != nil {
 		return
 	}
 	unwatch := r.watch(after)
@@ -162,7 +165,13 @@ func (r *runner) phase(ctx context.Context, name string, limit time.Duration, st
 	within, cancel := context.WithTimeout(ctx, limit)
 	defer cancel()
 	err := step(within)
-	if err == nil || ctx.Err() != nil {
+	if err == nil {
+		return nil
+	}
+	if ctx.Err() != nil { // it was given up; what it waited for may be why
+		if !errors.Is(err, ctx.Err()) {
+			r.note("", "given up in the phase %q: %s", name, strings.ReplaceAll(err.Error(), "\n", "; "))
+		}
 		return err
 	}
 	if errors.Is(within.Err(), context.DeadlineExceeded) {
@@ -174,15 +183,19 @@ func (r *runner) phase(ctx context.Context, name string, limit time.Duration, st
 	return err
 }
 
-// onAll does one thing on every node at once and returns the first error.
+// onAll does one thing on every node at once and returns their errors.
 func (r *runner) onAll(ctx context.Context, do func(ctx context.Context, m clients.Machine) error) error {
 	errs := make([]error, len(r.machines))
 	var wg sync.WaitGroup
 	for i, m := range r.machines {
-		wg.Go(func() { errs[i] = do(ctx, m) })
+		wg.Go(func() { errs[i] = told(m, do(ctx, m)) })
 	}
 	wg.Wait()
-	return errors.Join(errs...)
+	all := make([]nodes.Node, len(r.machines))
+	for i, m := range r.machines {
+		all[i] = m.Node
+	}
+	return together(all, errs)
 }
 
 func (r *runner) connect(ctx context.Context) error {
@@ -212,18 +225,16 @@ func (r *runner) connect(ctx context.Context) error {
 			errs[i] = fmt.Errorf("prepare %s: an earlier run left behind what cannot be undone: %s", node.Name, strings.Join(stuck, ", "))
 		}
 	}
-	if err := errors.Join(errs...); err != nil {
+	if err := together(all, errs); err != nil {
 		return err
 	}
-	return r.preflight()
+	return r.onAll(ctx, r.preflight)
 }
 
 // preflight refuses a plan whose faults a node cannot do, before anything starts.
-func (r *runner) preflight() error {
-	for _, m := range r.machines {
-		if err := nemesis.Able(m.Agent.Facts().Cannot, r.plan.Faults); err != nil {
-			return fmt.Errorf("prepare %s: %w; leave that fault out of --faults", m.Node.Name, err)
-		}
+func (r *runner) preflight(_ context.Context, m clients.Machine) error {
+	if err := nemesis.Able(m.Agent.Facts().Cannot, r.plan.Faults); err != nil {
+		return fmt.Errorf("prepare %s: %w; leave that fault out of --faults", m.Node.Name, err)
 	}
 	return nil
 }

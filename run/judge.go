@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"os"
 	"runtime/debug"
+	"strings"
 	"time"
 
 	"nemesis/checker"
@@ -16,7 +17,8 @@ import (
 // writes verdict.json. troubles are those that the history could not record; the
 // ones it did record count as well. Cancelling ctx ends the checkers early, with unknown.
 //
-// An error means that there is no verdict: the plan or the history cannot be read.
+// An error means that there is no verdict: the plan cannot be read, or names what
+// this nemesis does not know. A history that cannot be read is a harness trouble.
 func Judge(ctx context.Context, dir history.Dir, start time.Time, troubles []string) (checker.Verdict, error) {
 	plan, err := dir.Plan()
 	if err != nil {
@@ -46,11 +48,11 @@ func Judge(ctx context.Context, dir history.Dir, start time.Time, troubles []str
 		// A history that contradicts itself is ours to answer for, whatever the
 		// servers did.
 		facts.Harness = append(facts.Harness, err.Error())
-		verdict := checker.Judge(nil, nil, facts)
-		return verdict, dir.WriteJSON(history.VerdictFile, verdict)
+		return conclude(dir, nil, nil, facts), nil
 	}
 	facts.Truncated = log.Truncated
 	facts.Harness = missing(troubles, log)
+	facts.Interrupted = interruption(log)
 	for _, op := range log.Operations {
 		switch op.Type {
 		case history.OK:
@@ -62,8 +64,28 @@ func Judge(ctx context.Context, dir history.Dir, start time.Time, troubles []str
 		}
 	}
 	results := checker.Run(ctx, log, work.Checkers(plan.Workload), time.Duration(plan.CheckerTime), plan.CheckerMemory)
-	verdict := checker.Judge(results, checker.FaultsOf(plan.Schedule, log.Events), facts)
-	return verdict, dir.WriteJSON(history.VerdictFile, verdict)
+	return conclude(dir, results, checker.FaultsOf(plan.Schedule, log.Events), facts), nil
+}
+
+// conclude makes the verdict and writes it down. A full disk is one more trouble,
+// and masks nothing that was found.
+func conclude(dir history.Dir, results []checker.Result, faults []checker.Fault, facts checker.Facts) checker.Verdict {
+	verdict := checker.Judge(results, faults, facts)
+	if err := dir.WriteJSON(history.VerdictFile, verdict); err != nil {
+		facts.Harness = append(facts.Harness, err.Error())
+		verdict = checker.Judge(results, faults, facts)
+	}
+	return verdict
+}
+
+// interruption is the clause that says when the user ended the run, "" if nobody did.
+func interruption(log *history.Log) string {
+	for _, ev := range log.Events {
+		if ev.Type == history.Note && strings.HasPrefix(ev.Message, interruptedAfter) {
+			return "the run was " + ev.Message
+		}
+	}
+	return ""
 }
 
 // Rejudge is Judge for a run of the past. Its start comes from the old verdict

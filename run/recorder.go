@@ -2,6 +2,7 @@ package run
 
 import (
 	"fmt"
+	"slices"
 	"sync"
 	"time"
 
@@ -93,21 +94,47 @@ func (r *recorder) append(ev *history.Event) {
 		return
 	}
 	r.mu.Lock()
-	defer r.mu.Unlock()
-	if r.failure == nil {
+	first := r.failure == nil
+	if first {
 		r.failure = err
 		r.troubles = append(r.troubles, err.Error())
 		close(r.failed)
 	}
+	r.mu.Unlock()
+	if first {
+		r.observe(Progress{Time: r.now(), Action: "trouble", Message: err.Error()})
+	}
 }
 
-// trouble records that nemesis itself, SSH, a node or an install failed.
+// trouble records that nemesis itself, SSH, a node or an install failed. One that
+// has been told is not told again: a lost agent fails whatever is asked of it.
 func (r *recorder) trouble(node, format string, args ...any) {
 	message := fmt.Sprintf(format, args...)
 	r.mu.Lock()
-	r.troubles = append(r.troubles, message)
+	known := slices.Contains(r.troubles, message)
+	if !known {
+		r.troubles = append(r.troubles, message)
+	}
 	r.mu.Unlock()
-	r.event(history.Event{Type: history.Trouble, Node: node, Message: message})
+	if !known {
+		r.event(history.Event{Type: history.Trouble, Node: node, Message: message})
+	}
+}
+
+// unrecorded adds a trouble that came too late for the history.
+func (r *recorder) unrecorded(err error) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	if r.failure == nil {
+		r.troubles = append(r.troubles, err.Error())
+	}
+}
+
+// told are the troubles so far.
+func (r *recorder) told() []string {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	return slices.Clone(r.troubles)
 }
 
 func (r *recorder) note(node, format string, args ...any) {

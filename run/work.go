@@ -148,7 +148,7 @@ func (r *runner) watch(ctx context.Context) (stop func()) {
 			select {
 			case <-m.Agent.Lost():
 				if ctx.Err() == nil {
-					r.trouble(m.Node.Name, "the agent on %s was lost", m.Node.Name)
+					r.trouble(m.Node.Name, "%s", m.Agent.Err())
 				}
 			case <-ctx.Done():
 			}

@@ -3,6 +3,7 @@ package main
 import (
 	"context"
 	"fmt"
+	"os"
 	"strconv"
 	"strings"
 
@@ -87,6 +88,21 @@ func (c clusterFlags) hosts() ([]ssh.Host, error) {
 		return nil, &run.UsageError{Err: err}
 	}
 	return hosts, nil
+}
+
+// agentBinary says what is wrong with the file given for the nodes.
+func agentBinary(path string) error {
+	if path == "" {
+		return nil
+	}
+	info, err := os.Stat(path)
+	switch {
+	case err != nil:
+		return &run.UsageError{Err: fmt.Errorf("read --agent-binary: %w", err)}
+	case !info.Mode().IsRegular():
+		return &run.UsageError{Err: fmt.Errorf("read --agent-binary: %s is not a file", path)}
+	}
+	return nil
 }
 
 // possible says why this machine cannot have the local cluster that is asked for.

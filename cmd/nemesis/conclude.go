@@ -18,6 +18,7 @@ func conclude(w io.Writer, dir history.Dir, verdict checker.Verdict, quiet bool)
 	if quiet || err != nil {
 		fmt.Fprintf(w, "%s: %s\n", verdict.Outcome, visible.Text(verdict.Sentence))
 	} else {
+		recorded.Verdict = verdict // the file may be an earlier one, when the disk is full
 		fmt.Fprintf(w, "\n%s\n", recorded.Text(terminalWidth()))
 	}
 	if writing != nil {

@@ -28,8 +28,12 @@ import (
 	"nemesis/run"
 )
 
-// usageCode is the exit status for bad flags or a bad file (sysexits EX_USAGE).
-const usageCode = 64
+const (
+	// usageCode is the exit status for bad flags or a bad file (sysexits EX_USAGE).
+	usageCode = 64
+	// interruptedCode is what a shell makes of a program that SIGINT ended.
+	interruptedCode = 128 + int(syscall.SIGINT)
+)
 
 func main() {
 	if len(os.Args) > 1 && os.Args[1] == local.Command {
@@ -44,7 +48,13 @@ func execute(args []string) int {
 	defer stop()
 	go func() {
 		<-ctx.Done()
+		again := make(chan os.Signal, 1)
+		if local.Inside() { // the first process of a world does not die of a signal by default
+			signal.Notify(again, os.Interrupt, syscall.SIGTERM)
+		}
 		stop() // a second Ctrl-C ends the program at once; agents heal by themselves
+		<-again
+		os.Exit(interruptedCode)
 	}()
 	root, accepted := newRoot()
 	root.SetArgs(args)

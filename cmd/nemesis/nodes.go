@@ -57,6 +57,9 @@ func nodesSubcommand(name, short string, heal bool) *cobra.Command {
 			if _, err := cluster.names(); err != nil {
 				return err
 			}
+			if err := agentBinary(job.AgentBinary); err != nil {
+				return err
+			}
 			if err := cluster.possible(cmd.Context()); err != nil {
 				return err
 			}

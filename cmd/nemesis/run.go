@@ -10,6 +10,7 @@ import (
 	"github.com/spf13/cobra"
 
 	"nemesis/history"
+	"nemesis/nodes/local"
 	"nemesis/run"
 )
 
@@ -125,6 +126,9 @@ every interleaving. A fault aimed at the leader is aimed at whoever leads now;
 // and then runs the plan: here for remote nodes, in a world of its own for local ones.
 func runPlan(cmd *cobra.Command, plan history.Plan, cluster clusterFlags, present presentation) error {
 	ctx := cmd.Context()
+	if err := agentBinary(present.AgentBinary); err != nil {
+		return err
+	}
 	if err := cluster.possible(ctx); err != nil {
 		return err
 	}
@@ -170,5 +174,10 @@ func (j job) run(ctx context.Context, cluster cluster, out io.Writer) error {
 	if j.Present.JSON {
 		out = os.Stderr
 	}
-	return conclude(out, dir, verdict, j.Present.Quiet || j.Present.JSON)
+	ended := conclude(out, dir, verdict, j.Present.Quiet || j.Present.JSON)
+	if machines, isLocal := cluster.(*local.Cluster); isLocal && j.Present.Keep && ctx.Err() == nil {
+		fmt.Fprintf(os.Stderr, "the servers run until Ctrl-C; look at them from another terminal with: %s\n", machines.Enter("n1"))
+		<-ctx.Done()
+	}
+	return ended
 }

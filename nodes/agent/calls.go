@@ -235,6 +235,9 @@ func (c *Client) ProbeTCP(ctx context.Context, to netip.AddrPort, timeout time.D
 	return got, c.on("connect to", to.String(), err)
 }
 
+// Err says why the agent was lost, in one line that does not change; nil while it is not.
+func (c *Client) Err() error { return c.reason() }
+
 // Lost is closed when the agent cannot be reached any more; Close closes it too.
 func (c *Client) Lost() <-chan struct{} { return c.lost }
 

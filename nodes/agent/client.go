@@ -6,6 +6,7 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"io"
 	"os"
 	"os/user"
 	"sync"
@@ -348,6 +349,9 @@ func (c *Client) lastWords(ended, otherwise error) string {
 	}
 	if ended != nil {
 		return firstLine(ended.Error())
+	}
+	if c.opt.Binary != "" && errors.Is(otherwise, io.EOF) {
+		return fmt.Sprintf("the program ended without a greeting; is %s a nemesis executable?", c.opt.Binary)
 	}
 	return firstLine(otherwise.Error())
 }

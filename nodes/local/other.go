@@ -17,6 +17,9 @@ type Cluster struct{ nodes.Cluster }
 // Notes is empty.
 func (*Cluster) Notes() []string { return nil }
 
+// Enter is empty.
+func (*Cluster) Enter(string) string { return "" }
+
 // Run says that local clusters need Linux.
 func Run(context.Context, World) (int, error) { return 0, errNotLinux }
 

@@ -20,7 +20,8 @@ type Cluster struct {
 
 // NewCluster looks up the hosts' addresses, once for the whole run: a name that
 // changes its address half-way must not turn one node into another. Two names of
-// one machine are refused, since a fault on one would strike the other.
+// one machine are refused, since a fault on one would strike the other, and so are
+// files of keys that cannot be read, before anything is begun with them.
 func NewCluster(ctx context.Context, hosts []Host, opt Options) (*Cluster, error) {
 	c := &Cluster{hosts: slices.Clone(hosts), opt: opt}
 	machines := map[netip.AddrPort]string{}
@@ -30,6 +31,14 @@ func NewCluster(ctx context.Context, hosts []Host, opt Options) (*Cluster, error
 		if err != nil {
 			return nil, err
 		}
+		if _, err := knownKeys(s, opt); err != nil {
+			return nil, err
+		}
+		keys, err := gather(s, opt)
+		if err != nil {
+			return nil, err
+		}
+		keys.close()
 		if !h.Node.Address.IsValid() {
 			addrs, err := lookUp(ctx, s.hostName)
 			if err != nil {
