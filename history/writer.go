@@ -32,7 +32,7 @@ type Writer struct {
 	err   atomic.Pointer[error] // the first error, returned by every later call
 
 	frames chan []byte
-	spare  sync.Pool
+	spare  chan []byte // buffers to fill again
 	stop   chan struct{}
 	done   chan struct{}
 }
@@ -54,11 +54,11 @@ func newWriter(f file) (*Writer, error) {
 	}
 	w := &Writer{
 		frames: make(chan []byte, framesAhead),
+		spare:  make(chan []byte, framesAhead),
 		stop:   make(chan struct{}),
 		done:   make(chan struct{}),
-		buf:    make([]byte, 0, frameSize+4096),
+		buf:    newFrame(),
 	}
-	w.spare.New = func() any { return make([]byte, 0, frameSize+4096) }
 	go w.write(f, enc)
 	go w.flushRegularly()
 	return w, nil
@@ -130,8 +130,14 @@ func (w *Writer) cut() {
 		return
 	}
 	w.frames <- w.buf
-	w.buf = w.spare.Get().([]byte)[:0]
+	select {
+	case w.buf = <-w.spare:
+	default:
+		w.buf = newFrame()
+	}
 }
+
+func newFrame() []byte { return make([]byte, 0, frameSize+4096) }
 
 func (w *Writer) flushRegularly() {
 	tick := time.NewTicker(flushEvery / 2)
@@ -173,7 +179,10 @@ func (w *Writer) write(f file, enc *zstd.Encoder) {
 				size += int64(n)
 			}
 		}
-		w.spare.Put(frame)
+		select {
+		case w.spare <- frame[:0]:
+		default:
+		}
 	}
 	if err := f.Sync(); err != nil {
 		w.fail(fmt.Errorf("sync history: %w", err))
