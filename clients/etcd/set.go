@@ -36,14 +36,16 @@ func (c *client) list(ctx context.Context, key string) clients.Completion {
 	if err != nil {
 		return failed(brief(err))
 	}
-	elements := make([]int64, 0, len(resp.Kvs))
-	for _, kv := range resp.Kvs {
+	list := []byte{'['}
+	for i, kv := range resp.Kvs {
 		element, ours := strings.CutPrefix(string(kv.Key), prefix)
-		n, err := integer(element)
-		if !ours || err != nil {
-			return unsure(fmt.Sprintf("the server listed %.100q, which is no element of the set", kv.Key))
+		if !ours {
+			return unsure(fmt.Sprintf("the server listed %.100q, which is not below %s", kv.Key, prefix))
 		}
-		elements = append(elements, n)
+		if i > 0 {
+			list = append(list, ',')
+		}
+		list = append(list, stored(element)...)
 	}
-	return clients.Completion{Type: history.OK, Value: jsonList(elements), Version: resp.Header.GetRevision()}
+	return clients.Completion{Type: history.OK, Value: append(list, ']'), Version: resp.Header.GetRevision()}
 }
