@@ -25,6 +25,8 @@ type System interface {
 	Doc() string
 	// DefaultVersion is what a plan without a version gets.
 	DefaultVersion() string
+	// CheckVersion says why nemesis cannot run a version; it looks nothing up.
+	CheckVersion(version string) error
 	// Options are what --set accepts.
 	Options() []Option
 	// Workloads are the names of the workloads its clients can serve.

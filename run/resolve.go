@@ -6,6 +6,8 @@ import (
 	"fmt"
 	"math"
 	mathrand "math/rand/v2"
+	"os"
+	"path/filepath"
 	"slices"
 	"strconv"
 	"strings"
@@ -80,6 +82,22 @@ func Resolve(opt Options) (history.Plan, error) {
 	options, err := resolveSet(system, opt.Set)
 	if err != nil {
 		return none, err
+	}
+	if opt.Version != "" && opt.Binary == "" {
+		if err := system.CheckVersion(opt.Version); err != nil {
+			return none, &UsageError{err}
+		}
+	}
+	if opt.Binary != "" {
+		// Absolute, so that a replay from another directory finds it.
+		if opt.Binary, err = filepath.Abs(opt.Binary); err != nil {
+			return none, usage("read --binary: %w", err)
+		}
+		if info, err := os.Stat(opt.Binary); err != nil {
+			return none, usage("read --binary: %w; name the server's executable", err)
+		} else if !info.Mode().IsRegular() {
+			return none, usage("read --binary: %s is not a file; name the server's executable", opt.Binary)
+		}
 	}
 	work, err := workload.Find(opt.Workload)
 	if err != nil {

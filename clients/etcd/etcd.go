@@ -53,6 +53,12 @@ func (System) Doc() string {
 
 func (System) DefaultVersion() string { return defaultVersion }
 
+// CheckVersion accepts v3.4 and newer v3 releases, and v3.4's pseudo-versions.
+func (System) CheckVersion(version string) error {
+	_, err := moduleOf(version)
+	return err
+}
+
 func (System) Options() []clients.Option { return optionTable() }
 
 func (System) Workloads() []string { return []string{"register", "append", "set"} }
