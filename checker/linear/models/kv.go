@@ -1,0 +1,115 @@
+package models
+
+import (
+	"encoding/json"
+	"fmt"
+
+	"github.com/anishathalye/porcupine"
+
+	"nemesis/checker/linear/engine"
+	"nemesis/history"
+)
+
+// kvInput is a request to a store of strings; keys are independent, and the state is
+// one key's string. The answer of a get is the string it returned, every other answer
+// is nil.
+type kvInput struct {
+	key, f, value string
+}
+
+func parseKV(ops []*history.Operation, opt Options) (Object, error) {
+	var object Object
+	first, err := text(opt.Init)
+	if err != nil {
+		return object, fmt.Errorf("read the initial value of a store: %w", err)
+	}
+	for _, o := range ops {
+		in := kvInput{key: o.Key, f: o.F}
+		var out any
+		var err error
+		switch o.F {
+		case "get":
+			if o.Type == history.OK {
+				out, err = text(o.Output)
+			}
+		case "put", "append":
+			in.value, err = text(o.Input)
+		default:
+			err = fmt.Errorf("a store knows get, put and append")
+		}
+		if err != nil {
+			return object, unreadable(o, err)
+		}
+		if o.Type == history.Fail || (o.F == "get" && o.Type != history.OK) {
+			continue
+		}
+		op := operation(o)
+		op.Input, op.Output = in, out
+		object.Operations = append(object.Operations, op)
+	}
+	object.Model = porcupine.Model{
+		Partition: byKey,
+		Init:      func() any { return first },
+		Step: func(state, input, output any) (bool, any) {
+			in, s := input.(kvInput), state.(string)
+			switch in.f {
+			case "get":
+				return output.(string) == s, state
+			case "put":
+				return true, in.value
+			}
+			return true, s + in.value
+		},
+		Equal:         func(a, b any) bool { return a.(string) == b.(string) },
+		Hash:          func(s any) uint64 { return hashText(s.(string)) },
+		DescribeState: func(s any) string { return fmt.Sprintf("%q", s) },
+		DescribeOperation: func(input, output any) string {
+			in := input.(kvInput)
+			if in.f == "get" {
+				return fmt.Sprintf("get %q of %q", in.key, output)
+			}
+			return fmt.Sprintf("%s %q to %q", in.f, in.value, in.key)
+		},
+	}
+	object.Hints = engine.Hints{ReadOnly: func(input, _ any) bool {
+		in := input.(kvInput)
+		return in.f == "get" || (in.f == "append" && in.value == "")
+	}}
+	return object, nil
+}
+
+// byKey splits operations by key, keys in order of first use.
+func byKey(ops []porcupine.Operation) [][]porcupine.Operation {
+	at := make(map[string]int)
+	var parts [][]porcupine.Operation
+	for _, op := range ops {
+		key := op.Input.(kvInput).key
+		i, known := at[key]
+		if !known {
+			i = len(parts)
+			at[key] = i
+			parts = append(parts, nil)
+		}
+		parts[i] = append(parts[i], op)
+	}
+	return parts
+}
+
+// text is a JSON string; null and nothing are "". A number stands for its digits.
+func text(raw json.RawMessage) (string, error) {
+	if len(raw) == 0 || string(raw) == "null" {
+		return "", nil
+	}
+	if raw[0] != '"' {
+		var n json.Number
+		if err := json.Unmarshal(raw, &n); err != nil {
+			return "", fmt.Errorf("%.40q is neither a string nor a number", raw)
+		}
+		return n.String(), nil
+	}
+	var s string
+	if err := json.Unmarshal(raw, &s); err != nil {
+		return "", fmt.Errorf("%.40q is no string: %w", raw, err)
+	}
+	return s, nil
+}

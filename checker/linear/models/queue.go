@@ -1,0 +1,130 @@
+package models
+
+import (
+	"fmt"
+
+	"github.com/anishathalye/porcupine"
+
+	"nemesis/checker/internal/values"
+	"nemesis/checker/linear/engine"
+	"nemesis/checker/linear/order"
+	"nemesis/history"
+)
+
+// queueInput is a request to a queue, first in, first out; its state is the packed
+// elements, the oldest first.
+type queueInput struct {
+	enqueue bool
+	value   int32
+}
+
+// queueOutput is what a dequeue returned; value is null's number when it found
+// nothing. An unknown one took the oldest element, if there was one.
+type queueOutput struct {
+	outcome outcome
+	value   int32
+}
+
+// empty is the number of null.
+const empty int32 = 0
+
+func parseQueue(ops []*history.Operation, _ Options) (Object, error) {
+	var object Object
+	table := new(values.Table)
+	_, _ = table.Number([]byte("null")) // the first number is empty
+	for _, o := range ops {
+		in, out := queueInput{}, queueOutput{}
+		var err error
+		switch o.F {
+		case "enqueue":
+			in.enqueue = true
+			if in.value, err = table.Number(o.Input); err == nil && in.value == empty {
+				err = fmt.Errorf("null cannot be enqueued, as it is what a dequeue of an empty queue returns")
+			}
+		case "dequeue":
+			if o.Type == history.OK {
+				out.value, err = table.Number(o.Output)
+			}
+		default:
+			err = fmt.Errorf("a queue knows enqueue and dequeue")
+		}
+		if err != nil {
+			return object, unreadable(o, err)
+		}
+		if o.Type == history.Fail {
+			continue
+		}
+		if o.Type == history.Info {
+			out.outcome = unknown
+		}
+		op := operation(o)
+		op.Input, op.Output = in, out
+		object.Operations = append(object.Operations, op)
+	}
+	object.Model = porcupine.Model{
+		Init:          func() any { return packed("") },
+		Step:          stepQueue,
+		Equal:         func(a, b any) bool { return a.(packed) == b.(packed) },
+		Hash:          func(s any) uint64 { return hashText(string(s.(packed))) },
+		DescribeState: func(s any) string { return s.(packed).text(table.Text, "[", "]") },
+		DescribeOperation: func(input, output any) string {
+			in, out := input.(queueInput), output.(queueOutput)
+			switch {
+			case in.enqueue:
+				return "enqueue " + table.Text(in.value)
+			case out.outcome == unknown:
+				return "dequeue"
+			case out.value == empty:
+				return "dequeue, nothing there"
+			}
+			return "dequeue " + table.Text(out.value)
+		},
+	}
+	object.Hints = engine.Hints{ReadOnly: func(input, output any) bool {
+		return !input.(queueInput).enqueue && output.(queueOutput) == queueOutput{done, empty}
+	}}
+	object.Unseen = unseenByQueue
+	return object, nil
+}
+
+func stepQueue(state, input, output any) (bool, any) {
+	in, out, s := input.(queueInput), output.(queueOutput), state.(packed)
+	switch {
+	case in.enqueue:
+		return true, s + pack(in.value)
+	case out.outcome == unknown:
+		if s.len() == 0 {
+			return true, state
+		}
+		return true, s[4:]
+	case out.value == empty:
+		return s.len() == 0, state
+	}
+	return s.len() > 0 && s.at(0) == out.value, s[min(4, len(s)):]
+}
+
+// unseenByQueue finds crashed enqueues of elements that nobody can have taken out.
+//
+// Let no dequeue return v, and none be of unknown outcome. In an order in which an
+// enqueue of v has effect, v is then never taken out, so nothing behind it is, and no
+// dequeue after it finds the queue empty. Without the enqueue, the states after it
+// lack this v, which was nowhere the oldest when an element was taken out: all answers
+// stay the same. A dequeue of unknown outcome could have taken v away from in front of
+// another element; where there is one, nothing is left out.
+func unseenByQueue(ops []porcupine.Operation) []bool {
+	unseen := make([]bool, len(ops))
+	taken := make(map[int32]bool)
+	for i := range ops {
+		if in, out := ops[i].Input.(queueInput), ops[i].Output.(queueOutput); !in.enqueue {
+			if out.outcome == unknown {
+				return unseen
+			}
+			taken[out.value] = true
+		}
+	}
+	for i := range ops {
+		in := ops[i].Input.(queueInput)
+		unseen[i] = order.Crashed(&ops[i]) && in.enqueue && !taken[in.value]
+	}
+	return unseen
+}

@@ -1,0 +1,99 @@
+package models
+
+import (
+	"fmt"
+
+	"github.com/anishathalye/porcupine"
+
+	"nemesis/checker/internal/values"
+	"nemesis/checker/linear/engine"
+	"nemesis/checker/linear/order"
+	"nemesis/history"
+)
+
+// setInput is a request to a set; its state is the packed elements in ascending
+// order. The answer of a read is such a sequence, every other answer is nil.
+type setInput struct {
+	read bool
+	add  int32
+}
+
+func parseSet(ops []*history.Operation, _ Options) (Object, error) {
+	var object Object
+	table := new(values.Table)
+	for _, o := range ops {
+		in := setInput{}
+		var out any
+		var err error
+		switch o.F {
+		case "read":
+			in.read = true
+			if o.Type == history.OK {
+				var seen []int32
+				err = values.Each(o.Output, func(one []byte) error {
+					v, err := table.Number(one)
+					seen = append(seen, v)
+					return err
+				})
+				out = sorted(seen)
+			}
+		case "add":
+			in.add, err = table.Number(o.Input)
+		default:
+			err = fmt.Errorf("a set knows add and read")
+		}
+		if err != nil {
+			return object, unreadable(o, err)
+		}
+		if o.Type == history.Fail || (in.read && o.Type != history.OK) {
+			continue
+		}
+		op := operation(o)
+		op.Input, op.Output = in, out
+		object.Operations = append(object.Operations, op)
+	}
+	object.Model = porcupine.Model{
+		Init: func() any { return packed("") },
+		Step: func(state, input, output any) (bool, any) {
+			in, s := input.(setInput), state.(packed)
+			if in.read {
+				return output.(packed) == s, state
+			}
+			return true, s.with(in.add)
+		},
+		Equal:         func(a, b any) bool { return a.(packed) == b.(packed) },
+		Hash:          func(s any) uint64 { return hashText(string(s.(packed))) },
+		DescribeState: func(s any) string { return s.(packed).text(table.Text, "{", "}") },
+		DescribeOperation: func(input, output any) string {
+			if in := input.(setInput); !in.read {
+				return "add " + table.Text(in.add)
+			}
+			return "read " + output.(packed).text(table.Text, "{", "}")
+		},
+	}
+	object.Hints = engine.Hints{ReadOnly: func(input, _ any) bool { return input.(setInput).read }}
+	object.Unseen = unseenBySet
+	return object, nil
+}
+
+// unseenBySet finds crashed adds of elements that no read returned.
+//
+// Leaving such an add out of an order changes only states that no read stands in:
+// elements never go away, so a read behind the add would have returned the element.
+func unseenBySet(ops []porcupine.Operation) []bool {
+	seen := make(map[int32]bool)
+	for i := range ops {
+		if ops[i].Input.(setInput).read {
+			for _, v := range ops[i].Output.(packed).values() {
+				seen[v] = true
+			}
+		}
+	}
+	unseen := make([]bool, len(ops))
+	for i := range ops {
+		if in := ops[i].Input.(setInput); order.Crashed(&ops[i]) {
+			unseen[i] = in.read || !seen[in.add]
+		}
+	}
+	return unseen
+}
