@@ -235,7 +235,7 @@ func (l *life) apply(ctx context.Context) {
 		a.took = a.done - began
 		a.applied = a.err == nil
 		if a.err != nil {
-			a.err = fmt.Errorf("apply %s: %w", a.effect.Kind(), a.err)
+			a.err = attempted("apply", a.effect, a.err)
 		}
 	})
 }
@@ -249,7 +249,7 @@ func (l *life) undo(ctx context.Context, a *act) error {
 	a.done = l.in.Now()
 	a.took = a.done - began
 	if err != nil {
-		return fmt.Errorf("undo %s: %w", a.effect.Kind(), err)
+		return attempted("undo", a.effect, err)
 	}
 	return nil
 }
@@ -298,6 +298,15 @@ func (l *life) heal(ctx context.Context, next int64) error {
 		return fmt.Errorf("heal fault %d (%s): nothing shows that %s recovered", l.step.ID, l.step.Kind, strings.Join(left, ", "))
 	}
 	return nil
+}
+
+// attempted puts what was attempted in front of an error that does not begin with it.
+func attempted(verb string, effect agent.Effect, err error) error {
+	what := verb + " " + effect.Kind()
+	if strings.HasPrefix(err.Error(), what) {
+		return err
+	}
+	return fmt.Errorf("%s: %w", what, err)
 }
 
 // keep notes how a heal goes. A call that was cut short since time is up says less

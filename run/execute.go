@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"io/fs"
 	"os"
 	"path/filepath"
 	"strings"
@@ -44,6 +45,7 @@ const (
 	installDeadline = 5 * time.Minute
 	startDeadline   = 90 * time.Second
 	healDeadline    = 45 * time.Second
+	reviveDeadline  = 12 * time.Second
 	settleDeadline  = 60 * time.Second
 	finalDeadline   = 60 * time.Second
 	collectDeadline = 60 * time.Second
@@ -113,7 +115,6 @@ type runner struct {
 	machines   []clients.Machine
 	conns      []nodes.Conn
 	deployment clients.Deployment
-	injector   *nemesis.Injector
 	clients    *Interpreter
 }
 
@@ -268,6 +269,37 @@ func (r *runner) begin(ctx context.Context) error {
 	return r.deployment.Ready(ctx)
 }
 
+// revive starts another agent on nodes whose agent was lost, if they can be reached.
+// It undoes what the lost one left, and lets the servers there be stopped in order.
+func (r *runner) revive(ctx context.Context) {
+	ctx, cancel := context.WithTimeout(ctx, reviveDeadline)
+	defer cancel()
+	var mu sync.Mutex
+	var wg sync.WaitGroup
+	for i := range r.machines {
+		m := &r.machines[i]
+		if m.Agent.Err() == nil {
+			continue
+		}
+		wg.Go(func() {
+			conn, another, err := Reach(ctx, r.cfg.Cluster, m.Node, r.cfg.AgentBinary)
+			if err != nil {
+				return // that the agent is lost was told, and the heal says what to do
+			}
+			m.Agent = another
+			mu.Lock()
+			r.conns = append(r.conns, conn)
+			mu.Unlock()
+			undid := "nothing was left to undo"
+			if left := another.Facts().Leftovers; len(left) > 0 {
+				undid = "it undid " + strings.Join(left, ", ")
+			}
+			r.note(m.Node.Name, "started another agent on %s: %s", m.Node.Name, undid)
+		})
+	}
+	wg.Wait()
+}
+
 // settle waits until every server answers again, so that final reads can reach all.
 func (r *runner) settle(ctx context.Context) error {
 	return r.onAll(ctx, func(ctx context.Context, m clients.Machine) error {
@@ -277,20 +309,33 @@ func (r *runner) settle(ctx context.Context) error {
 
 // collect copies the servers' logs into the run directory.
 func (r *runner) collect(ctx context.Context) error {
-	return r.onAll(ctx, func(ctx context.Context, m clients.Machine) error {
+	// A disk that is full here is one trouble, however many files were to be saved,
+	// and none of its own when it has kept the history from being written.
+	var once sync.Once
+	var full error
+	err := r.onAll(ctx, func(ctx context.Context, m clients.Machine) error {
 		dir, err := r.dir.Node(m.Node.Name)
+		if err == nil {
+			errs := []error{save(filepath.Join(dir, "agent.log"), func(w io.Writer) error { return m.Agent.AgentLog(ctx, w) })}
+			for name, path := range r.deployment.LogFiles(m.Node.Name) {
+				errs = append(errs, save(filepath.Join(dir, filepath.Base(name)), func(w io.Writer) error { return m.Agent.Download(ctx, path, w) }))
+			}
+			err = errors.Join(errs...)
+		}
+		var here *fs.PathError
+		if errors.As(err, &here) {
+			once.Do(func() { full = fmt.Errorf("collect the nodes' logs: %w", here) })
+			return nil
+		}
 		if err != nil {
-			return err
-		}
-		errs := []error{save(filepath.Join(dir, "agent.log"), func(w io.Writer) error { return m.Agent.AgentLog(ctx, w) })}
-		for name, path := range r.deployment.LogFiles(m.Node.Name) {
-			errs = append(errs, save(filepath.Join(dir, filepath.Base(name)), func(w io.Writer) error { return m.Agent.Download(ctx, path, w) }))
-		}
-		if err := errors.Join(errs...); err != nil {
 			return fmt.Errorf("collect the logs of %s: %w", m.Node.Name, err)
 		}
 		return nil
 	})
+	if r.unwritable() {
+		return err
+	}
+	return errors.Join(err, full)
 }
 
 // save writes a file from what fetch yields. What arrived before an error is kept.

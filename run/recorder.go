@@ -130,6 +130,16 @@ func (r *recorder) unrecorded(err error) {
 	}
 }
 
+// unwritable reports whether the history could not be written.
+func (r *recorder) unwritable() bool {
+	select {
+	case <-r.failed:
+		return true
+	default:
+		return false
+	}
+}
+
 // told are the troubles so far.
 func (r *recorder) told() []string {
 	r.mu.Lock()

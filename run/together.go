@@ -22,6 +22,7 @@ func together(all []nodes.Node, errs []error) error {
 		if err == nil {
 			continue
 		}
+		err = flat{err}
 		what := withoutNode(all[i], err.Error())
 		if first[what] == nil {
 			order = append(order, what)
@@ -40,6 +41,12 @@ func together(all []nodes.Node, errs []error) error {
 	}
 	return errors.Join(joined...)
 }
+
+// flat is an error whose text is one line.
+type flat struct{ error }
+
+func (e flat) Error() string { return strings.ReplaceAll(e.error.Error(), "\n", "; ") }
+func (e flat) Unwrap() error { return e.error }
 
 // withoutNode takes a node's name and addresses out of a text.
 func withoutNode(node nodes.Node, text string) string {

@@ -18,12 +18,12 @@ func (r *runner) workloadDeadline() time.Duration {
 
 // work runs clients and faults side by side until the time limit.
 func (r *runner) work(ctx context.Context) error {
-	r.injector = r.newInjector()
+	injector := r.newInjector()
 	r.clients = r.newInterpreter()
 	faults, stopFaults := context.WithCancel(ctx)
 	var wg sync.WaitGroup
 	wg.Go(func() {
-		if err := r.injector.Run(faults, r.plan.Schedule, r.now()); err != nil {
+		if err := injector.Run(faults, r.plan.Schedule, r.now()); err != nil {
 			r.trouble("", "%s", err)
 		}
 	})
@@ -43,10 +43,8 @@ func (r *runner) work(ctx context.Context) error {
 }
 
 func (r *runner) heal(ctx context.Context) error {
-	if r.injector == nil {
-		return nil
-	}
-	return r.injector.HealAll(ctx)
+	r.revive(ctx)
+	return r.newInjector().HealAll(ctx)
 }
 
 // finalReads reads everything back through every node, now that all is whole.

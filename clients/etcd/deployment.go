@@ -90,8 +90,8 @@ func (m *member) install(ctx context.Context, binary string) error {
 	if err != nil {
 		return err
 	}
-	if lives(state) {
-		if _, err := m.Agent.StopProcess(ctx, processName, 5*time.Second); err != nil {
+	if lives(state) { // its data is about to go, so it need not end well
+		if _, err := m.Agent.StopProcess(ctx, processName, 500*time.Millisecond); err != nil {
 			return err
 		}
 	}

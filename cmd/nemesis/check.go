@@ -57,9 +57,13 @@ func reportCommand() *cobra.Command {
 	}
 }
 
-// openRun finds a run directory; a wrong name is the user's mistake.
+// openRun finds a run directory; a wrong name, or one without a plan that can be
+// read, is the user's mistake.
 func openRun(path string) (history.Dir, error) {
 	dir, err := history.OpenDir(path)
+	if err == nil {
+		_, err = dir.Plan()
+	}
 	if err != nil {
 		return "", &run.UsageError{Err: err}
 	}

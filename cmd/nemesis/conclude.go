@@ -3,6 +3,7 @@ package main
 import (
 	"fmt"
 	"io"
+	"os"
 
 	"nemesis/checker"
 	"nemesis/history"
@@ -14,12 +15,15 @@ import (
 // exit status as an error. A report that cannot be written never hides the verdict.
 func conclude(w io.Writer, dir history.Dir, verdict checker.Verdict, quiet bool) error {
 	writing := reports.Write(string(dir))
-	recorded, err := reports.Read(string(dir))
+	if _, err := os.Stat(dir.Path(history.VerdictFile)); err != nil {
+		writing = fmt.Errorf("the verdict could not be written either") // why is among its reasons
+	}
+	plan, err := dir.Plan()
 	if quiet || err != nil {
 		fmt.Fprintf(w, "%s: %s\n", verdict.Outcome, visible.Text(verdict.Sentence))
 	} else {
-		recorded.Verdict = verdict // the file may be an earlier one, when the disk is full
-		fmt.Fprintf(w, "\n%s\n", recorded.Text(terminalWidth()))
+		told := reports.Run{Dir: string(dir), Plan: plan, Verdict: verdict}
+		fmt.Fprintf(w, "\n%s\n", told.Text(terminalWidth()))
 	}
 	if writing != nil {
 		fmt.Fprintln(w, "no report: "+oneLine(writing))

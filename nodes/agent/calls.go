@@ -203,6 +203,9 @@ func (c *Client) on(verb, object string, err error) error {
 	if text := err.Error(); strings.HasPrefix(text, verb+" "+object) {
 		return fmt.Errorf("on %s: %w", c.node.Name, err)
 	}
+	if errors.Is(err, c.Err()) { // which names the node
+		return fmt.Errorf("%s %s: %w", verb, object, err)
+	}
 	return fmt.Errorf("%s %s on %s: %w", verb, object, c.node.Name, err)
 }
 

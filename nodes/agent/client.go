@@ -233,7 +233,7 @@ func (c *Client) write() {
 				select {
 				case <-c.lost:
 				case <-time.After(time.Second):
-					c.fail(fmt.Errorf("write to the agent: %w", err))
+					c.fail(fmt.Errorf("it takes no requests: %w", err))
 				}
 				return
 			}
@@ -248,7 +248,7 @@ func (c *Client) read() {
 	for {
 		f, err := readFrame(r)
 		if err != nil {
-			c.fail(fmt.Errorf("the agent's channel closed: %w", err))
+			c.fail(fmt.Errorf("its channel closed: %w", err))
 			return
 		}
 		c.mu.Lock()
@@ -286,7 +286,7 @@ func (c *Client) beat() {
 		silent := time.Since(c.heard)
 		c.mu.Unlock()
 		if silent > 2*c.opt.DeadAfter {
-			c.fail(fmt.Errorf("the agent has been silent for %s", silent.Round(time.Millisecond)))
+			c.fail(fmt.Errorf("it has been silent for %s", silent.Round(time.Millisecond)))
 		}
 	}
 }
