@@ -48,6 +48,10 @@ type Decision struct {
 	// Culprit is, for Illegal, the operation with the earliest return such that what
 	// was invoked by then has no order already; -1 when that was not found out.
 	Culprit int
+	// Conflict is, for Illegal, the few operations between which a special check found
+	// the contradiction, for explanations; nil when it does not know. It is no proof
+	// by itself: what links them may be other operations.
+	Conflict []int
 	// Passed of Returns operations were explained at the deepest point of an
 	// Undecided search.
 	Passed, Returns int
