@@ -1,0 +1,438 @@
+package foreign
+
+import (
+	"bufio"
+	"fmt"
+	"io"
+	"math/big"
+	"strconv"
+	"strings"
+	"unicode/utf8"
+)
+
+// kind is what an EDN form is.
+type kind uint8
+
+const (
+	null kind = iota
+	boolean
+	integer
+	number // any other number, as it is spelled
+	text
+	keyword
+	symbol
+	sequence // a vector or a list
+	set
+	mapping
+)
+
+// form is one EDN form. Tags are dropped: #inst "…" is its text, and a record is
+// the map that it prints as.
+type form struct {
+	kind kind
+	// text is a scalar's content; of a keyword without its colon.
+	text string
+	// items are the elements of a collection; of a mapping, keys and values in turn.
+	items []form
+}
+
+// Bounds on what a hostile file can make a reader do.
+const (
+	maxDepth = 100
+	maxForm  = 16 << 20 // bytes of one event
+	maxDigit = 400      // bytes of one number
+	maxWords = 1 << 16  // words kept once
+)
+
+// edn reads forms one at a time, so that a file of any length needs the memory
+// of one event.
+type edn struct {
+	r     *bufio.Reader
+	line  int // of the next byte, from 1
+	used  int // bytes of the form so far
+	token []byte
+	words map[string]string
+}
+
+func newEDN(r io.Reader) *edn {
+	return &edn{r: bufio.NewReaderSize(r, 1<<16), line: 1, words: make(map[string]string)}
+}
+
+func (e *edn) fail(format string, args ...any) error { return failAt(e.line, format, args...) }
+
+func failAt(line int, format string, args ...any) error {
+	return fmt.Errorf("line %d: %s", line, fmt.Sprintf(format, args...))
+}
+
+// next returns the next byte, or io.EOF; any other error is the file's.
+func (e *edn) next() (byte, error) {
+	c, err := e.r.ReadByte()
+	if err != nil {
+		return 0, err
+	}
+	if c == '\n' {
+		e.line++
+	}
+	if e.used++; e.used > maxForm {
+		return 0, e.fail("one event is longer than %d MiB; this is no history", maxForm>>20)
+	}
+	return c, nil
+}
+
+func (e *edn) back(c byte) {
+	_ = e.r.UnreadByte() // it was just read
+	if c == '\n' {
+		e.line--
+	}
+	e.used--
+}
+
+// start skips what separates forms and returns the first byte of the next one.
+func (e *edn) start() (byte, error) {
+	for {
+		c, err := e.next()
+		if err != nil {
+			return 0, err
+		}
+		switch {
+		case c == ' ' || c == '\n' || c == '\t' || c == '\r' || c == ',' || c == '\f':
+		case c == ';':
+			if err := e.comment(); err != nil {
+				return 0, err
+			}
+		default:
+			return c, nil
+		}
+	}
+}
+
+func (e *edn) comment() error {
+	for {
+		c, err := e.next()
+		if err != nil || c == '\n' {
+			return err
+		}
+	}
+}
+
+// form reads the form that starts with c. A file that ends within it is an error.
+func (e *edn) form(c byte, depth int) (form, error) {
+	f, err := e.inner(c, depth)
+	if err == io.EOF {
+		err = e.fail("the file ends within a form; it was cut off")
+	}
+	return f, err
+}
+
+// inner is form, but for the end of the file.
+func (e *edn) inner(c byte, depth int) (form, error) {
+	if depth > maxDepth {
+		return form{}, e.fail("forms are nested deeper than %d; this is no history", maxDepth)
+	}
+	switch c {
+	case '[':
+		return e.collection(sequence, ']', depth)
+	case '(':
+		return e.collection(sequence, ')', depth)
+	case '{':
+		return e.collection(mapping, '}', depth)
+	case ']', ')', '}':
+		return form{}, e.fail("%q closes nothing", c)
+	case '"':
+		return e.string()
+	case '\\':
+		return e.character()
+	case '#':
+		return e.dispatch(depth)
+	}
+	word, err := e.word(c)
+	if err != nil {
+		return form{}, err
+	}
+	return e.scalar(word)
+}
+
+func (e *edn) collection(k kind, end byte, depth int) (form, error) {
+	f := form{kind: k}
+	for {
+		c, err := e.start()
+		if err != nil {
+			return f, err
+		}
+		if c == end {
+			break
+		}
+		skipped, err := e.discarded(c, depth)
+		if err != nil {
+			return f, err
+		}
+		if skipped {
+			continue
+		}
+		item, err := e.inner(c, depth+1)
+		if err != nil {
+			return f, err
+		}
+		f.items = append(f.items, item)
+	}
+	if k == mapping && len(f.items)%2 != 0 {
+		return f, e.fail("a map has a key without a value")
+	}
+	return f, nil
+}
+
+// discarded reads a #_ and the form that it discards.
+func (e *edn) discarded(c byte, depth int) (bool, error) {
+	if c != '#' {
+		return false, nil
+	}
+	if ahead, err := e.r.Peek(1); err != nil || ahead[0] != '_' {
+		return false, nil // the end of the file is found by whoever reads on
+	}
+	_, _ = e.next()
+	if depth > maxDepth {
+		return false, e.fail("forms are nested deeper than %d; this is no history", maxDepth)
+	}
+	for {
+		c, err := e.start()
+		if err != nil {
+			return false, err
+		}
+		// #_#_ a b discards both.
+		again, err := e.discarded(c, depth+1)
+		if err != nil {
+			return false, err
+		}
+		if !again {
+			_, err = e.inner(c, depth+1)
+			return true, err
+		}
+	}
+}
+
+// dispatch reads what follows a #: a set, a number that is none, a map of one
+// namespace, a tagged form or a record.
+func (e *edn) dispatch(depth int) (form, error) {
+	c, err := e.next()
+	if err != nil {
+		return form{}, err
+	}
+	switch {
+	case c == '{':
+		return e.collection(set, '}', depth)
+	case c == '#':
+		word, err := e.word(c)
+		return form{kind: number, text: "#" + word}, err
+	case c == '_':
+		return form{}, e.fail("a #_ stands behind a tag; the tagged form was expected")
+	case c <= ' ' || c == '"' || c == '[' || c == '(' || c == '}' || c == ']' || c == ')':
+		return form{}, e.fail("a # stands before %q; a tag such as #inst was expected", c)
+	}
+	if _, err := e.word(c); err != nil {
+		return form{}, err
+	}
+	if c, err = e.start(); err != nil {
+		return form{}, err
+	}
+	return e.inner(c, depth+1)
+}
+
+// word reads to the end of a word that starts with c.
+func (e *edn) word(c byte) (string, error) {
+	e.token = append(e.token[:0], c)
+	for {
+		c, err := e.next()
+		if err == io.EOF {
+			break
+		}
+		if err != nil {
+			return "", err
+		}
+		if c <= ' ' || strings.IndexByte(`,;"[](){}\`, c) >= 0 {
+			e.back(c)
+			break
+		}
+		e.token = append(e.token, c)
+	}
+	if known, ok := e.words[string(e.token)]; ok {
+		return known, nil
+	}
+	word := string(e.token)
+	if len(e.words) < maxWords && len(word) < 64 {
+		e.words[word] = word
+	}
+	return word, nil
+}
+
+func (e *edn) scalar(word string) (form, error) {
+	switch word {
+	case "nil":
+		return form{kind: null}, nil
+	case "true", "false":
+		return form{kind: boolean, text: word}, nil
+	}
+	if c := word[0]; c >= '0' && c <= '9' || (c == '-' || c == '+') && len(word) > 1 && word[1] >= '0' && word[1] <= '9' {
+		return e.number(word)
+	}
+	if !utf8.ValidString(word) || strings.IndexFunc(word, func(r rune) bool { return r < ' ' || r == 0x7f }) >= 0 {
+		return form{}, e.fail("%s is no EDN; a text file was expected", brief(word))
+	}
+	if word[0] == ':' {
+		if len(word) == 1 {
+			return form{}, e.fail("a colon stands alone; a keyword such as :ok was expected")
+		}
+		return form{kind: keyword, text: word[1:]}, nil
+	}
+	return form{kind: symbol, text: word}, nil
+}
+
+func (e *edn) number(word string) (form, error) {
+	if len(word) > maxDigit {
+		return form{}, e.fail("a number has %d digits; at most %d are read", len(word), maxDigit)
+	}
+	if n, err := strconv.ParseInt(word, 10, 64); err == nil {
+		if word[0] != '+' && word != "-0" && (word[0] != '0' || len(word) == 1) {
+			return form{kind: integer, text: word}, nil
+		}
+		return form{kind: integer, text: strconv.FormatInt(n, 10)}, nil
+	}
+	digits, whole := strings.TrimSuffix(word, "N"), new(big.Int)
+	if _, ok := whole.SetString(digits, 10); ok {
+		return form{kind: integer, text: whole.String()}, nil
+	}
+	if top, bottom, is := strings.Cut(word, "/"); is && isDigits(top) && isDigits(bottom) {
+		return form{kind: number, text: word}, nil
+	}
+	if _, err := strconv.ParseFloat(strings.TrimSuffix(word, "M"), 64); err == nil || strings.Contains(err.Error(), "range") {
+		return form{kind: number, text: strings.TrimSuffix(word, "M")}, nil
+	}
+	return form{}, e.fail("%s starts like a number but is none", brief(word))
+}
+
+func isDigits(s string) bool {
+	s = strings.TrimLeft(s, "+-")
+	return s != "" && strings.Trim(s, "0123456789") == ""
+}
+
+func (e *edn) string() (form, error) {
+	e.token = e.token[:0]
+	begun := e.line
+	for {
+		c, err := e.next()
+		if err == io.EOF {
+			return form{}, failAt(begun, "a string that begins here has no end")
+		}
+		if err != nil {
+			return form{}, err
+		}
+		switch c {
+		case '"':
+			if !utf8.Valid(e.token) {
+				return form{}, failAt(begun, "a string is not UTF-8; a text file was expected")
+			}
+			return form{kind: text, text: string(e.token)}, nil
+		case '\\':
+			if err := e.escape(); err != nil {
+				return form{}, err
+			}
+		default:
+			e.token = append(e.token, c)
+		}
+	}
+}
+
+// escape reads what follows a backslash in a string.
+func (e *edn) escape() error {
+	c, err := e.next()
+	if err != nil {
+		return err
+	}
+	if at := strings.IndexByte(`nrtbf"\'/`, c); at >= 0 {
+		e.token = append(e.token, "\n\r\t\b\f\"\\'/"[at])
+		return nil
+	}
+	if c != 'u' {
+		return e.fail("a string holds the unknown escape \\%s", brief(string(rune(c))))
+	}
+	r, err := e.hexadecimal()
+	if err != nil {
+		return err
+	}
+	// Text beyond the first plane is written as two halves, as in Java.
+	if r >= 0xd800 && r < 0xdc00 {
+		if ahead, err := e.r.Peek(2); err == nil && string(ahead) == `\u` {
+			_, _ = e.next()
+			_, _ = e.next()
+			low, err := e.hexadecimal()
+			if err != nil {
+				return err
+			}
+			if low >= 0xdc00 && low < 0xe000 {
+				r = (r-0xd800)<<10 + (low - 0xdc00) + 0x10000
+			} else {
+				e.token = utf8.AppendRune(e.token, r)
+				r = low
+			}
+		}
+	}
+	e.token = utf8.AppendRune(e.token, r)
+	return nil
+}
+
+func (e *edn) hexadecimal() (rune, error) {
+	var digits [4]byte
+	for i := range digits {
+		c, err := e.next()
+		if err != nil {
+			return 0, err
+		}
+		digits[i] = c
+	}
+	n, err := strconv.ParseUint(string(digits[:]), 16, 32)
+	if err != nil {
+		return 0, e.fail("a string holds the escape \\u%s, which is not four hexadecimal digits", brief(string(digits[:])))
+	}
+	return rune(n), nil
+}
+
+// character reads \a, \newline or \u0041; it is a text of one character.
+func (e *edn) character() (form, error) {
+	c, err := e.next()
+	if err != nil {
+		return form{}, err
+	}
+	word, err := e.word(c)
+	if err != nil {
+		return form{}, err
+	}
+	switch word {
+	case "newline":
+		word = "\n"
+	case "space":
+		word = " "
+	case "tab":
+		word = "\t"
+	case "return":
+		word = "\r"
+	default:
+		if len(word) == 5 && word[0] == 'u' {
+			if n, err := strconv.ParseUint(word[1:], 16, 32); err == nil {
+				word = string(rune(n))
+			}
+		}
+	}
+	if utf8.RuneCountInString(word) != 1 || !utf8.ValidString(word) {
+		return form{}, e.fail("\\%s is no character", brief(word))
+	}
+	return form{kind: text, text: word}, nil
+}
+
+// brief quotes foreign text for an error: visible, and not long.
+func brief(s string) string {
+	const most = 40
+	q := strconv.QuoteToASCII(s)
+	if len(q) > most {
+		q = q[:most] + `…"`
+	}
+	return q
+}

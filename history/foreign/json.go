@@ -1,0 +1,92 @@
+package foreign
+
+import (
+	"encoding/json"
+	"strconv"
+	"strings"
+)
+
+// raw writes a form as JSON. Different forms stay different, or two values of a
+// history would be taken for one: a keyword keeps its colon, so :a is ":a" and
+// "a" is "a". Map keys become texts. Sets keep their order in the file.
+func (f *form) raw() json.RawMessage { return f.append(nil) }
+
+func (f *form) append(b []byte) []byte {
+	switch f.kind {
+	case null:
+		return append(b, "null"...)
+	case boolean, integer:
+		return append(b, f.text...)
+	case number:
+		if json.Valid([]byte(f.text)) {
+			return append(b, f.text...)
+		}
+		return quote(b, f.text) // 1/2, ##Inf
+	case text:
+		return quote(b, f.text)
+	case keyword, symbol:
+		return quote(b, f.spell())
+	case mapping:
+		b = append(b, '{')
+		for i := 0; i+1 < len(f.items); i += 2 {
+			if i > 0 {
+				b = append(b, ',')
+			}
+			b = quote(b, f.items[i].name())
+			b = append(b, ':')
+			b = f.items[i+1].append(b)
+		}
+		return append(b, '}')
+	}
+	b = append(b, '[')
+	for i := range f.items {
+		if i > 0 {
+			b = append(b, ',')
+		}
+		b = f.items[i].append(b)
+	}
+	return append(b, ']')
+}
+
+func quote(b []byte, s string) []byte {
+	q, _ := json.Marshal(s) // marshalling a string cannot fail
+	return append(b, q...)
+}
+
+// name is a form as the name of a key: a text as it is, unless it would be taken
+// for something else (the text "0" beside the number 0).
+func (f *form) name() string {
+	if f.kind == text {
+		if isName(f.text) {
+			return f.text
+		}
+		return strconv.Quote(f.text)
+	}
+	return f.spell()
+}
+
+// spell is a form in EDN's spelling, on one line.
+func (f *form) spell() string {
+	switch f.kind {
+	case keyword:
+		return ":" + f.text
+	case null:
+		return "nil"
+	case boolean, integer, number:
+		return f.text
+	case symbol:
+		return "'" + f.text
+	}
+	return string(f.raw())
+}
+
+// isName reports whether a text cannot be mistaken for another form.
+func isName(s string) bool {
+	if s == "" || s == "nil" || s == "true" || s == "false" {
+		return false
+	}
+	if c := s[0]; !(c >= 'a' && c <= 'z' || c >= 'A' && c <= 'Z' || c == '_') {
+		return false
+	}
+	return strings.IndexFunc(s, func(r rune) bool { return r < ' ' || strings.ContainsRune(`"[]{}()`, r) }) < 0
+}

@@ -1,0 +1,189 @@
+package foreign
+
+import (
+	"encoding/json"
+	"errors"
+
+	"nemesis/history"
+)
+
+// record joins completions to invocations as events come in.
+type record struct {
+	keys Keys
+	ops  []operation
+	// seen counts the events of the file, skipped ones included.
+	seen    int64
+	index   int64 // the last one
+	now     int64 // the time of the last event
+	clients map[int]*client
+	scratch []byte
+	block   []byte // what values are cut from
+}
+
+// operation is one operation while it is not known whether its values are pairs.
+type operation struct {
+	line          int // of the invocation
+	input, output value
+	done          history.Operation
+}
+
+// value is a value as JSON, with what is needed to take it for a pair of a key and
+// the value proper.
+type value struct {
+	raw json.RawMessage
+	// proper is where in raw the second half begins; 0 when it can be no pair.
+	proper int
+	key    string
+	// nested: the second half has two elements in turn.
+	nested bool
+}
+
+// client is what is known of one process.
+type client struct {
+	open    int // position of its open operation, -1 for none
+	line    int // of its last event
+	last    int64
+	retired bool
+}
+
+func newRecord(keys Keys) *record {
+	return &record{keys: keys, index: -1, now: -1, clients: make(map[int]*client)}
+}
+
+// skip counts an event that is not about a client.
+func (r *record) skip() { r.seen++ }
+
+// tick is the time between events in a file without times: a millisecond, so that
+// the position of an event can be read off its time.
+const tick = int64(1e6)
+
+func (r *record) add(ev event) error {
+	if ev.index < 0 {
+		ev.index = max(r.seen, r.index+1)
+	} else if ev.index <= r.index {
+		return failAt(ev.line, "the :index %d does not follow %d; the events are not in order, sort the file by :index", ev.index, r.index)
+	}
+	c := r.clients[ev.process]
+	if c == nil {
+		c = &client{open: -1, last: -1}
+		r.clients[ev.process] = c
+	}
+	if ev.time >= 0 && ev.time < c.last {
+		return failAt(ev.line, "the :time of process %d goes back from %d to %d; a history's times only grow", ev.process, c.last, ev.time)
+	}
+	now := ev.time
+	if now < 0 {
+		now = r.seen * tick
+	} else {
+		c.last = ev.time
+	}
+	now = max(now, r.now+1)
+	r.seen, r.index, r.now = r.seen+1, ev.index, now
+
+	if ev.kind == history.Invoke {
+		switch {
+		case c.open >= 0:
+			return failAt(ev.line, "process %d invokes an operation while that of line %d is open; a process does one thing at a time", ev.process, c.line)
+		case c.retired:
+			return failAt(ev.line, "process %d invokes an operation although the outcome of that of line %d is unknown; such a process must not be used again", ev.process, c.line)
+		}
+		c.open, c.line = len(r.ops), ev.line
+		op := operation{line: ev.line, input: r.keep(&ev.value)}
+		op.done = history.Operation{Index: ev.index, Completion: -1, Process: ev.process, Node: ev.node, F: ev.f, Key: ev.key,
+			Type: history.Info, Call: now, Return: history.Never, End: history.Never}
+		r.ops = append(r.ops, op)
+		return nil
+	}
+	if c.open < 0 {
+		return failAt(ev.line, "process %d completes an operation that it never invoked", ev.process)
+	}
+	op := &r.ops[c.open]
+	if ev.f != op.done.F || (ev.hasKey && ev.key != op.done.Key) {
+		return failAt(ev.line, "process %d completes %s, but line %d invoked %s", ev.process,
+			brief(ev.f+" "+ev.key), op.line, brief(op.done.F+" "+op.done.Key))
+	}
+	c.open, c.line = -1, ev.line
+	c.retired = ev.kind == history.Info
+	op.output = r.keep(&ev.value)
+	op.done.Completion, op.done.Type, op.done.Error, op.done.End = ev.index, ev.kind, ev.error, now
+	if ev.kind != history.Info {
+		op.done.Return = now
+	}
+	return nil
+}
+
+// log settles whether values are pairs and returns the history.
+func (r *record) log() (*history.Log, error) {
+	if r.seen == 0 {
+		return nil, errors.New("no operation was found; is this the right file and format?")
+	}
+	paired := r.keys == KeysYes || (r.keys == KeysAuto && r.looksPaired())
+	log := &history.Log{Operations: make([]history.Operation, len(r.ops)), End: max(r.now, 0)}
+	for i := range r.ops {
+		op := &r.ops[i]
+		if paired {
+			if err := op.split(); err != nil {
+				return nil, err
+			}
+		}
+		if op.done.Completion < 0 {
+			op.done.End = log.End
+		}
+		log.Operations[i] = op.done
+		log.Operations[i].Input, log.Operations[i].Output = op.input.raw, op.output.raw
+	}
+	return log, nil
+}
+
+func (r *record) looksPaired() bool {
+	for i := range r.ops {
+		op := &r.ops[i]
+		answered := op.done.Type == history.OK
+		if op.done.Key != "" || op.input.proper == 0 || (op.done.F == "cas" && !op.input.nested) ||
+			(answered && (op.output.proper == 0 || op.output.key != op.input.key)) {
+			return false
+		}
+	}
+	return true
+}
+
+// keep turns a form into a value. Many small values share one block.
+func (r *record) keep(f *form) value {
+	var v value
+	r.scratch = f.append(r.scratch[:0])
+	if f.isTwo() && f.items[0].kind < sequence {
+		v.key = f.items[0].name()
+		v.nested = f.items[1].isTwo()
+		// "[", the first element, ",".
+		v.proper = 2 + len(f.items[0].raw())
+	}
+	if cap(r.block)-len(r.block) < len(r.scratch) {
+		r.block = make([]byte, 0, max(64<<10, len(r.scratch)))
+	}
+	at := len(r.block)
+	r.block = append(r.block, r.scratch...)
+	v.raw = r.block[at:len(r.block):len(r.block)]
+	return v
+}
+
+func (f *form) isTwo() bool { return f.kind == sequence && len(f.items) == 2 }
+
+// second is the value proper of a pair.
+func (v *value) second() value { return value{raw: v.raw[v.proper : len(v.raw)-1]} }
+
+// split takes the key out of an operation's values. A completion may lack it when
+// all that came back was an error.
+func (o *operation) split() error {
+	if o.input.proper == 0 {
+		return failAt(o.line, "the value is %s; a key and its value, such as [3 nil], was expected", brief(string(o.input.raw)))
+	}
+	o.done.Key = o.input.key
+	switch {
+	case o.output.proper > 0 && o.output.key == o.input.key:
+		o.output = o.output.second()
+	case o.done.Type == history.OK:
+		return failAt(o.line, "the operation on key %s is completed with %s; the key and a value was expected", brief(o.input.key), brief(string(o.output.raw)))
+	}
+	o.input = o.input.second()
+	return nil
+}
