@@ -59,11 +59,16 @@ func Write(dir string) error {
 	if err != nil {
 		return err
 	}
+	return r.Write()
+}
+
+// Write makes report.html and junit.xml of a run that was read.
+func (r *Run) Write() error {
 	junit, err := r.JUnit()
 	if err != nil {
 		return err
 	}
-	d := history.Dir(dir)
+	d := history.Dir(r.Dir)
 	if err := d.WriteFile(history.JUnitFile, junit); err != nil {
 		return err
 	}
@@ -97,7 +102,7 @@ func Read(dir string) (*Run, error) {
 		if errors.Is(err, fs.ErrNotExist) {
 			return nil, fmt.Errorf("report on %s: it has no %s; run nemesis check on it first", dir, history.VerdictFile)
 		}
-		return nil, err
+		return nil, fmt.Errorf("%w; run nemesis check to write it anew", err)
 	}
 	if r.Verdict.Schema != checker.VerdictSchema {
 		return nil, fmt.Errorf("read %s: its schema is %d, this nemesis reads %d; run nemesis check to write it anew", d.Path(history.VerdictFile), r.Verdict.Schema, checker.VerdictSchema)

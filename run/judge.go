@@ -89,7 +89,7 @@ func interruption(log *history.Log) string {
 }
 
 // Rejudge is Judge for a run of the past. Its start comes from the old verdict
-// when there is one.
+// when there is one. An error is a UsageError: the plan is not one.
 func Rejudge(ctx context.Context, dir history.Dir) (checker.Verdict, error) {
 	start := time.Time{}
 	var old checker.Verdict
@@ -101,7 +101,11 @@ func Rejudge(ctx context.Context, dir history.Dir) (checker.Verdict, error) {
 			start = info.ModTime()
 		}
 	}
-	return Judge(ctx, dir, start, nil)
+	verdict, err := Judge(ctx, dir, start, nil)
+	if err != nil {
+		return verdict, &UsageError{err}
+	}
+	return verdict, nil
 }
 
 // missing joins the troubles that the history holds with those that it does not,

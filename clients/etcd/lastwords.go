@@ -40,7 +40,10 @@ func lastWords(log []byte) string {
 			// Flag errors, panics and v3.4's first lines are plain text. A panic is
 			// followed by its stack, which is not what anybody wants to read.
 			last = text
-			if strings.HasPrefix(text, "panic: ") || strings.HasPrefix(text, "fatal error: ") {
+			panicked, isPanic := strings.CutPrefix(text, "panic: ")
+			switch {
+			case isPanic && strings.HasPrefix(grave, panicked): // the log said it, and why
+			case isPanic, strings.HasPrefix(text, "fatal error: "):
 				grave = text
 			}
 			continue

@@ -48,7 +48,11 @@ func reportCommand() *cobra.Command {
 			if err != nil {
 				return err
 			}
-			if err := reports.Write(string(dir)); err != nil {
+			recorded, err := reports.Read(string(dir))
+			if err != nil {
+				return &run.UsageError{Err: err}
+			}
+			if err := recorded.Write(); err != nil {
 				return err
 			}
 			_, err = fmt.Fprintln(cmd.OutOrStdout(), dir.Path(history.ReportFile))

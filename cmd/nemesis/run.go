@@ -134,9 +134,13 @@ func runPlan(cmd *cobra.Command, plan history.Plan, cluster clusterFlags, presen
 	}
 	out := cmd.OutOrStdout()
 	log := io.Writer(out)
-	if present.JSON || present.Quiet {
+	switch {
+	case present.JSON:
 		log = os.Stderr
-	} else {
+		newScreen(out, present).show(run.Progress{Action: "plan", Plan: &plan})
+	case present.Quiet:
+		log = os.Stderr
+	default:
 		fmt.Fprint(out, run.Describe(plan))
 	}
 	system, err := run.FindSystem(plan.System.Name)
