@@ -169,7 +169,10 @@ func TestLivesOfFaults(t *testing.T) {
 				late := first(1, func(context.Context, string) error { a.put(killOf("n1")); return nil }, "probe")
 				apply := first(1, hanging("apply"), "apply")
 				a.trouble = func(ctx context.Context, call string) error {
-					if slices.Contains(a.calls, "undo") {
+					a.mu.Lock()
+					undone := slices.Contains(a.calls, "undo")
+					a.mu.Unlock()
+					if undone {
 						return late(ctx, call)
 					}
 					return apply(ctx, call)
@@ -247,4 +250,29 @@ func TestLivesOfFaults(t *testing.T) {
 			})
 		})
 	}
+}
+
+func TestNobodyInsistsOnALostAgent(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		w := newWorld(3)
+		lost := w.agents[0]
+		lost.lost = make(chan struct{})
+		lost.trouble = func(_ context.Context, call string) error {
+			if call == "undo" {
+				close(lost.lost)
+				lost.trouble = failing("undo", "probe", "connect")
+				return errors.New("the agent on n1 is lost")
+			}
+			return nil
+		}
+		step := isolate("n1")
+		err := w.injector().Run(t.Context(), []history.Step{step}, 0)
+		if err == nil || !strings.Contains(err.Error(), "nothing shows that n1 recovered") {
+			t.Errorf("Run returned %v", err)
+		}
+		// A second in all for the probes of the others; an agent that may come back gets ten.
+		if took := time.Duration(w.now() - int64(step.At+step.Hold)); took > recoveryTime/2 {
+			t.Errorf("the heal took %s", took)
+		}
+	})
 }
