@@ -2,6 +2,7 @@ package history
 
 import (
 	"fmt"
+	"slices"
 	"sort"
 )
 
@@ -11,7 +12,18 @@ import (
 // back) is an error: no verdict about it would mean anything.
 func Load(path string) (*Log, error) {
 	pair := newPairing()
-	tail, err := Scan(path, pair.add)
+	// A million operations are read into memory that is allocated once: nothing of an
+	// Event is kept but what pair copies, and how many operations are to come is
+	// estimated from how much of the file is still to be read.
+	var tail Tail
+	var reused Event
+	err := scanFile(path, &tail, func() *Event { return &reused }, func(ev *Event) error {
+		if ops := &pair.result.Operations; len(*ops) == cap(*ops) && tail.Read > 0 {
+			more := float64(len(*ops)) * float64(tail.Size-tail.Read) / float64(tail.Read)
+			*ops = slices.Grow(*ops, 1024+int(more*1.05))
+		}
+		return pair.add(ev)
+	})
 	if err != nil {
 		return nil, err
 	}

@@ -16,18 +16,18 @@ type parser struct {
 
 func newParser() *parser { return &parser{names: map[string]string{}} }
 
-// event parses one line. Lines as appendEvent writes them take the fast path;
+// event parses one line into ev. Lines as appendEvent writes them take the fast path;
 // any other spelling of the same JSON goes through encoding/json.
-func (p *parser) event(line []byte) (*Event, error) {
-	ev := &Event{}
+func (p *parser) event(line []byte, ev *Event) error {
+	*ev = Event{}
 	if p.fast(line, ev) {
-		return ev, nil
+		return nil
 	}
 	*ev = Event{}
 	if err := json.Unmarshal(line, ev); err != nil {
-		return nil, fmt.Errorf("a line is not an event: %w", err)
+		return fmt.Errorf("a line is not an event: %w", err)
 	}
-	return ev, nil
+	return nil
 }
 
 func (p *parser) fast(line []byte, ev *Event) bool {

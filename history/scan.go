@@ -37,43 +37,50 @@ const maxFrame = 64 << 20
 // yield's to keep. A torn tail is no error: Scan stops before it and
 // says so in the Tail. An error of yield ends the scan and is returned.
 func Scan(path string, yield func(*Event) error) (Tail, error) {
+	var tail Tail
+	fresh := func() *Event { return new(Event) }
+	err := scanFile(path, &tail, fresh, yield)
+	return tail, err
+}
+
+// scanFile is Scan with two things laid open: next gives the Event to fill, which is
+// zeroed first, and tail is kept up to date from frame to frame.
+func scanFile(path string, tail *Tail, next func() *Event, yield func(*Event) error) error {
 	f, err := os.Open(path)
 	if err != nil {
-		return Tail{}, fmt.Errorf("read history: %w", err)
+		return fmt.Errorf("read history: %w", err)
 	}
 	defer f.Close()
 	info, err := f.Stat()
 	if err != nil {
-		return Tail{}, fmt.Errorf("read history: %w", err)
+		return fmt.Errorf("read history: %w", err)
 	}
 	if info.IsDir() {
-		return Tail{}, fmt.Errorf("read history: %s is a directory; name the run directory or its history.jsonl.zst", path)
+		return fmt.Errorf("read history: %s is a directory; name the run directory or its history.jsonl.zst", path)
 	}
-	tail, err := scan(bufio.NewReaderSize(f, 1<<20), yield)
 	tail.Size = info.Size()
-	return tail, err
+	return scan(bufio.NewReaderSize(f, 1<<20), tail, next, yield)
 }
 
-func scan(r *bufio.Reader, yield func(*Event) error) (Tail, error) {
+func scan(r *bufio.Reader, tail *Tail, next func() *Event, yield func(*Event) error) error {
 	dec, err := zstd.NewReader(nil, zstd.WithDecoderConcurrency(1), zstd.WithDecoderMaxMemory(maxFrame))
 	if err != nil {
-		return Tail{}, fmt.Errorf("read history: %w", err)
+		return fmt.Errorf("read history: %w", err)
 	}
 	defer dec.Close()
-	var tail Tail
 	var frame, lines []byte
 	parse := newParser()
 	for {
 		frame, err = readFrame(r, frame[:0])
 		if err == io.EOF {
-			return tail, nil
+			return nil
 		}
 		if err == nil {
 			lines, err = dec.DecodeAll(frame, lines[:0])
 		}
 		if err != nil {
 			tail.Reason = err.Error()
-			return tail, nil
+			return nil
 		}
 		for rest := lines; len(rest) > 0; {
 			line := rest
@@ -82,16 +89,17 @@ func scan(r *bufio.Reader, yield func(*Event) error) (Tail, error) {
 			} else {
 				rest = nil
 			}
-			ev, err := parse.event(line)
+			ev := next()
+			err := parse.event(line, ev)
 			if err == nil && ev.Index != tail.Events {
 				err = fmt.Errorf("event %d stands where event %d should", ev.Index, tail.Events)
 			}
 			if err != nil {
 				tail.Reason = err.Error()
-				return tail, nil
+				return nil
 			}
 			if err := yield(ev); err != nil {
-				return tail, err
+				return err
 			}
 			tail.Events++
 		}
