@@ -13,6 +13,9 @@ const MinOK = 20
 type Facts struct {
 	// OK, Fail and Info count the completed operations by type.
 	OK, Fail, Info int
+	// Final is how many of the OK were final reads. They show what is there in the
+	// end, and prove nothing about the time in which faults struck.
+	Final int
 	// RequireFaults makes the run vacuous when any fault showed no evidence.
 	RequireFaults bool
 	// Promise is what the system claims for these options, in its own words.
@@ -82,11 +85,15 @@ func Judge(results []Result, faults []Fault, facts Facts) Verdict {
 			exceeded = append(exceeded, "the run exceeded an assumption of the claim, "+assumption(a))
 		}
 	}
-	switch {
-	case facts.OK == 0:
-		vacuous = append(vacuous, "no operation succeeded")
-	case facts.OK < MinOK:
-		vacuous = append(vacuous, fmt.Sprintf("only %s succeeded, fewer than %d", Plural(facts.OK, "operation"), MinOK))
+	when := ""
+	if facts.Final > 0 {
+		when = " before the final reads"
+	}
+	switch worked := facts.OK - facts.Final; {
+	case worked == 0:
+		vacuous = append(vacuous, "no operation succeeded"+when)
+	case worked < MinOK:
+		vacuous = append(vacuous, fmt.Sprintf("only %s succeeded%s, fewer than %d", Plural(worked, "operation"), when, MinOK))
 	}
 	vacuous = append(vacuous, idleFaults(faults, facts.RequireFaults)...)
 

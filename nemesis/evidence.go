@@ -108,13 +108,13 @@ func (l *life) connect(ctx context.Context) []history.Effect {
 	return probes
 }
 
-// reconnect tries every formerly cut link until it works or ctx ends, and lists those
-// that did not.
+// reconnect tries every formerly cut link until it works, ctx ends, or nobody is there
+// to try it, and lists those that did not.
 func (l *life) reconnect(ctx context.Context) (probes []history.Effect, troubles []string) {
 	tryAll(l.wires, func(w *wire) {
 		insist(ctx, func() bool {
 			w.try(ctx)
-			return w.whole()
+			return w.whole() || gone(w.agent)
 		})
 	})
 	for _, w := range l.wires {

@@ -41,6 +41,8 @@ type Agent interface {
 	ProbeTCP(ctx context.Context, to netip.AddrPort, timeout time.Duration) (agent.Connection, error)
 	ProcessState(ctx context.Context, name string) (agent.ProcessState, error)
 	HealAll(ctx context.Context) ([]string, error)
+	// Lost is closed when the agent cannot be reached any more.
+	Lost() <-chan struct{}
 }
 
 // Machine is one node and its agent.

@@ -270,7 +270,7 @@ func (l *life) heal(ctx context.Context, next int64) error {
 		a.seen = history.Evidence{}
 		insist(within, func() bool {
 			if a.keep(within, l.undo(within, a)) != nil {
-				return false
+				return gone(a.agent)
 			}
 			return insist(within, func() bool {
 				a.keep(within, l.recovered(within, a))
@@ -278,8 +278,8 @@ func (l *life) heal(ctx context.Context, next int64) error {
 				// answered may have arrived late. But a server that was started again and
 				// is not there is only waited for: starting it over and over would hide
 				// that it crashes.
-				return a.err == nil || !l.fault.process || !a.applied
-			}) && a.err == nil
+				return a.err == nil || !l.fault.process || !a.applied || gone(a.agent)
+			}) && (a.err == nil || gone(a.agent))
 		})
 	})
 	// A node that used up all the time must not leave the others unseen.
@@ -307,6 +307,16 @@ func attempted(verb string, effect agent.Effect, err error) error {
 		return err
 	}
 	return fmt.Errorf("%s: %w", what, err)
+}
+
+// gone reports whether an agent is lost: asking it again is in vain.
+func gone(a Agent) bool {
+	select {
+	case <-a.Lost():
+		return true
+	default:
+		return false
+	}
 }
 
 // keep notes how a heal goes. A call that was cut short since time is up says less

@@ -40,6 +40,8 @@ type fakeAgent struct {
 	// trouble, when set, is asked before each call; its error is the answer, and it
 	// may take its time.
 	trouble func(ctx context.Context, call string) error
+	// lost, when set, is closed when the agent is.
+	lost chan struct{}
 	// numb: effects are accepted but do nothing.
 	numb bool
 	// stillborn: servers end as soon as they are started.
@@ -224,6 +226,8 @@ func lastOf(calls []string, call string) int {
 	}
 	return -1
 }
+
+func (a *fakeAgent) Lost() <-chan struct{} { return a.lost }
 
 // ProbeTCP connects through every filter of the world.
 func (a *fakeAgent) ProbeTCP(ctx context.Context, to netip.AddrPort, timeout time.Duration) (agent.Connection, error) {

@@ -100,6 +100,9 @@ func Execute(ctx context.Context, plan history.Plan, cfg Config) (history.Dir, c
 // interruptedAfter begins the note that the user ended the run before its time.
 const interruptedAfter = "interrupted after "
 
+// phaseFinal is the phase of the final reads.
+const phaseFinal = "final reads"
+
 // PhaseDone is the last phase of a history whose run ended in order.
 const PhaseDone = "done"
 
@@ -155,7 +158,7 @@ func (r *runner) drive(ctx context.Context) {
 		return
 	}
 	if r.phase(ctx, "settle", settleDeadline, r.settle) == nil {
-		r.phase(ctx, "final reads", finalDeadline, r.finalReads)
+		r.phase(ctx, phaseFinal, finalDeadline, r.finalReads)
 	}
 }
 

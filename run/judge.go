@@ -53,10 +53,14 @@ func Judge(ctx context.Context, dir history.Dir, start time.Time, troubles []str
 	facts.Truncated = log.Truncated
 	facts.Harness = missing(troubles, log)
 	facts.Interrupted = interruption(log)
+	final := beginOf(phaseFinal, log)
 	for _, op := range log.Operations {
 		switch op.Type {
 		case history.OK:
 			facts.OK++
+			if op.Call >= final {
+				facts.Final++
+			}
 		case history.Fail:
 			facts.Fail++
 		default:
@@ -76,6 +80,16 @@ func conclude(dir history.Dir, results []checker.Result, faults []checker.Fault,
 		verdict = checker.Judge(results, faults, facts)
 	}
 	return verdict
+}
+
+// beginOf is when a phase began, history.Never if it did not.
+func beginOf(phase string, log *history.Log) int64 {
+	for _, ev := range log.Events {
+		if ev.Type == history.PhaseChange && ev.Message == phase {
+			return ev.Time
+		}
+	}
+	return history.Never
 }
 
 // interruption is the clause that says when the user ended the run, "" if nobody did.

@@ -183,7 +183,7 @@ func TestInterruptedBeforeTheWorkload(t *testing.T) {
 }
 
 func TestSecondInterruptEndsAtOnce(t *testing.T) {
-	s := raise(t, "--faults", "none", "--op-timeout", "60s", "--time-limit", "120s")
+	s := raise(t, "--faults", "none", "--time-limit", "120s")
 	s.until(t, phase("workload"))
 	s.signal(t, os.Interrupt)
 	s.until(t, func(p run.Progress) bool { return strings.HasPrefix(p.Message, "interrupted after ") })
