@@ -30,6 +30,22 @@ func (r *Run) Text(width int) string {
 	for _, reason := range r.reasons() {
 		t.line("- ", "%s", reason)
 	}
+	r.findingsText(t)
+	if len(v.Faults) > 0 {
+		t.blank()
+		t.line("", "Faults: %s", r.faultSentence())
+		r.faultLines(t)
+	}
+	r.checksText(t)
+	t.blank()
+	for _, c := range r.commands() {
+		fmt.Fprintf(&t.b, "%-15s %s\n", c.Name+":", c.Line) // whole, to be copied
+	}
+	return strings.TrimSuffix(t.b.String(), "\n")
+}
+
+// findingsText tells the first findings, and how many there are besides.
+func (r *Run) findingsText(t *text) {
 	findings := r.findings()
 	for i := range findings[:min(len(findings), textFindings)] {
 		t.blank()
@@ -39,23 +55,18 @@ func (r *Run) Text(width int) string {
 		t.blank()
 		t.line("", "and %s, in %s", count(n, "further finding"), history.VerdictFile)
 	}
-	if len(v.Faults) > 0 {
-		t.blank()
-		t.line("", "Faults: %s", r.faultSentence())
-		r.faultLines(t)
-	}
-	if len(v.Results) > 0 {
-		t.blank()
-		t.line("", "Checks:")
-		for _, c := range v.Results {
-			t.line("  ", "%s %s: %s (%s, %s)", word(c.Outcome), visible.Text(c.Checker), visible.Text(c.Summary), count(c.Operations, "operation"), span(c.Took))
-		}
+}
+
+// checksText tells what each checker says.
+func (r *Run) checksText(t *text) {
+	if len(r.Verdict.Results) == 0 {
+		return
 	}
 	t.blank()
-	for _, c := range r.commands() {
-		fmt.Fprintf(&t.b, "%-15s %s\n", c.Name+":", c.Line) // whole, to be copied
+	t.line("", "Checks:")
+	for _, c := range r.Verdict.Results {
+		t.line("  ", "%s %s: %s (%s, %s)", word(c.Outcome), visible.Text(c.Checker), visible.Text(c.Summary), count(c.Operations, "operation"), span(c.Took))
 	}
-	return strings.TrimSuffix(t.b.String(), "\n")
 }
 
 // reasons are the verdict's, without those that its sentence says already.
@@ -119,7 +130,7 @@ func (r *Run) findingText(t *text, i, of int) {
 		t.line("  ", "Last state that explains everything before: %s", visible.Cap(f.State, longValue))
 	}
 	from, to := window(f.Core)
-	if len(f.Core) > 0 {
+	if len(f.Core) > 0 && r.Plan.Schema > 0 { // without a plan, nobody knows the faults
 		t.line("  ", "Meanwhile: %s", meanwhile(r.Verdict.Faults, from, to))
 	}
 	if f.Rule != "" {

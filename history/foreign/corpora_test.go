@@ -3,6 +3,7 @@ package foreign
 import (
 	"os"
 	"path/filepath"
+	"strings"
 	"testing"
 
 	"nemesis/history"
@@ -68,12 +69,17 @@ func TestHistoriesOfOthersAreReadWhole(t *testing.T) {
 		{"Porcupine's key-value stores", "porcupine-kv/*.txt", PorcupineKV, count{files: 6, operations: 4574, ok: 4574, keyed: 4574}},
 		{"Knossos' registers", "knossos-cas/*.edn", JepsenEDN, count{files: 60, operations: 11532, ok: 5914, fail: 5248, info: 370}},
 		{"a counter", "jepsen/counter.edn", JepsenEDN, count{files: 1, operations: 287, ok: 287}},
-		{"a set of pairs, read as a list", "jepsen/set_full.edn", JepsenEDN, count{files: 1, operations: 294, ok: 294}},
 	} {
 		t.Run(c.name, func(t *testing.T) {
 			if got := tally(t, corpus(t, c.files), c.format); got != c.want {
 				t.Errorf("read %+v, want %+v", got, c.want)
 			}
 		})
+	}
+
+	// Invocations have a key here, the answer of the read has none.
+	_, err := Load(corpus(t, "jepsen/set_full.edn")[0], JepsenEDN, KeysAuto)
+	if err == nil || !strings.Contains(err.Error(), "line 587: ") || !strings.HasSuffix(err.Error(), "say so with --keys no") {
+		t.Errorf("a history that is half keyed: %v", err)
 	}
 }

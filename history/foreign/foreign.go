@@ -56,11 +56,11 @@ func Formats() []Format { return []Format{JepsenEDN, JepsenLog, PorcupineKV} }
 type Keys string
 
 const (
-	// KeysAuto takes values for pairs when every invocation's value is one, those of
-	// compare-and-sets hold a pair in turn, and every answer has its question's key. A history of nothing but writes of
-	// pairs would be taken wrongly.
+	// KeysAuto takes values for pairs when every invocation's value is one, and those
+	// of compare-and-sets hold a pair in turn; an answer without its question's key is
+	// then an error. A history of nothing but writes of pairs would be taken wrongly.
 	KeysAuto Keys = "auto"
-	// KeysYes takes all values for pairs; another value is an error.
+	// KeysYes takes all values for pairs; any other value is an error.
 	KeysYes Keys = "yes"
 	// KeysNo takes values as they are.
 	KeysNo Keys = "no"

@@ -2,6 +2,8 @@ package foreign
 
 import (
 	"encoding/json"
+	"fmt"
+	"io"
 	"strconv"
 	"strings"
 )
@@ -89,4 +91,24 @@ func isName(s string) bool {
 		return false
 	}
 	return strings.IndexFunc(s, func(r rune) bool { return r < ' ' || strings.ContainsRune(`"[]{}()`, r) }) < 0
+}
+
+// Value reads one EDN form as the JSON that Read makes of it.
+func Value(edn string) (json.RawMessage, error) {
+	e := newEDN(strings.NewReader(edn))
+	c, err := e.start()
+	if err == io.EOF {
+		return nil, fmt.Errorf("there is no value; give one such as 0 or nil")
+	}
+	if err != nil {
+		return nil, err
+	}
+	f, err := e.form(c, 0)
+	if err != nil {
+		return nil, err
+	}
+	if _, err := e.start(); err != io.EOF {
+		return nil, fmt.Errorf("%s is more than one value", brief(edn))
+	}
+	return f.raw(), nil
 }

@@ -3,6 +3,7 @@ package foreign
 import (
 	"encoding/json"
 	"errors"
+	"fmt"
 
 	"nemesis/history"
 )
@@ -123,6 +124,9 @@ func (r *record) log() (*history.Log, error) {
 		op := &r.ops[i]
 		if paired {
 			if err := op.split(); err != nil {
+				if r.keys == KeysAuto {
+					err = fmt.Errorf("%w; if values are no such pairs, say so with --keys %s", err, KeysNo)
+				}
 				return nil, err
 			}
 		}
@@ -138,9 +142,7 @@ func (r *record) log() (*history.Log, error) {
 func (r *record) looksPaired() bool {
 	for i := range r.ops {
 		op := &r.ops[i]
-		answered := op.done.Type == history.OK
-		if op.done.Key != "" || op.input.proper == 0 || (op.done.F == "cas" && !op.input.nested) ||
-			(answered && (op.output.proper == 0 || op.output.key != op.input.key)) {
+		if op.done.Key != "" || op.input.proper == 0 || (op.done.F == "cas" && !op.input.nested) {
 			return false
 		}
 	}
