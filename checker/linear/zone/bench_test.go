@@ -1,0 +1,40 @@
+package zone
+
+import (
+	"math/rand"
+	"os"
+	"strconv"
+	"testing"
+)
+
+// rounds scales a fuzz test: NEMESIS_FUZZ=100 makes it a hundred times as long.
+func rounds(n int) int {
+	if times, err := strconv.Atoi(os.Getenv("NEMESIS_FUZZ")); err == nil && times > 0 {
+		return n * times
+	}
+	return n
+}
+
+func BenchmarkDecide(b *testing.B) {
+	for _, bench := range []struct {
+		name       string
+		n, clients int
+		crash      int
+	}{
+		{"1M/20clients/1%crashed", 1_000_000, 20, 1},
+		{"1M/1000clients/1%crashed", 1_000_000, 1000, 1},
+		{"1M/5clients", 1_000_000, 5, 0},
+		{"1000/20clients", 1000, 20, 1},
+	} {
+		b.Run(bench.name, func(b *testing.B) {
+			ops := simulated(rand.New(rand.NewSource(1)), bench.n, bench.clients, bench.crash, 100, false)
+			b.ReportAllocs()
+			b.ResetTimer()
+			for range b.N {
+				if d := Decide(ops, Options{}); d.Order == nil {
+					b.Fatal(d)
+				}
+			}
+		})
+	}
+}
