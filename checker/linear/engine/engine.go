@@ -1,4 +1,41 @@
+// Package engine decides whether the operations on one object have a linear order,
+// for any model.
+//
+// It searches depth first over configurations. A configuration is where the object may
+// stand in the middle of a linear order: how many operations have returned (the
+// barrier), which of the open ones have taken effect already, the state this led to,
+// and how many of the crashed ones were used up. An operation is put into the order
+// just in time: when the next one to return forces something to happen. Some
+// configuration behind the last return means that the history is legal, and the way
+// there is the order; when all are tried, it is illegal.
+//
+//	d := engine.Decide(ctx, model, ops, engine.Options{Hints: hints})
+//	switch d.Answer {
+//	case order.Legal:     // d.Order is a linearization
+//	case order.Illegal:   // d.Culprit is the first operation that cannot be explained
+//	case order.Undecided: // d.Reason says what ran out, d.Passed how far it got
+//	}
+//
+// Data passes through four stages. prepare turns operations into numbers (problem):
+// calls and returns in order, equal operations in one class, a window slot for each
+// operation while it is open. The search walks configurations, asking steps for what
+// the model does and memo whether it was here before. The reductions, named and proved
+// in reductions.go, keep their number small; each can be switched off by itself.
+//
+// The package is pure: no goroutines, no clock, no randomness. What it takes for
+// granted is what Porcupine takes for granted: Step is a pure function, Equal is an
+// equivalence, and Equal states behave alike.
 package engine
+
+import (
+	"context"
+	"fmt"
+
+	"github.com/anishathalye/porcupine"
+
+	"nemesis/checker/linear/order"
+	"nemesis/history"
+)
 
 // Hints are what a model may tell besides its steps. Each is optional; each only
 // makes the search faster, never changes its answer, if it tells the truth.
@@ -8,7 +45,103 @@ type Hints struct {
 	ReadOnly func(input, output any) bool
 	// Needs is the value that the object must have for the step to be accepted, Makes
 	// the value that the object has after it; ok is false when there is no such single
-	// value. Values are comparable, and equal exactly when the states are.
+	// value. Values are comparable, and equal exactly when the states are. Where Makes
+	// is not ok, the operation is taken to make any value, unless it is ReadOnly.
 	Needs func(input, output any) (value any, ok bool)
 	Makes func(input, output any) (value any, ok bool)
+}
+
+// Options are the bounds of a decision and what is known about the model. The zero
+// value has no memory bound, knows nothing, and leaves no reduction out.
+type Options struct {
+	Hints Hints
+	// Memory bounds the engine's own tables, in bytes; 0 is no bound. The states that
+	// the model makes are counted at a flat rate, as nobody knows their size.
+	Memory int64
+	// Without is the set of reductions to leave out, to test that none of them
+	// changes an answer.
+	Without Reduction
+
+	// cut is the number of remembered configurations from which on the search tries to
+	// close what is behind it; see Cuts. 0 is the usual number.
+	cut int
+	// defects are deliberate mistakes, for the tests that show how soon the tests
+	// notice them.
+	defects defect
+}
+
+// Decide decides whether ops, the operations on one object in any order, have a linear
+// order under the model. Of the model only Init, Step (or StepContext), Equal and Hash
+// are used; ops are taken as they are, not partitioned. An operation with Return ==
+// history.Never crashed. The context bounds the time.
+func Decide(ctx context.Context, model porcupine.Model, ops []porcupine.Operation, opt Options) order.Decision {
+	for i := range ops {
+		if ops[i].Return < ops[i].Call {
+			return undecided(fmt.Sprintf("operation %d returns before its call; such a history cannot be judged", i))
+		}
+	}
+	steps, err := newSteps(ctx, model, opt, len(ops))
+	if err != nil {
+		return undecided(err.Error())
+	}
+	s := newSearch(ctx, steps, prepare(steps, ops, opt), opt)
+	d := s.decide()
+	if d.Answer == order.Illegal {
+		d.Culprit = culprit(ctx, model, ops, opt, s.problem, s.deepest, s.bound)
+	}
+	return d
+}
+
+func undecided(reason string) order.Decision {
+	return order.Decision{Answer: order.Undecided, Culprit: -1, Reason: reason, By: name}
+}
+
+const name = "engine"
+
+// culprit finds the operation with the earliest return such that what was invoked by
+// then has no order already, after a search of everything found none; -1 when the
+// context or the memory bound did not suffice.
+//
+// Let deepest be the last barrier that a configuration of the search stood at. It got
+// there, so what was invoked by the barrier before has an order. Had the search looked
+// at the past alone, nothing would pass this barrier, and it would be the answer. But
+// look-ahead also gives configurations up for what is to come. It knows by which
+// barrier they would have come to an end, so the answer lies between deepest and the
+// latest such barrier; where these differ, it is found by deciding prefixes. In a
+// prefix an operation that is still open is a crashed one: it need not have happened.
+func culprit(ctx context.Context, model porcupine.Model, ops []porcupine.Operation, opt Options, whole *problem, deepest, bound int32) int {
+	low, high := deepest, max(deepest, bound)
+	returns := whole.returns
+	for middle := high - 1; low < high; middle = low + (high-low)/2 {
+		part := prefix(ops, ops[returns[middle]].Return, whole, middle)
+		steps, err := newSteps(ctx, model, opt, len(part))
+		if err != nil {
+			return -1
+		}
+		p := newSearch(ctx, steps, prepare(steps, part, opt), opt)
+		switch p.decide().Answer {
+		case order.Undecided:
+			return -1
+		case order.Legal:
+			low = middle + 1
+		case order.Illegal:
+			low, high = max(low, p.deepest), min(middle, max(p.deepest, p.bound))
+		}
+	}
+	return int(returns[low])
+}
+
+// prefix is what was invoked by the return at a barrier.
+func prefix(ops []porcupine.Operation, until int64, p *problem, barrier int32) []porcupine.Operation {
+	part := make([]porcupine.Operation, 0, p.callEnd[barrier])
+	for i := range ops {
+		if ops[i].Call > until {
+			continue
+		}
+		part = append(part, ops[i])
+		if p.info[i].rank > barrier {
+			part[len(part)-1].Return = history.Never
+		}
+	}
+	return part
 }

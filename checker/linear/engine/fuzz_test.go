@@ -1,0 +1,138 @@
+package engine
+
+import (
+	"context"
+	"fmt"
+	"math/rand/v2"
+	"os"
+	"strconv"
+	"testing"
+
+	"github.com/anishathalye/porcupine"
+
+	"nemesis/checker/linear/order"
+	"nemesis/history"
+)
+
+// reductions are all there are, each once.
+var reductions = []Reduction{Windows, Interning, Saturation, Idleness, Symmetry, Dominance, Lookahead, Cuts}
+
+// ways of searching that must all say the same: everything on, each reduction off in
+// turn, everything off, and cuts wherever there is a place.
+func ways() []Options {
+	all := []Options{{}, {cut: 1}, {cut: 4}, {Without: Windows | Interning | Saturation | Idleness | Symmetry | Dominance | Lookahead | Cuts}}
+	for _, r := range reductions {
+		all = append(all, Options{Without: r})
+		all = append(all, Options{Without: r, cut: 1})
+	}
+	return all
+}
+
+func randomShape(r *rand.Rand) shape {
+	sh := shape{clients: 2 + r.IntN(4), ops: 3 + r.IntN(12), values: 2 + r.IntN(3), tie: 1 + r.IntN(4), lies: r.IntN(3), refusals: r.IntN(2) == 0}
+	if r.IntN(3) > 0 {
+		sh.crash, sh.crashes = 2+r.IntN(3), 1+r.IntN(4) // Porcupine is slow with more
+	}
+	if r.IntN(3) == 0 {
+		sh.ops = 2 + r.IntN(6) // small enough for every order
+	}
+	return sh
+}
+
+// disagreement makes one history from a seed, judges it with the options, and says what
+// is wrong with the answer, "" if nothing.
+func disagreement(seed uint64, options ...Options) (wrong string, illegal bool) {
+	r := rand.New(rand.NewPCG(seed, 7))
+	all := objects()
+	o := all[seed%uint64(len(all))]
+	sh := randomShape(r)
+	if o.name == "queue" || o.name == "set" || o.name == "counter" {
+		sh.ops, sh.crashes = min(sh.ops, 9), min(sh.crashes, 2) // the oracle takes minutes for some larger ones
+	}
+	ops := simulate(r, o, sh)
+	model := forPorcupine(o.model)
+	want := order.Illegal
+	if porcupine.CheckOperations(model, porcupineOf(ops, history.Never)) {
+		want = order.Legal
+	}
+	tell := func(opt Options, format string, a ...any) string {
+		text := fmt.Sprintf("%s (seed %d, without %b, cut %d): %s", o.name, seed, opt.Without, opt.cut, fmt.Sprintf(format, a...))
+		for i, op := range ops {
+			text += fmt.Sprintf("\n%2d  [%d, %d]  %c %v -> %v", i, op.Call, op.Return, op.Input.(call).f, op.Input, op.Output)
+		}
+		return text
+	}
+	if len(ops) <= 7 && everyOrder(o.model, ops) != (want == order.Legal) {
+		return tell(Options{}, "Porcupine says %d, every order says otherwise", want), false
+	}
+	judged := make(map[int]bool) // culprits, as it takes Porcupine long
+	for _, opt := range options {
+		opt.Hints = o.hints
+		d := Decide(context.Background(), o.model, ops, opt)
+		if d.Answer != want {
+			return tell(opt, "the engine says %d (%s), Porcupine %d", d.Answer, d.Reason, want), false
+		}
+		switch d.Answer {
+		case order.Legal:
+			if err := order.Verify(o.model, ops, d.Order); err != nil {
+				return tell(opt, "%v", err), false
+			}
+		case order.Illegal:
+			if d.Culprit < 0 || order.Crashed(&ops[d.Culprit]) {
+				return tell(opt, "culprit %d", d.Culprit), false
+			}
+			until := ops[d.Culprit].Return
+			if judged[d.Culprit] {
+				continue
+			}
+			judged[d.Culprit] = true
+			if porcupine.CheckOperations(model, porcupineOf(ops, until)) {
+				return tell(opt, "culprit %d, but what was invoked by then has an order", d.Culprit), false
+			}
+			before := int64(-1)
+			for i := range ops {
+				if ops[i].Return < until {
+					before = max(before, ops[i].Return)
+				}
+			}
+			if !porcupine.CheckOperations(model, porcupineOf(ops, before)) {
+				return tell(opt, "culprit %d, but what was invoked by %d has no order already", d.Culprit, before), false
+			}
+		}
+	}
+	return "", want == order.Illegal
+}
+
+// TestNoDisagreementOnRandomHistories compares the engine with Porcupine, and with
+// trying every order where that is feasible. NEMESIS_FUZZ is the number of histories
+// (10000000 for the deep run), NEMESIS_FUZZ_SEED where they begin.
+func TestNoDisagreementOnRandomHistories(t *testing.T) {
+	n := 12_000
+	if testing.Short() {
+		n = 3_000
+	}
+	if text := os.Getenv("NEMESIS_FUZZ"); text != "" {
+		var err error
+		if n, err = strconv.Atoi(text); err != nil {
+			t.Fatal(err)
+		}
+	}
+	first, _ := strconv.ParseUint(os.Getenv("NEMESIS_FUZZ_SEED"), 10, 64)
+	all := ways()
+	illegal := 0
+	for i := range uint64(n) {
+		seed := first + i
+		// Everything on always, one other way in turn.
+		wrong, not := disagreement(seed, all[0], all[1+(seed/8)%uint64(len(all)-1)])
+		if wrong != "" {
+			t.Fatal(wrong)
+		}
+		if not {
+			illegal++
+		}
+	}
+	if illegal < n/5 || illegal > n*4/5 {
+		t.Errorf("%d of %d histories are illegal; the test has lost its edge", illegal, n)
+	}
+	t.Logf("%d histories, %d of them illegal", n, illegal)
+}

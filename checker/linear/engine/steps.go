@@ -1,0 +1,254 @@
+package engine
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"math/bits"
+	"reflect"
+
+	"github.com/anishathalye/porcupine"
+)
+
+// none is no state, no value, no operation.
+const none int32 = -1
+
+// steps is the model in numbers: states, classes of operations, values, and what the
+// model says to a state and a class.
+type steps struct {
+	step  func(state, input, output any) (bool, any)
+	hints Hints
+	// contextual says that the model's step looks at the context; remember that
+	// Interning is on.
+	contextual, remember bool
+
+	states  states
+	classes []class
+	known   map[pair]int32
+	texts   map[string]int32
+	exact   exactness
+	values  map[any]int32
+
+	// cache has what the model said. An entry is overwritten by another that falls on
+	// the same place: the model can be asked again, and memory stays bounded.
+	cache []answer
+	shift uint
+	asked int
+}
+
+// class is a set of operations with equal inputs and equal outputs.
+type class struct {
+	input, output any
+	needs, makes  int32
+	readOnly      bool
+}
+
+type pair struct{ input, output any }
+
+// answer is what the model said: next is the state after, none when it refused.
+// The key is state and class, plus one, so that the zero entry is empty.
+type answer struct {
+	key  uint64
+	next int32
+}
+
+func newSteps(ctx context.Context, model porcupine.Model, opt Options, ops int) (*steps, error) {
+	s := &steps{hints: opt.Hints, remember: opt.Without&Interning == 0}
+	switch {
+	case model.StepContext != nil:
+		s.contextual = true
+		s.step = func(state, input, output any) (bool, any) { return model.StepContext(ctx, state, input, output) }
+	case model.Step != nil:
+		s.step = model.Step
+	default:
+		return nil, errors.New("the model has no Step; give it one")
+	}
+	if model.Init == nil {
+		return nil, errors.New("the model has no Init; give it one")
+	}
+	s.states = states{equal: model.Equal, hash: model.Hash, exact: &s.exact}
+	// Four places an operation, within reason.
+	s.shift = uint(64 - min(max(bits.Len(uint(ops))+2, 6), 16))
+	s.cache = make([]answer, 1<<(64-s.shift))
+	s.known = make(map[pair]int32)
+	s.values = make(map[any]int32)
+	if _, err := s.states.number(model.Init()); err != nil {
+		return nil, err
+	}
+	return s, nil
+}
+
+// initial is the number of the state that the model begins in.
+const initial int32 = 0
+
+// class numbers an operation's input and output.
+func (s *steps) class(input, output any) int32 {
+	next := int32(len(s.classes))
+	if s.remember {
+		if s.exact.of(input) && s.exact.of(output) {
+			p := pair{input, output}
+			if c, ok := s.known[p]; ok {
+				return c
+			}
+			s.known[p] = next
+		} else if text, ok := s.exact.text(input, output); ok {
+			if c, ok := s.texts[text]; ok {
+				return c
+			}
+			if s.texts == nil {
+				s.texts = make(map[string]int32)
+			}
+			s.texts[text] = next
+		}
+	}
+	c := class{input: input, output: output, needs: none, makes: none}
+	if s.hints.ReadOnly != nil {
+		c.readOnly = s.hints.ReadOnly(input, output)
+	}
+	if s.hints.Needs != nil {
+		c.needs = s.value(s.hints.Needs(input, output))
+	}
+	if s.hints.Makes != nil {
+		c.makes = s.value(s.hints.Makes(input, output))
+	}
+	s.classes = append(s.classes, c)
+	return next
+}
+
+// value numbers a value that a hint gave. One that cannot be compared is no value.
+func (s *steps) value(v any, ok bool) int32 {
+	if !ok || !comparable(v) {
+		return none
+	}
+	n, known := s.values[v]
+	if !known {
+		n = int32(len(s.values))
+		s.values[v] = n
+	}
+	return n
+}
+
+// next is the state that a class of operations leads to, none when the model refuses.
+func (s *steps) next(state, class int32) int32 {
+	key := (uint64(uint32(state))<<32 | uint64(uint32(class))) + 1
+	a := &s.cache[key*0x9e3779b97f4a7c15>>s.shift]
+	if a.key == key {
+		return a.next
+	}
+	next := s.ask(state, class)
+	if s.remember {
+		*a = answer{key, next}
+	}
+	return next
+}
+
+func (s *steps) ask(state, class int32) int32 {
+	s.asked++
+	c := &s.classes[class]
+	ok, after := s.step(s.states.all[state], c.input, c.output)
+	if !ok {
+		return none
+	}
+	next, err := s.states.number(after)
+	if err != nil {
+		// The first state could be compared and this one cannot: states of several
+		// types. It is new; the search loses a chance to see that it is not.
+		next = s.states.add(after)
+	}
+	s.states.learn(state, c.needs)
+	s.states.learn(next, c.makes)
+	return next
+}
+
+// states numbers states. Taking equal states for different ones costs time and
+// nothing else, so a model without Hash is compared with recent states only.
+type states struct {
+	equal func(a, b any) bool
+	hash  func(state any) uint64
+	exact *exactness
+
+	all []any
+	// value is what the hints told of each state's value, none if nothing.
+	value []int32
+	// same finds states that Go's == can compare; head and older chain those with equal hashes.
+	same  map[any]int32
+	head  map[uint64]int32
+	older []int32
+}
+
+// recent is how many states a new one is compared with when the model has no Hash.
+const recent = 4096
+
+func (s *states) number(state any) (int32, error) {
+	switch {
+	case s.equal == nil:
+		if !comparable(state) {
+			return none, fmt.Errorf("the model's states (%T) cannot be compared; give it Equal", state)
+		}
+	case s.hash != nil:
+		h := s.hash(state)
+		first, known := s.head[h]
+		if !known {
+			first = none
+		}
+		for n := first; n != none; n = s.older[n] {
+			if s.equal(s.all[n], state) {
+				return n, nil
+			}
+		}
+		n := s.add(state)
+		if s.head == nil {
+			s.head = make(map[uint64]int32)
+		}
+		s.head[h] = n
+		s.older = append(s.older, first)
+		return n, nil
+	case !s.exact.of(state):
+		return s.scan(state), nil
+	}
+	if n, known := s.same[state]; known {
+		return n, nil
+	}
+	if s.same == nil {
+		s.same = make(map[any]int32)
+	}
+	var n int32
+	if s.equal == nil {
+		n = s.add(state)
+	} else {
+		n = s.scan(state)
+	}
+	s.same[state] = n
+	return n, nil
+}
+
+// scan asks Equal about one state after another.
+func (s *states) scan(state any) int32 {
+	for n := len(s.all) - 1; n >= max(0, len(s.all)-recent); n-- {
+		if s.equal(s.all[n], state) {
+			return int32(n)
+		}
+	}
+	return s.add(state)
+}
+
+func (s *states) add(state any) int32 {
+	s.all = append(s.all, state)
+	s.value = append(s.value, none)
+	return int32(len(s.all) - 1)
+}
+
+func (s *states) learn(state, value int32) {
+	if value != none && s.value[state] == none {
+		s.value[state] = value
+	}
+}
+
+// comparable reports whether == can be used on v without a panic.
+func comparable(v any) bool {
+	switch v.(type) {
+	case nil, bool, int, int8, int16, int32, int64, uint, uint8, uint16, uint32, uint64, string, float64:
+		return true
+	}
+	return reflect.ValueOf(v).Comparable()
+}
