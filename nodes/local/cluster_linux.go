@@ -142,11 +142,15 @@ func (c *Cluster) Nodes() []nodes.Node { return slices.Clone(c.nodes) }
 // Notes say, a line each, where the nodes are less than a machine would be.
 func (c *Cluster) Notes() []string { return slices.Clone(c.members[0].notes) }
 
-// Enter is a shell command that opens a shell on a node, from outside of the world;
-// a user that is not root needs it to be their own world. It finds the node's PID 1
-// by the directory in its arguments, which no other process has.
+// Enter is a shell command that opens a shell on a node, from outside of the world,
+// for the user whose world it is. It finds the node's PID 1 by the directory in its
+// arguments, which no other process has.
 func (c *Cluster) Enter(name string) string {
-	return fmt.Sprintf("nsenter --all --target $(pgrep -f '%s node %s %s$') bash", Command, name, filepath.Join(c.dir, name))
+	into := "--mount --uts --ipc --net --pid"
+	if !ownsMachine() {
+		into = "--user --preserve-credentials " + into
+	}
+	return fmt.Sprintf("nsenter %s --target $(pgrep -f '%s node %s %s$') bash", into, Command, name, filepath.Join(c.dir, name))
 }
 
 // Connect opens an SSH connection to a node, with the key made for this cluster.
