@@ -1,0 +1,226 @@
+package monitor
+
+import (
+	"cmp"
+	"container/heap"
+	"fmt"
+	"slices"
+
+	"nemesis/checker/linear/order"
+)
+
+// CounterOp is an operation on a counter: an add of Delta, whose answer says nothing, or
+// a read that returned Value.
+type CounterOp struct {
+	Span
+	Read         bool
+	Delta, Value int64
+}
+
+// Counter decides a counter that is initially 0. If all adds are of one delta, it is
+// exact, in time O(n log n). Otherwise it only knows bounds: Illegal if a read is outside
+// them, else Undecided (which of the adds sum up to a read is subset sum).
+//
+// # One delta
+//
+// Divide by it: adds are of 1 and a read of k saw k of them. Reads must be in real time
+// as they are in value. Call the k-th add of an order slot k. It stands behind all
+// reads of less than k and before all of k or more: at or after lo(k), the latest call of
+// the former, and at or before hi(k), the earliest return of the latter; both grow with
+// k. An add fits slot k if it returned at lo(k) or later and was called by hi(k). So the
+// slots 1…K, with K the greatest read, must each get an add that fits, and every completed
+// add a slot; behind K there are slots for all, which ask only for lo. This suffices:
+// take the reads and slots as levels; the adds of two slots cannot be wrong in real time,
+// see below, and everything else is what fitting means.
+//
+// The slots an add fits are a range, from the first whose hi is not before its call to the last
+// whose lo is not after its return. Fill the slots in turn, each with the add of those
+// whose range has begun that returned first. If some order fills all slots, so does this
+// one, and if some order places all completed adds in time, so does this one: exchange
+// the add it chose for that of the order, as in earliest-deadline-first schedules.
+// (Crashed adds return last, so they are taken only if there is nothing else.) And no
+// add is placed behind one that was called after its return: it was called earlier, so
+// its range had begun, and it returned earlier.
+//
+// # Many deltas
+//
+// A read saw every add that returned before its call, and none that was called after its
+// return. Of the rest it may at most have seen all positive ones, or all negative ones.
+func Counter(ops []CounterOp, opt Options) order.Decision {
+	return conclude("counter", ops, opt, decideCounter)
+}
+
+// mostDelta keeps sums far from overflow.
+const mostDelta = 1 << 32
+
+func decideCounter(ops []CounterOp) order.Decision {
+	unit, adds := int64(0), 0
+	mixed := false
+	for i := range ops {
+		op := &ops[i]
+		if op.Read {
+			continue
+		}
+		if op.Delta == 0 || op.Delta < -mostDelta || op.Delta > mostDelta {
+			return undecided(fmt.Sprintf("operation %d adds nothing, or very much", i))
+		}
+		if adds == 0 {
+			unit = op.Delta
+		}
+		mixed = mixed || op.Delta != unit
+		adds++
+	}
+	if mixed {
+		return bounds(ops)
+	}
+	return count(ops, unit, adds)
+}
+
+// count decides a counter of one unit.
+func count(ops []CounterOp, unit int64, adds int) order.Decision {
+	level := make([]int, len(ops))
+	most := 0
+	for i := range ops {
+		op := &ops[i]
+		level[i] = absent
+		if !op.Read || op.crashed() {
+			continue
+		}
+		k := int64(0)
+		if op.Value != 0 {
+			if unit == 0 || op.Value%unit != 0 || op.Value/unit < 0 || op.Value/unit > int64(adds) {
+				return illegal(i)
+			}
+			k = op.Value / unit
+		}
+		level[i] = 2 * int(k)
+		most = max(most, int(k))
+	}
+	if _, conflict := levels(ops, level); conflict != nil {
+		return illegal(conflict...)
+	}
+	// hi[k] and lo[k] name the reads that bound slot k; -1 when nothing does.
+	hi, lo := make([]int, most+2), make([]int, most+2)
+	for k := range hi {
+		hi[k], lo[k] = -1, -1
+	}
+	earlier := func(a, b int) int {
+		if a < 0 || (b >= 0 && ops[b].Return < ops[a].Return) {
+			return b
+		}
+		return a
+	}
+	later := func(a, b int) int {
+		if a < 0 || (b >= 0 && ops[b].Call > ops[a].Call) {
+			return b
+		}
+		return a
+	}
+	for i := range ops {
+		if level[i] != absent {
+			k := level[i] / 2
+			hi[k], lo[k+1] = earlier(hi[k], i), later(lo[k+1], i)
+		}
+	}
+	for k := 1; k <= most; k++ {
+		lo[k+1] = later(lo[k+1], lo[k])
+		hi[most-k] = earlier(hi[most-k], hi[most-k+1])
+	}
+
+	var calls []int
+	for i := range ops {
+		if !ops[i].Read {
+			calls = append(calls, i)
+		}
+	}
+	slices.SortStableFunc(calls, func(a, b int) int { return cmp.Compare(ops[a].Call, ops[b].Call) })
+	open := spans[CounterOp, *CounterOp]{ops: ops}
+	for k := 1; k <= most; k++ {
+		for len(calls) > 0 && ops[calls[0]].Call <= ops[hi[k]].Return {
+			heap.Push(&open, calls[0])
+			calls = calls[1:]
+		}
+		if len(open.at) == 0 {
+			return illegal(hi[k])
+		}
+		add := heap.Pop(&open).(int)
+		if lo[k] >= 0 && ops[add].Return < ops[lo[k]].Call {
+			return illegal(add, lo[k])
+		}
+		level[add] = 2*k - 1
+	}
+	for _, add := range append(open.at, calls...) {
+		if ops[add].crashed() {
+			continue
+		}
+		if lo[most+1] >= 0 && ops[add].Return < ops[lo[most+1]].Call {
+			return illegal(add, lo[most+1])
+		}
+		level[add] = 2*most + 1
+	}
+	out, conflict := levels(ops, level)
+	if conflict != nil {
+		return illegal(conflict...)
+	}
+	return legal(out)
+}
+
+// bounds looks for a read that no choice of adds explains.
+func bounds(ops []CounterOp) order.Decision {
+	var reads, calls, returns []int
+	for i := range ops {
+		switch {
+		case !ops[i].Read:
+			calls, returns = append(calls, i), append(returns, i)
+		case !ops[i].crashed():
+			reads = append(reads, i)
+		}
+	}
+	byCall := func(a, b int) int { return cmp.Compare(ops[a].Call, ops[b].Call) }
+	byReturn := func(a, b int) int { return cmp.Compare(ops[a].Return, ops[b].Return) }
+	slices.SortStableFunc(calls, byCall)
+	slices.SortStableFunc(returns, byReturn)
+	least, greatest := make([]int64, len(ops)), make([]int64, len(ops))
+	slices.SortStableFunc(reads, byCall)
+	var up, down int64 // of the adds that had returned
+	for _, i := range reads {
+		for ; len(returns) > 0 && ops[returns[0]].Return < ops[i].Call; returns = returns[1:] {
+			up += max(ops[returns[0]].Delta, 0)
+			down += min(ops[returns[0]].Delta, 0)
+		}
+		least[i], greatest[i] = up, down
+	}
+	slices.SortStableFunc(reads, byReturn)
+	up, down = 0, 0 // of the adds that had been called
+	for _, i := range reads {
+		for ; len(calls) > 0 && ops[calls[0]].Call <= ops[i].Return; calls = calls[1:] {
+			up += max(ops[calls[0]].Delta, 0)
+			down += min(ops[calls[0]].Delta, 0)
+		}
+		least[i], greatest[i] = least[i]+down, greatest[i]+up
+		if v := ops[i].Value; v < least[i] || v > greatest[i] {
+			return illegal(i)
+		}
+	}
+	return undecided("the counter was given different deltas, and its reads are within their bounds")
+}
+
+// spans is a heap of operations, the one that returned first on top.
+type spans[T any, P timed[T]] struct {
+	ops []T
+	at  []int
+}
+
+func (h *spans[T, P]) Len() int { return len(h.at) }
+func (h *spans[T, P]) Less(a, b int) bool {
+	x, y := P(&h.ops[h.at[a]]).span().Return, P(&h.ops[h.at[b]]).span().Return
+	return x < y || (x == y && h.at[a] < h.at[b])
+}
+func (h *spans[T, P]) Swap(a, b int) { h.at[a], h.at[b] = h.at[b], h.at[a] }
+func (h *spans[T, P]) Push(i any)    { h.at = append(h.at, i.(int)) }
+func (h *spans[T, P]) Pop() any {
+	n := len(h.at) - 1
+	i := h.at[n]
+	h.at = h.at[:n]
+	return i
+}

@@ -1,0 +1,163 @@
+// Package monitor decides linearizability of objects that need no search: each
+// function knows one type of object and one form of history for which a few
+// sorted passes give the exact answer.
+//
+// A search takes exponential time in the number of concurrent and crashed operations;
+// these take time near-linear in the history, with any number of clients. Each is
+// exact or says Undecided, with the reason, when the history is not of its form
+// (say, a queue in which a value was enqueued twice); the engine decides those.
+//
+// All have one shape. Typed operations go in, with values as small numbers. The
+// function builds what the order must look like (levels that follow one another, two
+// interval orders, a schedule), and either writes the order down, which
+// order.Verify replays in the tests, or names in Conflict the operations that bar it.
+// The proof that these are the only two cases stands with each function.
+//
+//	d := monitor.Queue([]monitor.QueueOp{
+//		{Kind: monitor.Enqueue, Value: 1, Span: monitor.Span{Call: 0, Return: 1}},
+//		{Kind: monitor.Enqueue, Value: 2, Span: monitor.Span{Call: 2, Return: 3}},
+//		{Kind: monitor.Dequeue, Value: 2, Span: monitor.Span{Call: 4, Return: 5}},
+//	}, monitor.Options{})
+//	// d.Answer is order.Illegal: 1 went in first and never came out.
+//
+// Throughout, an operation takes effect at some moment in its closed Span, and "x
+// before y" in real time means that x returned strictly before y was called. An
+// operation of unknown outcome has Return == history.Never: it may have taken
+// effect after its Call or not at all. All functions are safe for concurrent use.
+package monitor
+
+import (
+	"cmp"
+	"math"
+	"slices"
+	"sort"
+
+	"nemesis/checker/linear/order"
+	"nemesis/history"
+)
+
+// Span is when an operation was under way. Return is history.Never when its outcome is
+// unknown.
+type Span struct {
+	Call, Return int64
+}
+
+func (s *Span) crashed() bool { return s.Return == history.Never }
+func (s *Span) span() *Span   { return s }
+
+// Options are what a caller may ask for besides the answer.
+type Options struct {
+	// Culprit asks for Decision.Culprit of an illegal history, by bisection: some
+	// twenty times the work.
+	Culprit bool
+}
+
+// timed is a pointer to an operation.
+type timed[T any] interface {
+	*T
+	span() *Span
+}
+
+// conclude runs a check, and finds the culprit if that is asked for.
+func conclude[T any, P timed[T]](by string, ops []T, opt Options, decide func([]T) order.Decision) order.Decision {
+	d := order.Decision{Reason: "there is an operation that returned before its call, or there are too many"}
+	if sound[T, P](ops) {
+		d = decide(ops)
+	}
+	d.By, d.Culprit = by, -1
+	if d.Answer == order.Illegal {
+		slices.Sort(d.Conflict)
+		d.Conflict = slices.Compact(d.Conflict)
+		if opt.Culprit {
+			d.Culprit = culprit[T, P](ops, decide)
+		}
+	}
+	return d
+}
+
+func sound[T any, P timed[T]](ops []T) bool {
+	for i := range ops {
+		if s := P(&ops[i]).span(); s.Call > s.Return || s.Call == math.MinInt64 || s.Return == history.Never-1 {
+			return false
+		}
+	}
+	return len(ops) < math.MaxInt32/4
+}
+
+// culprit bisects over the moments of return: what was called by a moment, with what had
+// not returned by then crashed, stays illegal at all later moments.
+func culprit[T any, P timed[T]](ops []T, decide func([]T) order.Decision) int {
+	var returns []int
+	for i := range ops {
+		if !P(&ops[i]).span().crashed() {
+			returns = append(returns, i)
+		}
+	}
+	slices.SortStableFunc(returns, func(a, b int) int {
+		return cmp.Compare(P(&ops[a]).span().Return, P(&ops[b]).span().Return)
+	})
+	known := true
+	part := make([]T, 0, len(ops))
+	at := sort.Search(len(returns), func(k int) bool {
+		now := P(&ops[returns[k]]).span().Return
+		part = part[:0]
+		for i := range ops {
+			op := ops[i]
+			s := P(&op).span()
+			if s.Call > now {
+				continue
+			}
+			if s.Return > now {
+				s.Return = history.Never
+			}
+			part = append(part, op)
+		}
+		answer := decide(part).Answer
+		known = known && answer != order.Undecided
+		return answer == order.Illegal
+	})
+	if at == len(returns) || !known {
+		return -1
+	}
+	return returns[at]
+}
+
+func legal(out []int) order.Decision { return order.Decision{Answer: order.Legal, Order: out} }
+
+func illegal(conflict ...int) order.Decision {
+	return order.Decision{Answer: order.Illegal, Conflict: conflict}
+}
+
+func undecided(reason string) order.Decision { return order.Decision{Reason: reason} }
+
+// absent is the level of an operation that did not happen.
+const absent = -1
+
+// levels puts operations in the order of their levels, and inside a level of their
+// calls. That is right exactly when no operation of a later level returned before one of
+// an earlier level was called; if there are such two, they are the conflict.
+func levels[T any, P timed[T]](ops []T, level []int) (out, conflict []int) {
+	out = make([]int, 0, len(ops))
+	for i := range ops {
+		if level[i] != absent {
+			out = append(out, i)
+		}
+	}
+	slices.SortStableFunc(out, func(a, b int) int {
+		if d := cmp.Compare(level[a], level[b]); d != 0 {
+			return d
+		}
+		return cmp.Compare(P(&ops[a]).span().Call, P(&ops[b]).span().Call)
+	})
+	latest := -1
+	for _, i := range out {
+		// Of one level, the calls come sorted and no return precedes its call.
+		if latest >= 0 && P(&ops[i]).span().Return < P(&ops[latest]).span().Call {
+			return nil, []int{latest, i}
+		}
+		if latest < 0 || P(&ops[i]).span().Call > P(&ops[latest]).span().Call {
+			latest = i
+		}
+	}
+	return out, nil
+}
