@@ -1,9 +1,14 @@
 package linear
 
 import (
+	"context"
+	"slices"
 	"sort"
 	"time"
 
+	"github.com/anishathalye/porcupine"
+
+	"nemesis/checker/linear/order"
 	"nemesis/history"
 )
 
@@ -13,12 +18,13 @@ import (
 // gives an order of the one after. These steps do, and nothing else is used:
 //
 //   - Cut after a moment t. Keep what was called by t; what had not returned by t
-//     becomes crashed. Of an order, keep the part up to t and put the rest of what
-//     was called at the end.
-//   - Drop a read. It changes nothing, so the others' order stays.
-//   - Turn a completed operation into a crashed one: its interval grows and any
-//     answer fits.
-//   - Drop crashed operations that nobody can have seen (see normalise.go).
+//     becomes crashed, with the answer it was going to give. Of an order, keep the
+//     part up to t.
+//   - Turn a completed operation into a crashed one, with its answer: it may still
+//     stand where it stood.
+//   - Drop an operation that changes no state, as a read does: the others' order stays.
+//   - Drop crashed operations that nobody can have seen, where the kind of object
+//     knows which (models.Object.Unseen has the proofs).
 //
 // Deleting an operation that is seen by one that stays is not among them: without
 // write(7), a good read of 7 would look like a violation. With these steps a
@@ -29,172 +35,220 @@ import (
 // ones completed. That is stronger than the weakened form which was judged, so it
 // has no order either.
 
-// trialSteps bounds one trial of the reduction, coreTime all of one key's. A trial
-// that runs out proves nothing, and its operations stay. Ten times as many steps
-// make the cores of 79 violations in etcd logs 5 % smaller and take six times as long.
-func trialSteps(ops []op) int64 { return 20_000 + 50*int64(len(ops)) }
+// A trial of the reduction that exceeds trialMemory (bytes of tables) proves nothing,
+// and its operations stay; unlike a time, this is the same on every machine. coreTime
+// bounds all trials of one object, opinionSteps the second opinion.
+const (
+	trialMemory  = 16 << 20
+	coreTime     = 10 * time.Second
+	opinionSteps = 3_000_000
+)
 
-const coreTime = 10 * time.Second
-
-// core is a violation made small.
-type core struct {
-	// ops are the core's operations as they stood when the history was cut: what
-	// had not returned by then is crashed. They have no order.
-	ops []op
-	// unexplained is the position in ops of the operation whose return leaves no
-	// order, where there was one until then; -1 when that could not be established.
-	unexplained int
-	// confirmed: a search without any rewriting found no order of the weakened core.
-	confirmed bool
-	// refuted: it found one. The checker contradicts itself and must not accuse.
-	refuted bool
+// weak is a weakened history: operations of an object, at these positions, of which
+// some have become crashed.
+type weak struct {
+	ops []porcupine.Operation
+	at  []int
 }
 
-// barriers are the positions of completed operations by return.
-func barriers(ops []op) []int {
-	var order []int
+func (w *weak) add(op porcupine.Operation, at int) {
+	w.ops = append(w.ops, op)
+	w.at = append(w.at, at)
+}
+
+// crash adds an operation as one that never returned, unless that says nothing.
+func (s *subject) crash(w *weak, op porcupine.Operation, at int) {
+	if s.hints.ReadOnly != nil && s.hints.ReadOnly(op.Input, op.Output) {
+		return
+	}
+	op.Return = history.Never
+	w.add(op, at)
+}
+
+// returns are the positions of completed operations by return.
+func returns(ops []porcupine.Operation) []int {
+	var by []int
 	for i := range ops {
-		if !ops[i].crashed {
-			order = append(order, i)
+		if !order.Crashed(&ops[i]) {
+			by = append(by, i)
 		}
 	}
-	sort.SliceStable(order, func(a, b int) bool { return ops[order[a]].ret < ops[order[b]].ret })
-	return order
+	sort.SliceStable(by, func(a, b int) bool { return ops[by[a]].Return < ops[by[b]].Return })
+	return by
 }
 
 // prefix is the history cut when the first k of its completed operations had
 // returned; of those that return at one instant the later ones count as not
 // returned yet.
-func prefix(ops []op, order []int, k int) []op {
+func (s *subject) prefix(ops []porcupine.Operation, by []int, k int) weak {
+	var cut weak
 	if k == 0 {
-		return nil
+		return cut
 	}
-	returned := make(map[int]bool, k)
-	for _, i := range order[:k] {
+	returned := make([]bool, len(ops))
+	for _, i := range by[:k] {
 		returned[i] = true
 	}
-	t := ops[order[k-1]].ret
-	var cut []op
+	t := ops[by[k-1]].Return
 	for i := range ops {
 		switch {
-		case ops[i].call > t:
+		case ops[i].Call > t:
 		case returned[i]:
-			cut = append(cut, ops[i])
+			cut.add(ops[i], i)
 		default:
-			cut = appendCrashed(cut, ops[i])
+			s.crash(&cut, ops[i], i)
 		}
 	}
 	return cut
 }
 
-// appendCrashed adds o as an operation of unknown outcome; a read then says nothing.
-func appendCrashed(ops []op, o op) []op {
-	if o.kind == read {
-		return ops
-	}
-	o.crashed, o.ret = true, history.Never
-	return append(ops, o)
+func (s *subject) try(ctx context.Context, w *weak) order.Answer {
+	return s.decide(ctx, w.ops, trialMemory).Answer
 }
 
 // firstBarrier finds the earliest cut that has no order, of a history that has
-// none. Cuts only weaken, so this can be searched by halves. exact tells that the
+// none: by[:k] have returned by then. Cuts only weaken, so this can be searched by
+// halves; guess is a position that may be the answer, or -1. exact tells that the
 // cut just before it does have an order.
-func firstBarrier(ops []op, order []int, guard *guard) (k int, exact bool) {
-	low, high := 0, len(order) // prefix(low) has an order or is not known not to; prefix(high) has none
+func (s *subject) firstBarrier(ctx context.Context, ops []porcupine.Operation, by []int, guess int) (k int, exact bool) {
+	low, high := 0, len(by) // prefix(low) has an order or is not known not to; prefix(high) has none
 	exact = true
-	for high-low > 1 {
-		mid := (low + high) / 2
-		switch try(prefix(ops, order, mid), guard, 0) {
-		case illegal:
+	probe := func(mid int) {
+		cut := s.prefix(ops, by, mid)
+		switch s.try(ctx, &cut) {
+		case order.Illegal:
 			high = mid
-		case undecided:
+		case order.Undecided:
 			exact = false
 			low = mid
-		case legal:
+		case order.Legal:
 			low = mid
 		}
 	}
-	return high, exact
+	if at := slices.Index(by, guess); guess >= 0 && at >= 0 {
+		if at+1 < high {
+			probe(at + 1)
+		}
+		if high == at+1 && at > low {
+			probe(at)
+		}
+	}
+	for high-low > 1 && ctx.Err() == nil {
+		probe((low + high) / 2)
+	}
+	return high, exact && high-low == 1
 }
 
-// barrierTime is the return of the operation that first leaves no order.
-func barrierTime(ops []op, guard *guard) int64 {
-	order := barriers(ops)
-	k, _ := firstBarrier(ops, order, guard)
-	return ops[order[k-1]].ret
+// weaken keeps what keep says of a cut as it is, turns the rest into crashed
+// operations, and drops what nobody can have seen.
+func (s *subject) weaken(cut *weak, keep []bool) weak {
+	var w weak
+	for i := range cut.ops {
+		if keep[i] || order.Crashed(&cut.ops[i]) {
+			w.add(cut.ops[i], cut.at[i])
+		} else {
+			s.crash(&w, cut.ops[i], cut.at[i])
+		}
+	}
+	if s.unseen == nil {
+		return w
+	}
+	unseen := s.unseen(w.ops)
+	n := 0
+	for i := range w.ops {
+		if !unseen[i] {
+			w.ops[n], w.at[n] = w.ops[i], w.at[i]
+			n++
+		}
+	}
+	w.ops, w.at = w.ops[:n], w.at[:n]
+	return w
 }
 
-func try(ops []op, guard *guard, steps int64) answer {
-	normal, _, _ := normalise(ops)
-	leash := guard.leash(coreTime, steps)
-	defer leash.end()
-	return search(normal, leash)
+// accusation is what a violation rests on: a weakened history without an order.
+type accusation struct {
+	weak
+	// culprit is the position, in the object's operations, of the one whose return
+	// leaves no order, where there was one until then if exact.
+	culprit int
+	exact   bool
+	// Porcupine's answer about the weakened history: Illegal confirms, Legal refutes,
+	// and then the checker contradicts itself and must not accuse.
+	opinion order.Answer
 }
 
-// reduce makes a core of a history without an order.
-func reduce(ops []op, guard *guard) core {
-	order := barriers(ops)
-	k, exact := firstBarrier(ops, order, guard)
-	cut := prefix(ops, order, k)
-	culprit := ops[order[k-1]].source
+// accuse cuts a history without an order behind its culprit and looks for a part of
+// what is left that suffices: the operations that guess gives for a culprit, else the
+// last 8 that returned, the last 32, 128, …. d is the decision that there is no order.
+func (s *subject) accuse(ctx context.Context, ops []porcupine.Operation, d order.Decision, guess func(culprit int) []int) accusation {
+	by := returns(ops)
+	k, exact := s.firstBarrier(ctx, ops, by, d.Culprit)
+	cut := s.prefix(ops, by, k)
+	a := accusation{weak: cut, culprit: by[k-1], exact: exact}
+	last := returns(cut.ops)
+	keep := make([]bool, len(cut.ops))
+	suffices := func() bool {
+		w := s.weaken(&cut, keep)
+		if s.try(ctx, &w) != order.Illegal {
+			return false
+		}
+		a.weak = w
+		return true
+	}
+	for _, i := range append(guess(a.culprit), a.culprit) {
+		if at, is := slices.BinarySearch(cut.at, i); is {
+			keep[at] = true
+		}
+	}
+	for size := 8; !suffices() && size < len(last) && ctx.Err() == nil; size *= 4 {
+		for _, i := range last[len(last)-size:] {
+			keep[i] = true
+		}
+	}
+	a.opinion = s.second(ctx, &a.weak)
+	return a
+}
 
+// second is Porcupine's opinion.
+func (s *subject) second(ctx context.Context, w *weak) order.Answer {
+	return ask(s.model, w.ops, newLeash(ctx, opinionSteps)).Answer
+}
+
+// reduce makes an accusation as small as the steps can make it.
+func (s *subject) reduce(ctx context.Context, a accusation) accusation {
+	ctx, cancel := context.WithTimeout(ctx, coreTime)
+	defer cancel()
 	// Every cut before the culprit's return has an order, so no core is without it.
 	var others []int
-	for i := range cut {
-		if !cut[i].crashed && cut[i].source != culprit {
+	keep := make([]bool, len(a.ops))
+	for i := range a.ops {
+		if a.at[i] == a.culprit {
+			keep[i] = true
+		} else if !order.Crashed(&a.ops[i]) {
 			others = append(others, i)
 		}
 	}
 	// Reads are tried first: a write that is seen stays in the core anyway, and a
 	// read that only pins it down is one operation more.
-	sort.SliceStable(others, func(a, b int) bool { return cut[others[a]].kind == read && cut[others[b]].kind != read })
-	deadline := time.Now().Add(coreTime)
-	others = ddmin(others, func(keep []int) bool {
-		return time.Now().Before(deadline) && try(weaken(cut, keep, culprit), guard, trialSteps(cut)) == illegal
+	looks := func(i int) bool {
+		return s.hints.ReadOnly != nil && s.hints.ReadOnly(a.ops[i].Input, a.ops[i].Output)
+	}
+	sort.SliceStable(others, func(i, j int) bool { return looks(others[i]) && !looks(others[j]) })
+	with := func(others []int) weak {
+		k := slices.Clone(keep)
+		for _, i := range others {
+			k[i] = true
+		}
+		return s.weaken(&a.weak, k)
+	}
+	others = ddmin(others, func(others []int) bool {
+		w := with(others)
+		return ctx.Err() == nil && s.try(ctx, &w) == order.Illegal
 	})
-
-	weak := weaken(cut, others, culprit)
-	c := core{unexplained: -1}
-	leash := guard.leash(coreTime, 0)
-	switch search(weak, leash) {
-	case illegal:
-		c.confirmed = true
-	case legal:
-		c.refuted = true
-	}
-	leash.end()
-
-	in := make(map[int]bool, len(weak))
-	for i := range weak {
-		in[weak[i].source] = true
-	}
-	for i := range cut {
-		if in[cut[i].source] {
-			if exact && cut[i].source == culprit {
-				c.unexplained = len(c.ops)
-			}
-			c.ops = append(c.ops, cut[i])
-		}
-	}
-	return c
-}
-
-// weaken keeps the given positions of cut and the culprit as they are, turns the
-// others into crashed operations, and drops what nobody can have seen.
-func weaken(cut []op, keep []int, culprit int) []op {
-	kept := make(map[int]bool, len(keep))
-	for _, i := range keep {
-		kept[i] = true
-	}
-	var weak []op
-	for i := range cut {
-		if kept[i] || cut[i].source == culprit {
-			weak = append(weak, cut[i])
-		} else {
-			weak = appendCrashed(weak, cut[i])
-		}
-	}
-	return drop(weak)
+	small := a
+	small.weak = with(others)
+	small.opinion = s.second(ctx, &small.weak)
+	return small
 }
 
 // ddmin returns a subset of items for which bad still holds and from which no

@@ -149,9 +149,9 @@ func TestAHistoryThatCannotBeIsTheHarnesssFault(t *testing.T) {
 	}
 }
 
-// worlds are the shapes in which random histories are made.
-func worlds(ops int) []world {
-	return []world{
+// shapes are the shapes in which random histories are made.
+func shapes(ops int) []shape {
+	return []shape{
 		{clients: 3, ops: ops, values: 2, crash: 4, refuse: 6},
 		{clients: 3, ops: ops, unique: true, crash: 4, refuse: 6},
 		{clients: 4, ops: ops, values: 3, crash: 3},
@@ -164,7 +164,7 @@ func TestVerdictsAgreeWithTryingEveryOrder(t *testing.T) {
 	illegal := 0
 	const histories = 6000
 	for range histories {
-		w := worlds(3 + r.IntN(6))[r.IntN(4)]
+		w := shapes(3 + r.IntN(6))[r.IntN(4)]
 		w.bug, w.often = bug(r.IntN(int(bugs))), 2
 		ops := simulate(r.IntN, w)
 		agree(t, ops)
@@ -181,7 +181,7 @@ func TestVerdictsAgreeWithTryingEveryOrder(t *testing.T) {
 func TestVerdictsAgreeWithTryingEveryOrderAndShrink(t *testing.T) {
 	rapid.Check(t, func(t *rapid.T) {
 		choose := func(n int) int { return rapid.IntRange(0, n-1).Draw(t, "choice") }
-		w := worlds(1 + choose(7))[choose(4)]
+		w := shapes(1 + choose(7))[choose(4)]
 		w.bug, w.often = bug(choose(int(bugs))), 2
 		agree(t, simulate(choose, w))
 	})
@@ -233,7 +233,7 @@ func draw(ops []history.Operation) string {
 func TestACorrectRegisterIsNeverAccused(t *testing.T) {
 	r := rand.New(rand.NewPCG(3, 4))
 	for n := range 150 {
-		w := worlds(60 + r.IntN(100))[1+2*(n%2)]
+		w := shapes(60 + r.IntN(100))[1+2*(n%2)]
 		w.clients, w.crash = 5, 10
 		if got := check(simulate(r.IntN, w)); got.Outcome != checker.Valid {
 			t.Fatalf("judged %s: %s", got.Outcome, got.Summary)
@@ -246,112 +246,13 @@ func TestEveryBrokenRegisterIsCaught(t *testing.T) {
 		t.Run(b.String(), func(t *testing.T) {
 			r := rand.New(rand.NewPCG(uint64(b), 5))
 			for n := 1; n <= 50; n++ {
-				got := check(simulate(r.IntN, world{clients: 4, ops: 120, unique: true, crash: 20, refuse: 10, bug: b, often: 10}))
+				got := check(simulate(r.IntN, shape{clients: 4, ops: 120, unique: true, crash: 20, refuse: 10, bug: b, often: 10}))
 				if got.Outcome == checker.Violation {
 					t.Logf("run %d: %d operations prove it: %s", n, len(got.Findings[0].Core), got.Findings[0].Claim)
 					return
 				}
 			}
 			t.Error("not caught in 50 runs")
-		})
-	}
-}
-
-// TestEveryWrongRuleIsNoticed shows that the comparison with brute force is worth
-// something: each subtly wrong rewriting of a history is told from the right one.
-func TestEveryWrongRuleIsNoticed(t *testing.T) {
-	wrong := map[string]func([]op) []op{
-		"drop every operation of unknown outcome": func(ops []op) []op {
-			var kept []op
-			for _, o := range ops {
-				if !o.crashed {
-					kept = append(kept, o)
-				}
-			}
-			return kept
-		},
-		"take the client's time-out for the return": func(ops []op) []op {
-			kept := append([]op(nil), ops...)
-			for i := range kept {
-				if kept[i].crashed {
-					kept[i].ret, kept[i].crashed = kept[i].call+10, kept[i].kind == cas
-				}
-			}
-			return kept
-		},
-		"drop what only another crashed operation saw": func(ops []op) []op {
-			seen := make(map[int32]bool)
-			for _, o := range ops {
-				if o.sees() && !o.crashed {
-					seen[o.old] = true
-				}
-			}
-			var kept []op
-			for _, o := range ops {
-				if !o.crashed || seen[o.new] {
-					kept = append(kept, o)
-				}
-			}
-			return kept
-		},
-		"tighten without unique values": func(ops []op) []op {
-			kept := drop(ops)
-			for i := range kept {
-				for _, o := range ops {
-					if w := &kept[i]; w.crashed && o.sees() && !o.crashed && o.old == w.new && o.ret >= w.call {
-						w.ret, w.crashed = o.ret, false
-					}
-				}
-			}
-			return kept
-		},
-		"tighten to the observer's call": func(ops []op) []op {
-			kept := drop(ops)
-			before := append([]op(nil), kept...)
-			tighten(kept)
-			for i := range kept {
-				if before[i].crashed && !kept[i].crashed {
-					for _, o := range kept {
-						if o.sees() && o.old == kept[i].new && o.ret == kept[i].ret && o.call >= kept[i].call {
-							kept[i].ret = o.call
-						}
-					}
-				}
-			}
-			return kept
-		},
-		"treat reads that change nothing as if they were not there": func(ops []op) []op {
-			var kept []op
-			for _, o := range ops {
-				if o.kind != read {
-					kept = append(kept, o)
-				}
-			}
-			return kept
-		},
-	}
-	for name, rule := range wrong {
-		t.Run(name, func(t *testing.T) {
-			r := rand.New(rand.NewPCG(7, 8))
-			g := newGuard(context.Background(), 0)
-			defer g.close()
-			for n := range 20000 {
-				w := worlds(3 + r.IntN(6))[r.IntN(4)]
-				w.bug, w.often = bug(r.IntN(int(bugs))), 2
-				ops := simulate(r.IntN, w)
-				p, err := parse(ops)
-				if err != nil {
-					t.Fatal(err)
-				}
-				l := g.leash(0, 0)
-				got := search(rule(p.ops), l)
-				l.end()
-				if (got == legal) != bruteForce(ops) {
-					t.Logf("noticed after %d histories", n)
-					return
-				}
-			}
-			t.Error("not noticed in 20000 histories")
 		})
 	}
 }

@@ -12,6 +12,15 @@ import (
 // where shrinking helps.
 type source func(n int) int // in [0, n)
 
+// kind is what a simulated client asks for.
+type kind int
+
+const (
+	read kind = iota
+	write
+	cas
+)
+
 // bug is a way in which the simulated register is wrong; correct is none.
 type bug int
 
@@ -33,8 +42,8 @@ func (b bug) String() string {
 		"an acknowledged write that happens after its return", "a write that happens twice"}[b]
 }
 
-// world is the shape of a simulated run.
-type world struct {
+// shape is the shape of a simulated run.
+type shape struct {
 	clients, ops, values int
 	unique               bool
 	// crash and refuse are one in so many operations; 0 is never.
@@ -46,7 +55,7 @@ type world struct {
 
 // simulate runs clients against one register. Each operation gets the moment of its
 // effect first and an interval around it; answers follow from the order of moments.
-func simulate(choose source, w world) []history.Operation {
+func simulate(choose source, w shape) []history.Operation {
 	type doing struct {
 		op     history.Operation
 		kind   kind

@@ -3,12 +3,14 @@ package models
 import (
 	"encoding/json"
 	"fmt"
+	"math"
 
 	"github.com/anishathalye/porcupine"
 
 	"nemesis/checker/internal/values"
 	"nemesis/checker/linear/engine"
 	"nemesis/checker/linear/order"
+	"nemesis/checker/linear/zone"
 	"nemesis/history"
 )
 
@@ -228,16 +230,19 @@ func describeRegister(in registerInput, out registerOutput, text func(int32) str
 // there and still the last one with effect before o, and o still sees the same.
 // Writes see nothing, and always fit.
 //
-// A mismatch sees every value but one, and may see what anybody made: where there is
-// one, nothing is left out.
+// A mismatch sees every value but one, so it may see whatever was called no later than
+// it returned, and is treated as if it did.
 func unseenByRegister(ops []porcupine.Operation) []bool {
 	unseen := make([]bool, len(ops))
-	makers := make(map[int32][]int) // crashed ones not yet in K
+	makers := make(map[int32][]int)    // crashed ones not yet in K
+	mismatched := int64(math.MinInt64) // the last return of a mismatch
 	for i := range ops {
 		if ops[i].Output.(registerOutput).outcome == mismatch {
-			return make([]bool, len(ops))
+			mismatched = max(mismatched, ops[i].Return)
 		}
-		if order.Crashed(&ops[i]) {
+	}
+	for i := range ops {
+		if order.Crashed(&ops[i]) && ops[i].Call > mismatched {
 			unseen[i] = true
 			if in := ops[i].Input.(registerInput); in.do != read {
 				makers[in.new] = append(makers[in.new], i)
@@ -279,4 +284,24 @@ func unseenByRegister(ops []porcupine.Operation) []bool {
 	return unseen
 }
 
-func registerChecks(observed bool) []Check { return nil }
+// registerChecks are the exact checks for a register; a mismatch is beyond them.
+func registerChecks(observed bool) []Check {
+	if observed {
+		return nil
+	}
+	return []Check{{"zone", decideZones}}
+}
+
+// decideZones decides histories in which every value that was seen was written once.
+func decideZones(ops []porcupine.Operation) order.Decision {
+	kinds := [...]zone.Kind{read: zone.Read, write: zone.Write, cas: zone.CAS}
+	list := make([]zone.Op, len(ops))
+	for i := range ops {
+		in := ops[i].Input.(registerInput)
+		list[i] = zone.Op{Kind: kinds[in.do], Old: in.old, New: in.new, Call: ops[i].Call, Return: ops[i].Return}
+		if in.do == read {
+			list[i].Old = ops[i].Output.(registerOutput).value
+		}
+	}
+	return zone.Decide(list, zone.Options{})
+}

@@ -1,0 +1,337 @@
+package linear
+
+import (
+	"context"
+	"encoding/json"
+	"fmt"
+	"runtime/metrics"
+	"slices"
+	"sort"
+	"strings"
+	"time"
+
+	"nemesis/checker"
+	"nemesis/checker/linear/explain"
+	"nemesis/checker/linear/models"
+	"nemesis/checker/linear/order"
+	"nemesis/history"
+)
+
+// Details is the form of Result.Details.
+type Details struct {
+	// Model is the kind of object that was judged.
+	Model string `json:"model"`
+	Keys  int    `json:"keys"`
+	// Checks counts the keys that each check decided: zone, engine, ….
+	Checks map[string]int `json:"checks"`
+	// Violating are the keys without an order, the most telling first.
+	Violating []string `json:"violating,omitempty"`
+	// Unconfirmed is how many of them have no second opinion, for lack of time.
+	Unconfirmed int `json:"unconfirmed,omitempty"`
+	// Undecided are the keys that ran out of a budget.
+	Undecided []Undecided `json:"undecided,omitempty"`
+}
+
+// Undecided is one key that the search did not finish.
+type Undecided struct {
+	Key        string `json:"key"`
+	Operations int    `json:"operations"`
+	// Crashed is how many of them have an unknown outcome: what makes a search hard.
+	Crashed int    `json:"crashed"`
+	Reason  string `json:"reason"`
+}
+
+// A full finding is made of the first explained violating keys; the second opinion
+// and the ranking look at the first examined. The rest are counted.
+const (
+	explained = 3
+	examined  = 200
+)
+
+// Register checks registers with read, write and compare-and-set, initially
+// null, one per Operation.Key. F is "read" (output: the value), "write" (input:
+// the value) or "cas" (input: [expected, new]). Values are any JSON, compared as
+// compact text.
+func Register() checker.Checker {
+	kind, _ := models.Find("cas-register")
+	return Checker(kind, models.Options{})
+}
+
+// Checker checks objects of one kind, one per Operation.Key. Its result's Details have
+// the form Details.
+func Checker(kind models.Kind, opt models.Options) checker.Checker { return objects{kind, opt} }
+
+type objects struct {
+	kind models.Kind
+	opt  models.Options
+}
+
+func (objects) Name() string { return "linearizable" }
+
+// job is one key's way through the checker. A worker owns it while it works.
+type job struct {
+	key      string
+	recorded []*history.Operation
+	err      error
+	// size and crashed count the operations judged, and those of unknown outcome.
+	size, crashed int
+	decision      order.Decision
+	// The rest is for keys without an order.
+	object     *models.Object
+	subject    *subject
+	accusation *accusation
+	age        int64 // how stale a value was seen, in nanoseconds
+	finding    *checker.Finding
+}
+
+func (c objects) Check(ctx context.Context, log *history.Log, budget checker.Budget) checker.Result {
+	result := checker.Result{Checker: c.Name(), Operations: len(log.Operations)}
+	if err := checker.Validate(log); err != nil {
+		result.Outcome, result.Summary = checker.Harness, err.Error()
+		return result
+	}
+	jobs := split(log.Operations)
+	c.decideAll(ctx, jobs, budget)
+	var bad []*job
+	for _, j := range jobs {
+		if j.err != nil {
+			result.Outcome, result.Summary = checker.Harness, j.err.Error()
+			return result
+		}
+		if j.decision.Answer == order.Illegal {
+			bad = append(bad, j)
+		}
+	}
+	c.accuseAll(ctx, bad, budget)
+	bad = slices.DeleteFunc(bad, func(j *job) bool { return j.decision.Answer != order.Illegal })
+	rank(bad, faultSpans(log.Events))
+	told := 0
+	for _, j := range bad {
+		if told == explained || j.accusation == nil {
+			break
+		}
+		c.explain(ctx, j)
+		if j.decision.Answer == order.Illegal {
+			told++
+		}
+	}
+	return c.conclude(result, jobs, bad)
+}
+
+// split groups operations by key, keys in order of first use.
+func split(ops []history.Operation) []*job {
+	byKey := make(map[string]*job)
+	var jobs []*job
+	for i := range ops {
+		j := byKey[ops[i].Key]
+		if j == nil {
+			j = &job{key: ops[i].Key}
+			byKey[j.key] = j
+			jobs = append(jobs, j)
+		}
+		j.recorded = append(j.recorded, &ops[i])
+	}
+	return jobs
+}
+
+// decideAll judges every key in two rounds: each key first gets a small share of the
+// time, so that one hard key cannot starve a hundred easy ones; what is left then goes
+// to those that need it, one at a time, as a search that ran out of memory beside
+// another may fit alone. Short keys go first. A fifth of the time is kept for
+// explaining what is found.
+func (c objects) decideAll(ctx context.Context, jobs []*job, budget checker.Budget) {
+	deadline, bounded := ctx.Deadline()
+	searching := ctx
+	if bounded {
+		var cancel context.CancelFunc
+		searching, cancel = context.WithDeadline(ctx, deadline.Add(-time.Until(deadline)/5))
+		defer cancel()
+		deadline, _ = searching.Deadline()
+	}
+	bySize := slices.Clone(jobs)
+	sort.SliceStable(bySize, func(a, b int) bool { return len(bySize[a].recorded) < len(bySize[b].recorded) })
+	parallel := atOnce(budget.Parallel, len(jobs))
+	each(len(bySize), parallel, func(i int) {
+		patience := searching
+		if bounded {
+			var cancel context.CancelFunc
+			patience, cancel = context.WithTimeout(searching, time.Until(deadline)/8)
+			defer cancel()
+		}
+		c.decide(ctx, patience, bySize[i], share(budget.Memory, parallel))
+	})
+	for _, j := range bySize {
+		if j.err == nil && j.decision.Answer == order.Undecided && searching.Err() == nil && (bounded || budget.Memory > 0) {
+			c.decide(ctx, searching, j, share(budget.Memory, 1))
+		}
+	}
+}
+
+// share is what one of several searches may hold, of a bound on the whole heap.
+func share(memory int64, parallel int) int64 {
+	if memory == 0 {
+		return 0
+	}
+	sample := []metrics.Sample{{Name: "/memory/classes/heap/objects:bytes"}}
+	metrics.Read(sample)
+	return max((memory-int64(sample[0].Value.Uint64()))/int64(parallel), 1)
+}
+
+// decide parses and judges one key within patience, which is derived from ctx.
+func (c objects) decide(ctx, patience context.Context, j *job, memory int64) {
+	j.decision = safely(func() order.Decision {
+		object, err := c.kind.Parse(j.recorded, c.opt)
+		if err != nil {
+			j.err = err
+			return order.Decision{Culprit: -1}
+		}
+		j.size, j.crashed = len(object.Operations), 0
+		for i := range object.Operations {
+			if order.Crashed(&object.Operations[i]) {
+				j.crashed++
+			}
+		}
+		return subjectOf(&object).decide(patience, object.Operations, memory)
+	})
+	j.decision.Order = nil // it has been verified, and may be long
+	if j.decision.Answer == order.Undecided && patience.Err() != nil {
+		j.decision.Reason = checker.Stopped(ctx)
+	}
+}
+
+// accuseAll has a second opinion given on what was found illegal.
+func (c objects) accuseAll(ctx context.Context, bad []*job, budget checker.Budget) {
+	bad = bad[:min(len(bad), examined)]
+	each(len(bad), budget.Parallel, func(i int) {
+		j := bad[i]
+		d := safely(func() order.Decision {
+			c.accuse(ctx, j)
+			return order.Decision{}
+		})
+		if d.Reason != "" { // whatever became of the accusation, there is no order
+			j.accusation = nil
+		}
+	})
+}
+
+func (c objects) accuse(ctx context.Context, j *job) {
+	object, err := c.kind.Parse(j.recorded, c.opt)
+	if err != nil {
+		return
+	}
+	j.object, j.subject = &object, subjectOf(&object)
+	a := j.subject.accuse(ctx, object.Operations, j.decision, func(culprit int) (guess []int) {
+		guess, j.age = staleness(&object, culprit)
+		return guess
+	})
+	j.hear(a)
+}
+
+// hear takes in what the second opinion was. When it is that there is an order, the key
+// becomes undecided: nobody is accused on the word of a checker that disagrees with
+// itself.
+func (j *job) hear(a accusation) {
+	j.accusation = &a
+	if a.opinion == order.Legal {
+		j.decision.Answer = order.Undecided
+		j.decision.Reason = fmt.Sprintf("was found to have no linear order (%s), but its core has one (porcupine): the checker contradicts itself, please report it with this history", j.decision.By)
+	}
+}
+
+// explain makes the finding of a key without an order.
+func (c objects) explain(ctx context.Context, j *job) {
+	f := checker.Tell("non-linearizable", func() checker.Finding {
+		before := *j.accusation
+		if small := j.subject.reduce(ctx, before); small.opinion != order.Undecided || before.opinion == order.Undecided {
+			j.hear(small)
+		}
+		if j.decision.Answer != order.Illegal {
+			return checker.Finding{}
+		}
+		a := j.accusation
+		story := explain.Story{
+			Noun: c.kind.Noun, Key: j.key, Recorded: j.recorded, Every: j.object.Operations,
+			Values: j.object.Values, Core: a.ops, Unexplained: -1, Confirmed: a.opinion == order.Illegal,
+		}
+		if j.object.Values != nil {
+			story.First = j.subject.describeState(j.subject.model.Init())
+		}
+		// What the reduction made crashed is told as it stood when the history was cut.
+		cut := j.object.Operations[a.culprit].Return
+		story.Core = slices.Clone(a.ops)
+		for i := range story.Core {
+			if o := j.object.Operations[a.at[i]]; o.Return < cut {
+				story.Core[i].Return = o.Return
+			}
+			if a.exact && a.at[i] == a.culprit {
+				story.Unexplained = i
+			}
+		}
+		if story.Unexplained >= 0 {
+			story.Before = j.subject.before(ctx, story.Core, story.Unexplained)
+		}
+		return story.Finding()
+	})
+	if j.decision.Answer == order.Illegal {
+		f.Key = j.key
+		j.finding = &f
+	}
+}
+
+func (c objects) conclude(result checker.Result, jobs, bad []*job) checker.Result {
+	d := Details{Model: c.kind.Name, Keys: len(jobs), Checks: make(map[string]int)}
+	for _, j := range jobs {
+		if j.decision.Answer == order.Undecided {
+			d.Undecided = append(d.Undecided, Undecided{j.key, j.size, j.crashed, j.decision.Reason})
+		} else {
+			d.Checks[j.decision.By]++
+		}
+	}
+	for _, j := range bad {
+		if j.decision.Answer != order.Illegal { // the core could not be confirmed after all
+			continue
+		}
+		d.Violating = append(d.Violating, j.key)
+		if j.accusation == nil || j.accusation.opinion != order.Illegal {
+			d.Unconfirmed++
+		}
+		if j.finding != nil {
+			result.Findings = append(result.Findings, *j.finding)
+		}
+	}
+	if rest := len(d.Violating) - len(result.Findings); rest > 0 && len(result.Findings) > 0 {
+		result.Findings[0].Count += rest
+	}
+	result.Details, _ = json.Marshal(d)
+
+	coverage := fmt.Sprintf("%d of %s decided", len(jobs)-len(d.Undecided), checker.Plural(len(jobs), "key"))
+	switch {
+	case len(d.Violating) > 0:
+		result.Outcome = checker.Violation
+		result.Summary = fmt.Sprintf("%s without a linear order (%s)", checker.Plural(len(d.Violating), "key"), some(d.Violating))
+		if len(d.Undecided) > 0 {
+			result.Summary += "; " + coverage
+		}
+	case len(d.Undecided) > 0:
+		u := d.Undecided[0]
+		result.Outcome = checker.Unknown
+		result.Summary = fmt.Sprintf("%s; key %s (%s, %d of unknown outcome) %s", coverage, checker.Show(u.Key),
+			checker.Plural(u.Operations, "operation"), u.Crashed, u.Reason)
+	default:
+		result.Outcome = checker.Valid
+		result.Summary = fmt.Sprintf("%s on %s have a linear order", checker.Plural(result.Operations, "operation"), checker.Plural(len(jobs), "key"))
+	}
+	return result
+}
+
+func some(keys []string) string {
+	const most = 5
+	var shown []string
+	for _, k := range keys[:min(most, len(keys))] {
+		shown = append(shown, checker.Show(k))
+	}
+	if len(keys) > most {
+		shown = append(shown, "…")
+	}
+	return strings.Join(shown, ", ")
+}

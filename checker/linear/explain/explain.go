@@ -1,0 +1,232 @@
+// Package explain puts a violation of linearizability in words: what was possible
+// before, what was then seen, and why nothing fits.
+//
+// It takes a core that others have found and confirmed, and proves nothing itself:
+// whatever it says of a core follows from the operations shown. Objects that hold one
+// value, like registers, are told with who made, who overwrote and who saw it; for all
+// others the operations are listed, with the states that the unexplained one could have
+// found.
+//
+//	story := explain.Story{Noun: "register", Key: "k17", Core: core, Unexplained: 2, …}
+//	finding := story.Finding()
+//	// Client 12 read 7 from k17 at 41.203 s, although client 3's write of 9 had been
+//	// acknowledged 1.8 s earlier and nothing wrote 7 again.
+package explain
+
+import (
+	"fmt"
+	"sort"
+	"strings"
+
+	"github.com/anishathalye/porcupine"
+
+	"nemesis/checker"
+	"nemesis/checker/linear/models"
+	"nemesis/checker/linear/order"
+	"nemesis/history"
+)
+
+// Story is what is needed to put a core in words. All operations were made by the
+// Parse of one kind of object.
+type Story struct {
+	// Noun is the word for the object, Key its name, "" when there is but one.
+	Noun string
+	Key  string
+	// Recorded are all operations on the object, failed ones too, by call; Every those
+	// that were judged.
+	Recorded []*history.Operation
+	Every    []porcupine.Operation
+	// Values is the kind's, nil for objects that do not hold one value.
+	Values func(*porcupine.Operation) (found, left models.Value)
+	// First is the value, as text, that an object with Values holds at first.
+	First string
+	// Core are operations without an order, by call, as of the moment when the culprit
+	// returned: what had not returned by then is crashed.
+	Core []porcupine.Operation
+	// Unexplained is the culprit's position in Core, -1 when it is not known.
+	Unexplained int
+	// Before are the states in which the culprit could have found the object.
+	Before []string
+	// Confirmed: a second checker found no order of the core either.
+	Confirmed bool
+}
+
+// around is how many operations beside the core a finding carries for its picture,
+// mostCore how many of the core it shows. Only a reduction that ran out of time leaves
+// more.
+const (
+	around   = 60
+	mostCore = 100
+)
+
+// Finding tells the story.
+func (s *Story) Finding() checker.Finding {
+	f := checker.Finding{
+		Key: s.Key, Unexplained: s.Unexplained,
+		Rule: "Linearizability: every operation takes effect at one moment between its invocation and its response, as if there were one copy of " + s.name() + ".",
+	}
+	for i := range s.Core {
+		f.Core = append(f.Core, *s.source(i))
+	}
+	switch {
+	case s.Unexplained < 0:
+		f.Claim = fmt.Sprintf("No order of the operations on %s explains what clients saw.", s.name())
+		f.Proof = s.list()
+	case s.Values != nil:
+		f.State = strings.Join(s.Before, " or ")
+		f.Claim, f.Proof = s.argue()
+	default:
+		f.State = strings.Join(s.Before, " or ")
+		f.Claim = s.did(s.Unexplained) + ", which no order of the operations explains."
+		f.Proof = s.conclude(s.list())
+	}
+	if !s.Confirmed {
+		f.Proof = append(f.Proof, checker.ProofStep{Text: "The search over all operations found no order; the core by itself could not be searched again in the time there was."})
+	}
+	f.Around = s.neighbours()
+	trim(&f)
+	return f
+}
+
+// trim cuts a core that nobody could read, and says so; the proof's positions move
+// with it.
+func trim(f *checker.Finding) {
+	cut := len(f.Core) - mostCore
+	if cut <= 0 {
+		return
+	}
+	f.Core = f.Core[cut:]
+	f.Unexplained = max(f.Unexplained-cut, -1)
+	var proof []checker.ProofStep
+	for _, p := range f.Proof {
+		var at []int
+		for _, i := range p.Core {
+			if i >= cut {
+				at = append(at, i-cut)
+			}
+		}
+		if len(at) == len(p.Core) {
+			proof = append(proof, checker.ProofStep{Text: p.Text, Core: at})
+		}
+	}
+	f.Proof = append(proof, checker.ProofStep{Text: fmt.Sprintf("The proof could not be made small in the time there was: %s before these belong to it too.", checker.Plural(cut, "operation"))})
+}
+
+func (s *Story) name() string {
+	if s.Key == "" {
+		return "the " + s.Noun
+	}
+	return checker.Show(s.Key)
+}
+
+func (s *Story) source(i int) *history.Operation { return models.Source(&s.Core[i]) }
+
+func (s *Story) conclude(proof []checker.ProofStep) []checker.ProofStep {
+	text := "No order of these operations satisfies all of this."
+	if len(s.Before) > 0 {
+		text = fmt.Sprintf("No order of these operations satisfies all of this: client %d could only have found %s.",
+			s.source(s.Unexplained).Process, checker.Show(strings.Join(s.Before, " or ")))
+	}
+	return append(proof, checker.ProofStep{Text: text, Core: []int{s.Unexplained}})
+}
+
+// list tells every operation of the core, one step each.
+func (s *Story) list() []checker.ProofStep {
+	var steps []checker.ProofStep
+	for i := range s.Core {
+		steps = append(steps, checker.ProofStep{Text: s.sentence(i), Core: []int{i}})
+	}
+	return steps
+}
+
+func (s *Story) sentence(i int) string {
+	o := s.source(i)
+	return fmt.Sprintf("Client %d's %s was invoked at %s and %s.", o.Process, describe(o), checker.Moment(o.Call), outcome(o))
+}
+
+// answers reports whether an operation's answer is what it is about.
+func answers(o *history.Operation) bool {
+	return o.Type == history.OK && (o.F == "read" || o.F == "get" || o.F == "dequeue")
+}
+
+func outcome(o *history.Operation) string {
+	if answers(o) {
+		return fmt.Sprintf("returned %s at %s", checker.ShowJSON(o.Output), checker.Moment(o.Return))
+	}
+	return checker.Ended(*o)
+}
+
+// did is the culprit's deed: "Client 12 read 7 from k17 at 41.203 s".
+func (s *Story) did(i int) string {
+	o := s.source(i)
+	switch {
+	case answers(o) && o.F != "dequeue":
+		return fmt.Sprintf("Client %d read %s from %s at %s", o.Process, checker.ShowJSON(o.Output), s.name(), checker.Moment(o.Return))
+	case answers(o):
+		return fmt.Sprintf("Client %d took %s out of %s at %s", o.Process, checker.ShowJSON(o.Output), s.name(), checker.Moment(o.Return))
+	case o.Type == history.Fail:
+		return fmt.Sprintf("Client %d's %s on %s found another value at %s", o.Process, describe(o), s.name(), checker.Moment(o.Return))
+	}
+	return fmt.Sprintf("Client %d's %s on %s succeeded at %s", o.Process, describe(o), s.name(), checker.Moment(o.Return))
+}
+
+func describe(o *history.Operation) string {
+	name := o.F
+	if name == "cas" {
+		return "compare-and-set " + checker.ShowJSON(o.Input)
+	}
+	switch {
+	case answers(o):
+		return name + " of " + checker.ShowJSON(o.Output)
+	case len(o.Input) > 0 && string(o.Input) != "null" && name != "read":
+		return checker.Show(name) + " of " + checker.ShowJSON(o.Input)
+	}
+	return checker.Show(name)
+}
+
+func verb(o *history.Operation) string {
+	if answers(o) {
+		return "answered"
+	}
+	return "acknowledged"
+}
+
+// neighbours are the operations on the object nearest to the culprit in time, the
+// core's own left out.
+func (s *Story) neighbours() []history.Operation {
+	in := make(map[*history.Operation]bool)
+	for i := range s.Core {
+		in[s.source(i)] = true
+	}
+	centre := s.source(len(s.Core) - 1).Call
+	if s.Unexplained >= 0 {
+		centre = s.source(s.Unexplained).Call
+	}
+	// Recorded is sorted by call: grow a window from the centre, nearest first.
+	all := s.Recorded
+	right := sort.Search(len(all), func(i int) bool { return all[i].Call >= centre })
+	left, n := right-1, 0
+	var picked []int
+	for n < around && (left >= 0 || right < len(all)) {
+		next := right
+		if right >= len(all) || (left >= 0 && centre-all[left].Call <= all[right].Call-centre) {
+			next = left
+			left--
+		} else {
+			right++
+		}
+		if !in[all[next]] {
+			picked = append(picked, next)
+			n++
+		}
+	}
+	sort.Ints(picked)
+	var ops []history.Operation
+	for _, i := range picked {
+		ops = append(ops, *all[i])
+	}
+	return ops
+}
+
+// crashed reports whether an operation of the core had not returned.
+func (s *Story) crashed(i int) bool { return order.Crashed(&s.Core[i]) }

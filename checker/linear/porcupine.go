@@ -1,0 +1,117 @@
+package linear
+
+import (
+	"context"
+	"sync/atomic"
+
+	"github.com/anishathalye/porcupine"
+
+	"nemesis/checker/linear/order"
+)
+
+// Porcupine is the second opinion on every violation, and the last resort for models
+// that nothing else can judge. Three things keep it from giving a wrong answer.
+//
+// It silently misjudges an operation without a return, and has no notion of one that
+// may not have happened. Crashed operations therefore return at history.Never and
+// are allowed in every state, without effect where the model refuses them: placed at
+// the end, such an operation is as good as left out.
+//
+// Its own time limit cannot be told from an answer and counts no steps, so it is not
+// used: once the leash is pulled no step is allowed any more, the search soon finds
+// nothing left to try, and its "illegal" is read as undecided. A "legal" needs every
+// step to have been allowed, so it stands.
+
+// leash bounds one search: it is pulled when its context ends, or when the search has
+// taken its number of steps.
+type leash struct {
+	ctx    context.Context
+	left   int64 // steps; negative is no bound
+	pulled atomic.Bool
+}
+
+// newLeash bounds by the context, and by steps unless that is 0. Steps make what is
+// found in vain the same on a slow machine as on a fast one.
+func newLeash(ctx context.Context, steps int64) *leash {
+	if steps == 0 {
+		steps = -1
+	}
+	return &leash{ctx: ctx, left: steps}
+}
+
+func (l *leash) step() bool {
+	if l.left == 0 || l.ctx.Err() != nil {
+		l.pulled.Store(true)
+	}
+	if l.left > 0 {
+		l.left--
+	}
+	return !l.pulled.Load()
+}
+
+// answer is an operation's output with what Porcupine must know besides.
+type answer struct {
+	output  any
+	crashed bool
+}
+
+// ask has Porcupine decide. A Legal decision has its order.
+func ask(model porcupine.Model, ops []porcupine.Operation, l *leash) order.Decision {
+	d := order.Decision{By: "porcupine", Culprit: -1}
+	if len(ops) == 0 {
+		d.Answer = order.Legal
+		return d
+	}
+	step := model.Step
+	model.Partition, model.PartitionEvent, model.StepContext = nil, nil, nil
+	model.DescribeOperation, model.DescribeState = nil, nil
+	model.Step = func(state, input, output any) (bool, any) {
+		if !l.step() {
+			return false, state
+		}
+		a := output.(answer)
+		ok, next := step(state, input, a.output)
+		if !ok && a.crashed {
+			return true, state
+		}
+		return ok, next
+	}
+	entries := make([]porcupine.Operation, len(ops))
+	for i := range ops {
+		entries[i] = ops[i]
+		entries[i].Output = answer{ops[i].Output, order.Crashed(&ops[i])}
+	}
+	result, info := porcupine.CheckOperationsVerbose(model, entries, 0)
+	switch {
+	case result == porcupine.Ok:
+		d.Answer = order.Legal
+		d.Order = effective(step, model.Init(), ops, info)
+	case l.pulled.Load():
+		d.Reason = "ran out of steps"
+		if l.ctx.Err() != nil {
+			d.Reason = outOfTime
+		}
+	default:
+		d.Answer = order.Illegal
+	}
+	return d
+}
+
+// effective is the order found, without crashed operations that had no effect in it.
+func effective(step func(state, input, output any) (bool, any), state any, ops []porcupine.Operation, info porcupine.LinearizationInfo) []int {
+	for _, found := range info.PartialLinearizations()[0] {
+		if len(found) < len(ops) {
+			continue
+		}
+		var kept []int
+		for _, i := range found {
+			ok, next := step(state, ops[i].Input, ops[i].Output)
+			if ok {
+				kept = append(kept, i)
+				state = next
+			}
+		}
+		return kept
+	}
+	return nil
+}
