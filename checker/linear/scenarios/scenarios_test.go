@@ -41,6 +41,7 @@ func TestEveryScenarioHasItsVerdictByConstruction(t *testing.T) {
 		{Clients: 3, Operations: 200, Values: 3},
 		{Clients: 4, Operations: 200},
 		{Clients: 4, Operations: 150, Values: 4, Crashed: 4},
+		{Clients: 4, Operations: 200, Values: 4, Crashed: 4, Guess: true},
 		{Clients: 3, Operations: 150, Crashed: 5},
 	} {
 		for seed := range uint64(10) {

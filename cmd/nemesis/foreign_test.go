@@ -1,0 +1,128 @@
+package main
+
+import (
+	"os"
+	"path/filepath"
+	"strings"
+	"testing"
+)
+
+// written is a file with a text in it.
+func written(t *testing.T, name, text string) string {
+	t.Helper()
+	path := filepath.Join(t.TempDir(), name)
+	if err := os.WriteFile(path, []byte(text), 0o644); err != nil {
+		t.Fatal(err)
+	}
+	return path
+}
+
+// edn writes operations one after another; each is "process f invoked answered".
+func edn(ops ...string) string {
+	var b strings.Builder
+	for _, op := range ops {
+		w := strings.SplitN(op, " ", 4)
+		line := "{:process " + w[0] + ", :type :invoke, :f :" + w[1] + ", :value " + w[2] + "}\n"
+		b.WriteString(line)
+		b.WriteString(strings.Replace(strings.Replace(line, "invoke", "ok", 1), ":value "+w[2], ":value "+w[3], 1))
+	}
+	return b.String()
+}
+
+func TestHistoriesOfOtherTestersAreJudged(t *testing.T) {
+	stale := edn("0 write 1 1", "0 write 2 2", "1 read nil 1")
+	for _, tc := range []struct {
+		name string
+		text string
+		args []string
+		code int
+		says string
+	}{
+		{"a stale read", stale, nil, 1, "Client 1 read 1 from the register at 0.005 s, although client 0's write of 2 had been acknowledged 1.0 ms earlier and nothing wrote 1 again."},
+		{"a fresh read", edn("0 write 1 1", "1 read nil 1"), nil, 0, "No violation found in 2 operations (2 ok, 0 fail, 0 info)."},
+		{"a register that begins with 0", edn("0 read nil 0"), []string{"--init", "0"}, 0, "No violation"},
+		{"and one that does not", edn("0 read nil 0"), nil, 1, "although no client had ever asked for that value"},
+		{"a nil that is a value", edn("0 write 1 1", "0 read nil nil"), nil, 1, "read null"},
+		{"a nil that tells nothing", edn("0 write 1 1", "0 read nil nil"), []string{"--nil-reads-tell-nothing"}, 0, "No violation"},
+		{"a plain register", stale, []string{"--model", "register"}, 1, "Client 1 read 1"},
+		{"a set that forgets", edn("0 add 1 1", "0 add 2 2", "1 read nil #{1}"), []string{"--model", "set"}, 1, "from the set"},
+		{"a set", edn("0 add 1 1", "0 add 2 2", "1 read nil #{2 1}"), []string{"--model", "set"}, 0, "No violation"},
+		{"a mutex held twice", edn("0 acquire nil nil", "1 acquire nil nil"), []string{"--model", "mutex"}, 1, "mutex"},
+		{"a queue out of order", edn("0 enqueue 1 1", "0 enqueue 2 2", "1 dequeue nil 2"), []string{"--model", "queue"}, 1, "queue"},
+		{"a counter", edn("0 add 2 2", "0 add -1 -1", "1 read nil 1"), []string{"--model", "counter"}, 0, "No violation"},
+		{"independent registers", edn("0 write [1,1] [1,1]", "0 write [2,5] [2,5]", "1 read [1,nil] [1,nil]"), nil, 1, "from 1"},
+		{"an operation that nobody completed", "{:process 0 :type :invoke :f :write :value 1}", nil, 3, "The history proves nothing"},
+		{"only the nemesis", "{:process :nemesis :type :info :f :kill}", nil, 3, "no operation succeeded"},
+	} {
+		t.Run(tc.name, func(t *testing.T) {
+			args := append([]string{"check", "--format", "jepsen-edn"}, tc.args...)
+			out, code := try(t, append(args, "--quiet", written(t, "history.edn", tc.text))...)
+			if code != tc.code || !strings.Contains(out, tc.says) || strings.Count(out, "\n") != 1 {
+				t.Errorf("exit status %d, says %q; want %d and %q on one line", code, out, tc.code, tc.says)
+			}
+			long, again := try(t, append(args, written(t, "history.edn", tc.text))...)
+			if again != code || !strings.Contains(long, "history.edn") {
+				t.Errorf("at length: exit status %d\n%s", again, long)
+			}
+			if code == 1 && (!strings.Contains(long, "cannot be explained") || !strings.Contains(long, "Rule broken") || strings.Contains(long, "fault was in force")) {
+				t.Errorf("no proof, or one about faults that nobody knows:\n%s", long)
+			}
+		})
+	}
+}
+
+func TestOtherFormatsAreJudged(t *testing.T) {
+	log := "INFO  jepsen.core - Running test\nINFO  jepsen.util - 0\t:invoke\t:write\t3\nINFO  jepsen.util - 0\t:ok\t:write\t3\n" +
+		"INFO  jepsen.util - 0\t:invoke\t:cas\t[3 4]\nINFO  jepsen.util - 0\t:fail\t:cas\t[3 4]\n"
+	path := written(t, "jepsen.log", log)
+	if out, code := try(t, "check", "--format", "jepsen-log", path); code != 0 {
+		t.Errorf("a compare-and-set that failed for any reason: exit status %d\n%s", code, out)
+	}
+	if out, code := try(t, "check", "--format", "jepsen-log", "--failures-observe", path); code != 1 {
+		t.Errorf("a compare-and-set that failed although the value was there: exit status %d\n%s", code, out)
+	}
+	kv := strings.ReplaceAll(`{:process 0, :type :invoke, :f :append, :key "a", :value "x"}
+{:process 0, :type :ok, :f :append, :key "a", :value "x"}
+{:process 1, :type :invoke, :f :get, :key "a", :value nil}
+{:process 1, :type :ok, :f :get, :key "a", :value "GOT"}`, "GOT", "x")
+	if out, code := try(t, "check", "--format", "porcupine-kv", written(t, "kv.txt", kv)); code != 0 {
+		t.Errorf("exit status %d\n%s", code, out)
+	}
+	if out, code := try(t, "check", "--format", "porcupine-kv", written(t, "kv.txt", strings.ReplaceAll(kv, `"x"}`, `"y"}`)+"\n")); code != 0 {
+		t.Errorf("exit status %d\n%s", code, out)
+	}
+	if out, code := try(t, "check", "--format", "porcupine-kv", written(t, "kv.txt", strings.Replace(kv, `:ok, :f :get, :key "a", :value "x"`, `:ok, :f :get, :key "a", :value ""`, 1))); code != 1 {
+		t.Errorf("exit status %d\n%s", code, out)
+	}
+}
+
+func TestMistakesWithForeignHistoriesGetOneLine(t *testing.T) {
+	good := written(t, "history.edn", edn("0 write 1 1"))
+	for name, tc := range map[string]struct {
+		args []string
+		says string
+	}{
+		"unknown format":         {[]string{"--format", "csv", good}, `"csv" is not one of jepsen-edn, jepsen-log, porcupine-kv`},
+		"unknown model":          {[]string{"--format", "jepsen-edn", "--model", "stack", good}, "cas-register, counter, kv, mutex, queue, register, set"},
+		"a model without format": {[]string{"--model", "set", good}, "--model is for another tester's history; say its --format as well"},
+		"no file":                {[]string{"--format", "jepsen-edn", "/no/such/file"}, "/no/such/file"},
+		"a directory":            {[]string{"--format", "jepsen-edn", t.TempDir()}, "is a directory; name a file"},
+		"the wrong format":       {[]string{"--format", "jepsen-log", good}, "no operation was found"},
+		"the wrong model":        {[]string{"--format", "jepsen-edn", "--model", "queue", good}, "a queue knows enqueue and dequeue"},
+		"a bad initial value":    {[]string{"--format", "jepsen-edn", "--init", "[1", good}, "read --init"},
+		"two initial values":     {[]string{"--format", "jepsen-edn", "--init", "1 2", good}, "more than one value"},
+		"bad keys":               {[]string{"--format", "jepsen-edn", "--keys", "maybe", good}, `"maybe" is not one of auto, yes, no`},
+		"keys that are none":     {[]string{"--format", "jepsen-edn", "--keys", "yes", good}, "a key and its value"},
+		"bad memory":             {[]string{"--format", "jepsen-edn", "--checker-memory", "plenty", good}, `"plenty" is not a size`},
+		"negative time":          {[]string{"--format", "jepsen-edn", "--checker-time", "-1s", good}, "--checker-time"},
+		"a file that is cut off": {[]string{"--format", "jepsen-edn", written(t, "h.edn", "[{:process 0")}, "line 1: the file ends within a form"},
+		"an impossible history":  {[]string{"--format", "jepsen-edn", written(t, "h.edn", "{:process 0 :type :ok :f :read}")}, "never invoked"},
+	} {
+		t.Run(name, func(t *testing.T) {
+			out, code := try(t, append([]string{"check"}, tc.args...)...)
+			if code != usageCode || !strings.Contains(out, tc.says) || strings.Count(strings.TrimSpace(out), "\n") != 0 {
+				t.Errorf("exit status %d, says %q; want %d and one line with %q", code, out, usageCode, tc.says)
+			}
+		})
+	}
+}
