@@ -38,7 +38,8 @@ type CounterOp struct {
 // whose range has begun that returned first. If some order fills all slots, so does this
 // one, and if some order places all completed adds in time, so does this one: exchange
 // the add it chose for that of the order, as in earliest-deadline-first schedules.
-// (Crashed adds return last, so they are taken only if there is nothing else.) And no
+// (Crashed adds return last, so they are taken only if there is nothing else.) That an
+// add came too late for its slot shows when the levels are put in order. And no
 // add is placed behind one that was called after its return: it was called earlier, so
 // its range had begun, and it returned earlier.
 //
@@ -99,10 +100,10 @@ func count(ops []CounterOp, unit int64, adds int) order.Decision {
 	if _, conflict := levels(ops, level); conflict != nil {
 		return illegal(conflict...)
 	}
-	// hi[k] and lo[k] name the reads that bound slot k; -1 when nothing does.
-	hi, lo := make([]int, most+2), make([]int, most+2)
+	// hi[k] names the read that slot k must not be behind.
+	hi := make([]int, most+1)
 	for k := range hi {
-		hi[k], lo[k] = -1, -1
+		hi[k] = -1
 	}
 	earlier := func(a, b int) int {
 		if a < 0 || (b >= 0 && ops[b].Return < ops[a].Return) {
@@ -110,21 +111,13 @@ func count(ops []CounterOp, unit int64, adds int) order.Decision {
 		}
 		return a
 	}
-	later := func(a, b int) int {
-		if a < 0 || (b >= 0 && ops[b].Call > ops[a].Call) {
-			return b
-		}
-		return a
-	}
 	for i := range ops {
 		if level[i] != absent {
-			k := level[i] / 2
-			hi[k], lo[k+1] = earlier(hi[k], i), later(lo[k+1], i)
+			hi[level[i]/2] = earlier(hi[level[i]/2], i)
 		}
 	}
-	for k := 1; k <= most; k++ {
-		lo[k+1] = later(lo[k+1], lo[k])
-		hi[most-k] = earlier(hi[most-k], hi[most-k+1])
+	for k := most; k > 0; k-- {
+		hi[k-1] = earlier(hi[k-1], hi[k])
 	}
 
 	var calls []int
@@ -144,19 +137,12 @@ func count(ops []CounterOp, unit int64, adds int) order.Decision {
 			return illegal(hi[k])
 		}
 		add := heap.Pop(&open).(int)
-		if lo[k] >= 0 && ops[add].Return < ops[lo[k]].Call {
-			return illegal(add, lo[k])
-		}
 		level[add] = 2*k - 1
 	}
 	for _, add := range append(open.at, calls...) {
-		if ops[add].crashed() {
-			continue
+		if !ops[add].crashed() {
+			level[add] = 2*most + 1
 		}
-		if lo[most+1] >= 0 && ops[add].Return < ops[lo[most+1]].Call {
-			return illegal(add, lo[most+1])
-		}
-		level[add] = 2*most + 1
 	}
 	out, conflict := levels(ops, level)
 	if conflict != nil {
@@ -203,24 +189,4 @@ func bounds(ops []CounterOp) order.Decision {
 		}
 	}
 	return undecided("the counter was given different deltas, and its reads are within their bounds")
-}
-
-// spans is a heap of operations, the one that returned first on top.
-type spans[T any, P timed[T]] struct {
-	ops []T
-	at  []int
-}
-
-func (h *spans[T, P]) Len() int { return len(h.at) }
-func (h *spans[T, P]) Less(a, b int) bool {
-	x, y := P(&h.ops[h.at[a]]).span().Return, P(&h.ops[h.at[b]]).span().Return
-	return x < y || (x == y && h.at[a] < h.at[b])
-}
-func (h *spans[T, P]) Swap(a, b int) { h.at[a], h.at[b] = h.at[b], h.at[a] }
-func (h *spans[T, P]) Push(i any)    { h.at = append(h.at, i.(int)) }
-func (h *spans[T, P]) Pop() any {
-	n := len(h.at) - 1
-	i := h.at[n]
-	h.at = h.at[:n]
-	return i
 }

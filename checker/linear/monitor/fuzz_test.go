@@ -117,7 +117,7 @@ func (k *kind[T, P]) generate(random *rand.Rand, n, clients, crash, reach int) [
 func (k *kind[T, P]) small(random *rand.Rand) []T {
 	crash := []int{0, 10, 40}[random.Intn(3)]
 	if random.Intn(4) == 0 {
-		return k.generate(random, 1+random.Intn(6), 6, crash, 2+random.Intn(6))
+		return k.generate(random, 1+random.Intn(8), 5, crash, 3+random.Intn(8))
 	}
 	return k.generate(random, 2+random.Intn(9), 1+random.Intn(3), crash, 2+random.Intn(5))
 }
@@ -193,6 +193,35 @@ func (k *kind[T, P]) culprits(t *testing.T) {
 	if found < 50 {
 		t.Errorf("only %d culprits", found)
 	}
+}
+
+// search looks for a disagreement in the kinds whose rules are in one file; in all for
+// one that they share.
+func search(file string, rounds int) error {
+	for _, judged := range []struct {
+		file string
+		find func(int) error
+	}{
+		{"queue.go", queues.find}, {"log.go", logs.find}, {"set.go", sets.find}, {"ids.go", ids.find},
+		{"counter.go", counters.find}, {"counter.go", mixedCounters.find}, {"mutex.go", mutexes.find}, {"mutex.go", ownedMutexes.find},
+	} {
+		if file == judged.file || file == "monitor.go" {
+			if err := judged.find(rounds); err != nil {
+				return err
+			}
+		}
+	}
+	return nil
+}
+
+func (k *kind[T, P]) find(rounds int) error {
+	random := rand.New(rand.NewSource(1))
+	for range rounds {
+		if _, err := k.judge(k.small(random)); err != nil {
+			return err
+		}
+	}
+	return nil
 }
 
 // until is what was known at a moment.

@@ -45,11 +45,7 @@ func decideLog(ops []LogOp) order.Decision {
 		whole = ops[longest].Values
 	}
 	place := make(map[int32]int, len(whole))
-	twice := false
 	for p, v := range whole {
-		if _, known := place[v]; known {
-			twice = true
-		}
 		place[v] = p
 	}
 	level := make([]int, len(ops))
@@ -75,10 +71,8 @@ func decideLog(ops []LogOp) order.Decision {
 			level[i] = 2*p + 1
 		}
 	}
-	if twice { // with one append each
-		return illegal(longest)
-	}
 	for _, i := range appender {
+		// A value that stands there twice has two places, but one appender.
 		if i < 0 {
 			return illegal(longest)
 		}

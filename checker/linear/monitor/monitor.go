@@ -161,3 +161,23 @@ func levels[T any, P timed[T]](ops []T, level []int) (out, conflict []int) {
 	}
 	return out, nil
 }
+
+// spans is a heap of operations, the one that returned first on top.
+type spans[T any, P timed[T]] struct {
+	ops []T
+	at  []int
+}
+
+func (h *spans[T, P]) Len() int { return len(h.at) }
+func (h *spans[T, P]) Less(a, b int) bool {
+	x, y := P(&h.ops[h.at[a]]).span().Return, P(&h.ops[h.at[b]]).span().Return
+	return x < y || (x == y && h.at[a] < h.at[b])
+}
+func (h *spans[T, P]) Swap(a, b int) { h.at[a], h.at[b] = h.at[b], h.at[a] }
+func (h *spans[T, P]) Push(i any)    { h.at = append(h.at, i.(int)) }
+func (h *spans[T, P]) Pop() any {
+	n := len(h.at) - 1
+	i := h.at[n]
+	h.at = h.at[:n]
+	return i
+}

@@ -34,13 +34,13 @@ func Arrange(blocks []Block) (a, b Block, ok bool) {
 		}
 		return -1
 	})
-	reach := -1 // the forward block so far with the latest LastCall
+	reach := -1 // the last forward block, which has the latest LastCall so far
 	for i := range blocks {
 		x := &blocks[i]
 		if reach >= 0 && x.FirstReturn < blocks[reach].LastCall {
 			return blocks[reach], *x, false
 		}
-		if x.forward() && (reach < 0 || x.LastCall > blocks[reach].LastCall) {
+		if x.forward() {
 			reach = i
 		}
 	}

@@ -84,7 +84,8 @@
 // s(A) ≤ f(B) contradicts B→A. So A is forward, and B conflicts with it exactly when
 // f(B) < s(A): f(A) < s(B) holds for forward B, as f(A) ≤ f(B) < s(B), and for backward B,
 // as the left ends f(A) < s(B) are not equal. Hence it is enough to remember, while
-// going through the blocks, the forward one with the greatest s.
+// going through the blocks, the forward one with the greatest s. That is the last one:
+// as it did not conflict with the one before, s(A) ≤ f(B) < s(B).
 //
 // Failed compare-and-sets are not known here. That one saw another value than it
 // expected is not the fact about one block that the proof needs; histories that use

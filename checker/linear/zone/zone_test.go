@@ -202,6 +202,8 @@ func simulated(random *rand.Rand, n, clients, crash, reach int, wrong bool) []Op
 func judge(ops []Op, legal bool, decide func([]Op, Options) order.Decision) error {
 	d := decide(ops, Options{})
 	switch {
+	case d.Answer == order.Undecided && unique(ops):
+		return fmt.Errorf("undecided, though every value has one maker: %s", d.Reason)
 	case d.Answer == order.Undecided:
 		return nil
 	case legal != (d.Answer == order.Legal):
@@ -212,6 +214,21 @@ func judge(ops []Op, legal bool, decide func([]Op, Options) order.Decision) erro
 		return fmt.Errorf("no conflict is named: %+v", d)
 	}
 	return nil
+}
+
+// unique reports whether no value is made twice.
+func unique(ops []Op) bool {
+	made := map[int32]bool{Initial: true}
+	for _, op := range ops {
+		if op.Kind == Read || (op.Kind == CAS && op.New == op.Old) {
+			continue
+		}
+		if made[op.New] {
+			return false
+		}
+		made[op.New] = true
+	}
+	return true
 }
 
 // fuzz runs random histories past the judges and counts them by answer.

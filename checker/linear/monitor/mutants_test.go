@@ -1,0 +1,93 @@
+package monitor
+
+import (
+	"os/exec"
+	"testing"
+
+	"nemesis/checker/linear/internal/mutants"
+)
+
+// Each rule of the proofs, slightly wrong, must be caught by the differential test.
+func TestEveryMutantIsCaught(t *testing.T) {
+	if testing.Short() {
+		t.Skip("builds the package many times over")
+	}
+	if _, err := exec.LookPath("go"); err != nil {
+		t.Skip("needs the go command to build mutants:", err)
+	}
+	var all []mutants.Mutant
+	in := func(file string, rules ...[3]string) {
+		for _, r := range rules {
+			all = append(all, mutants.Mutant{Name: r[0], File: file, From: r[1], To: r[2], Alone: file == "monitor.go"})
+		}
+	}
+	in("monitor.go",
+		[3]string{"equal times are in order", "P(&ops[i]).span().Return < P(&ops[latest]).span().Call", "P(&ops[i]).span().Return <= P(&ops[latest]).span().Call"},
+		[3]string{"levels need not follow real time", "if latest >= 0 && P", "if false && P"},
+		[3]string{"what returned last is most urgent", "return x < y ||", "return x > y ||"})
+	in("queue.go",
+		[3]string{"an enqueue that was seen is over at once", "min(it.enqReturn, op.Return)", "it.enqCall"},
+		[3]string{"a dequeue may begin before its enqueue", "max(op.Call, it.enqCall), op.Return", "op.Call, op.Return"},
+		[3]string{"a value may be taken twice", "if it.deq >= 0 {\n\t\t\t\treturn nil", "if false {\n\t\t\t\treturn nil"},
+		[3]string{"crashed dequeues took values in any order", "cmp.Compare(ops[a].Call, ops[b].Call) })\n\treturn items", "cmp.Compare(ops[b].Call, ops[a].Call) })\n\treturn items"},
+		[3]string{"crashed dequeues took the last values", "cmp.Compare(items[a].enqReturn, items[b].enqReturn)", "cmp.Compare(items[b].enqReturn, items[a].enqReturn)"},
+		[3]string{"crashed dequeues took nothing", "for n := range min(len(left), len(takers)) {", "for n := range min(len(left), len(takers), 0) {"},
+		[3]string{"a crashed dequeue may take before its call", "max(ops[it.deq].Call, it.enqCall), takenLate", "it.enqCall, takenLate"},
+		[3]string{"equal times are in order", "call(&items[calls[0]]) <= first", "call(&items[calls[0]]) < first"},
+		[3]string{"the order of dequeues does not matter", "call(&items[calls[0]]) <= first", "(call(&items[calls[0]]) <= first || call(&items[calls[0]]) == items[calls[0]].deqCall)"},
+		[3]string{"stretches that touch leave no moment between", "s.from < joined[n-1].to", "s.from <= joined[n-1].to"},
+		[3]string{"stretches hold their beginning", "joined[n].from >= op.Call }", "joined[n].from > op.Call }"},
+		[3]string{"an empty answer must be over before the moment", "e.moment > op.Return", "e.moment >= op.Return"},
+		[3]string{"empty answers need no moment", "e.moment > op.Return", "false"},
+		[3]string{"a stretch ends with the one that began last", "max(joined[n-1].to, s.to)", "s.to"},
+		[3]string{"a value taken at the moment is on its far side", "items[k].deqCall <= empties[n].moment", "items[k].deqCall < empties[n].moment"})
+	in("log.go",
+		[3]string{"reads need not be prefixes", "case !slices.Equal(op.Values, whole[:len(op.Values)]):", "case !slices.Equal(op.Values, whole[:len(op.Values)]) && false:"},
+		[3]string{"a value may be read that nobody appended", "if i < 0 {", "if i < absent {"},
+		[3]string{"a read sees one append more", "level[i] = 2 * len(op.Values)", "level[i] = 2*len(op.Values) + 2"},
+		[3]string{"an append stands one place later", "level[i] = 2*p + 1", "level[i] = 2*p + 3"},
+		[3]string{"an append nobody read comes first", "level[i] = 2*len(whole) + 1", "level[i] = 0"})
+	in("set.go",
+		[3]string{"reads need not hold one another", "if had < before && wrong == nil {", "if false {"},
+		[3]string{"an element may be read twice at once", "case known && s.last == k:", "case false:"},
+		[3]string{"an element may be read that nobody added", "if found[e].add < 0 {", "if found[e].add < absent {"},
+		[3]string{"an add is as late as its reads", "level[i] = 2*s.layer - 1", "level[i] = 2 * s.layer"},
+		[3]string{"an add nobody read comes first", "level[i] = 2*layer + 1", "level[i] = 0"},
+		[3]string{"an element read again is new", "had++", "had += 0"})
+	in("ids.go",
+		[3]string{"ids may repeat", "taken {", "taken && false {"},
+		[3]string{"a crashed request took its id", "if ops[i].crashed() {", "if false {"},
+		[3]string{"ids differ in all but the last bit", "owner[ops[i].ID] = i", "owner[ops[i].ID|1] = i"},
+		[3]string{"requests are in order as they came", "cmp.Compare(ops[a].Call, ops[b].Call)", "cmp.Compare(a, b)"},
+		[3]string{"requests are in order backwards", "cmp.Compare(ops[a].Call, ops[b].Call)", "cmp.Compare(ops[b].Call, ops[a].Call)"})
+	in("counter.go",
+		[3]string{"an add called as the read returned is too late", "ops[calls[0]].Call <= ops[hi[k]].Return", "ops[calls[0]].Call < ops[hi[k]].Return"},
+		[3]string{"an add nobody read comes first", "level[add] = 2*most + 1", "level[add] = 0"},
+		[3]string{"a read between two sums is one of them", "op.Value%unit != 0 ||", ""},
+		[3]string{"a read sees its slot half filled", "level[add] = 2*k - 1", "level[add] = 2 * k"},
+		[3]string{"only reads of one more bound a slot", "hi[k-1] = earlier(hi[k-1], hi[k])", "if hi[k-1] < 0 {\n\t\t\thi[k-1] = hi[k]\n\t\t}"},
+		[3]string{"bounds leave out what was under way", "least[i]+down, greatest[i]+up", "least[i], greatest[i]"},
+		[3]string{"a crashed add counts for certain", "for ; len(returns) > 0 && ops[returns[0]].Return < ops[i].Call;", "for ; len(returns) > 0 && (ops[returns[0]].crashed() || ops[returns[0]].Return < ops[i].Call);"})
+	in("mutex.go",
+		[3]string{"an operation called as another returned is behind it", "ops[calls[0]].Call <= ops[first].Return", "ops[calls[0]].Call < ops[first].Return"},
+		[3]string{"the lock is held at first", "next, other := acquires, releases", "next, other := releases, acquires"},
+		[3]string{"acquires may follow acquires", "next, other = other, next", "if len(other.at) > 0 {\n\t\t\tnext, other = other, next\n\t\t}"},
+		[3]string{"a crashed operation must happen", "if !ops[i].crashed() {\n\t\t\treturns", "if true {\n\t\t\treturns"},
+		[3]string{"a lock that cannot go on is fine", "return illegal(first)\n\t\t}\n\t\ti :=", "return legal(out)\n\t\t}\n\t\ti :="},
+		[3]string{"a release without a hold is fine", "if ops[i].Release {\n\t\t\treturn illegal(i)", "if ops[i].Release {\n\t\t\tcontinue"},
+		[3]string{"a hold ends with its acquire", "LastCall: last,", "LastCall: min(last, ops[i].Call),"},
+		[3]string{"a hold begins with its call", "FirstReturn: ops[i].Return", "FirstReturn: ops[i].Call"},
+		[3]string{"a hold lasts until its release has returned", "h.release, last = next, ops[next].Call", "h.release, last = next, ops[next].Return"},
+		[3]string{"a hold for ever keeps nobody out", "h, last := hold{i, -1}, history.Never", "h, last := hold{i, -1}, min(history.Never, ops[i].Call)"},
+		[3]string{"a crashed acquire holds for ever", "if ops[i].crashed() {\n\t\t\tcontinue", "if false {\n\t\t\tcontinue"})
+	survivors, err := mutants.Survivors(t.Context(), t.TempDir(), `func Caught(file string) error {
+	return search(file, 50_000)
+}
+`, all)
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, name := range survivors {
+		t.Errorf("nobody noticed that %s", name)
+	}
+}
