@@ -10,6 +10,8 @@ import (
 	"strings"
 	"time"
 
+	"github.com/anishathalye/porcupine"
+
 	"nemesis/checker"
 	"nemesis/checker/linear/explain"
 	"nemesis/checker/linear/models"
@@ -134,11 +136,12 @@ func split(ops []history.Operation) []*job {
 	return jobs
 }
 
-// decideAll judges every key in two rounds: each key first gets a small share of the
-// time, so that one hard key cannot starve a hundred easy ones; what is left then goes
-// to those that need it, one at a time, as a search that ran out of memory beside
-// another may fit alone. Short keys go first. A fifth of the time is kept for
-// explaining what is found.
+// decideAll judges every key in two rounds: each key first gets a quick decision and a
+// small share of the time, so that one hard key cannot starve a hundred easy ones; what
+// is left then goes to those that need it, one at a time, as a search that ran out of
+// memory beside another may fit alone. There is no second round when the first found a
+// violation: the verdict is certain, and nobody waits for the rest. Short keys go first.
+// A fifth of the time is kept for explaining what is found.
 func (c objects) decideAll(ctx context.Context, jobs []*job, budget checker.Budget) {
 	deadline, bounded := ctx.Deadline()
 	searching := ctx
@@ -158,11 +161,18 @@ func (c objects) decideAll(ctx context.Context, jobs []*job, budget checker.Budg
 			patience, cancel = context.WithTimeout(searching, time.Until(deadline)/8)
 			defer cancel()
 		}
-		c.decide(ctx, patience, bySize[i], share(budget.Memory, parallel))
+		c.decide(ctx, patience, bySize[i], func(s *subject, ops []porcupine.Operation) order.Decision {
+			return s.quick(patience, ops, share(budget.Memory, parallel))
+		})
 	})
+	if slices.ContainsFunc(jobs, func(j *job) bool { return j.err != nil || j.decision.Answer == order.Illegal }) {
+		return
+	}
 	for _, j := range bySize {
-		if j.err == nil && j.decision.Answer == order.Undecided && searching.Err() == nil && (bounded || budget.Memory > 0) {
-			c.decide(ctx, searching, j, share(budget.Memory, 1))
+		if j.decision.Answer == order.Undecided && searching.Err() == nil {
+			c.decide(ctx, searching, j, func(s *subject, ops []porcupine.Operation) order.Decision {
+				return s.decide(searching, ops, share(budget.Memory, 1))
+			})
 		}
 	}
 }
@@ -178,7 +188,7 @@ func share(memory int64, parallel int) int64 {
 }
 
 // decide parses and judges one key within patience, which is derived from ctx.
-func (c objects) decide(ctx, patience context.Context, j *job, memory int64) {
+func (c objects) decide(ctx, patience context.Context, j *job, judge func(*subject, []porcupine.Operation) order.Decision) {
 	j.decision = safely(func() order.Decision {
 		object, err := c.kind.Parse(j.recorded, c.opt)
 		if err != nil {
@@ -191,7 +201,7 @@ func (c objects) decide(ctx, patience context.Context, j *job, memory int64) {
 				j.crashed++
 			}
 		}
-		return subjectOf(&object).decide(patience, object.Operations, memory)
+		return judge(subjectOf(&object), object.Operations)
 	})
 	j.decision.Order = nil // it has been verified, and may be long
 	if j.decision.Answer == order.Undecided && patience.Err() != nil {

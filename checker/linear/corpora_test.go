@@ -72,7 +72,7 @@ func TestKnownVerdictsOfEtcdLogs(t *testing.T) {
 
 func TestKnownVerdictsOfKeyValueHistories(t *testing.T) {
 	folder := corpora.Path(t, 2, "porcupine-kv")
-	for _, clients := range []string{"01", "10"} {
+	for _, clients := range []string{"01", "10", "50"} {
 		for _, verdict := range []string{"ok", "bad"} {
 			r := judgeForeign(t, fmt.Sprintf("%s/c%s-%s.txt", folder, clients, verdict), foreign.PorcupineKV, "kv", models.Options{}, verdict == "ok")
 			for _, f := range r.Findings {

@@ -48,7 +48,7 @@ func TestVerdictsOfEveryKindAgreeWithTryingEveryOrder(t *testing.T) {
 			illegal := 0
 			const histories = 1500
 			for range histories {
-				ops := world.Simulate(name, r.IntN, world.Shape{Clients: 3, Operations: 3 + r.IntN(6), Crash: 4, Refuse: 8, Often: 6})
+				ops := world.Simulate(name, r.IntN, world.Shape{Clients: 3, Operations: 3 + r.IntN(6), Crash: 4, Refuse: 8, Often: 3})
 				legal := world.Legal(name, ops)
 				if !legal {
 					illegal++

@@ -30,6 +30,7 @@ package linear
 import (
 	"context"
 	"fmt"
+	"slices"
 	"sort"
 	"sync"
 
@@ -73,7 +74,8 @@ type Result struct {
 // history.Never, and may have taken effect at any moment after its Call, or never.
 //
 // A history that no clients can have recorded is an error. When ctx ends, partitions
-// not decided by then are Undecided. Models must be pure and safe for concurrent use.
+// not decided by then are Undecided; once one is Illegal, so are those that are hard to
+// decide. Models must be pure and safe for concurrent use.
 func Check(ctx context.Context, model porcupine.Model, ops []porcupine.Operation, opt Options) (Result, error) {
 	if model.Init == nil || (model.Step == nil && model.StepContext == nil) {
 		return Result{}, fmt.Errorf("check a history: the model lacks Init or Step; give both")
@@ -90,8 +92,16 @@ func Check(ctx context.Context, model porcupine.Model, ops []porcupine.Operation
 	parallel := atOnce(opt.Parallel, len(parts))
 	share := opt.Memory / int64(max(parallel, 1))
 	each(len(parts), parallel, func(i int) {
-		result.Partitions[i] = Partition{parts[i], s.decide(ctx, parts[i], share)}
+		result.Partitions[i] = Partition{parts[i], s.quick(ctx, parts[i], share)}
 	})
+	illegal := func(p Partition) bool { return p.Decision.Answer == order.Illegal }
+	if !slices.ContainsFunc(result.Partitions, illegal) {
+		for i := range parts { // what is hard gets all the memory, one after the other
+			if p := &result.Partitions[i]; p.Decision.Answer == order.Undecided && ctx.Err() == nil {
+				p.Decision = s.search(ctx, parts[i], opt.Memory)
+			}
+		}
+	}
 	for i := range result.Partitions {
 		switch a := result.Partitions[i].Decision.Answer; {
 		case a == order.Illegal:

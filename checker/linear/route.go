@@ -33,78 +33,86 @@ func subjectOf(o *models.Object) *subject {
 	return s
 }
 
-// decide asks one check after another about one object, the cheapest first. A check
+// quick asks one check after another about one object, the cheapest first. A check
 // that says Illegal is believed here: whoever accuses asks for a second opinion. One
 // that says Legal must show an order that order.Verify can replay; if it cannot, the
 // check has a defect, and the next one is asked.
 //
-// What ran out in an Undecided decision is in its Reason. Memory, in bytes, bounds the
-// engine's tables; 0 is no bound.
-func (s *subject) decide(ctx context.Context, ops []porcupine.Operation, memory int64) order.Decision {
-	var last order.Decision
-	defect := ""
-	believe := func(d order.Decision) bool {
-		last = d
-		if d.Answer != order.Legal {
-			return d.Answer == order.Illegal
-		}
-		if err := order.Verify(s.model, ops, d.Order); err != nil {
-			defect = "gave no valid order (" + d.By + ": " + err.Error() + "), please report it with this history"
-			return false
-		}
-		return true
+// A history that is hard for one way of searching may be easy for another. So the
+// engine gets firstMemory bytes of tables at most, which is enough for almost all, and
+// then Porcupine competitorSteps steps; these bounds are the same on every machine.
+// Memory, in bytes, bounds the engine further; 0 is no bound. What ran out in an
+// Undecided decision is in its Reason.
+func (s *subject) quick(ctx context.Context, ops []porcupine.Operation, memory int64) order.Decision {
+	first := int64(firstMemory)
+	if memory > 0 {
+		first = min(first, memory)
 	}
+	d := s.special(ctx, ops, first)
+	if d.Answer != order.Undecided || ctx.Err() != nil {
+		return d
+	}
+	second := safely(func() order.Decision { return ask(s.model, ops, newLeash(ctx, competitorSteps)) })
+	if s.believe(&second, ops); second.Answer != order.Undecided {
+		return second
+	}
+	return d
+}
+
+// special asks the special checks and then the engine.
+func (s *subject) special(ctx context.Context, ops []porcupine.Operation, memory int64) order.Decision {
+	defect := ""
 	for _, check := range s.checks {
 		if ctx.Err() != nil {
 			return order.Decision{Culprit: -1, Reason: outOfTime, By: check.Name}
 		}
 		d := safely(func() order.Decision { return check.Decide(ops) })
 		d.By = check.Name
-		if believe(d) {
+		if s.believe(&d, ops); d.Answer != order.Undecided {
 			return d
+		} else if d.Returns < 0 {
+			defect = d.Reason
 		}
 	}
-	search := func(memory int64) order.Decision {
-		return safely(func() order.Decision {
-			return engine.Decide(ctx, s.model, ops, engine.Options{Hints: s.hints, Memory: memory})
-		})
+	d := s.search(ctx, ops, memory)
+	if d.Answer == order.Undecided && defect != "" {
+		d.Reason = defect
 	}
-	first := int64(firstMemory)
-	if memory > 0 {
-		first = min(first, memory)
-	}
-	if believe(search(first)) {
-		return last
-	}
-	// The engine could not: because it has no hold on the model (then Porcupine is the
-	// last resort), or because it took a wrong turn where Porcupine takes another.
-	engineDid := last
-	steps := int64(competitorSteps)
-	if engineDid.Returns == 0 {
-		steps = 0
-	}
-	if ctx.Err() == nil && believe(safely(func() order.Decision { return ask(s.model, ops, newLeash(ctx, steps)) })) {
-		return last
-	}
-	last = engineDid
-	if ctx.Err() == nil && last.Returns > 0 && first != memory && believe(search(memory)) {
-		return last
-	}
-	if last.Answer != order.Undecided {
-		last = order.Decision{Culprit: -1, By: last.By}
-	}
-	if defect != "" {
-		last.Reason = defect
-	}
-	return last
+	return d
 }
 
-// A history that is hard for one way of searching may be easy for another. So the
-// engine first gets firstMemory bytes of tables, which is enough for almost all, then
-// Porcupine competitorSteps steps, then the engine all there is.
+// decide is quick, and then the engine with all the memory there is.
+func (s *subject) decide(ctx context.Context, ops []porcupine.Operation, memory int64) order.Decision {
+	d := s.quick(ctx, ops, memory)
+	if d.Answer != order.Undecided || ctx.Err() != nil || memory > 0 && memory <= firstMemory {
+		return d
+	}
+	return s.search(ctx, ops, memory)
+}
+
+func (s *subject) search(ctx context.Context, ops []porcupine.Operation, memory int64) order.Decision {
+	d := safely(func() order.Decision {
+		return engine.Decide(ctx, s.model, ops, engine.Options{Hints: s.hints, Memory: memory})
+	})
+	s.believe(&d, ops)
+	return d
+}
+
+// believe turns a Legal decision without a valid order into an Undecided one, which has
+// Returns -1.
+func (s *subject) believe(d *order.Decision, ops []porcupine.Operation) {
+	if d.Answer != order.Legal {
+		return
+	}
+	if err := order.Verify(s.model, ops, d.Order); err != nil {
+		*d = order.Decision{Culprit: -1, By: d.By, Returns: -1,
+			Reason: "was given no valid order (" + d.By + ": " + err.Error() + "), please report it with this history"}
+	}
+}
+
 const (
 	firstMemory     = 16 << 20
-	competitorSteps = 300_000
+	competitorSteps = 1_000_000
 )
 
 // outOfTime is the reason of a decision that its context ended.

@@ -8,6 +8,7 @@ import (
 	"github.com/anishathalye/porcupine"
 
 	"nemesis/checker/linear/engine"
+	"nemesis/checker/linear/monitor"
 	"nemesis/checker/linear/order"
 	"nemesis/history"
 )
@@ -69,6 +70,7 @@ func parseCounter(ops []*history.Operation, _ Options) (Object, error) {
 		in := input.(counterInput)
 		return in.read || in.add == 0
 	}}
+	object.Checks = []Check{{"counter", decideCounter}}
 	// A crashed add of nothing changes nothing.
 	object.Unseen = func(ops []porcupine.Operation) []bool {
 		unseen := make([]bool, len(ops))
@@ -87,4 +89,16 @@ func whole(raw json.RawMessage) (int64, error) {
 		return 0, fmt.Errorf("%.40q is no whole number of 64 bits", raw)
 	}
 	return n, nil
+}
+
+func decideCounter(ops []porcupine.Operation) order.Decision {
+	list := make([]monitor.CounterOp, len(ops))
+	for i := range ops {
+		in := ops[i].Input.(counterInput)
+		list[i] = monitor.CounterOp{Span: span(&ops[i]), Read: in.read, Delta: in.add}
+		if in.read {
+			list[i].Value = ops[i].Output.(int64)
+		}
+	}
+	return monitor.Counter(list, monitor.Options{})
 }

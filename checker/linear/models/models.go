@@ -35,6 +35,7 @@ import (
 	"github.com/anishathalye/porcupine"
 
 	"nemesis/checker/linear/engine"
+	"nemesis/checker/linear/monitor"
 	"nemesis/checker/linear/order"
 	"nemesis/history"
 )
@@ -147,6 +148,10 @@ func operation(o *history.Operation) porcupine.Operation {
 		ret = history.Never
 	}
 	return porcupine.Operation{ClientId: o.Process, Call: o.Call, Return: ret, Metadata: o}
+}
+
+func span(op *porcupine.Operation) monitor.Span {
+	return monitor.Span{Call: op.Call, Return: op.Return}
 }
 
 // unreadable says which operation does not fit the kind.

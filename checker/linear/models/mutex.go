@@ -6,6 +6,8 @@ import (
 	"github.com/anishathalye/porcupine"
 
 	"nemesis/checker/linear/engine"
+	"nemesis/checker/linear/monitor"
+	"nemesis/checker/linear/order"
 	"nemesis/history"
 )
 
@@ -65,5 +67,14 @@ func parseMutex(ops []*history.Operation, _ Options) (Object, error) {
 		},
 		Makes: func(input, _ any) (any, bool) { return input.(mutexInput).acquire, true },
 	}
+	object.Checks = []Check{{"mutex", decideMutex}}
 	return object, nil
+}
+
+func decideMutex(ops []porcupine.Operation) order.Decision {
+	list := make([]monitor.MutexOp, len(ops))
+	for i := range ops {
+		list[i] = monitor.MutexOp{Span: span(&ops[i]), Release: !ops[i].Input.(mutexInput).acquire, Owner: ops[i].ClientId}
+	}
+	return monitor.Mutex(list, monitor.Options{})
 }

@@ -7,6 +7,7 @@ import (
 
 	"nemesis/checker/internal/values"
 	"nemesis/checker/linear/engine"
+	"nemesis/checker/linear/monitor"
 	"nemesis/checker/linear/order"
 	"nemesis/history"
 )
@@ -84,7 +85,23 @@ func parseQueue(ops []*history.Operation, _ Options) (Object, error) {
 		return !input.(queueInput).enqueue && output.(queueOutput) == queueOutput{done, empty}
 	}}
 	object.Unseen = unseenByQueue
+	object.Checks = []Check{{"queue", decideQueue}}
 	return object, nil
+}
+
+func decideQueue(ops []porcupine.Operation) order.Decision {
+	list := make([]monitor.QueueOp, len(ops))
+	for i := range ops {
+		in, out := ops[i].Input.(queueInput), ops[i].Output.(queueOutput)
+		list[i] = monitor.QueueOp{Span: span(&ops[i]), Kind: monitor.Dequeue, Value: out.value}
+		switch {
+		case in.enqueue:
+			list[i].Kind, list[i].Value = monitor.Enqueue, in.value
+		case out == queueOutput{done, empty}:
+			list[i].Kind = monitor.DequeueEmpty
+		}
+	}
+	return monitor.Queue(list, monitor.Options{})
 }
 
 func stepQueue(state, input, output any) (bool, any) {

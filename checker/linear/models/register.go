@@ -9,6 +9,7 @@ import (
 
 	"nemesis/checker/internal/values"
 	"nemesis/checker/linear/engine"
+	"nemesis/checker/linear/monitor"
 	"nemesis/checker/linear/order"
 	"nemesis/checker/linear/zone"
 	"nemesis/history"
@@ -100,7 +101,14 @@ func parseRegister(ops []*history.Operation, opt Options) (Object, error) {
 			return found, left
 		},
 	}
-	object.Checks = registerChecks(r.observed)
+	if !r.observed {
+		object.Checks = append(object.Checks, Check{"zone", decideZones})
+	}
+	if r.versions {
+		object.Checks = append(object.Checks, Check{"versions", func(ops []porcupine.Operation) order.Decision {
+			return decideVersions(object.Model, ops)
+		}})
+	}
 	return object, nil
 }
 
@@ -109,6 +117,7 @@ type register struct {
 	table    *values.Table
 	ops      []porcupine.Operation
 	observed bool // there are mismatches
+	versions bool // some operation was answered with a version
 }
 
 func (r *register) add(o *history.Operation, opt Options) error {
@@ -144,6 +153,7 @@ func (r *register) add(o *history.Operation, opt Options) error {
 		}
 		out.outcome, r.observed = mismatch, true
 	}
+	r.versions = r.versions || o.Version != 0
 	op := operation(o)
 	op.Input, op.Output = in, out
 	r.ops = append(r.ops, op)
@@ -284,14 +294,6 @@ func unseenByRegister(ops []porcupine.Operation) []bool {
 	return unseen
 }
 
-// registerChecks are the exact checks for a register; a mismatch is beyond them.
-func registerChecks(observed bool) []Check {
-	if observed {
-		return nil
-	}
-	return []Check{{"zone", decideZones}}
-}
-
 // decideZones decides histories in which every value that was seen was written once.
 func decideZones(ops []porcupine.Operation) order.Decision {
 	kinds := [...]zone.Kind{read: zone.Read, write: zone.Write, cas: zone.CAS}
@@ -304,4 +306,20 @@ func decideZones(ops []porcupine.Operation) order.Decision {
 		}
 	}
 	return zone.Decide(list, zone.Options{})
+}
+
+// decideVersions tries the order that the system's own versions tell. They are a guess and
+// no accusation: what contradicts them is Undecided.
+func decideVersions(model porcupine.Model, ops []porcupine.Operation) order.Decision {
+	places := make([]monitor.Place, len(ops))
+	for i := range ops {
+		version := int64(0)
+		if o := Source(&ops[i]); o != nil {
+			version = o.Version
+		}
+		in, out := ops[i].Input.(registerInput), ops[i].Output.(registerOutput)
+		places[i] = monitor.Place{Version: version, Writes: in.do != read && out.outcome != mismatch,
+			Known: version != 0 || (in.do == read && out.value == initial)}
+	}
+	return monitor.Versions(model, ops, places, false)
 }

@@ -7,6 +7,7 @@ import (
 
 	"nemesis/checker/internal/values"
 	"nemesis/checker/linear/engine"
+	"nemesis/checker/linear/monitor"
 	"nemesis/checker/linear/order"
 	"nemesis/history"
 )
@@ -73,7 +74,20 @@ func parseSet(ops []*history.Operation, _ Options) (Object, error) {
 	}
 	object.Hints = engine.Hints{ReadOnly: func(input, _ any) bool { return input.(setInput).read }}
 	object.Unseen = unseenBySet
+	object.Checks = []Check{{"set", decideSet}}
 	return object, nil
+}
+
+func decideSet(ops []porcupine.Operation) order.Decision {
+	list := make([]monitor.SetOp, len(ops))
+	for i := range ops {
+		in := ops[i].Input.(setInput)
+		list[i] = monitor.SetOp{Span: span(&ops[i]), Read: in.read, Element: in.add}
+		if in.read {
+			list[i].Elements = ops[i].Output.(packed).values()
+		}
+	}
+	return monitor.Set(list, monitor.Options{})
 }
 
 // unseenBySet finds crashed adds of elements that no read returned.
