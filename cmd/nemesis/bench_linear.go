@@ -25,7 +25,9 @@ func benchLinearCommand() *cobra.Command {
 		Long: `linear lets our checker and Porcupine (with Model.Hash set, and a partition for each
 key) judge the same histories of known verdict in this process, and tells time,
 memory and their ratio, one row a workload, with the target and whether it was met.
-The rows are ` + strings.Join(benchmark.Names(), ", ") + `.
+The rows:
+
+  ` + strings.Join(benchmark.Names(), "\n  ") + `
 
 A rival that reaches --rival-time or --rival-memory is stopped and the row is marked:
 the ratio is then at least the one shown. Short runs are repeated and the median
@@ -39,6 +41,9 @@ the rival's.`,
 			var err error
 			if cfg.RivalMemory, err = run.ParseBytes(memory); err != nil {
 				return &run.UsageError{Err: fmt.Errorf("read --rival-memory: %w", err)}
+			}
+			if cfg.Corpora == "" {
+				cfg.Corpora = corporaDefault()
 			}
 			if err := cfg.Check(); err != nil {
 				return &run.UsageError{Err: err}
@@ -65,7 +70,7 @@ the rival's.`,
 		},
 	}
 	flags := cmd.Flags()
-	flags.StringVar(&cfg.Corpora, "corpora", corporaDefault(), "folder of histories recorded by others")
+	flags.StringVar(&cfg.Corpora, "corpora", "", "folder of histories recorded by others (default: $NEMESIS_CORPORA, or ../shared/corpora)")
 	flags.BoolVar(&asJSON, "json", false, "print one JSON object a row")
 	flags.StringSliceVar(&cfg.Only, "only", nil, "measure these rows only")
 	flags.Uint64Var(&cfg.Seed, "seed", 1, "determines the synthetic histories")
