@@ -27,7 +27,7 @@ type Place struct {
 // is replayed. What the account cannot explain is Undecided, for there may be another
 // order; unless it is trusted: then it is the order that the system claims, and
 // two operations that contradict it in real time or in version are Illegal: the claim is
-// broken, though an order may exist that the system did not claim. A finding should say so.
+// broken, as Reason says, though an order may exist that the system did not claim.
 //
 // Crashed operations mostly have no version. They are tried, in order of call, where a
 // replay does not go on without one. Time O(n log n), plus a step for each such try.
