@@ -38,7 +38,7 @@ func (s *subject) before(ctx context.Context, ops []porcupine.Operation, x int) 
 	texts := make(map[string]bool)
 	for _, state := range candidates {
 		trial[x].Input, trial[x].Output = found{state}, nil
-		switch ask(model, trial, newLeash(ctx, 100_000)).Answer {
+		switch ask(model, trial, newLeash(ctx, len(trial), 100_000)).Answer {
 		case order.Undecided:
 			return nil
 		case order.Legal:

@@ -165,17 +165,22 @@ func (c objects) decideAll(ctx context.Context, jobs []*job, budget checker.Budg
 			return s.quick(patience, ops, share(budget.Memory, parallel))
 		})
 	})
-	if slices.ContainsFunc(jobs, func(j *job) bool { return j.err != nil || j.decision.Answer == order.Illegal }) {
-		return
-	}
+	enough := slices.ContainsFunc(jobs, func(j *job) bool { return j.err != nil || j.decision.Answer == order.Illegal })
 	for _, j := range bySize {
-		if j.decision.Answer == order.Undecided && searching.Err() == nil {
+		if enough {
+			if j.decision.Answer == order.Undecided && ctx.Err() == nil {
+				j.decision.Reason = givenUp
+			}
+		} else if j.decision.Answer == order.Undecided && searching.Err() == nil {
 			c.decide(ctx, searching, j, func(s *subject, ops []porcupine.Operation) order.Decision {
 				return s.decide(searching, ops, share(budget.Memory, 1))
 			})
 		}
 	}
 }
+
+// givenUp is the reason of a decision that nobody waits for.
+const givenUp = "is hard to decide, and was given up as the verdict is certain without it"
 
 // share is what one of several searches may hold, of a bound on the whole heap.
 func share(memory int64, parallel int) int64 {

@@ -211,7 +211,7 @@ func (s *subject) accuse(ctx context.Context, ops []porcupine.Operation, d order
 
 // second is Porcupine's opinion.
 func (s *subject) second(ctx context.Context, w *weak) order.Answer {
-	return ask(s.model, w.ops, newLeash(ctx, opinionSteps)).Answer
+	return ask(s.model, w.ops, newLeash(ctx, len(w.ops), opinionSteps)).Answer
 }
 
 // reduce makes an accusation as small as the steps can make it.

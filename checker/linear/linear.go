@@ -94,12 +94,15 @@ func Check(ctx context.Context, model porcupine.Model, ops []porcupine.Operation
 	each(len(parts), parallel, func(i int) {
 		result.Partitions[i] = Partition{parts[i], s.quick(ctx, parts[i], share)}
 	})
-	illegal := func(p Partition) bool { return p.Decision.Answer == order.Illegal }
-	if !slices.ContainsFunc(result.Partitions, illegal) {
-		for i := range parts { // what is hard gets all the memory, one after the other
-			if p := &result.Partitions[i]; p.Decision.Answer == order.Undecided && ctx.Err() == nil {
-				p.Decision = s.search(ctx, parts[i], opt.Memory)
-			}
+	enough := slices.ContainsFunc(result.Partitions, func(p Partition) bool { return p.Decision.Answer == order.Illegal })
+	for i := range parts { // what is hard gets all the memory, one after the other
+		p := &result.Partitions[i]
+		switch {
+		case p.Decision.Answer != order.Undecided || ctx.Err() != nil:
+		case enough:
+			p.Decision.Reason = givenUp
+		default:
+			p.Decision = s.search(ctx, parts[i], opt.Memory)
 		}
 	}
 	for i := range result.Partitions {

@@ -26,26 +26,26 @@ import (
 // taken its number of steps.
 type leash struct {
 	ctx    context.Context
-	left   int64 // steps; negative is no bound
+	left   int64 // steps
 	pulled atomic.Bool
 }
 
-// newLeash bounds by the context, and by steps unless that is 0. Steps make what is
-// found in vain the same on a slow machine as on a fast one.
-func newLeash(ctx context.Context, steps int64) *leash {
-	if steps == 0 {
-		steps = -1
-	}
-	return &leash{ctx: ctx, left: steps}
+// porcupineMemory is what Porcupine may remember at once, in bytes: it keeps a bit for
+// every operation of the history with each of its steps.
+const porcupineMemory = 256 << 20
+
+// newLeash bounds a search among n operations by the context and by steps, less where
+// they would take too much memory. Steps make what is found in vain the same on a slow
+// machine as on a fast one.
+func newLeash(ctx context.Context, n int, steps int64) *leash {
+	return &leash{ctx: ctx, left: min(steps, 8*porcupineMemory/int64(n+512))}
 }
 
 func (l *leash) step() bool {
-	if l.left == 0 || l.ctx.Err() != nil {
+	if l.left <= 0 || l.ctx.Err() != nil {
 		l.pulled.Store(true)
 	}
-	if l.left > 0 {
-		l.left--
-	}
+	l.left--
 	return !l.pulled.Load()
 }
 

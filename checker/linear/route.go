@@ -52,7 +52,7 @@ func (s *subject) quick(ctx context.Context, ops []porcupine.Operation, memory i
 	if d.Answer != order.Undecided || ctx.Err() != nil {
 		return d
 	}
-	second := safely(func() order.Decision { return ask(s.model, ops, newLeash(ctx, competitorSteps)) })
+	second := safely(func() order.Decision { return ask(s.model, ops, newLeash(ctx, len(ops), competitorSteps)) })
 	if s.believe(&second, ops); second.Answer != order.Undecided {
 		return second
 	}
