@@ -58,7 +58,18 @@ func Survivors(ctx context.Context, temporary, probe string, all []Mutant) (surv
 	}
 	main := "package main\n\nimport (\n\t\"fmt\"\n"
 	calls := ""
-	for g, group := range share(all) {
+	// The control is not broken at all, and asked about every file: a judge that is
+	// never content would otherwise catch everything.
+	files := make(map[string]bool)
+	for _, m := range all {
+		files[m.File] = true
+	}
+	groups := append(share(all), nil)
+	for file := range files {
+		calls += fmt.Sprintf("\task(-1, %q, m%d.Caught)\n", file, len(groups)-1)
+	}
+	content := 0
+	for g, group := range groups {
 		broken := maps.Clone(sources)
 		for _, k := range group {
 			m := all[k]
@@ -94,10 +105,17 @@ func Survivors(ctx context.Context, temporary, probe string, all []Mutant) (surv
 	}
 	for _, line := range strings.Fields(string(output)) {
 		var k int
-		if _, err := fmt.Sscan(line, &k); err != nil || k < 0 || k >= len(all) {
+		if _, err := fmt.Sscan(line, &k); err != nil || k < -1 || k >= len(all) {
 			return nil, fmt.Errorf("read what the mutants' program printed: %q is no mutant's number", line)
 		}
+		if k < 0 {
+			content++
+			continue
+		}
 		survivors = append(survivors, all[k].Name)
+	}
+	if content < len(files) {
+		return nil, fmt.Errorf("run the control: the judge finds fault with the package as it is, in %d of %d files; mend that first", len(files)-content, len(files))
 	}
 	return survivors, nil
 }
