@@ -44,9 +44,10 @@ type Hints struct {
 	// leaves some states unchanged is not enough.)
 	ReadOnly func(input, output any) bool
 	// Needs is the value that the object must have for the step to be accepted, Makes
-	// the value that the object has after it; ok is false when there is no such single
-	// value. Values are comparable, and equal exactly when the states are. Where Makes
-	// is not ok, the operation is taken to make any value, unless it is ReadOnly.
+	// the value that the object has after it, wherever it changes the object at all; ok
+	// is false when there is no such single value. Values are comparable, and equal
+	// exactly when the states are. An operation that does not tell what it makes is
+	// taken to make anything, unless it is ReadOnly.
 	Needs func(input, output any) (value any, ok bool)
 	Makes func(input, output any) (value any, ok bool)
 }

@@ -149,13 +149,16 @@ func (s *steps) ask(state, class int32) int32 {
 	if !ok {
 		return none
 	}
+	s.states.learn(state, c.needs)
+	if s.states.same(s.states.all[state], after) {
+		return state
+	}
 	next, err := s.states.number(after)
 	if err != nil {
 		// The first state could be compared and this one cannot: states of several
 		// types. It is new; the search loses a chance to see that it is not.
 		next = s.states.add(after)
 	}
-	s.states.learn(state, c.needs)
 	s.states.learn(next, c.makes)
 	return next
 }
@@ -170,10 +173,17 @@ type states struct {
 	all []any
 	// value is what the hints told of each state's value, none if nothing.
 	value []int32
-	// same finds states that Go's == can compare; head and older chain those with equal hashes.
-	same  map[any]int32
+	// known finds states that Go's == can compare; head and older chain those with equal hashes.
+	known map[any]int32
 	head  map[uint64]int32
 	older []int32
+}
+
+func (s *states) same(a, b any) bool {
+	if s.equal != nil {
+		return s.equal(a, b)
+	}
+	return comparable(a) && comparable(b) && a == b
 }
 
 // recent is how many states a new one is compared with when the model has no Hash.
@@ -206,11 +216,11 @@ func (s *states) number(state any) (int32, error) {
 	case !s.exact.of(state):
 		return s.scan(state), nil
 	}
-	if n, known := s.same[state]; known {
+	if n, known := s.known[state]; known {
 		return n, nil
 	}
-	if s.same == nil {
-		s.same = make(map[any]int32)
+	if s.known == nil {
+		s.known = make(map[any]int32)
 	}
 	var n int32
 	if s.equal == nil {
@@ -218,7 +228,7 @@ func (s *states) number(state any) (int32, error) {
 	} else {
 		n = s.scan(state)
 	}
-	s.same[state] = n
+	s.known[state] = n
 	return n, nil
 }
 
