@@ -28,10 +28,10 @@
 package linear
 
 import (
+	"cmp"
 	"context"
 	"fmt"
 	"slices"
-	"sort"
 	"sync"
 
 	"github.com/anishathalye/porcupine"
@@ -132,7 +132,7 @@ func validate(ops []porcupine.Operation) error {
 	if !clients {
 		return nil
 	}
-	sort.SliceStable(byCall, func(a, b int) bool { return ops[byCall[a]].Call < ops[byCall[b]].Call })
+	slices.SortStableFunc(byCall, func(a, b int) int { return cmp.Compare(ops[a].Call, ops[b].Call) })
 	last := make(map[int]int)
 	for _, i := range byCall {
 		if p, has := last[ops[i].ClientId]; has && ops[i].Call < ops[p].Return {
@@ -145,6 +145,12 @@ func validate(ops []porcupine.Operation) error {
 
 // each calls work for 0 … n-1, a few at a time.
 func each(n, parallel int, work func(int)) {
+	if atOnce(parallel, n) <= 1 {
+		for i := range n {
+			work(i)
+		}
+		return
+	}
 	queue := make(chan int)
 	var wait sync.WaitGroup
 	for range atOnce(parallel, n) {

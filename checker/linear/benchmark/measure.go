@@ -79,23 +79,36 @@ func held() int64 {
 	return int64(sample[0].Value.Uint64()) - int64(sample[1].Value.Uint64())
 }
 
+// batch is how long runs too short for the clock are repeated, to be divided by their
+// number: what a first run pays for cold caches says nothing about either side.
+const batch = 5 * time.Millisecond
+
 // quickly measures a run that is known to be short.
 func quickly(work func()) cost {
 	runtime.GC()
 	var before, after runtime.MemStats
 	runtime.ReadMemStats(&before)
+	n := int64(0)
 	start := time.Now()
-	work()
-	took := time.Since(start)
+	took := time.Duration(0)
+	for took < batch {
+		work()
+		n++
+		took = time.Since(start)
+	}
 	runtime.ReadMemStats(&after)
-	return cost{took: took, bytes: int64(after.TotalAlloc - before.TotalAlloc)}
+	return cost{took: took / time.Duration(n), bytes: int64(after.TotalAlloc-before.TotalAlloc) / n}
 }
 
 // repeated is the median of some runs, by time; one of more than a second stands alone.
 func repeated(times int, work func(), limit int64, full func()) cost {
-	all := []cost{measure(work, limit, full)}
-	for len(all) < times && all[0].took < time.Second {
-		if all[0].took < short {
+	first := measure(work, limit, full)
+	if first.took >= time.Second {
+		return first
+	}
+	var all []cost
+	for len(all) < times {
+		if first.took < short {
 			all = append(all, quickly(work))
 		} else {
 			all = append(all, measure(work, limit, full))
