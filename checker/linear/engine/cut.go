@@ -11,8 +11,6 @@ type cut struct {
 	starts  []start
 	at      int
 	now     start
-	// use is what the counters of the search take to be used; see enter.
-	use int32
 
 	// patience is the number of remembered configurations from which on a place to cut
 	// is looked for. While closing, exits collects the configurations at goal, for as
@@ -59,26 +57,9 @@ func (c *cut) next(s *search) bool {
 	}
 	c.now = c.starts[c.at]
 	c.at++
-	c.enter(s, c.now.use)
 	s.state, s.use = c.now.state, c.now.use
 	clear(s.mask)
 	return true
-}
-
-// enter tells the look-ahead which crashed operations are used.
-func (c *cut) enter(s *search, use int32) {
-	if s.ahead.on {
-		for n := range s.kinds {
-			more := s.uses.of(use, n) - s.uses.of(c.use, n)
-			for ; more > 0; more-- {
-				s.ahead.put(s.kinds[n].class, false, 1)
-			}
-			for ; more < 0; more++ {
-				s.ahead.put(s.kinds[n].class, false, -1)
-			}
-		}
-	}
-	c.use = use
 }
 
 // reached is asked behind every return. It reports whether the search shall go no
@@ -122,8 +103,7 @@ func (c *cut) impatient(s *search) bool {
 
 func (c *cut) abandon(s *search) {
 	c.closing, c.exits, c.held = false, nil, 0
-	s.frames, s.moves, s.masks = s.frames[:0], s.moves[:0], s.masks[:0]
-	s.memo.reset()
+	s.clearDepth()
 }
 
 // close makes the exits the starts.
@@ -131,34 +111,21 @@ func (c *cut) close(s *search) {
 	exits := c.exits
 	c.abandon(s)
 	for s.barrier < c.goal {
-		// Everything that returned is in the order, however it came there.
-		if s.ahead.on {
-			s.ahead.put(s.info[s.returns[s.barrier]].class, true, 1)
-		}
 		s.pass()
 	}
 	c.barrier, c.starts, c.at = c.goal, exits, 0
 }
 
-// order is the whole order, given what follows the start.
-func (c *cut) order(trail []int32) []int {
-	var ways []*way
-	n := len(trail)
-	for w := c.now.way; w != nil; w = w.from {
-		ways = append(ways, w)
-		n += len(w.ops)
+// left are the starts that are not tried in vain. Whatever was being done with them is
+// given up, and the search stands where they are.
+func (c *cut) left(s *search) []start {
+	first := c.at - 1
+	if c.closing {
+		first = c.firstClosed
 	}
-	all := make([]int, 0, n)
-	add := func(ops []int32) {
-		for _, i := range ops {
-			all = append(all, int(i))
-		}
-	}
-	for _, w := range slices.Backward(ways) {
-		add(w.ops)
-	}
-	add(trail)
-	return all
+	s.undo(0, c.barrier)
+	c.abandon(s)
+	return c.starts[first:]
 }
 
 func (c *cut) bytes() int64 {

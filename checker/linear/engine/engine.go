@@ -50,6 +50,9 @@ type Hints struct {
 	// taken to make anything, unless it is ReadOnly.
 	Needs func(input, output any) (value any, ok bool)
 	Makes func(input, output any) (value any, ok bool)
+	// Overwrites: this operation with this answer is accepted in every state, and leads
+	// from all of them to one and the same.
+	Overwrites func(input, output any) bool
 }
 
 // Options are the bounds of a decision and what is known about the model. The zero
@@ -66,6 +69,8 @@ type Options struct {
 	// cut is the number of remembered configurations from which on the search tries to
 	// close what is behind it; see Cuts. 0 is the usual number.
 	cut int
+	// broad makes the search go breadth first from the beginning.
+	broad bool
 	// defects are deliberate mistakes, for the tests that show how soon the tests
 	// notice them.
 	defects defect

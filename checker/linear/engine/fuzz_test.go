@@ -15,15 +15,15 @@ import (
 )
 
 // reductions are all there are, each once.
-var reductions = []Reduction{Windows, Interning, Saturation, Idleness, Symmetry, Dominance, Lookahead, Cuts}
+var reductions = []Reduction{Windows, Interning, Saturation, Idleness, Symmetry, Dominance, Lookahead, Hiding, Cuts}
 
 // ways of searching that must all say the same: everything on, each reduction off in
 // turn, everything off, and cuts wherever there is a place.
 func ways() []Options {
-	all := []Options{{}, {cut: 1}, {cut: 4}, {Without: Windows | Interning | Saturation | Idleness | Symmetry | Dominance | Lookahead | Cuts}}
+	all := []Options{{}, {cut: 1}, {cut: 4}, {broad: true}, {Without: Windows | Interning | Saturation | Idleness | Symmetry | Dominance | Lookahead | Hiding | Cuts}}
 	for _, r := range reductions {
 		all = append(all, Options{Without: r})
-		all = append(all, Options{Without: r, cut: 1})
+		all = append(all, Options{Without: r, cut: 1}, Options{Without: r, broad: true})
 	}
 	return all
 }
@@ -56,7 +56,7 @@ func disagreement(seed uint64, options ...Options) (wrong string, illegal bool) 
 		want = order.Legal
 	}
 	tell := func(opt Options, format string, a ...any) string {
-		text := fmt.Sprintf("%s (seed %d, without %b, cut %d): %s", o.name, seed, opt.Without, opt.cut, fmt.Sprintf(format, a...))
+		text := fmt.Sprintf("%s (seed %d, without %b, cut %d, broad %t): %s", o.name, seed, opt.Without, opt.cut, opt.broad, fmt.Sprintf(format, a...))
 		for i, op := range ops {
 			text += fmt.Sprintf("\n%2d  [%d, %d]  %c %v -> %v", i, op.Call, op.Return, op.Input.(call).f, op.Input, op.Output)
 		}

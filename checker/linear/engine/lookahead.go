@@ -14,9 +14,10 @@ type lookahead struct {
 	// Per value, in the order of calls: the barrier before which each maker is called;
 	// the soonest return of each needer that returns and of all later ones.
 	makers, soonest parts
-	// available is the number of makers that are called but not in the order;
 	// made and needed are the numbers of makers and needers that are called.
-	available, made, needed []int32
+	made, needed []int32
+	// kinds are, by value, the kinds of crashed operations that make it.
+	kinds parts
 }
 
 // parts are lists of numbers in one slice; list v lies from at[v] to at[v+1].
@@ -40,7 +41,6 @@ func newLookahead(st *steps, p *problem, opt Options) lookahead {
 		}
 	}
 	values++ // for what may make any
-	l.available = make([]int32, values)
 	l.made = make([]int32, values)
 	l.needed = make([]int32, values)
 	l.makers.at = make([]int32, values+1)
@@ -58,6 +58,7 @@ func newLookahead(st *steps, p *problem, opt Options) lookahead {
 		l.makers.at[v+1] += l.makers.at[v]
 		l.soonest.at[v+1] += l.soonest.at[v]
 	}
+	l.kinds = kindsByValue(l.maker, p.kinds, values)
 	l.makers.all = make([]int32, l.makers.at[values])
 	l.soonest.all = make([]int32, l.soonest.at[values])
 	called := int32(0)
@@ -86,44 +87,37 @@ func newLookahead(st *steps, p *problem, opt Options) lookahead {
 	return l
 }
 
+func kindsByValue(maker []int32, kinds []kind, values int) parts {
+	k := parts{at: make([]int32, values+1), all: make([]int32, 0, len(kinds))}
+	of := make([][]int32, values)
+	for n := range kinds {
+		if v := maker[kinds[n].class]; v != none {
+			of[v] = append(of[v], int32(n))
+		}
+	}
+	for v := range of {
+		k.all = append(k.all, of[v]...)
+		k.at[v+1] = int32(len(k.all))
+	}
+	return k
+}
+
 // call notes that an operation was called (by 1) or is so no longer (by -1).
 func (l *lookahead) call(class, needs int32, returns bool, by int32) {
 	if v := l.maker[class]; v != none {
 		l.made[v] += by
-		if returns || l.defects&forgetsCrashedMakers == 0 {
-			l.available[v] += by
-		}
 	}
 	if needs != none && returns {
 		l.needed[needs] += by
 	}
 }
 
-// put notes that an operation was put into the order (by 1) or taken back (by -1).
-func (l *lookahead) put(class int32, returns bool, by int32) {
-	if v := l.maker[class]; v != none && (returns || l.defects&forgetsCrashedMakers == 0) {
-		l.available[v] -= by
-	}
-}
-
-// in is the barrier before which the next operation that makes a value gets called: the
-// number of barriers if there is none, -1 if one is called already and not in the order.
-func (l *lookahead) in(value int32) int32 {
-	if l.available[value] > 0 {
-		return -1
-	}
-	if at := l.makers.at[value] + l.made[value]; at < l.makers.at[value+1] && l.defects&forgetsFutureMakers == 0 {
-		return l.makers.all[at]
-	}
-	return l.returns
-}
-
 // hopeless reports whether some operation that returns needs a value that the object
 // does not have and cannot get in time, and the barrier by which it comes to that.
-func (s *search) hopeless(value int32) (by int32, dead bool) {
+func (s *search) hopeless(value int32) (by int32, vain bool) {
 	l := &s.ahead
-	next := min(l.in(value), l.in(int32(len(l.available)-1)))
-	if next < 0 {
+	any := int32(len(l.made) - 1)
+	if s.crashedMaker(value) || s.crashedMaker(any) {
 		return 0, false
 	}
 	by = l.returns
@@ -133,10 +127,36 @@ func (s *search) hopeless(value int32) (by int32, dead bool) {
 	for w, open := range s.open {
 		for set := open &^ s.mask[w]; set != 0; set &= set - 1 {
 			o := &s.info[s.at[w<<6|bits.TrailingZeros64(set)]]
+			if v := l.maker[o.class]; v == value || v == any {
+				return 0, false
+			}
 			if o.rank < by && s.classes[o.class].needs == value {
 				by = o.rank
 			}
 		}
 	}
-	return by, by < next
+	return by, by < min(l.next(value), l.next(any))
+}
+
+// crashedMaker reports whether a crashed operation that is called and not used makes a value.
+func (s *search) crashedMaker(value int32) bool {
+	if s.wrong(forgetsCrashedMakers) {
+		return false
+	}
+	k := &s.ahead.kinds
+	for _, n := range k.all[k.at[value]:k.at[value+1]] {
+		if s.uses.of(s.use, int(n)) < int(s.called[n]) {
+			return true
+		}
+	}
+	return false
+}
+
+// next is the barrier before which the next operation that makes a value gets called,
+// the number of barriers if there is none.
+func (l *lookahead) next(value int32) int32 {
+	if at := l.makers.at[value] + l.made[value]; at < l.makers.at[value+1] && l.defects&forgetsFutureMakers == 0 {
+		return l.makers.all[at]
+	}
+	return l.returns
 }

@@ -16,6 +16,8 @@ type memo struct {
 
 	table []entry
 	count int
+	// better counts how often a configuration was visited again with fewer uses.
+	better int
 	// wide holds the windows of more than one word, chain the uses of entries with more
 	// than one.
 	wide  []uint64
@@ -115,6 +117,7 @@ func (m *memo) use(e *entry, use int32) bool {
 		case m.covers(e.use, use):
 			return false
 		case m.covers(use, e.use):
+			m.better++
 			e.use = use
 			return true
 		}
@@ -136,6 +139,7 @@ func (m *memo) use(e *entry, use int32) bool {
 			before = n
 		case place == none:
 			place, before = n, n
+			m.better++
 			m.chain[n].use = use
 		default:
 			m.chain[before].next = next
@@ -192,7 +196,8 @@ type uses struct {
 	words int    // of a vector
 	all   []uint64
 	table []int32 // number plus one
-	count int
+	// total is, by number, how many crashed operations were used in all.
+	total []int32
 	next  []uint64 // a vector being made
 }
 
@@ -213,7 +218,7 @@ func newUses(kinds []kind) *uses {
 	u.words = (len(kinds) + each - 1) / each
 	u.next = make([]uint64, u.words)
 	u.table = make([]int32, 16)
-	u.intern()
+	u.intern(0)
 	return u
 }
 
@@ -231,7 +236,7 @@ func (u *uses) more(use int32, kind int) int32 {
 	copy(u.next, u.vector(use))
 	at := kind * u.lane
 	u.next[at>>6] += 1 << (at & 63)
-	return u.intern()
+	return u.intern(u.total[use] + 1)
 }
 
 // covers reports whether a has used at most as many of each kind as b.
@@ -249,8 +254,9 @@ func (u *uses) covers(a, b int32) bool {
 	return true
 }
 
-func (u *uses) intern() int32 {
-	if u.count*2 >= len(u.table) {
+// intern numbers the vector in next, of a total.
+func (u *uses) intern(total int32) int32 {
+	if len(u.total)*2 >= len(u.table) {
 		old := u.table
 		u.table = make([]int32, 2*len(old))
 		for _, n := range old {
@@ -262,8 +268,8 @@ func (u *uses) intern() int32 {
 	p := u.place(u.next)
 	if *p == 0 {
 		u.all = append(u.all, u.next...)
-		u.count++
-		*p = int32(u.count)
+		u.total = append(u.total, total)
+		*p = int32(len(u.total))
 	}
 	return *p - 1
 }
@@ -278,4 +284,6 @@ func (u *uses) place(vector []uint64) *int32 {
 	return &u.table[at]
 }
 
-func (u *uses) bytes() int64 { return int64(cap(u.all))*8 + int64(len(u.table))*4 }
+func (u *uses) bytes() int64 {
+	return int64(cap(u.all))*8 + int64(cap(u.total))*4 + int64(len(u.table))*4
+}

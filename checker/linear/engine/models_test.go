@@ -93,8 +93,9 @@ func objects() []object {
 			return nil, false
 		},
 	}
+	registerHints.Overwrites = func(in, _ any) bool { return in.(call).f == 'w' }
 	// A crashed compare-and-set that is accepted only where it has an effect tells more.
-	strictHints := Hints{ReadOnly: registerHints.ReadOnly,
+	strictHints := Hints{ReadOnly: registerHints.ReadOnly, Overwrites: registerHints.Overwrites,
 		Needs: func(in, out any) (any, bool) {
 			if c := in.(call); c.f == 'c' && out == unknown {
 				return c.a, true

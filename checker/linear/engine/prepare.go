@@ -21,8 +21,9 @@ type problem struct {
 	// quiet says for each barrier whether all that was called before the return in
 	// front of it has returned.
 	quiet []bool
-	// slots is the width of the window.
-	slots int
+	// bits is the width of the window. Every slot has two: the first says that its
+	// operation is in the order, the second that it is not but may be hidden.
+	bits int
 	// kinds are the classes of crashed operations.
 	kinds []kind
 }
@@ -30,7 +31,7 @@ type problem struct {
 // info is what the search knows of one operation.
 type info struct {
 	class int32
-	// slot is the place in the window, or for a crashed operation ^kind.
+	// slot is the bit in the window, or for a crashed operation ^kind.
 	slot int32
 	// before is the operation that had the slot before, -1 if none.
 	before int32
@@ -152,11 +153,11 @@ func (p *problem) place(opt Options) {
 				o.slot = free[n-1]
 				free = free[:n-1]
 			} else {
-				o.slot = int32(len(holder))
-				holder = append(holder, -1)
+				o.slot = int32(2 * len(holder))
+				holder = append(holder, none)
 			}
-			o.before = holder[o.slot]
-			holder[o.slot] = i
+			o.before = holder[o.slot/2]
+			holder[o.slot/2] = i
 		}
 		open--
 		if opt.Without&Windows == 0 {
@@ -164,5 +165,5 @@ func (p *problem) place(opt Options) {
 		}
 	}
 	p.calls = p.calls[:done]
-	p.slots = len(holder)
+	p.bits = 2 * len(holder)
 }

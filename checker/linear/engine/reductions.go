@@ -85,6 +85,26 @@ const (
 	// the earliest moment.
 	Lookahead
 
+	// Hiding: an operation that overwrites (Hints.Overwrites) and does not return yet is
+	// put into the order for what comes after it to see. If nothing is to see it, it is
+	// hidden: when it returns and is not in the order, but some other that overwrites was
+	// put there since it was called, it goes in right in front of that one. All accept
+	// that, and nobody notices. So of two that overwrite, one after the other at one
+	// barrier, the first is not a move, as it could be hidden in front of the second.
+	//
+	// Here the length of a completion is the number of its operations that are not
+	// hidden, and of completions that are equally long the one is shorter that passes
+	// fewer returns. To hide is a move that passes a return. Let w overwrite and lead to
+	// a configuration whose shortest completion begins with o, which overwrites too.
+	// Without w before it, o begins a shorter completion of what was before w: w is
+	// hidden when it returns, since o comes while it is open. So o leads from there to a
+	// configuration with a shorter completion than the one that was barred. The other
+	// reductions stand: where Symmetry exchanges x, that is seen, for y, that is hidden
+	// and returns earlier, y itself was put while x was open, and x can be hidden there.
+	// Lookahead is asked as well when an operation is hidden, since it can make its value
+	// no longer.
+	Hiding
+
 	// Cuts: where no operation is open that returns, only the state and the crashed
 	// operations used matter of what was before. When many configurations are
 	// remembered, the search finds all of these that can be reached at the next such
@@ -114,4 +134,6 @@ const (
 	keepsSlot                               // a slot's next operation is taken to have happened
 	ignoresUse                              // configurations are the same whatever they used
 	idlesAcrossReturns                      // Idleness although c allowed something to return
+	hidesUncovered                          // Hiding with nothing to hide in front of
+	forgetsHidden                           // Lookahead counts a hidden operation as one to come
 )

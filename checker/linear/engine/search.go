@@ -1,17 +1,16 @@
 package engine
 
 import (
-	"cmp"
 	"context"
 	"math/bits"
-	"slices"
 
 	"nemesis/checker"
 	"nemesis/checker/linear/order"
 )
 
 // search walks configurations. The one it stands at is in barrier, mask, state and use;
-// everything else that depends on it is kept up to date by moving forth and back.
+// what else depends on the barrier is kept up to date by moving forth and back. It goes
+// depth first, and breadth first when crashed operations make that dear.
 type search struct {
 	*problem
 	*steps
@@ -23,41 +22,29 @@ type search struct {
 
 	barrier    int32
 	state, use int32
-	// Windows, by slot: mask is what is in the order, open what is called and has not
-	// returned, reads what of at is read-only. at is the last operation in each slot.
-	mask, open, reads []uint64
-	at                []int32
+	// Windows, by slot: mask is what is in the order or may be hidden, open what is
+	// called and has not returned, reads and overs what of at is read-only or overwrites.
+	// at is the last operation in each slot, by its first bit.
+	mask, open, reads, overs []uint64
+	at                       []int32
 	// called is the number of crashed operations of each kind that are called.
 	called []int32
-	// trail is the order since the start.
+	// trail is the order since the start: operations, or ^operation where one was hidden.
 	trail []int32
 
-	// frames are the configurations from the start to here that have moves left,
-	// masks their windows and moves their moves.
-	frames []frame
-	masks  []uint64
-	moves  []move
-
+	moves []move
 	// stamps has, by class, the last gathering of moves that met it.
 	stamps []int32
 	stamp  int32
 
-	cut cut
+	depth   depth
+	cut     cut
+	breadth breadth
 	// deepest is the last barrier that a configuration stood at, bound the last one by
 	// which a configuration that was given up would have come to an end.
 	deepest, bound int32
 	work, asked    int
 }
-
-// frame is a configuration with the moves that are left to try.
-type frame struct {
-	barrier, state, use int32
-	trail               int32
-	first, next, end    int32 // moves
-}
-
-// move puts an operation into the order, which leads to a state.
-type move struct{ op, state, rank int32 }
 
 // outcome is what a move leads to.
 type outcome int8
@@ -69,14 +56,14 @@ const (
 )
 
 func newSearch(ctx context.Context, st *steps, p *problem, opt Options) *search {
-	words := (p.slots + 63) / 64
+	words := (p.bits + 63) / 64
 	s := &search{problem: p, steps: st, opt: opt, ctx: ctx, uses: newUses(p.kinds), ahead: newLookahead(st, p, opt)}
-	windows := make([]uint64, 3*words)
-	s.mask, s.open, s.reads = windows[:words], windows[words:2*words], windows[2*words:]
-	s.at = make([]int32, p.slots)
+	windows := make([]uint64, 4*words)
+	s.mask, s.open, s.reads, s.overs = windows[:words], windows[words:2*words], windows[2*words:3*words], windows[3*words:]
+	s.at = make([]int32, p.bits)
 	s.called = make([]int32, len(p.kinds))
 	s.stamps = make([]int32, len(st.classes))
-	s.memo = memo{words: words, uses: s.uses, without: opt.Without, defects: opt.defects, table: make([]entry, 1<<min(8, bits.Len(uint(len(p.returns)))+2))}
+	s.memo = memo{words: words, uses: s.uses, without: opt.Without, defects: opt.defects, table: make([]entry, 64)}
 	for i := range s.at {
 		s.at[i] = none
 	}
@@ -97,7 +84,10 @@ func (s *search) decide() order.Decision {
 		s.call(0)
 		if s.possible() {
 			s.cut.begin(s)
-			found, reason = s.run()
+			found, reason = s.deep()
+			if s.depth.spent {
+				found, reason = s.broad()
+			}
 		}
 	}
 	// A model that knows the context may say anything once it has ended.
@@ -108,7 +98,7 @@ func (s *search) decide() order.Decision {
 	case reason != "":
 		d.Reason, d.Passed = reason, int(s.deepest)
 	case found:
-		d.Answer, d.Order = order.Legal, s.cut.order(s.trail)
+		d.Answer, d.Order = order.Legal, s.order()
 	default:
 		d.Answer = order.Illegal
 	}
@@ -133,11 +123,11 @@ func (s *search) possible() bool {
 		return true
 	}
 	possible, by := true, int32(len(s.returns))
-	for v := range len(s.ahead.available) - 1 {
-		if int32(v) == s.states.value[initial] {
+	for v := range int32(len(s.values)) {
+		if v == s.states.value[initial] {
 			continue
 		}
-		if b, dead := s.hopeless(int32(v)); dead {
+		if b, vain := s.hopeless(v); vain {
 			possible, by = false, min(by, b)
 		}
 	}
@@ -147,110 +137,54 @@ func (s *search) possible() bool {
 	return possible
 }
 
-// run tries one start after another, and all moves from each.
-func (s *search) run() (found bool, reason string) {
-	for s.cut.next(s) {
-		switch s.settle() {
-		case finished:
-			return true, ""
-		case alive:
-			s.push(none)
-		}
-		for len(s.frames) > 0 {
-			if reason := s.exhausted(); reason != "" {
-				return false, reason
-			}
-			if s.cut.impatient(s) {
-				break
-			}
-			f := &s.frames[len(s.frames)-1]
-			if f.next == f.end {
-				s.pop()
-				continue
-			}
-			s.back(f)
-			m := s.moves[f.next]
-			f.next++
-			prior := none
-			if s.info[m.op].slot < 0 || s.wrong(idlesCompleted) {
-				prior = s.state
-			}
-			trail, barrier := len(s.trail), s.barrier
-			switch s.try(m) {
-			case finished:
-				return true, ""
-			case alive:
-				if s.without(Idleness) || len(s.trail) != trail+1 || s.barrier != barrier && !s.wrong(idlesAcrossReturns) {
-					prior = none
-				}
-				s.push(prior)
-			}
+// apply makes a move. It reports false when what it leads to is given up.
+func (s *search) apply(m move) bool {
+	i, lost := m.op, s.states.value[s.state]
+	if i < 0 {
+		i = ^i
+		lost = none
+		if s.ahead.on && !s.wrong(forgetsHidden) {
+			lost = s.ahead.maker[s.info[i].class]
 		}
 	}
-	return false, ""
-}
-
-// try makes a move and whatever follows from it.
-func (s *search) try(m move) outcome {
-	lost := s.states.value[s.state]
-	o := &s.info[m.op]
+	o := &s.info[i]
 	if o.slot < 0 {
 		if !s.wrong(reusesCrashed) {
 			s.use = s.uses.more(s.use, int(^o.slot))
 		}
 	} else {
-		s.mask[o.slot>>6] |= 1 << (o.slot & 63)
+		word, bit := &s.mask[o.slot>>6], uint64(1)<<(o.slot&63)
+		*word = *word&^(bit<<1) | bit
 	}
-	s.put(m.op)
+	s.trail = append(s.trail, m.op)
 	s.state = m.state
-	if s.ahead.on && lost != none {
+	if m.op >= 0 && s.classes[o.class].overwrites && !s.without(Hiding) {
+		for w := range s.mask {
+			s.mask[w] |= s.open[w] & s.overs[w] &^ s.mask[w] << 1
+		}
+	}
+	if s.ahead.on && lost != none && int(lost) < len(s.values) {
 		if has := s.states.value[s.state]; has != none && has != lost {
 			if by, vain := s.hopeless(lost); vain {
 				s.bound = max(s.bound, by)
-				return dead
+				return false
 			}
 		}
 	}
-	return s.settle()
+	return true
 }
 
-// settle does what costs nothing: it puts every read-only operation that is accepted
-// into the order, and passes every return of an operation that is in it.
-func (s *search) settle() outcome {
-	for {
-		if !s.without(Saturation) {
-			s.saturate()
-		}
-		for {
-			slot := s.info[s.returns[s.barrier]].slot
-			if s.mask[slot>>6]&(1<<(slot&63)) == 0 {
-				s.deepest = max(s.deepest, s.barrier)
-				if s.memo.visit(s.barrier, s.mask, s.state, s.use) {
-					return alive
-				}
-				return dead
-			}
-			calls := s.pass()
-			if int(s.barrier) == len(s.returns) {
-				return finished
-			}
-			if s.cut.reached(s) {
-				return dead
-			}
-			if calls {
-				break
-			}
-		}
-	}
-}
-
+// saturate puts every read-only operation that is accepted into the order.
 func (s *search) saturate() {
+	if s.without(Saturation) {
+		return
+	}
 	for w := range s.open {
 		for set := s.open[w] & s.reads[w] &^ s.mask[w]; set != 0; set &= set - 1 {
 			i := s.at[w<<6|bits.TrailingZeros64(set)]
 			if s.steps.next(s.state, s.info[i].class) != none {
 				s.mask[w] |= set & -set
-				s.put(i)
+				s.trail = append(s.trail, i)
 			}
 		}
 	}
@@ -260,19 +194,17 @@ func (s *search) saturate() {
 				i := s.at[w<<6|bits.TrailingZeros64(set)]
 				if s.steps.next(s.state, s.info[i].class) == s.state {
 					s.mask[w] |= set & -set
-					s.put(i)
+					s.trail = append(s.trail, i)
 				}
 			}
 		}
 	}
 }
 
-// put adds an operation to the trail.
-func (s *search) put(i int32) {
-	s.trail = append(s.trail, i)
-	if s.ahead.on {
-		s.ahead.put(s.info[i].class, s.info[i].slot >= 0, 1)
-	}
+// stands reports whether the next operation to return is in the order.
+func (s *search) stands() bool {
+	slot := s.info[s.returns[s.barrier]].slot
+	return s.mask[slot>>6]>>(slot&63)&1 != 0
 }
 
 // pass goes behind the return at the barrier and reports whether anything is called
@@ -282,7 +214,7 @@ func (s *search) pass() bool {
 	bit := uint64(1) << (slot & 63)
 	s.open[slot>>6] &^= bit
 	if !s.wrong(keepsSlot) {
-		s.mask[slot>>6] &^= bit
+		s.mask[slot>>6] &^= bit | bit<<1
 	}
 	s.barrier++
 	if int(s.barrier) == len(s.returns) {
@@ -309,12 +241,20 @@ func (s *search) call(first int32) {
 	}
 }
 
-// mark keeps reads up to date with at.
+// mark keeps reads and overs up to date with at.
 func (s *search) mark(slot, op int32) {
 	bit := uint64(1) << (slot & 63)
 	s.reads[slot>>6] &^= bit
-	if op != none && s.classes[s.info[op].class].readOnly {
+	s.overs[slot>>6] &^= bit
+	if op == none {
+		return
+	}
+	c := &s.classes[s.info[op].class]
+	if c.readOnly {
 		s.reads[slot>>6] |= bit
+	}
+	if c.overwrites {
+		s.overs[slot>>6] |= bit
 	}
 }
 
@@ -341,114 +281,37 @@ func (s *search) retreat() {
 	s.open[slot>>6] |= 1 << (slot & 63)
 }
 
-// back returns to a configuration on the way here.
-func (s *search) back(f *frame) {
-	s.undo(int(f.trail), f.barrier)
-	s.state, s.use = f.state, f.use
-	copy(s.mask, s.masks[len(s.masks)-len(s.mask):])
-}
-
-func (s *search) undo(trail int, barrier int32) {
-	if s.ahead.on {
-		for _, i := range s.trail[trail:] {
-			s.ahead.put(s.info[i].class, s.info[i].slot >= 0, -1)
-		}
+// order is the whole order: how the start was reached, then the trail, with what is
+// hidden in its place. That is in front of the last operation before it that overwrites,
+// which was put when the hidden one was open.
+func (s *search) order() []int {
+	parts := [][]int32{s.trail}
+	n := len(s.trail)
+	for w := s.cut.now.way; w != nil; w = w.from {
+		parts = append(parts, w.ops)
+		n += len(w.ops)
 	}
-	s.trail = s.trail[:trail]
-	for s.barrier > barrier {
-		s.retreat()
-	}
-}
-
-func (s *search) pop() {
-	f := &s.frames[len(s.frames)-1]
-	s.moves = s.moves[:f.first]
-	s.masks = s.masks[:len(s.masks)-len(s.mask)]
-	s.frames = s.frames[:len(s.frames)-1]
-}
-
-// push makes the configuration a frame with all its moves. prior is the state before
-// the crashed operation that led here and did nothing but change the state; none if
-// that is not how the search came here.
-func (s *search) push(prior int32) {
-	f := frame{barrier: s.barrier, state: s.state, use: s.use, trail: int32(len(s.trail)), first: int32(len(s.moves))}
-	f.next = f.first
-	s.gather(prior)
-	f.end = int32(len(s.moves))
-	s.frames = append(s.frames, f)
-	s.masks = append(s.masks, s.mask...)
-}
-
-// gather appends the moves from here: first what makes the value that the next
-// operation to return waits for, then what returns first, then what crashed.
-func (s *search) gather(prior int32) {
-	first := len(s.moves)
-	wanted := s.classes[s.info[s.returns[s.barrier]].class].needs
-	urgent := int32(2*len(s.returns) + 2) // what makes the wanted value gets ahead by so much
-	for w, open := range s.open {
-		for set := open &^ s.mask[w]; set != 0; set &= set - 1 {
-			i := s.at[w<<6|bits.TrailingZeros64(set)]
-			o := &s.info[i]
-			if s.classes[o.class].readOnly && !s.without(Saturation) {
-				continue // or it would be in the order
-			}
-			next := s.steps.next(s.state, o.class)
-			if next == none || s.idle(prior, o.class, next) {
+	all := make([]int, n)
+	var hidden []int
+	for _, ops := range parts {
+		for at := len(ops) - 1; at >= 0; at-- {
+			i := int(ops[at])
+			if i < 0 {
+				hidden = append(hidden, ^i)
 				continue
 			}
-			m := move{i, next, o.rank}
-			if wanted != none && s.classes[o.class].makes == wanted && o.rank != s.barrier {
-				m.rank -= urgent
+			n--
+			all[n] = i
+			if len(hidden) > 0 && s.classes[s.info[i].class].overwrites {
+				for _, h := range hidden {
+					n--
+					all[n] = h
+				}
+				hidden = hidden[:0]
 			}
-			s.moves = append(s.moves, m)
 		}
 	}
-	list := s.moves[first:]
-	if len(list) > 1 {
-		slices.SortFunc(list, func(a, b move) int { return cmp.Compare(a.rank, b.rank) })
-		if s.wrong(prefersLastReturn) {
-			slices.Reverse(list)
-		}
-	}
-	s.stamp++
-	if !s.without(Symmetry) {
-		kept := list[:0]
-		for _, m := range list {
-			c := s.info[m.op].class
-			if s.stamps[c] == s.stamp {
-				continue
-			}
-			s.stamps[c] = s.stamp
-			kept = append(kept, m)
-		}
-		s.moves = s.moves[:first+len(kept)]
-	}
-	s.gatherCrashed(prior, wanted, first)
-}
-
-func (s *search) gatherCrashed(prior, wanted int32, first int) {
-	for n := range s.kinds {
-		k := &s.kinds[n]
-		used := s.uses.of(s.use, n)
-		if used == int(s.called[n]) || s.stamps[k.class] == s.stamp {
-			continue
-		}
-		next := s.steps.next(s.state, k.class)
-		if next == none || !s.without(Idleness) && next == s.state || s.idle(prior, k.class, next) {
-			continue
-		}
-		s.moves = append(s.moves, move{k.ops[used], next, int32(len(s.returns))})
-		if wanted != none && s.classes[k.class].makes == wanted {
-			at := len(s.moves) - 1
-			s.moves[first], s.moves[at] = s.moves[at], s.moves[first]
-		}
-	}
-}
-
-// idle reports whether a step leads where it would have led without the crashed
-// operation before it.
-func (s *search) idle(prior, class, next int32) bool {
-	return prior != none && s.steps.next(prior, class) == next
+	return all[n:]
 }
 
 // exhausted says what ran out, "" if nothing did.
@@ -469,8 +332,7 @@ func (s *search) exhausted() string {
 
 // bytes is the size of everything that grows with the search.
 func (s *search) bytes() int64 {
-	const ofFrame, ofMove, ofState = 28, 12, 64
-	return s.memo.bytes() + s.uses.bytes() + s.cut.bytes() +
-		int64(cap(s.frames))*ofFrame + int64(cap(s.moves))*ofMove + int64(cap(s.masks))*8 + int64(cap(s.trail))*4 +
-		int64(len(s.states.all))*ofState + int64(len(s.info))*48
+	const ofMove, ofState, ofOperation = 12, 64, 48
+	return s.memo.bytes() + s.uses.bytes() + s.cut.bytes() + s.depth.bytes() + s.breadth.bytes() +
+		int64(cap(s.moves))*ofMove + int64(cap(s.trail))*4 + int64(len(s.states.all))*ofState + int64(len(s.info))*ofOperation
 }

@@ -41,6 +41,7 @@ type class struct {
 	input, output any
 	needs, makes  int32
 	readOnly      bool
+	overwrites    bool
 }
 
 type pair struct{ input, output any }
@@ -104,6 +105,9 @@ func (s *steps) class(input, output any) int32 {
 	c := class{input: input, output: output, needs: none, makes: none}
 	if s.hints.ReadOnly != nil {
 		c.readOnly = s.hints.ReadOnly(input, output)
+	}
+	if s.hints.Overwrites != nil {
+		c.overwrites = s.hints.Overwrites(input, output) && !c.readOnly
 	}
 	if s.hints.Needs != nil {
 		c.needs = s.value(s.hints.Needs(input, output))

@@ -193,6 +193,7 @@ func (in registerInput) finds(out registerOutput) (int32, bool) {
 }
 
 var registerHints = engine.Hints{
+	Overwrites: func(input, _ any) bool { return input.(registerInput).do == write },
 	ReadOnly: func(input, output any) bool {
 		in := input.(registerInput)
 		return in.do == read || output.(registerOutput).outcome == mismatch || (in.do == cas && in.old == in.new)
