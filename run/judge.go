@@ -43,6 +43,11 @@ func Judge(ctx context.Context, dir history.Dir, start time.Time, troubles []str
 	for _, text := range promise.Assumptions {
 		facts.Assumptions = append(facts.Assumptions, checker.Assumption{Name: text})
 	}
+	// The collector keeps to the checkers' budget, where by default it would let the
+	// heap grow to twice what is in use.
+	if plan.CheckerMemory > 0 {
+		defer debug.SetMemoryLimit(debug.SetMemoryLimit(plan.CheckerMemory))
+	}
 	log, err := dir.Load()
 	if err != nil {
 		// A history that contradicts itself is ours to answer for, whatever the

@@ -100,10 +100,11 @@ func quickly(work func()) cost {
 	return cost{took: took / time.Duration(n), bytes: int64(after.TotalAlloc-before.TotalAlloc) / n}
 }
 
-// repeated is the median of some runs, by time; one of more than a second stands alone.
+// repeated is the median of some runs, by time; one of more than a second, or that was
+// stopped, stands alone.
 func repeated(times int, work func(), limit int64, full func()) cost {
 	first := measure(work, limit, full)
-	if first.took >= time.Second {
+	if first.took >= time.Second || first.full {
 		return first
 	}
 	var all []cost

@@ -9,6 +9,7 @@ import (
 	"os"
 	"path/filepath"
 	"runtime"
+	"runtime/debug"
 	"slices"
 	"time"
 
@@ -203,10 +204,14 @@ func endToEnd(ctx context.Context, cfg Config) (row Row, err error) {
 
 	var result checker.Result
 	var failed error
+	// As a run does: the collector keeps to the budget, where by default it would let
+	// the heap grow to twice what is in use.
+	const budget = 400 << 20
 	c := measure(func() {
+		defer debug.SetMemoryLimit(debug.SetMemoryLimit(budget))
 		var log *history.Log
 		if log, failed = history.Load(path); failed == nil {
-			result = linear.Register().Check(ctx, log, checker.Budget{})
+			result = linear.Register().Check(ctx, log, checker.Budget{Memory: budget})
 		}
 	}, 0, nil)
 	if failed != nil {
