@@ -1,16 +1,22 @@
 package engine
 
-import "slices"
+import (
+	"cmp"
+	"math/bits"
+	"slices"
+)
 
 // breadth is the search breadth first: all configurations at one barrier, then all at
-// the next. At a barrier those with fewer crashed operations used come first, so that by
-// Dominance none is searched from twice. It visits every configuration that there is,
-// and so is for the histories that depth finds dear.
+// the next. At a barrier they come by level, the number of operations that were spent.
+// A move goes one level up, and what dominates is never on a higher level, so that all
+// that is dominated is known to be when its level comes, and nothing is searched from in
+// vain. It visits every configuration that there is, though, and so is for the histories
+// that depth finds dear.
 type breadth struct {
-	// here are the configurations at the barrier yet to be searched from, by the number
-	// of crashed operations used beyond fewest; ahead are those that have passed it.
+	// here are the configurations at the barrier yet to be searched from, by level beyond
+	// lowest; ahead are those that have passed it.
 	here   [][]spot
-	fewest int32
+	lowest int
 	ahead  []spot
 	// spare is a slice to be used again, base the window of what is searched from.
 	spare []spot
@@ -25,6 +31,7 @@ type breadth struct {
 // spot is a configuration: its window is at mask in masks, its order ends in node.
 type spot struct {
 	state, use, mask, node int32
+	bare                   int32 // operations that cannot be hidden
 	before                 before
 }
 
@@ -44,13 +51,17 @@ func (s *search) broad() (found bool, reason string) {
 	for {
 		come := b.ahead
 		b.ahead = b.spare[:0]
-		b.fewest = 1<<31 - 1
+		b.lowest = 1<<31 - 1
 		for i := range come {
-			b.fewest = min(b.fewest, s.uses.total[come[i].use])
+			s.take(&come[i])
+			level, _ := s.level()
+			b.lowest = min(b.lowest, level-1) // one operation may have returned
 		}
 		for i := range come {
 			s.take(&come[i])
-			s.leave()
+			b.free = append(b.free, come[i].mask)
+			s.enter()
+			s.trail = s.trail[:0]
 			s.arrive(come[i].node, nothing)
 		}
 		b.spare = come
@@ -75,69 +86,80 @@ func (s *search) broad() (found bool, reason string) {
 func (s *search) spread() (reason string) {
 	b := &s.breadth
 	for n := 0; n < len(b.here); n++ {
-		for len(b.here[n]) > 0 {
+		level := b.here[n]
+		slices.SortFunc(level, func(x, y spot) int { return cmp.Compare(x.bare, y.bare) })
+		for i := range level {
 			if reason := s.exhausted(); reason != "" {
 				return reason
 			}
-			last := len(b.here[n]) - 1
-			at := b.here[n][last]
-			b.here[n] = b.here[n][:last]
-			s.take(&at)
+			at := &level[i]
+			s.take(at)
+			b.free = append(b.free, at.mask)
+			if !s.current() {
+				continue
+			}
 			copy(b.base, s.mask)
 			s.moves = s.moves[:0]
 			s.gather(at.before)
 			for _, m := range s.moves {
 				s.state, s.use = at.state, at.use
 				copy(s.mask, b.base)
-				if s.apply(m) {
-					s.arrive(b.step(m.op, at.node), s.last(m, at.state, false))
-				}
 				s.trail = s.trail[:0]
+				if s.apply(m) {
+					s.arrive(at.node, s.last(m, at.state, false))
+				}
 			}
 		}
+		b.here[n] = level[:0]
 	}
 	return ""
 }
 
 // arrive keeps the configuration that a move or the last return led to, for where it is
-// to be searched from.
-func (s *search) arrive(n int32, last before) {
+// to be searched from, unless it need not be.
+func (s *search) arrive(from int32, last before) {
 	b := &s.breadth
-	s.trail = s.trail[:0]
+	moved := len(s.trail)
 	s.saturate()
+	stands := s.stands()
+	if !s.visit(stands) {
+		return
+	}
+	if len(s.trail) > moved {
+		last = nothing
+	}
 	for _, i := range s.trail {
-		n, last = b.step(i, n), nothing
+		b.nodes = append(b.nodes, node{i, from})
+		from = int32(len(b.nodes) - 1)
 	}
-	if s.stands() {
-		b.ahead = append(b.ahead, s.spot(n, nothing))
+	if stands {
+		b.ahead = append(b.ahead, s.spot(from, nothing))
 		return
 	}
-	s.deepest = max(s.deepest, s.barrier)
-	if !s.memo.visit(s.barrier, s.mask, s.state, s.use) {
-		return
-	}
-	more := int(s.uses.total[s.use] - b.fewest)
-	for len(b.here) <= more {
+	level, bare := s.level()
+	at := s.spot(from, last)
+	at.bare = bare
+	for level -= b.lowest; len(b.here) <= level; {
 		b.here = append(b.here, nil)
 	}
-	b.here[more] = append(b.here[more], s.spot(n, last))
+	b.here[level] = append(b.here[level], at)
 }
 
-// leave clears the slot of the last return that was passed: the windows of what passed it
-// still have it.
-func (s *search) leave() {
-	if s.barrier == s.cut.barrier || s.wrong(keepsSlot) {
-		return
+// level is the number of operations spent and not returned, and of those that cannot
+// be hidden.
+func (s *search) level() (level int, bare int32) {
+	const first = 0x5555555555555555
+	for _, w := range s.mask {
+		level += bits.OnesCount64(w & first)
+		bare += int32(bits.OnesCount64(w &^ first))
 	}
-	slot := s.info[s.returns[s.barrier-1]].slot
-	s.mask[slot>>6] &^= 3 << (slot & 63)
+	return level + int(s.uses.total[s.use]), bare
 }
 
-// take stands at a spot, whose window it frees.
+// take stands at a spot.
 func (s *search) take(at *spot) {
 	s.state, s.use = at.state, at.use
 	copy(s.mask, s.breadth.masks[at.mask:])
-	s.breadth.free = append(s.breadth.free, at.mask)
 }
 
 func (s *search) spot(node int32, last before) spot {
@@ -154,11 +176,6 @@ func (s *search) spot(node int32, last before) spot {
 	return at
 }
 
-func (b *breadth) step(op, from int32) int32 {
-	b.nodes = append(b.nodes, node{op, from})
-	return int32(len(b.nodes) - 1)
-}
-
 // tell writes the order that ends in a node to the trail.
 func (s *search) tell(n int32, starts []start) {
 	s.trail = s.trail[:0]
@@ -170,7 +187,7 @@ func (s *search) tell(n int32, starts []start) {
 }
 
 func (b *breadth) bytes() int64 {
-	const ofSpot, ofNode = 24, 8
+	const ofSpot, ofNode = 28, 8
 	size := int64(cap(b.ahead)+cap(b.spare))*ofSpot + int64(cap(b.masks))*8 + int64(cap(b.free))*4 + int64(cap(b.nodes))*ofNode
 	for _, l := range b.here {
 		size += int64(cap(l)) * ofSpot

@@ -59,6 +59,7 @@ func (c *cut) next(s *search) bool {
 	c.at++
 	s.state, s.use = c.now.state, c.now.use
 	clear(s.mask)
+	s.enter()
 	return true
 }
 
@@ -77,7 +78,7 @@ func (c *cut) reached(s *search) bool {
 	}
 	for i := range c.exits {
 		e := &c.exits[i]
-		if e.state == s.state && s.memo.covers(e.use, s.use) {
+		if e.state == s.state && s.memo.covers(cost{0, e.use}, cost{0, s.use}) {
 			return true
 		}
 	}

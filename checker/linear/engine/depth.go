@@ -75,20 +75,20 @@ func (s *search) settle() outcome {
 		s.saturate()
 		for {
 			if !s.stands() {
-				s.deepest = max(s.deepest, s.barrier)
-				if s.memo.visit(s.barrier, s.mask, s.state, s.use) {
+				if s.visit(false) {
 					return alive
 				}
 				return dead
 			}
-			calls := s.pass()
+			s.pass()
 			if int(s.barrier) == len(s.returns) {
 				return finished
 			}
+			s.enter()
 			if s.cut.reached(s) {
 				return dead
 			}
-			if calls {
+			if len(s.here()) > 0 {
 				break
 			}
 		}

@@ -5,9 +5,11 @@ import (
 	"slices"
 )
 
-// memo is the set of configurations visited: a hash table with open addressing whose
-// entries are a barrier, a window and a state, each with the uses of crashed
-// operations that it was visited with.
+// memo is the set of configurations visited: a hash table with open addressing. What
+// Dominance compares for being equal is the key of an entry: the barrier, the state and
+// the window but for the slots of operations that overwrite. What it compares for being
+// more or less is a cost: the window's rest and the use of crashed operations. Each entry
+// has the costs, none of them above another, that it was visited at.
 type memo struct {
 	words   int // of a window
 	uses    *uses
@@ -16,26 +18,46 @@ type memo struct {
 
 	table []entry
 	count int
-	// better counts how often a configuration was visited again with fewer uses.
+	// better counts how often a configuration was visited again at less cost.
 	better int
-	// wide holds the windows of more than one word, chain the uses of entries with more
-	// than one.
+	// wide holds windows of more than one word, chain the costs of entries with several.
 	wide  []uint64
 	chain []link
+
+	// What look looked for, and where it belongs.
+	key, mask []uint64
+	use       int32
+	now       entry
+	at        uint64
 }
 
-// entry is empty when barrier is 0; it holds the barrier plus one.
+// cost is what a configuration has spent: rest is a window, or where it lies in wide.
+type cost struct {
+	rest uint64
+	use  int32
+}
+
+// entry is empty when barrier is 0; it holds the barrier plus one, or minus that for a
+// configuration whose next return may pass.
 type entry struct {
-	mask    uint64 // the window, or where it lies in wide
+	mask    uint64 // the key's window, or where it lies in wide
+	rest    uint64 // of the only cost
 	tag     uint32 // of the hash
 	barrier int32
 	state   int32
-	use     int32 // the only use; or ^n, where n is the first in chain
+	use     int32 // of the only cost; or ^n, where n is the first in chain
 }
 
-type link struct{ use, next int32 }
+type link struct {
+	cost
+	next int32
+}
 
-const entrySize, linkSize = 24, 8
+const entrySize, linkSize = 32, 24
+
+func newMemo(words int, u *uses, opt Options) memo {
+	return memo{words: words, uses: u, without: opt.Without, defects: opt.defects, table: make([]entry, 64), key: make([]uint64, words)}
+}
 
 func (m *memo) reset() {
 	if len(m.table) > 1<<16 {
@@ -43,7 +65,7 @@ func (m *memo) reset() {
 	} else {
 		clear(m.table)
 	}
-	m.count, m.wide, m.chain = 0, m.wide[:0], m.chain[:0]
+	m.count, m.better, m.wide, m.chain = 0, 0, m.wide[:0], m.chain[:0]
 }
 
 // bytes is the size of the table, and what it will need when it grows next.
@@ -70,220 +92,197 @@ func hash(barrier, state int32, mask []uint64) uint64 {
 	return h
 }
 
-// visit adds a configuration. It reports false when it need not be searched: it, or one
-// that dominates it, is in the set already.
-func (m *memo) visit(barrier int32, mask []uint64, state, use int32) bool {
+// look finds the place of a configuration, for visit or current. overs are the first bits
+// of the slots whose operations overwrite.
+func (m *memo) look(barrier int32, mask, open, overs []uint64, state, use int32) {
 	if m.full() {
 		m.grow()
 	}
-	h := hash(barrier, state, mask)
-	tag := uint32(h >> 32)
-	last := uint64(len(m.table) - 1)
-	at := h & last
-	for ; m.table[at].barrier != 0; at = (at + 1) & last {
-		e := &m.table[at]
-		if e.tag == tag && e.barrier == barrier+1 && e.state == state && m.window(e, mask) {
-			return m.use(e, use)
+	m.mask, m.use = mask, use
+	if m.without&Dominance != 0 {
+		copy(m.key, mask)
+	} else {
+		for w := range mask {
+			m.key[w] = mask[w] &^ (open[w] & overs[w] * 3)
 		}
 	}
-	m.count++
-	e := entry{tag: tag, barrier: barrier + 1, state: state, use: use}
-	switch m.words {
-	case 0:
-	case 1:
-		e.mask = mask[0]
-	default:
-		e.mask = uint64(len(m.wide))
-		m.wide = append(m.wide, mask...)
+	h := hash(stored(barrier), state, m.key)
+	last := uint64(len(m.table) - 1)
+	m.now = entry{tag: uint32(h >> 32), barrier: stored(barrier), state: state, use: use}
+	for m.at = h & last; m.table[m.at].barrier != 0; m.at = (m.at + 1) & last {
+		e := &m.table[m.at]
+		if e.tag == m.now.tag && e.barrier == m.now.barrier && e.state == state && m.same(e.mask, m.key) {
+			return
+		}
 	}
-	m.table[at] = e
-	return true
 }
 
-func (m *memo) window(e *entry, mask []uint64) bool {
-	if m.words <= 1 {
-		return m.words == 0 || e.mask == mask[0]
+// stored is how an entry holds a barrier, or ^barrier.
+func stored(barrier int32) int32 {
+	if barrier < 0 {
+		return barrier
 	}
-	return slices.Equal(m.wide[e.mask:e.mask+uint64(m.words)], mask)
+	return barrier + 1
 }
 
-// use adds a use to an entry's antichain, unless one that is as good is there.
-func (m *memo) use(e *entry, use int32) bool {
+// visit adds the configuration. It reports false when it need not be searched: it, or one
+// that dominates it, is in the set already.
+func (m *memo) visit() bool {
+	e := &m.table[m.at]
+	if e.barrier == 0 {
+		m.count++
+		m.now.mask, m.now.rest = m.keep(m.key, nil), m.keep(m.mask, m.key)
+		*e = m.now
+		return true
+	}
+	c := cost{m.keep(m.mask, m.key), m.use}
+	if m.spend(e, c) {
+		return true
+	}
+	m.drop(c)
+	return false
+}
+
+// current reports whether the configuration's cost is still in the set.
+func (m *memo) current() bool {
+	e := &m.table[m.at]
+	c := cost{m.keep(m.mask, m.key), m.use}
+	defer m.drop(c)
+	if e.use >= 0 {
+		return e.use == c.use && m.equal(e.rest, c.rest)
+	}
+	for n := ^e.use; n != none; n = m.chain[n].next {
+		if m.chain[n].use == c.use && m.equal(m.chain[n].rest, c.rest) {
+			return true
+		}
+	}
+	return false
+}
+
+func (m *memo) equal(a, b uint64) bool {
+	if m.words == 1 {
+		return a == b
+	}
+	return slices.Equal(m.wide[a:a+uint64(m.words)], m.wide[b:b+uint64(m.words)])
+}
+
+// keep stores a window without the bits of another.
+func (m *memo) keep(mask, but []uint64) uint64 {
+	if m.words == 1 {
+		if but == nil {
+			return mask[0]
+		}
+		return mask[0] &^ but[0]
+	}
+	at := len(m.wide)
+	m.wide = append(m.wide, mask...)
+	for w := range but {
+		m.wide[at+w] &^= but[w]
+	}
+	return uint64(at)
+}
+
+// drop takes back the last that was kept.
+func (m *memo) drop(c cost) {
+	if m.words > 1 {
+		m.wide = m.wide[:c.rest]
+	}
+}
+
+func (m *memo) same(kept uint64, mask []uint64) bool {
+	if m.words == 1 {
+		return kept == mask[0]
+	}
+	return slices.Equal(m.wide[kept:kept+uint64(m.words)], mask)
+}
+
+// spend adds a cost to an entry, unless one that is as low is there.
+func (m *memo) spend(e *entry, c cost) bool {
 	if m.defects&ignoresUse != 0 {
 		return false
 	}
 	if e.use >= 0 {
+		only := cost{e.rest, e.use}
 		switch {
-		case m.covers(e.use, use):
+		case m.covers(only, c):
 			return false
-		case m.covers(use, e.use):
+		case m.covers(c, only):
 			m.better++
-			e.use = use
+			e.rest, e.use = c.rest, c.use
 			return true
 		}
-		m.chain = append(m.chain, link{e.use, none}, link{use, int32(len(m.chain))})
+		m.chain = append(m.chain, link{only, none}, link{c, int32(len(m.chain))})
 		e.use = ^int32(len(m.chain) - 1)
 		return true
 	}
 	for n := ^e.use; n != none; n = m.chain[n].next {
-		if m.covers(m.chain[n].use, use) {
+		if m.covers(m.chain[n].cost, c) {
 			return false
 		}
 	}
-	// What the new use covers goes; the first place that gets free is reused.
+	// What the new cost covers goes; the first place that gets free is reused.
 	place, before := none, none
 	for n := ^e.use; n != none; {
 		next := m.chain[n].next
 		switch {
-		case !m.covers(use, m.chain[n].use):
+		case !m.covers(c, m.chain[n].cost):
 			before = n
 		case place == none:
 			place, before = n, n
 			m.better++
-			m.chain[n].use = use
+			m.chain[n].cost = c
 		default:
 			m.chain[before].next = next
 		}
 		n = next
 	}
 	if place == none {
-		m.chain = append(m.chain, link{use, ^e.use})
+		m.chain = append(m.chain, link{c, ^e.use})
 		e.use = ^int32(len(m.chain) - 1)
 	}
 	return true
 }
 
-func (m *memo) covers(a, b int32) bool {
+// covers reports whether a has spent nothing that b has not.
+func (m *memo) covers(a, b cost) bool {
 	if m.without&Dominance != 0 {
-		return a == b
+		return a.use == b.use // the rest is empty
 	}
 	if m.defects&dominatesReversed != 0 {
 		a, b = b, a
 	}
-	return m.uses.covers(a, b)
+	if m.words == 1 {
+		if a.rest&^b.rest != 0 {
+			return false
+		}
+	} else {
+		for w := range uint64(m.words) {
+			if m.wide[a.rest+w]&^m.wide[b.rest+w] != 0 {
+				return false
+			}
+		}
+	}
+	return m.uses.covers(a.use, b.use)
 }
 
 func (m *memo) grow() {
 	old := m.table
-	m.table = make([]entry, max(64, 2*len(old)))
+	m.table = make([]entry, 2*len(old))
 	last := uint64(len(m.table) - 1)
+	var word [1]uint64
 	for i := range old {
 		e := &old[i]
 		if e.barrier == 0 {
 			continue
 		}
-		var mask []uint64
-		switch {
-		case m.words == 1:
-			mask = []uint64{e.mask}
-		case m.words > 1:
+		mask := word[:]
+		if word[0] = e.mask; m.words > 1 {
 			mask = m.wide[e.mask : e.mask+uint64(m.words)]
 		}
-		at := hash(e.barrier-1, e.state, mask) & last
+		at := hash(e.barrier, e.state, mask) & last
 		for m.table[at].barrier != 0 {
 			at = (at + 1) & last
 		}
 		m.table[at] = *e
 	}
-}
-
-// uses numbers vectors: how many crashed operations of each kind were used. Counts are
-// lanes of words, just wide enough for the largest with its top bit left over, so that
-// a few subtractions compare two vectors.
-type uses struct {
-	lane  int    // bits of a count
-	tops  uint64 // the top bit of each lane of a word
-	words int    // of a vector
-	all   []uint64
-	table []int32 // number plus one
-	// total is, by number, how many crashed operations were used in all.
-	total []int32
-	next  []uint64 // a vector being made
-}
-
-// newUses numbers the vector of zeros 0.
-func newUses(kinds []kind) *uses {
-	most := 0
-	for i := range kinds {
-		most = max(most, len(kinds[i].ops))
-	}
-	u := &uses{lane: 2}
-	for most >= 1<<(u.lane-1) {
-		u.lane *= 2
-	}
-	for at := u.lane - 1; at < 64; at += u.lane {
-		u.tops |= 1 << at
-	}
-	each := 64 / u.lane
-	u.words = (len(kinds) + each - 1) / each
-	u.next = make([]uint64, u.words)
-	u.table = make([]int32, 16)
-	u.intern(0)
-	return u
-}
-
-func (u *uses) vector(use int32) []uint64 {
-	return u.all[int(use)*u.words : (int(use)+1)*u.words]
-}
-
-func (u *uses) of(use int32, kind int) int {
-	at := kind * u.lane
-	return int(u.vector(use)[at>>6] >> (at & 63) & (1<<u.lane - 1))
-}
-
-// more is the use with one more of a kind.
-func (u *uses) more(use int32, kind int) int32 {
-	copy(u.next, u.vector(use))
-	at := kind * u.lane
-	u.next[at>>6] += 1 << (at & 63)
-	return u.intern(u.total[use] + 1)
-}
-
-// covers reports whether a has used at most as many of each kind as b.
-func (u *uses) covers(a, b int32) bool {
-	if a == b {
-		return true
-	}
-	va, vb := u.vector(a), u.vector(b)
-	for i := range va {
-		// A lane's top bit survives when nothing is borrowed from it.
-		if ((vb[i]|u.tops)-va[i])&u.tops != u.tops {
-			return false
-		}
-	}
-	return true
-}
-
-// intern numbers the vector in next, of a total.
-func (u *uses) intern(total int32) int32 {
-	if len(u.total)*2 >= len(u.table) {
-		old := u.table
-		u.table = make([]int32, 2*len(old))
-		for _, n := range old {
-			if n != 0 {
-				*u.place(u.vector(n - 1)) = n
-			}
-		}
-	}
-	p := u.place(u.next)
-	if *p == 0 {
-		u.all = append(u.all, u.next...)
-		u.total = append(u.total, total)
-		*p = int32(len(u.total))
-	}
-	return *p - 1
-}
-
-// place is where a vector's number stands, or belongs.
-func (u *uses) place(vector []uint64) *int32 {
-	last := uint64(len(u.table) - 1)
-	at := hash(0, 0, vector) & last
-	for u.table[at] != 0 && !slices.Equal(u.vector(u.table[at]-1), vector) {
-		at = (at + 1) & last
-	}
-	return &u.table[at]
-}
-
-func (u *uses) bytes() int64 {
-	return int64(cap(u.all))*8 + int64(cap(u.total))*4 + int64(len(u.table))*4
 }

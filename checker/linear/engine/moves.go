@@ -88,26 +88,49 @@ func (s *search) gather(b before) {
 	}
 	s.gatherCrashed(b, wanted, first)
 	if o := &s.info[returning]; s.classes[o.class].overwrites && !s.without(Hiding) &&
-		(s.mask[o.slot>>6]>>(o.slot&63)&2 != 0 || s.wrong(hidesUncovered)) {
+		(s.mask[o.slot>>6]>>(o.slot&63)&2 == 0 || s.wrong(hidesUncovered)) {
 		s.moves = slices.Insert(s.moves, first, move{^returning, s.state, 0})
 	}
 }
 
+// gatherCrashed appends the crashed operations that are moves; those that overwrite come
+// last, and only if nothing weaker does the same; see Symmetry.
 func (s *search) gatherCrashed(b before, wanted int32, first int) {
-	for n := range s.kinds {
-		k := &s.kinds[n]
-		used := s.uses.of(s.use, n)
-		if used == int(s.called[n]) || s.stamps[k.class] == s.stamp {
-			continue
+	weaker := len(s.moves)
+	for _, overwrites := range []bool{false, true} {
+		for n := range s.kinds {
+			k := &s.kinds[n]
+			c := &s.classes[k.class]
+			if c.overwrites != overwrites || s.stamps[k.class] == s.stamp {
+				continue
+			}
+			used := s.uses.of(s.use, n)
+			if used == int(s.called[n]) {
+				continue
+			}
+			next := s.steps.next(s.state, k.class)
+			if next == none || !s.without(Idleness) && next == s.state || s.idle(b, k.class, next) ||
+				overwrites && !s.without(Symmetry) && s.done(s.moves[first:weaker], next, c.makes) {
+				continue
+			}
+			s.moves = append(s.moves, move{k.ops[used], next, int32(len(s.returns))})
+			if wanted != none && c.makes == wanted && weaker == first {
+				at := len(s.moves) - 1
+				s.moves[first], s.moves[at] = s.moves[at], s.moves[first]
+			}
 		}
-		next := s.steps.next(s.state, k.class)
-		if next == none || !s.without(Idleness) && next == s.state || s.idle(b, k.class, next) {
-			continue
-		}
-		s.moves = append(s.moves, move{k.ops[used], next, int32(len(s.returns))})
-		if wanted != none && s.classes[k.class].makes == wanted {
-			at := len(s.moves) - 1
-			s.moves[first], s.moves[at] = s.moves[at], s.moves[first]
+		if !overwrites {
+			weaker = len(s.moves)
 		}
 	}
+}
+
+// done reports whether a move leads to a state by making a value.
+func (s *search) done(moves []move, state, makes int32) bool {
+	for _, m := range moves {
+		if m.state == state && makes != none && s.classes[s.info[m.op].class].makes == makes {
+			return true
+		}
+	}
+	return false
 }

@@ -22,7 +22,7 @@ type problem struct {
 	// front of it has returned.
 	quiet []bool
 	// bits is the width of the window. Every slot has two: the first says that its
-	// operation is in the order, the second that it is not but may be hidden.
+	// operation is in the order, the second that it overwrites and could not be hidden.
 	bits int
 	// kinds are the classes of crashed operations.
 	kinds []kind

@@ -66,12 +66,29 @@ const (
 	// in the completion, exchange the two: y has been called, x comes to stand where y
 	// stood, which is before y's return and so before x's. The states stay the same.
 	// If y is not in it, y is crashed, and takes the place of x, which is crashed too.
+	//
+	// All that overwrite and make the same value are one class. And of a crashed operation
+	// that overwrites and another one, crashed or not, that makes the same value and leads
+	// to the same state from here, the other goes first: in a completion that begins
+	// with the first, exchange the two; the first does whatever the other can, and where
+	// the other changed nothing it is left out.
 	Symmetry
 
-	// Dominance: a configuration is left out when one with the same barrier, the same
-	// set and the same state was visited that had used at most as many crashed
-	// operations of each class. What completes the first completes the second, which
-	// has the same operations left, and perhaps some more that it need not use.
+	// Dominance: a configuration is left out when one with the same barrier and the same
+	// state was visited that has spent nothing else. It is compared by three things.
+	//
+	// It has used at most as many crashed operations of each class: what completes the
+	// configuration left out completes the other, which has the same operations left and
+	// some more that it need not use.
+	//
+	// It may have used more of a class that makes a value, when it has used as many fewer of
+	// one that overwrites (Hints.Overwrites) and makes that value: the latter takes the
+	// place of the former wherever it has an effect, and is left out elsewhere. It is
+	// called already, for the configuration left out has used it.
+	//
+	// The same open operations are in the order, but for those that overwrite: one that is
+	// not in the order and can be hidden (see Hiding) is as good as one that is, as it can
+	// be hidden when it returns, and as good as one that is not and cannot be hidden yet.
 	//
 	// Without it only equal configurations are left out.
 	Dominance

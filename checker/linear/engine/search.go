@@ -22,7 +22,7 @@ type search struct {
 
 	barrier    int32
 	state, use int32
-	// Windows, by slot: mask is what is in the order or may be hidden, open what is
+	// Windows, by slot: mask is what is in the order, and what cannot be hidden, open what is
 	// called and has not returned, reads and overs what of at is read-only or overwrites.
 	// at is the last operation in each slot, by its first bit.
 	mask, open, reads, overs []uint64
@@ -57,13 +57,13 @@ const (
 
 func newSearch(ctx context.Context, st *steps, p *problem, opt Options) *search {
 	words := (p.bits + 63) / 64
-	s := &search{problem: p, steps: st, opt: opt, ctx: ctx, uses: newUses(p.kinds), ahead: newLookahead(st, p, opt)}
+	s := &search{problem: p, steps: st, opt: opt, ctx: ctx, uses: newUses(p.kinds, st.classes, opt), ahead: newLookahead(st, p, opt)}
 	windows := make([]uint64, 4*words)
 	s.mask, s.open, s.reads, s.overs = windows[:words], windows[words:2*words], windows[2*words:3*words], windows[3*words:]
 	s.at = make([]int32, p.bits)
 	s.called = make([]int32, len(p.kinds))
 	s.stamps = make([]int32, len(st.classes))
-	s.memo = memo{words: words, uses: s.uses, without: opt.Without, defects: opt.defects, table: make([]entry, 64)}
+	s.memo = newMemo(words, s.uses, opt)
 	for i := range s.at {
 		s.at[i] = none
 	}
@@ -81,7 +81,7 @@ func (s *search) decide() order.Decision {
 	if len(s.returns) == 0 {
 		found = true
 	} else {
-		s.call(0)
+		s.call()
 		if s.possible() {
 			s.cut.begin(s)
 			found, reason = s.deep()
@@ -158,9 +158,9 @@ func (s *search) apply(m move) bool {
 	}
 	s.trail = append(s.trail, m.op)
 	s.state = m.state
-	if m.op >= 0 && s.classes[o.class].overwrites && !s.without(Hiding) {
+	if m.op >= 0 && s.classes[o.class].overwrites {
 		for w := range s.mask {
-			s.mask[w] |= s.open[w] & s.overs[w] &^ s.mask[w] << 1
+			s.mask[w] &^= s.open[w] & s.overs[w] << 1
 		}
 	}
 	if s.ahead.on && lost != none && int(lost) < len(s.values) {
@@ -207,26 +207,64 @@ func (s *search) stands() bool {
 	return s.mask[slot>>6]>>(slot&63)&1 != 0
 }
 
-// pass goes behind the return at the barrier and reports whether anything is called
-// before the next.
-func (s *search) pass() bool {
-	slot := s.info[s.returns[s.barrier]].slot
-	bit := uint64(1) << (slot & 63)
-	s.open[slot>>6] &^= bit
-	if !s.wrong(keepsSlot) {
-		s.mask[slot>>6] &^= bit | bit<<1
-	}
-	s.barrier++
-	if int(s.barrier) == len(s.returns) {
-		return false
-	}
-	s.call(s.callEnd[s.barrier-1])
-	return s.callEnd[s.barrier-1] < s.callEnd[s.barrier]
+// visit adds the configuration to those visited; passing says that the next to return
+// may do so.
+func (s *search) visit(passing bool) bool {
+	s.deepest = max(s.deepest, s.barrier)
+	s.keyed(passing)
+	return s.memo.visit()
 }
 
-// call opens the operations from position first that are called before the barrier.
-func (s *search) call(first int32) {
-	for _, i := range s.calls[first:s.callEnd[s.barrier]] {
+// current reports whether the configuration, which was visited, is dominated by none that
+// was visited since.
+func (s *search) current() bool {
+	s.keyed(false)
+	return s.memo.current()
+}
+
+func (s *search) keyed(passing bool) {
+	barrier := s.barrier
+	if passing {
+		barrier = ^barrier
+	}
+	s.memo.look(barrier, s.mask, s.open, s.overs, s.state, s.use)
+}
+
+// pass goes behind the return at the barrier, but for the mask; enter does the rest.
+func (s *search) pass() {
+	slot := s.info[s.returns[s.barrier]].slot
+	s.open[slot>>6] &^= 1 << (slot & 63)
+	s.barrier++
+	if int(s.barrier) < len(s.returns) {
+		s.call()
+	}
+}
+
+// enter makes a window behind the last return that was passed one at the barrier: it has
+// what is called here, and has not what has returned.
+func (s *search) enter() {
+	if s.barrier > 0 && !s.wrong(keepsSlot) {
+		slot := s.info[s.returns[s.barrier-1]].slot
+		s.mask[slot>>6] &^= 3 << (slot & 63)
+	}
+	for _, i := range s.here() {
+		if slot := s.info[i].slot; slot >= 0 {
+			s.mask[slot>>6] |= s.overs[slot>>6] & (1 << (slot & 63)) << 1
+		}
+	}
+}
+
+// here are the operations called between the last return that was passed and the next.
+func (s *search) here() []int32 {
+	if s.barrier == 0 {
+		return s.calls[:s.callEnd[0]]
+	}
+	return s.calls[s.callEnd[s.barrier-1]:s.callEnd[s.barrier]]
+}
+
+// call opens the operations that are called here.
+func (s *search) call() {
+	for _, i := range s.here() {
 		o := &s.info[i]
 		if o.slot < 0 {
 			s.called[^o.slot]++
@@ -253,7 +291,7 @@ func (s *search) mark(slot, op int32) {
 	if c.readOnly {
 		s.reads[slot>>6] |= bit
 	}
-	if c.overwrites {
+	if c.overwrites && !s.without(Hiding) {
 		s.overs[slot>>6] |= bit
 	}
 }
@@ -261,7 +299,7 @@ func (s *search) mark(slot, op int32) {
 // retreat undoes pass, but for the mask.
 func (s *search) retreat() {
 	if int(s.barrier) < len(s.returns) {
-		called := s.calls[s.callEnd[s.barrier-1]:s.callEnd[s.barrier]]
+		called := s.here()
 		for n := len(called) - 1; n >= 0; n-- {
 			o := &s.info[called[n]]
 			if o.slot < 0 {

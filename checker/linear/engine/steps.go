@@ -28,6 +28,8 @@ type steps struct {
 	texts   map[string]int32
 	exact   exactness
 	values  map[any]int32
+	// overwriters are, by value, the classes that overwrite and make it.
+	overwriters map[int32]int32
 
 	// cache has what the model said. An entry is overwritten by another that falls on
 	// the same place: the model can be asked again, and memory stays bounded.
@@ -84,36 +86,62 @@ const initial int32 = 0
 
 // class numbers an operation's input and output.
 func (s *steps) class(input, output any) int32 {
-	next := int32(len(s.classes))
-	if s.remember {
-		if s.exact.of(input) && s.exact.of(output) {
-			p := pair{input, output}
-			if c, ok := s.known[p]; ok {
-				return c
-			}
-			s.known[p] = next
-		} else if text, ok := s.exact.text(input, output); ok {
-			if c, ok := s.texts[text]; ok {
-				return c
-			}
-			if s.texts == nil {
-				s.texts = make(map[string]int32)
-			}
-			s.texts[text] = next
+	if !s.remember {
+		return s.add(s.describe(input, output))
+	}
+	if s.exact.of(input) && s.exact.of(output) {
+		p := pair{input, output}
+		n, known := s.known[p]
+		if !known {
+			n = s.add(s.describe(input, output))
+			s.known[p] = n
 		}
+		return n
 	}
+	text, ok := s.exact.text(input, output)
+	if !ok {
+		return s.add(s.describe(input, output))
+	}
+	n, known := s.texts[text]
+	if !known {
+		if s.texts == nil {
+			s.texts = make(map[string]int32)
+		}
+		n = s.add(s.describe(input, output))
+		s.texts[text] = n
+	}
+	return n
+}
+
+// describe asks the hints about an operation.
+func (s *steps) describe(input, output any) class {
 	c := class{input: input, output: output, needs: none, makes: none}
-	if s.hints.ReadOnly != nil {
-		c.readOnly = s.hints.ReadOnly(input, output)
+	h := &s.hints
+	if h.ReadOnly != nil {
+		c.readOnly = h.ReadOnly(input, output)
 	}
-	if s.hints.Overwrites != nil {
-		c.overwrites = s.hints.Overwrites(input, output) && !c.readOnly
+	if h.Needs != nil {
+		c.needs = s.value(h.Needs(input, output))
 	}
-	if s.hints.Needs != nil {
-		c.needs = s.value(s.hints.Needs(input, output))
+	if h.Makes != nil {
+		c.makes = s.value(h.Makes(input, output))
 	}
-	if s.hints.Makes != nil {
-		c.makes = s.value(s.hints.Makes(input, output))
+	c.overwrites = h.Overwrites != nil && h.Overwrites(input, output) && !c.readOnly
+	return c
+}
+
+// add numbers a class. All that overwrite and make the same value are one: they are
+// accepted everywhere and do the same.
+func (s *steps) add(c class) int32 {
+	next := int32(len(s.classes))
+	if s.remember && c.overwrites && c.makes != none {
+		if n, known := s.overwriters[c.makes]; known {
+			return n
+		}
+		if s.overwriters == nil {
+			s.overwriters = make(map[int32]int32)
+		}
+		s.overwriters[c.makes] = next
 	}
 	s.classes = append(s.classes, c)
 	return next
