@@ -17,11 +17,12 @@ type frame struct {
 }
 
 // dear reports whether going depth first has become a waste. Who goes deep meets
-// configurations with many crashed operations used before the same ones with few, and
-// must search from these again. Breadth first, those with few come first.
+// configurations that have spent much before the same ones that have spent little, and
+// must search from these again. Breadth first, those with little come first. Where it is
+// crashed operations that were spent, this rarely gets better.
 func (s *search) dear() bool {
-	const start = 512
-	return s.memo.better > start+s.memo.count || s.opt.broad
+	m := &s.memo
+	return m.fewer > 512+m.count || m.again > 1<<14+m.count || s.opt.broad
 }
 
 // deep tries one start after another, and all moves from each.

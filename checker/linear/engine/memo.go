@@ -18,8 +18,9 @@ type memo struct {
 
 	table []entry
 	count int
-	// better counts how often a configuration was visited again at less cost.
-	better int
+	// again counts how often a configuration was visited again at less cost, fewer how
+	// often that was with other crashed operations used.
+	again, fewer int
 	// wide holds windows of more than one word, chain the costs of entries with several.
 	wide  []uint64
 	chain []link
@@ -65,7 +66,7 @@ func (m *memo) reset() {
 	} else {
 		clear(m.table)
 	}
-	m.count, m.better, m.wide, m.chain = 0, 0, m.wide[:0], m.chain[:0]
+	m.count, m.again, m.fewer, m.wide, m.chain = 0, 0, 0, m.wide[:0], m.chain[:0]
 }
 
 // bytes is the size of the table, and what it will need when it grows next.
@@ -207,7 +208,7 @@ func (m *memo) spend(e *entry, c cost) bool {
 		case m.covers(only, c):
 			return false
 		case m.covers(c, only):
-			m.better++
+			m.improve(only, c)
 			e.rest, e.use = c.rest, c.use
 			return true
 		}
@@ -229,7 +230,7 @@ func (m *memo) spend(e *entry, c cost) bool {
 			before = n
 		case place == none:
 			place, before = n, n
-			m.better++
+			m.improve(m.chain[n].cost, c)
 			m.chain[n].cost = c
 		default:
 			m.chain[before].next = next
@@ -241,6 +242,13 @@ func (m *memo) spend(e *entry, c cost) bool {
 		e.use = ^int32(len(m.chain) - 1)
 	}
 	return true
+}
+
+func (m *memo) improve(was, is cost) {
+	m.again++
+	if was.use != is.use {
+		m.fewer++
+	}
 }
 
 // covers reports whether a has spent nothing that b has not.

@@ -42,8 +42,9 @@ func (s *search) last(m move, state int32, followed bool) before {
 	return nothing
 }
 
-// gather appends the moves from here: first to hide, then what makes the value that the
-// next operation to return waits for, then what returns first, then what crashed.
+// gather appends the moves from here. What is likely to be of use comes first: what makes
+// the value that the next operation to return waits for; what does not overwrite, for it
+// will not be accepted everywhere; what returns first; what crashed; to hide what returns.
 func (s *search) gather(b before) {
 	first := len(s.moves)
 	returning := s.returns[s.barrier]
@@ -61,8 +62,11 @@ func (s *search) gather(b before) {
 				continue
 			}
 			m := move{i, next, o.rank}
-			if wanted != none && s.classes[o.class].makes == wanted && o.rank != s.barrier {
+			if wanted != none && s.classes[o.class].makes == wanted {
 				m.rank -= urgent
+			}
+			if s.classes[o.class].overwrites {
+				m.rank += urgent / 2
 			}
 			s.moves = append(s.moves, m)
 		}
@@ -89,7 +93,7 @@ func (s *search) gather(b before) {
 	s.gatherCrashed(b, wanted, first)
 	if o := &s.info[returning]; s.classes[o.class].overwrites && !s.without(Hiding) &&
 		(s.mask[o.slot>>6]>>(o.slot&63)&2 == 0 || s.wrong(hidesUncovered)) {
-		s.moves = slices.Insert(s.moves, first, move{^returning, s.state, 0})
+		s.moves = append(s.moves, move{^returning, s.state, 0})
 	}
 }
 
