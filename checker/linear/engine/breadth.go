@@ -18,9 +18,9 @@ type breadth struct {
 	here   [][]spot
 	lowest int
 	ahead  []spot
-	// spare is a slice to be used again, base the window of what is searched from.
-	spare []spot
-	base  []uint64
+	// spare and level are slices to be used again, base the window of what is searched from.
+	spare, level []spot
+	base         []uint64
 	// masks has the windows of both, free the places in it that are free.
 	masks []uint64
 	free  []int32
@@ -85,8 +85,13 @@ func (s *search) broad() (found bool, reason string) {
 // spread makes all moves at the barrier.
 func (s *search) spread() (reason string) {
 	b := &s.breadth
-	for n := 0; n < len(b.here); n++ {
+	for n := 0; n < len(b.here); {
 		level := b.here[n]
+		if len(level) == 0 {
+			n++
+			continue
+		}
+		b.here[n] = b.level[:0] // where an endless move goes no level up
 		slices.SortFunc(level, func(x, y spot) int { return cmp.Compare(x.bare, y.bare) })
 		for i := range level {
 			if reason := s.exhausted(); reason != "" {
@@ -110,7 +115,7 @@ func (s *search) spread() (reason string) {
 				}
 			}
 		}
-		b.here[n] = level[:0]
+		b.level = level[:0]
 	}
 	return ""
 }
@@ -188,7 +193,7 @@ func (s *search) tell(n int32, starts []start) {
 
 func (b *breadth) bytes() int64 {
 	const ofSpot, ofNode = 28, 8
-	size := int64(cap(b.ahead)+cap(b.spare))*ofSpot + int64(cap(b.masks))*8 + int64(cap(b.free))*4 + int64(cap(b.nodes))*ofNode
+	size := int64(cap(b.ahead)+cap(b.spare)+cap(b.level))*ofSpot + int64(cap(b.masks))*8 + int64(cap(b.free))*4 + int64(cap(b.nodes))*ofNode
 	for _, l := range b.here {
 		size += int64(cap(l)) * ofSpot
 	}

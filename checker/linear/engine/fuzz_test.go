@@ -15,12 +15,12 @@ import (
 )
 
 // reductions are all there are, each once.
-var reductions = []Reduction{Windows, Interning, Saturation, Idleness, Symmetry, Dominance, Lookahead, Hiding, Cuts}
+var reductions = []Reduction{Windows, Interning, Saturation, Idleness, Symmetry, Dominance, Lookahead, Hiding, Relaxation, Cuts}
 
 // ways of searching that must all say the same: everything on, each reduction off in
 // turn, everything off, and cuts wherever there is a place.
 func ways() []Options {
-	all := []Options{{}, {cut: 1}, {cut: 4}, {broad: true}, {Without: Windows | Interning | Saturation | Idleness | Symmetry | Dominance | Lookahead | Hiding | Cuts}}
+	all := []Options{{}, {cut: 1}, {cut: 4}, {broad: true}, {Without: Windows | Interning | Saturation | Idleness | Symmetry | Dominance | Lookahead | Hiding | Relaxation | Cuts}}
 	for _, r := range reductions {
 		all = append(all, Options{Without: r})
 		all = append(all, Options{Without: r, cut: 1}, Options{Without: r, broad: true})

@@ -122,6 +122,14 @@ const (
 	// no longer.
 	Hiding
 
+	// Relaxation: when a search becomes dear because of crashed operations, the history is
+	// searched with crashed operations that happen any number of times. Then nobody has to
+	// remember which were used, and what is left to visit is little. Every order of the
+	// history is one of the relaxed history, so if that has none neither has this; and
+	// what the relaxed search cannot pass, no other can. When it finds an order, that
+	// says nothing, and the search goes on without.
+	Relaxation
+
 	// Cuts: where no operation is open that returns, only the state and the crashed
 	// operations used matter of what was before. When many configurations are
 	// remembered, the search finds all of these that can be reached at the next such

@@ -44,6 +44,10 @@ type search struct {
 	// which a configuration that was given up would have come to an end.
 	deepest, bound int32
 	work, asked    int
+	// endless makes crashed operations happen any number of times, and limit bounds the
+	// work of such a search; see relaxed.
+	endless bool
+	limit   int
 }
 
 // outcome is what a move leads to.
@@ -57,7 +61,7 @@ const (
 
 func newSearch(ctx context.Context, st *steps, p *problem, opt Options) *search {
 	words := (p.bits + 63) / 64
-	s := &search{problem: p, steps: st, opt: opt, ctx: ctx, uses: newUses(p.kinds, st.classes, opt), ahead: newLookahead(st, p, opt)}
+	s := &search{problem: p, steps: st, opt: opt, ctx: ctx, uses: newUses(p.kinds, st.classes), ahead: newLookahead(st, p, opt)}
 	windows := make([]uint64, 4*words)
 	s.mask, s.open, s.reads, s.overs = windows[:words], windows[words:2*words], windows[2*words:3*words], windows[3*words:]
 	s.at = make([]int32, p.bits)
@@ -85,7 +89,7 @@ func (s *search) decide() order.Decision {
 		if s.possible() {
 			s.cut.begin(s)
 			found, reason = s.deep()
-			if s.depth.spent {
+			if s.depth.spent && (s.endless || !s.relaxed()) {
 				found, reason = s.broad()
 			}
 		}
@@ -149,7 +153,7 @@ func (s *search) apply(m move) bool {
 	}
 	o := &s.info[i]
 	if o.slot < 0 {
-		if !s.wrong(reusesCrashed) {
+		if !s.endless && !s.wrong(reusesCrashed) {
 			s.use = s.uses.more(s.use, int(^o.slot))
 		}
 	} else {
@@ -355,6 +359,9 @@ func (s *search) order() []int {
 // exhausted says what ran out, "" if nothing did.
 func (s *search) exhausted() string {
 	s.work++
+	if s.endless && s.work > s.limit {
+		return "took too long to relax"
+	}
 	if s.work&255 != 0 && s.steps.asked-s.asked < 64 {
 		return ""
 	}

@@ -1,6 +1,9 @@
 package engine
 
-import "slices"
+import (
+	"math/bits"
+	"slices"
+)
 
 // uses numbers vectors: how many crashed operations of each kind were used. Counts are
 // lanes of words, just wide enough for the largest with its top bit left over, so that
@@ -12,10 +15,13 @@ type uses struct {
 	tops  uint64 // the top bit of each lane of a word
 	kinds int    // words of the counts of kinds
 	words int    // of a vector
-	// groups are kinds that make the same value, if one of them overwrites; group
-	// says to which a kind belongs, none for those of no group.
-	groups []group
+	// A group is a kind that overwrites and its members, others that make the same value.
+	// group says to which a kind belongs, none for those of no group; over has the kind
+	// of each group that overwrites.
 	group  []int32
+	member []bool
+	over   []int
+	spent  []int // by group, for covers
 
 	all   []uint64
 	table []int32 // number plus one
@@ -24,37 +30,34 @@ type uses struct {
 	next  []uint64 // a vector being made
 }
 
-// group is a kind that overwrites, and the kinds that it can stand in for.
-type group struct {
-	over  int
-	kinds []int
-}
-
 // newUses numbers the vector of zeros 0.
-func newUses(kinds []kind, classes []class, opt Options) *uses {
-	u := &uses{group: make([]int32, len(kinds))}
-	of := make(map[int32]int32)
+func newUses(kinds []kind, classes []class) *uses {
+	u := &uses{group: make([]int32, len(kinds)), member: make([]bool, len(kinds))}
+	over := make(map[int32]int) // the kind that overwrites, by the value it makes
 	for n := range kinds {
 		u.group[n] = none
-		c := &classes[kinds[n].class]
-		if _, taken := of[c.makes]; c.overwrites && c.makes != none && !taken {
-			of[c.makes] = int32(len(u.groups))
-			u.group[n] = int32(len(u.groups))
-			u.groups = append(u.groups, group{over: n})
+		if c := &classes[kinds[n].class]; c.overwrites && c.makes != none {
+			over[c.makes] = n
 		}
 	}
-	sums := make([]int, len(u.groups))
 	most := 0
+	var sums []int
 	for n := range kinds {
-		c := &classes[kinds[n].class]
 		most = max(most, len(kinds[n].ops))
-		if g, ok := of[c.makes]; ok && c.makes != none {
-			if sums[g] += len(kinds[n].ops); u.groups[g].over != n {
-				u.group[n] = g
-				u.groups[g].kinds = append(u.groups[g].kinds, n)
-			}
-			most = max(most, sums[g])
+		c := &classes[kinds[n].class]
+		first, grouped := over[c.makes]
+		if c.makes == none || c.overwrites || !grouped {
+			continue
 		}
+		if u.group[first] == none {
+			u.group[first] = int32(len(u.over))
+			u.over = append(u.over, first)
+			sums = append(sums, len(kinds[first].ops))
+		}
+		g := u.group[first]
+		u.group[n], u.member[n] = g, true
+		sums[g] += len(kinds[n].ops)
+		most = max(most, sums[g])
 	}
 	u.lane = 2
 	for most >= 1<<(u.lane-1) {
@@ -65,8 +68,9 @@ func newUses(kinds []kind, classes []class, opt Options) *uses {
 		u.tops |= 1 << at
 	}
 	u.kinds = (len(kinds) + u.each - 1) / u.each
-	u.words = u.kinds + (len(u.groups)+u.each-1)/u.each
+	u.words = u.kinds + (len(u.over)+u.each-1)/u.each
 	u.next = make([]uint64, u.words)
+	u.spent = make([]int, len(u.over))
 	u.table = make([]int32, 16)
 	u.intern(0)
 	return u
@@ -92,45 +96,49 @@ func (u *uses) more(use int32, kind int) int32 {
 	return u.intern(u.total[use] + 1)
 }
 
-// atMost reports whether no count of a is above that of b: a lane's top bit survives a
-// subtraction when nothing is borrowed from it.
-func (u *uses) atMost(a, b []uint64) bool {
-	for i := range a {
-		if ((b[i]|u.tops)-a[i])&u.tops != u.tops {
-			return false
-		}
-	}
-	return true
-}
-
 // covers reports whether what a has used is no loss against b: see Dominance.
 func (u *uses) covers(a, b int32) bool {
 	if a == b {
 		return true
 	}
+	if u.total[a] > u.total[b] {
+		return false
+	}
+	// A lane's top bit survives a subtraction when nothing is borrowed from it.
 	va, vb := u.vector(a), u.vector(b)
-	if !u.atMost(va[u.kinds:], vb[u.kinds:]) {
-		return false
-	}
-	if u.atMost(va[:u.kinds], vb[:u.kinds]) {
-		return true
-	}
-	if len(u.groups) == 0 {
-		return false
-	}
-	for n, g := range u.group {
-		if g == none && u.count(va, n) > u.count(vb, n) {
+	for i := u.kinds; i < u.words; i++ {
+		if ((vb[i]|u.tops)-va[i])&u.tops != u.tops {
 			return false
 		}
 	}
-	for i := range u.groups {
-		g := &u.groups[i]
-		spare := u.count(vb, g.over) - u.count(va, g.over)
-		for _, n := range g.kinds {
-			spare -= max(0, u.count(va, n)-u.count(vb, n))
-		}
-		if spare < 0 {
-			return false
+	excess := false
+	for i := range u.kinds {
+		excess = excess || ((vb[i]|u.tops)-va[i])&u.tops != u.tops
+	}
+	return !excess || len(u.over) > 0 && u.stoodIn(va, vb)
+}
+
+// stoodIn reports whether b has used so many more that overwrite, as a has used others
+// for which these could have stood in.
+func (u *uses) stoodIn(va, vb []uint64) bool {
+	clear(u.spent)
+	for i := range u.kinds {
+		// What a has more than b: the lanes of the difference that kept their top bit.
+		more := (va[i] | u.tops) - vb[i]
+		kept := more & u.tops
+		for more &= kept - kept>>(u.lane-1); more != 0; {
+			at := bits.TrailingZeros64(more) / u.lane
+			n := i*u.each + at
+			lane := uint64(1<<u.lane-1) << (at * u.lane)
+			if !u.member[n] {
+				return false
+			}
+			g := u.group[n]
+			u.spent[g] += int(more & lane >> (at * u.lane))
+			if u.spent[g] > u.count(vb, u.over[g])-u.count(va, u.over[g]) {
+				return false
+			}
+			more &^= lane
 		}
 	}
 	return true
