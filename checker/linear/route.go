@@ -40,16 +40,17 @@ func subjectOf(o *models.Object) *subject {
 //
 // A history that is hard for one way of searching may be easy for another. So the
 // engine gets firstMemory bytes of tables at most, which is enough for almost all, and
-// then Porcupine competitorSteps steps; these bounds are the same on every machine.
+// then Porcupine competitorSteps steps, if the history is short: its memory grows with
+// the square of the length. These bounds are the same on every machine.
 // Memory, in bytes, bounds the engine further; 0 is no bound. What ran out in an
 // Undecided decision is in its Reason.
 func (s *subject) quick(ctx context.Context, ops []porcupine.Operation, memory int64) order.Decision {
-	first := int64(firstMemory)
+	first := firstMemory(len(ops))
 	if memory > 0 {
 		first = min(first, memory)
 	}
 	d := s.special(ctx, ops, first)
-	if d.Answer != order.Undecided || ctx.Err() != nil {
+	if d.Answer != order.Undecided || ctx.Err() != nil || len(ops) > competitorLength {
 		return d
 	}
 	second := safely(func() order.Decision { return ask(s.model, ops, newLeash(ctx, len(ops), competitorSteps)) })
@@ -84,7 +85,7 @@ func (s *subject) special(ctx context.Context, ops []porcupine.Operation, memory
 // decide is quick, and then the engine with all the memory there is.
 func (s *subject) decide(ctx context.Context, ops []porcupine.Operation, memory int64) order.Decision {
 	d := s.quick(ctx, ops, memory)
-	if d.Answer != order.Undecided || ctx.Err() != nil || memory > 0 && memory <= firstMemory {
+	if d.Answer != order.Undecided || ctx.Err() != nil || memory > 0 && memory <= firstMemory(len(ops)) {
 		return d
 	}
 	return s.search(ctx, ops, memory)
@@ -111,9 +112,13 @@ func (s *subject) believe(d *order.Decision, ops []porcupine.Operation) {
 }
 
 const (
-	firstMemory     = 16 << 20
-	competitorSteps = 1_000_000
+	competitorSteps  = 1_000_000
+	competitorLength = 20_000
 )
+
+// firstMemory is for n operations several times what the engine needs where it need not
+// go back: it holds some tens of bytes for each, whatever the history.
+func firstMemory(n int) int64 { return 16<<20 + 512*int64(n) }
 
 // outOfTime is the reason of a decision that its context ended.
 const outOfTime = "ran out of time"
