@@ -160,5 +160,4 @@ const (
 	ignoresUse                              // configurations are the same whatever they used
 	idlesAcrossReturns                      // Idleness although c allowed something to return
 	hidesUncovered                          // Hiding with nothing to hide in front of
-	forgetsHidden                           // Lookahead counts a hidden operation as one to come
 )

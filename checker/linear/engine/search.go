@@ -147,7 +147,7 @@ func (s *search) apply(m move) bool {
 	if i < 0 {
 		i = ^i
 		lost = none
-		if s.ahead.on && !s.wrong(forgetsHidden) {
+		if s.ahead.on {
 			lost = s.ahead.maker[s.info[i].class]
 		}
 	}

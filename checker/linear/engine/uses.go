@@ -46,7 +46,7 @@ func newUses(kinds []kind, classes []class) *uses {
 		most = max(most, len(kinds[n].ops))
 		c := &classes[kinds[n].class]
 		first, grouped := over[c.makes]
-		if c.makes == none || c.overwrites || !grouped {
+		if c.makes == none || !grouped || c.overwrites {
 			continue
 		}
 		if u.group[first] == none {

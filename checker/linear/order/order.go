@@ -19,6 +19,7 @@
 package order
 
 import (
+	"context"
 	"fmt"
 
 	"github.com/anishathalye/porcupine"
@@ -70,6 +71,12 @@ func Crashed(op *porcupine.Operation) bool { return op.Return == history.Never }
 // concurrent), and the model accepts each in turn. Time O(n) and n steps.
 func Verify(model porcupine.Model, ops []porcupine.Operation, order []int) error {
 	seen := make([]bool, len(ops))
+	step := model.Step
+	if step == nil {
+		step = func(state, input, output any) (bool, any) {
+			return model.StepContext(context.Background(), state, input, output)
+		}
+	}
 	state := model.Init()
 	latest := int64(-1 << 63) // the latest call so far
 	for at, i := range order {
@@ -82,7 +89,7 @@ func Verify(model porcupine.Model, ops []porcupine.Operation, order []int) error
 			return fmt.Errorf("verify order: operation %d at position %d returned before one in front of it was invoked", i, at)
 		}
 		latest = max(latest, op.Call)
-		ok, next := model.Step(state, op.Input, op.Output)
+		ok, next := step(state, op.Input, op.Output)
 		if !ok {
 			return fmt.Errorf("verify order: the model refuses operation %d at position %d", i, at)
 		}
