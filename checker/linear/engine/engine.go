@@ -34,7 +34,6 @@ import (
 	"github.com/anishathalye/porcupine"
 
 	"nemesis/checker/linear/order"
-	"nemesis/history"
 )
 
 // Hints are what a model may tell besides its steps. Each is optional; each only
@@ -93,7 +92,7 @@ func Decide(ctx context.Context, model porcupine.Model, ops []porcupine.Operatio
 	s := newSearch(ctx, steps, prepare(steps, ops, opt), opt)
 	d := s.decide()
 	if d.Answer == order.Illegal {
-		d.Culprit = culprit(ctx, model, ops, opt, s.problem, s.deepest, s.bound)
+		d.Culprit = culprit(ctx, steps, s.problem, opt, s.deepest, max(s.deepest, s.bound))
 	}
 	return d
 }
@@ -115,39 +114,17 @@ const name = "engine"
 // barrier they would have come to an end, so the answer lies between deepest and the
 // latest such barrier; where these differ, it is found by deciding prefixes. In a
 // prefix an operation that is still open is a crashed one: it need not have happened.
-func culprit(ctx context.Context, model porcupine.Model, ops []porcupine.Operation, opt Options, whole *problem, deepest, bound int32) int {
-	low, high := deepest, max(deepest, bound)
-	returns := whole.returns
+func culprit(ctx context.Context, st *steps, whole *problem, opt Options, low, high int32) int {
 	for middle := high - 1; low < high; middle = low + (high-low)/2 {
-		part := prefix(ops, ops[returns[middle]].Return, whole, middle)
-		steps, err := newSteps(ctx, model, opt, len(part))
-		if err != nil {
-			return -1
-		}
-		p := newSearch(ctx, steps, prepare(steps, part, opt), opt)
-		switch p.decide().Answer {
+		s := newSearch(ctx, st, whole.prefix(st, middle, opt), opt)
+		switch s.decide().Answer {
 		case order.Undecided:
 			return -1
 		case order.Legal:
 			low = middle + 1
 		case order.Illegal:
-			low, high = max(low, p.deepest), min(middle, max(p.deepest, p.bound))
+			low, high = max(low, s.deepest), min(middle, max(s.deepest, s.bound))
 		}
 	}
-	return int(returns[low])
-}
-
-// prefix is what was invoked by the return at a barrier.
-func prefix(ops []porcupine.Operation, until int64, p *problem, barrier int32) []porcupine.Operation {
-	part := make([]porcupine.Operation, 0, p.callEnd[barrier])
-	for i := range ops {
-		if ops[i].Call > until {
-			continue
-		}
-		part = append(part, ops[i])
-		if p.info[i].rank > barrier {
-			part[len(part)-1].Return = history.Never
-		}
-	}
-	return part
+	return int(whole.returns[low])
 }

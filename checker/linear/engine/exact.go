@@ -9,8 +9,15 @@ import (
 // exactness knows for which types == means that no pure function can tell two values
 // apart. It does not for floats (0 and -0 are ==), nor where == may panic.
 type exactness struct {
-	types   map[reflect.Type]bool
+	types map[reflect.Type]bool
+	// last are the types that were asked about last: there are rarely more than two.
+	last    [2]known
 	numbers map[reflect.Type]uint64
+}
+
+type known struct {
+	t     reflect.Type
+	exact bool
 }
 
 // of reports whether v is of such a type.
@@ -19,7 +26,15 @@ func (e *exactness) of(v any) bool {
 	case nil, bool, int, int8, int16, int32, int64, uint, uint8, uint16, uint32, uint64, string:
 		return true
 	}
-	return e.typ(reflect.TypeOf(v))
+	t := reflect.TypeOf(v)
+	for i := range e.last {
+		if e.last[i].t == t {
+			return e.last[i].exact
+		}
+	}
+	exact := e.typ(t)
+	e.last[0], e.last[1] = known{t, exact}, e.last[0]
+	return exact
 }
 
 func (e *exactness) typ(t reflect.Type) bool {

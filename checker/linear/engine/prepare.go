@@ -126,6 +126,30 @@ func prepare(st *steps, ops []porcupine.Operation, opt Options) *problem {
 	return p
 }
 
+// prefix is the problem of what was invoked by the return at a barrier, in which what
+// had not returned by then crashed.
+func (p *problem) prefix(st *steps, barrier int32, opt Options) *problem {
+	q := &problem{info: slices.Clone(p.info), returns: p.returns[:barrier+1]}
+	q.calls = make([]int32, 0, p.callEnd[barrier])
+	q.callEnd = make([]int32, barrier+1)
+	called := int32(0)
+	for k := range q.callEnd {
+		for ; called < p.callEnd[k]; called++ {
+			i := p.calls[called]
+			if o := &q.info[i]; o.rank > barrier {
+				o.rank = barrier + 1
+				if opt.Without&Idleness == 0 && st.classes[o.class].readOnly {
+					continue
+				}
+			}
+			q.calls = append(q.calls, i)
+		}
+		q.callEnd[k] = int32(len(q.calls))
+	}
+	q.place(opt)
+	return q
+}
+
 // place gives each operation that returns a slot, and each crashed one a kind.
 func (p *problem) place(opt Options) {
 	var free, holder []int32

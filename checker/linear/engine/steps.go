@@ -70,10 +70,10 @@ func newSteps(ctx context.Context, model porcupine.Model, opt Options, ops int) 
 		return nil, errors.New("the model has no Init; give it one")
 	}
 	s.states = states{equal: model.Equal, hash: model.Hash, exact: &s.exact}
-	// Four places an operation, within reason.
-	s.shift = uint(64 - min(max(bits.Len(uint(ops))+2, 6), 16))
+	// A few places an operation, within reason.
+	s.shift = uint(64 - min(max(bits.Len(uint(ops))+1, 6), 16))
 	s.cache = make([]answer, 1<<(64-s.shift))
-	s.known = make(map[pair]int32)
+	s.known = make(map[pair]int32, min(ops, 1<<12)/2)
 	s.values = make(map[any]int32)
 	if _, err := s.states.number(model.Init()); err != nil {
 		return nil, err
