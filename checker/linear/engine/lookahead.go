@@ -1,6 +1,9 @@
 package engine
 
-import "math/bits"
+import (
+	"math/bits"
+	"slices"
+)
 
 // lookahead follows, for each value, which operations could still make it and which
 // still need it. It serves the reduction of the same name.
@@ -29,7 +32,13 @@ func newLookahead(st *steps, p *problem, opt Options) lookahead {
 	if !l.on {
 		return l
 	}
-	l.maker = make([]int32, len(st.classes))
+	some := make([]int32, len(st.classes)+5*(values+2)) // all small tables lie in one
+	table := func(n int) []int32 {
+		t := some[:n:n]
+		some = some[n:]
+		return t
+	}
+	l.maker = table(len(st.classes))
 	for i := range st.classes {
 		switch c := &st.classes[i]; {
 		case c.readOnly:
@@ -41,10 +50,10 @@ func newLookahead(st *steps, p *problem, opt Options) lookahead {
 		}
 	}
 	values++ // for what may make any
-	l.made = make([]int32, values)
-	l.needed = make([]int32, values)
-	l.makers.at = make([]int32, values+1)
-	l.soonest.at = make([]int32, values+1)
+	l.made = table(values)
+	l.needed = table(values)
+	l.makers.at = table(values + 1)
+	l.soonest.at = table(values + 1)
 	for _, i := range p.calls {
 		class := p.info[i].class
 		if v := l.maker[class]; v != none {
@@ -58,7 +67,7 @@ func newLookahead(st *steps, p *problem, opt Options) lookahead {
 		l.makers.at[v+1] += l.makers.at[v]
 		l.soonest.at[v+1] += l.soonest.at[v]
 	}
-	l.kinds = kindsByValue(l.maker, p.kinds, values)
+	l.kinds = kindsByValue(l.maker, p.kinds, table(values+1))
 	l.makers.all = make([]int32, l.makers.at[values])
 	l.soonest.all = make([]int32, l.soonest.at[values])
 	called := int32(0)
@@ -87,17 +96,25 @@ func newLookahead(st *steps, p *problem, opt Options) lookahead {
 	return l
 }
 
-func kindsByValue(maker []int32, kinds []kind, values int) parts {
-	k := parts{at: make([]int32, values+1), all: make([]int32, 0, len(kinds))}
-	of := make([][]int32, values)
+func kindsByValue(maker []int32, kinds []kind, at []int32) parts {
+	k := parts{at: at, all: make([]int32, len(kinds))}
+	if len(kinds) == 0 {
+		return k
+	}
 	for n := range kinds {
 		if v := maker[kinds[n].class]; v != none {
-			of[v] = append(of[v], int32(n))
+			at[v+1]++
 		}
 	}
-	for v := range of {
-		k.all = append(k.all, of[v]...)
-		k.at[v+1] = int32(len(k.all))
+	for v := range len(at) - 1 {
+		at[v+1] += at[v]
+	}
+	next := slices.Clone(at)
+	for n := range kinds {
+		if v := maker[kinds[n].class]; v != none {
+			k.all[next[v]] = int32(n)
+			next[v]++
+		}
 	}
 	return k
 }

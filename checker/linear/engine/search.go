@@ -67,6 +67,9 @@ func newSearch(ctx context.Context, st *steps, p *problem, opt Options) *search 
 	s.at = make([]int32, p.bits)
 	s.called = make([]int32, len(p.kinds))
 	s.stamps = make([]int32, len(st.classes))
+	few := min(len(p.calls), 64)
+	s.trail, s.moves = make([]int32, 0, few), make([]move, 0, few)
+	s.depth.frames, s.depth.masks = make([]frame, 0, few/4), make([]uint64, 0, few/4*words)
 	s.memo = newMemo(words, s.uses, opt)
 	for i := range s.at {
 		s.at[i] = none

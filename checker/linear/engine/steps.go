@@ -75,6 +75,7 @@ func newSteps(ctx context.Context, model porcupine.Model, opt Options, ops int) 
 	s.cache = make([]answer, 1<<(64-s.shift))
 	s.known = make(map[pair]int32, min(ops, 1<<12)/2)
 	s.values = make(map[any]int32)
+	s.classes = make([]class, 0, min(ops, 64))
 	if _, err := s.states.number(model.Init()); err != nil {
 		return nil, err
 	}
