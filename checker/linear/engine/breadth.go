@@ -76,7 +76,7 @@ func (s *search) broad() (found bool, reason string) {
 			return true, ""
 		}
 		s.pass()
-		if s.memo.count > usualPatience {
+		if s.memo.count > 1<<16 { // what was visited at other barriers is of no use
 			s.memo.reset()
 		}
 	}

@@ -36,7 +36,7 @@ type way struct {
 	ops  []int32
 }
 
-const usualPatience = 1 << 16
+const usualPatience = 1 << 20
 
 func (c *cut) begin(s *search) {
 	c.patience = s.opt.cut
