@@ -16,11 +16,13 @@
 //	case order.Undecided: // d.Reason says what ran out, d.Passed how far it got
 //	}
 //
-// Data passes through four stages. prepare turns operations into numbers (problem):
+// Data passes through three stages. prepare turns operations into numbers (problem):
 // calls and returns in order, equal operations in one class, a window slot for each
 // operation while it is open. The search walks configurations, asking steps for what
-// the model does and memo whether it was here before. The reductions, named and proved
-// in reductions.go, keep their number small; each can be switched off by itself.
+// the model does and memo whether it was here before. Where crashed operations make
+// going deep a waste it first tries to refute a relaxed history, then goes breadth first.
+// Last, the culprit of an illegal history is found. The reductions, named and proved in
+// reductions.go, keep the number of configurations small; each can be switched off.
 //
 // The package is pure: no goroutines, no clock, no randomness. What it takes for
 // granted is what Porcupine takes for granted: Step is a pure function, Equal is an

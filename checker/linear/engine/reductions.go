@@ -21,7 +21,7 @@ const (
 	// once. Nothing is lost: whatever returned before the barrier has taken effect, and
 	// whatever is called after it has not.
 	//
-	// Without it every operation has a slot for itself.
+	// Without it no slot is used again, and a set has a place for every operation.
 	Windows Reduction = 1 << iota
 
 	// Interning: equal states get one number, so do operations with equal input and

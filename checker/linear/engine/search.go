@@ -372,7 +372,8 @@ func (s *search) exhausted() string {
 	if s.ctx.Err() != nil {
 		return checker.Stopped(s.ctx)
 	}
-	if s.opt.Memory > 0 && s.bytes() > s.opt.Memory {
+	const most = 1 << 30 // what an int32 can number, with room for what is added till the next look
+	if s.opt.Memory > 0 && s.bytes() > s.opt.Memory || max(len(s.breadth.nodes), len(s.breadth.masks), len(s.memo.chain)) > most {
 		return "ran out of memory; give more with --checker-memory"
 	}
 	return ""
