@@ -136,3 +136,45 @@ func TestNoDisagreementOnRandomHistories(t *testing.T) {
 	}
 	t.Logf("%d histories, %d of them illegal", n, illegal)
 }
+
+// TestNoDisagreementOnLongerHistories is for what only shows where there is much to
+// remember. Registers only: Porcupine takes too long for the others.
+func TestNoDisagreementOnLongerHistories(t *testing.T) {
+	n := 150
+	if text := os.Getenv("NEMESIS_FUZZ"); text != "" {
+		all, _ := strconv.Atoi(text)
+		n = all / 200
+	}
+	registers := objects()[:4]
+	illegal := 0
+	for seed := range uint64(n) {
+		r := rand.New(rand.NewPCG(seed, 8))
+		o := registers[seed%4]
+		sh := shape{clients: 4 + r.IntN(4), ops: 30 + r.IntN(60), values: 2 + r.IntN(3), tie: 3, crash: 8, crashes: 6, lies: r.IntN(2)}
+		ops := simulate(r, o, sh)
+		want := order.Illegal
+		if porcupine.CheckOperations(forPorcupine(o.model), porcupineOf(ops, history.Never)) {
+			want = order.Legal
+		} else {
+			illegal++
+		}
+		culprit := -1
+		for i, opt := range []Options{{}, {cut: 8}, {broad: true}, {broad: true, Without: Relaxation}, {Without: Hiding}} {
+			opt.Hints = o.hints
+			d := Decide(context.Background(), o.model, ops, opt)
+			if d.Answer != want {
+				t.Fatalf("%s, seed %d, way %d: the engine says %d (%s), Porcupine %d", o.name, seed, i, d.Answer, d.Reason, want)
+			}
+			if d.Answer == order.Legal {
+				if err := order.Verify(o.model, ops, d.Order); err != nil {
+					t.Fatalf("%s, seed %d, way %d: %v", o.name, seed, i, err)
+				}
+			}
+			if i > 0 && d.Culprit != culprit && ops[d.Culprit].Return != ops[culprit].Return {
+				t.Fatalf("%s, seed %d: culprit %d one way, %d another", o.name, seed, culprit, d.Culprit)
+			}
+			culprit = d.Culprit
+		}
+	}
+	t.Logf("%d histories, %d of them illegal", n, illegal)
+}
