@@ -104,6 +104,7 @@ func (s *search) spread() (reason string) {
 				continue
 			}
 			copy(b.base, s.mask)
+			uncovered := s.uncovered()
 			s.moves = s.moves[:0]
 			s.gather(at.before)
 			for _, m := range s.moves {
@@ -111,7 +112,7 @@ func (s *search) spread() (reason string) {
 				copy(s.mask, b.base)
 				s.trail = s.trail[:0]
 				if s.apply(m) {
-					s.arrive(at.node, s.last(m, at.state, false))
+					s.arrive(at.node, s.last(m, at.state, uncovered, false))
 				}
 			}
 		}

@@ -54,7 +54,7 @@ func (s *search) deep() (found bool, reason string) {
 			s.back(f)
 			m := s.moves[f.next]
 			f.next++
-			state, trail, barrier := s.state, len(s.trail), s.barrier
+			state, uncovered, trail, barrier := s.state, s.uncovered(), len(s.trail), s.barrier
 			if !s.apply(m) {
 				continue
 			}
@@ -62,7 +62,7 @@ func (s *search) deep() (found bool, reason string) {
 			case finished:
 				return true, ""
 			case alive:
-				s.push(s.last(m, state, len(s.trail) != trail+1 || s.barrier != barrier && !s.wrong(idlesAcrossReturns)))
+				s.push(s.last(m, state, uncovered, len(s.trail) != trail+1 || s.barrier != barrier && !s.wrong(idlesAcrossReturns)))
 			}
 		}
 	}

@@ -23,8 +23,20 @@ func (s *search) idle(b before, class, next int32) bool {
 	return b.state != none && (b.crashed || s.classes[class].overwrites) && s.steps.next(b.state, class) == next
 }
 
-// last is what to remember of a move from a state, when what followed from it is known.
-func (s *search) last(m move, state int32, followed bool) before {
+// uncovered reports whether some open operation that overwrites could not be hidden.
+func (s *search) uncovered() bool {
+	const first = 0x5555555555555555
+	for _, w := range s.mask {
+		if w&^first != 0 {
+			return true
+		}
+	}
+	return false
+}
+
+// last is what to remember of a move from a state where something was uncovered or not,
+// when it is known whether anything followed.
+func (s *search) last(m move, state int32, uncovered, followed bool) before {
 	if m.op < 0 {
 		return nothing
 	}
@@ -35,7 +47,7 @@ func (s *search) last(m move, state int32, followed bool) before {
 	case followed:
 		return nothing
 	case o.slot < 0 && !s.without(Idleness):
-		return before{state, true}
+		return before{state, !uncovered || !s.classes[o.class].overwrites}
 	case o.slot >= 0 && s.classes[o.class].overwrites && !s.without(Hiding):
 		return before{state, false}
 	}
@@ -101,6 +113,7 @@ func (s *search) gather(b before) {
 // last, and only if nothing weaker does the same; see Symmetry.
 func (s *search) gatherCrashed(b before, wanted int32, first int) {
 	weaker := len(s.moves)
+	covers := s.uncovered() // so will one that overwrites, if nothing else
 	for _, overwrites := range []bool{false, true} {
 		for n := range s.kinds {
 			k := &s.kinds[n]
@@ -113,8 +126,9 @@ func (s *search) gatherCrashed(b before, wanted int32, first int) {
 				continue
 			}
 			next := s.steps.next(s.state, k.class)
-			if next == none || !s.without(Idleness) && next == s.state || s.idle(b, k.class, next) ||
-				overwrites && !s.without(Symmetry) && s.done(s.moves[first:weaker], next, c.makes) {
+			if next == none || s.idle(b, k.class, next) ||
+				!s.without(Idleness) && next == s.state && !(overwrites && covers) ||
+				!s.without(Symmetry) && overwrites && !covers && s.done(s.moves[first:weaker], next, c.makes) {
 				continue
 			}
 			s.moves = append(s.moves, move{k.ops[used], next, int32(len(s.returns))})

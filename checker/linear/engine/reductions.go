@@ -56,7 +56,9 @@ const (
 	// barred there for the same reason, go on to the one before that, which ends as
 	// crashed operations do. From the last one o is a move that leads to a shorter
 	// completion. (At once means that c allowed nothing to saturate and no return to
-	// pass; otherwise it has made a difference.)
+	// pass; otherwise it has made a difference. So has one that overwrites when something
+	// can now be hidden in front of it that could not be before; see Hiding. It may leave
+	// the state as it is, and is pointless only in front of another that overwrites.)
 	Idleness
 
 	// Symmetry: of the operations of one class that are open, the one that returns
@@ -71,7 +73,8 @@ const (
 	// that overwrites and another one, crashed or not, that makes the same value and leads
 	// to the same state from here, the other goes first: in a completion that begins
 	// with the first, exchange the two; the first does whatever the other can, and where
-	// the other changed nothing it is left out.
+	// the other changed nothing it is left out. (Not so when the first makes room to hide
+	// something, which the other cannot.)
 	Symmetry
 
 	// Dominance: a configuration is left out when one with the same barrier and the same
