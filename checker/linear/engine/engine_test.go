@@ -65,6 +65,23 @@ func TestStoriesOfOneRegister(t *testing.T) {
 	}
 }
 
+// TestACrashedWriteThatChangesNothingMayHideAnother is a history that random ones show
+// once in millions: 0 was written and hidden in front of a crashed write of 1, in state 1.
+func TestACrashedWriteThatChangesNothingMayHideAnother(t *testing.T) {
+	o := objects()[2]
+	ops := []porcupine.Operation{
+		op('w', 1, 0, done, 0, 1), op('w', 1, 0, unknown, 1, never), op('c', 1, 2, done, 2, 5),
+		op('w', 0, 0, done, 4, 6), op('r', 0, 0, 2, 7, 9)}
+	for _, opt := range ways() {
+		opt.Hints = o.hints
+		if d := Decide(context.Background(), o.model, ops, opt); d.Answer != order.Legal {
+			t.Errorf("without %b: decided %+v", opt.Without, d)
+		} else if err := order.Verify(o.model, ops, d.Order); err != nil {
+			t.Error(err)
+		}
+	}
+}
+
 func TestWhatCannotBeJudgedIsSaidSo(t *testing.T) {
 	o := register(t)
 	sliced := porcupine.Model{
