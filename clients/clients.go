@@ -11,6 +11,7 @@ import (
 	"context"
 	"encoding/json"
 	"io"
+	"time"
 
 	"nemesis/history"
 	"nemesis/nodes"
@@ -56,6 +57,12 @@ type Promise struct {
 	// with these options.
 	Linearizable bool
 	Assumptions  []string // what the claim takes for granted
+	// Timing is the system's timeouts with these options; Lease is 0 when it has none
+	// of its own.
+	Timing history.Timing
+	// Bounds are the numbers of the claim; what the user gives comes first. Durations
+	// left at 0 get defaults made of the timeouts.
+	Bounds history.Bounds
 }
 
 // Install is a system's files on the control node.
@@ -105,6 +112,26 @@ type Client interface {
 	// nothing will is a Fail; when in doubt, Info.
 	Invoke(ctx context.Context, op history.Event) Completion
 	Close() error
+}
+
+// Believer is a Client that has more to tell than how its operations ended: what it
+// believes to hold, and renewals that it sends in the background. Believe is called
+// once, before the first operation; tell may be called from any goroutine, at any time
+// until Close has returned.
+type Believer interface {
+	Client
+	Believe(tell func(Belief))
+}
+
+// Belief is one thing that a client believes from a moment on; see history.Belief.
+type Belief struct {
+	F     string // enter, exit, lost, renewed, gone
+	Key   string // the resource
+	Grant history.Grant
+	// At is that moment, by time.Now; the zero time is the moment of telling.
+	At time.Time
+	// Sent is when the request behind it was sent; zero when there was none.
+	Sent time.Time
 }
 
 // Completion is how an operation ended.

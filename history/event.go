@@ -28,6 +28,12 @@ const (
 	PhaseChange Type = "phase"
 	// Note: a remark of the harness itself, in Event.Message.
 	Note Type = "note"
+	// BeliefChange: a client tells what it believes besides its operations, such as that it
+	// may act as the holder of a lock now; F says what, Value is a Belief.
+	BeliefChange Type = "belief"
+	// Stall: nemesis itself did not run for a while, as Event.Value (nanoseconds) says;
+	// the while ended at Event.Time. Every moment recorded in it may be late by that much.
+	Stall Type = "stall"
 	// Trouble: nemesis itself, SSH, a node or an install failed, as Event.Message
 	// says. A history with a trouble is never judged valid.
 	Trouble Type = "trouble"
@@ -166,6 +172,9 @@ type ClockSample struct {
 	MonoLow  int64 `json:"monoLow"`
 	MonoHigh int64 `json:"monoHigh"`
 	RTT      int64 `json:"rtt"`
+	// Shadow: these are the clocks as the servers see them, through the shadow clock
+	// that they were started under, and not the machine's own.
+	Shadow bool `json:"shadow,omitempty"`
 }
 
 // Exit is the end of a server process.

@@ -19,6 +19,10 @@ type Plan struct {
 	System   System   `json:"system"`
 	Cluster  Cluster  `json:"cluster"`
 	Workload Workload `json:"workload"`
+	// Timing is what the system's timeouts are in this configuration, Bounds what it
+	// is held to.
+	Timing Timing `json:"timing"`
+	Bounds Bounds `json:"bounds"`
 
 	TimeLimit Duration `json:"timeLimit"`
 	OpTimeout Duration `json:"opTimeout"`
@@ -61,6 +65,39 @@ type Workload struct {
 	// many operations a key is left for a new one.
 	Keys      int `json:"keys"`
 	OpsPerKey int `json:"opsPerKey"`
+	// TTL is how long a lease or lock lasts without renewal; 0 for workloads without.
+	TTL Duration `json:"ttl,omitempty"`
+}
+
+// Timing is a system's own timeouts: the units in which faults are measured.
+type Timing struct {
+	// Election is how long followers wait for a silent leader before they elect another.
+	Election Duration `json:"election,omitempty"`
+	// Lease is how long a lease lasts without renewal: the workload's TTL, else the
+	// system's own, such as that of a leader.
+	Lease Duration `json:"lease,omitempty"`
+}
+
+// Bounds are the numbers in the system's claim. A run that goes beyond the clock
+// bounds cannot break the claim, it only exceeds it. A duration of 0 promises nothing.
+type Bounds struct {
+	// ClockRate is the share by which a server's monotonic clock may run fast or slow:
+	// 0.01 for one percent.
+	ClockRate float64 `json:"clockRate"`
+	// ClockOffset is how far a server's wall clock may be from the truth; -1 when the
+	// claim does not rest on wall clocks at all.
+	ClockOffset Duration `json:"clockOffset"`
+	// Recovery is how long after a confirmed heal every client's every kind of
+	// operation may go without success.
+	Recovery Duration `json:"recovery,omitempty"`
+	// Outage is how long the same may go on while no more than a minority of nodes is
+	// hit, from the moment the fault struck.
+	Outage Duration `json:"outage,omitempty"`
+	// Handover is how long after a lease's latest end, or its release, it may take
+	// until a client that waits for it gets it.
+	Handover Duration `json:"handover,omitempty"`
+	// Expiry is how long after its latest end a lease may still be shown as held.
+	Expiry Duration `json:"expiry,omitempty"`
 }
 
 // Step is one fault of the schedule: what, on whom, when, for how long.
@@ -78,7 +115,33 @@ type Step struct {
 	At     Duration `json:"at"`   // since the workload began
 	Hold   Duration `json:"hold"` // until it is healed
 	// Period makes a partition flap: cut for half a period, whole for the other half.
+	// The same is the time from one jump of a strobing clock to the next.
 	Period Duration `json:"period,omitempty"`
+	// Clock is what a clock fault does; nil for other kinds.
+	Clock *ClockChange `json:"clock,omitempty"`
+	// Said is a magnitude in the units it was asked for, such as "2lease"; for people.
+	Said string `json:"said,omitempty"`
+}
+
+// The clocks that a ClockChange is about.
+const (
+	WallClock      = "wall"
+	MonotonicClock = "monotonic"
+	BothClocks     = "both"
+)
+
+// ClockChange is what is done to the clocks of a node.
+type ClockChange struct {
+	// Of is WallClock, MonotonicClock or BothClocks.
+	Of string `json:"of"`
+	// Jump is added to the clock at once; a strobing clock goes there and back.
+	Jump Duration `json:"jump,omitempty"`
+	// Rate is how many seconds the clock advances in a true second: 1 is right, 0
+	// stands still.
+	Rate float64 `json:"rate"`
+	// Machine: the machine's own clock is changed, for everything that runs on it;
+	// otherwise the clock that the servers see.
+	Machine bool `json:"machine,omitempty"`
 }
 
 // Duration is a time.Duration written as "1.5s" in JSON.

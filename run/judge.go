@@ -72,7 +72,7 @@ func Judge(ctx context.Context, dir history.Dir, start time.Time, troubles []str
 			facts.Info++
 		}
 	}
-	results := checker.Run(ctx, log, work.Checkers(plan.Workload), time.Duration(plan.CheckerTime), plan.CheckerMemory)
+	results := checker.Run(ctx, log, work.Checkers(plan), time.Duration(plan.CheckerTime), plan.CheckerMemory)
 	return conclude(dir, results, checker.FaultsOf(plan.Schedule, log.Events), facts), nil
 }
 

@@ -46,7 +46,7 @@ var appends = Workload{
 		}
 		return eachThreadReads(reads)
 	},
-	Checkers: func(history.Workload) []checker.Checker {
+	Checkers: func(history.Plan) []checker.Checker {
 		return []checker.Checker{list.Append(), stats.Stats(), stats.Availability()}
 	},
 }

@@ -36,7 +36,7 @@ var register = Workload{
 		}
 		return eachThreadReads(reads)
 	},
-	Checkers: func(history.Workload) []checker.Checker {
+	Checkers: func(history.Plan) []checker.Checker {
 		return []checker.Checker{linear.Register(), stats.Stats(), stats.Availability()}
 	},
 }

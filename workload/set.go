@@ -32,7 +32,7 @@ var set = Workload{
 	Final: func(history.Workload, []string) generator.Generator {
 		return eachThreadReads([]generator.Op{generator.F("list")})
 	},
-	Checkers: func(history.Workload) []checker.Checker {
+	Checkers: func(history.Plan) []checker.Checker {
 		return []checker.Checker{checkset.Full(), stats.Stats(), stats.Availability()}
 	},
 }

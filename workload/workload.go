@@ -37,7 +37,7 @@ type Workload struct {
 	// used are the keys the history touched (see KeysOf), in order of first use.
 	Final func(plan history.Workload, used []string) generator.Generator
 	// Checkers judge the promise of the workload.
-	Checkers func(history.Workload) []checker.Checker
+	Checkers func(history.Plan) []checker.Checker
 	// Defaults for flags that the user left out; 0 means the command's own default.
 	Keys      int
 	OpsPerKey int

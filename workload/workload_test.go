@@ -172,7 +172,7 @@ func judge(t *testing.T, w Workload, log *history.Log) map[string]checker.Result
 	ctx, cancel := context.WithTimeout(context.Background(), time.Minute)
 	defer cancel()
 	results := map[string]checker.Result{}
-	for _, c := range w.Checkers(plan) {
+	for _, c := range w.Checkers(history.Plan{Workload: plan}) {
 		results[c.Name()] = c.Check(ctx, log, checker.Budget{})
 	}
 	return results

@@ -40,7 +40,7 @@ func listCommand() *cobra.Command {
 		},
 		"checkers": func(w io.Writer) {
 			for _, work := range workload.All() {
-				for _, c := range work.Checkers(history.Workload{Name: work.Name, Concurrency: 1, Keys: work.Keys, OpsPerKey: work.OpsPerKey}) {
+				for _, c := range work.Checkers(history.Plan{Workload: history.Workload{Name: work.Name, Concurrency: 1, Keys: work.Keys, OpsPerKey: work.OpsPerKey}}) {
 					fmt.Fprintf(w, "%s\t(workload %s)\n", c.Name(), work.Name)
 				}
 			}

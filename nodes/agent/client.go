@@ -26,6 +26,9 @@ type Options struct {
 	// Heartbeat is how often the client says it lives; DeadAfter is how long the
 	// agent waits in silence before it undoes everything. Zero means 500 ms and 3 s.
 	Heartbeat, DeadAfter time.Duration
+	// Shadow: processes are started under the node's shadow clock, and Clock measures
+	// that one.
+	Shadow bool
 }
 
 func (o Options) withDefaults() Options {

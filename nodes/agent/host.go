@@ -1,6 +1,10 @@
 package agent
 
-import "time"
+import (
+	"time"
+
+	"nemesis/history"
+)
 
 // Host is the node as effects see it: the agent's directory and the processes it
 // supervises. Effects reach the kernel themselves.
@@ -9,6 +13,8 @@ type Host struct {
 	Dir string
 	// Processes are the supervised server processes.
 	Processes Processes
+	// Clocks are the clocks that processes started with ProcessSpec.Shadow see.
+	Clocks Clocks
 	// InForce reports whether the ledger holds the effect. A probe asks, since
 	// "nothing is there" is proof of an undone effect and the refutation of one in
 	// force.
@@ -38,6 +44,40 @@ type Processes interface {
 	Holding(name, by string) (Hold, bool)
 	// Held reports whether anybody holds the process paused or down.
 	Held(name string) bool
+}
+
+// Clocks is the node's shadow clock: what its servers read when they ask for the
+// time. Changes of several holders add up (rates multiply). Methods are safe for
+// concurrent use, and none stops a process.
+type Clocks interface {
+	// Bend puts a change in force for the holder by. Jump and Rate count from now on;
+	// a second Bend of the same holder replaces its first: a holder that strobes calls
+	// it again and again.
+	Bend(by string, change history.ClockChange) error
+	// Unbend lets go of the holder's change. The wall clock goes back to the truth; the
+	// monotonic clock goes on from where it stands, at the rate that is left, since a
+	// jump of it would be a new fault.
+	Unbend(by string) error
+	// Bent reports whether the holder has a change in force.
+	Bent(by string) bool
+	// Read measures both clocks as a server sees them, by a process of our own that
+	// runs under them, beside the machine's own: shadow minus machine at one moment,
+	// in nanoseconds. Monotonic offsets are kept from one Read to the next.
+	Read() (ClockOffsets, error)
+	// Under lists the process IDs of supervised processes, and of their children, that
+	// see this clock, and of those that were meant to and do not.
+	Under() (seeing, blind []int, err error)
+}
+
+// ClockOffsets is how far the shadow clock is from the machine's own, as intervals
+// that certainly contain the truth, in nanoseconds.
+type ClockOffsets struct {
+	WallLow  int64 `json:"wallLow"`
+	WallHigh int64 `json:"wallHigh"`
+	MonoLow  int64 `json:"monoLow"`
+	MonoHigh int64 `json:"monoHigh"`
+	// At is the machine's monotonic clock when it was measured.
+	At int64 `json:"at"`
 }
 
 // Hold is one effect's grip on a process.

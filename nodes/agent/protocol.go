@@ -22,6 +22,9 @@ type ProcessSpec struct {
 	// Log receives standard output and error, appended, across restarts. It lies in
 	// the agent's directory; "" is <Name>.log.
 	Log string `json:"log"`
+	// Shadow: it runs under the node's shadow clock, and so does whatever it forks and
+	// executes.
+	Shadow bool `json:"shadow,omitempty"`
 }
 
 // The states of a process.
