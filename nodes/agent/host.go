@@ -51,9 +51,14 @@ type Processes interface {
 // concurrent use, and none stops a process.
 type Clocks interface {
 	// Bend puts a change in force for the holder by. Jump and Rate count from now on;
-	// a second Bend of the same holder replaces its first: a holder that strobes calls
-	// it again and again.
+	// a second Bend of the same holder replaces its first.
 	Bend(by string, change history.ClockChange) error
+	// Strobe bends and lets go by turns for the holder by, as Bend would: change is in
+	// force for one period, out of force for the next, and so on, beginning now. The
+	// turns are the agent's own, with no effect in memory: they end with Unbend, with
+	// another Bend or Strobe of the same holder, and with the agent. Unlike Unbend, a
+	// turn takes a jump of the monotonic clock back, too. Bent is true throughout.
+	Strobe(by string, change history.ClockChange, period time.Duration) error
 	// Unbend lets go of the holder's change. The wall clock goes back to the truth; the
 	// monotonic clock goes on from where it stands, at the rate that is left, since a
 	// jump of it would be a new fault.
