@@ -26,7 +26,8 @@
 //
 // The package is pure: no goroutines, no clock, no randomness. What it takes for
 // granted is what Porcupine takes for granted: Step is a pure function, Equal is an
-// equivalence, and Equal states behave alike.
+// equivalence, and Equal states behave alike. (Without Equal, == decides, by which a state
+// that holds a NaN differs from itself: the search takes longer, and is no less right.)
 package engine
 
 import (
@@ -39,7 +40,9 @@ import (
 )
 
 // Hints are what a model may tell besides its steps. Each is optional; each only
-// makes the search faster, never changes its answer, if it tells the truth.
+// makes the search faster, never changes its answer, if it tells the truth. The engine
+// does not find out whether it does: a false hint can make an illegal history of a legal
+// one, and give an order that order.Verify refuses.
 type Hints struct {
 	// ReadOnly: this operation with this answer changes no state whatever. (That it
 	// leaves some states unchanged is not enough.)

@@ -2,14 +2,15 @@ package engine
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"math/rand/v2"
-	"os"
-	"strconv"
+	"sync/atomic"
 	"testing"
 
 	"github.com/anishathalye/porcupine"
 
+	"nemesis/checker/linear/internal/fuzz"
 	"nemesis/checker/linear/order"
 	"nemesis/history"
 )
@@ -103,78 +104,82 @@ func disagreement(seed uint64, options ...Options) (wrong string, illegal bool) 
 	return "", want == order.Illegal
 }
 
-// TestNoDisagreementOnRandomHistories compares the engine with Porcupine, and with
-// trying every order where that is feasible. NEMESIS_FUZZ is the number of histories
-// (10000000 for the deep run), NEMESIS_FUZZ_SEED where they begin.
-func TestNoDisagreementOnRandomHistories(t *testing.T) {
-	n := 12_000
-	if testing.Short() {
-		n = 3_000
-	}
-	if text := os.Getenv("NEMESIS_FUZZ"); text != "" {
-		var err error
-		if n, err = strconv.Atoi(text); err != nil {
-			t.Fatal(err)
-		}
-	}
-	first, _ := strconv.ParseUint(os.Getenv("NEMESIS_FUZZ_SEED"), 10, 64)
+// histories is how many the differential tests compare, by test.
+const (
+	random               = 100_000
+	longer               = 400
+	histories fuzz.Total = random + longer
+)
+
+// TestFuzzRandomHistories compares the engine with Porcupine, and with trying every order
+// where that is feasible.
+func TestFuzzRandomHistories(t *testing.T) {
 	all := ways()
-	illegal := 0
-	for i := range uint64(n) {
-		seed := first + i
-		// Everything on always, one other way in turn.
-		wrong, not := disagreement(seed, all[0], all[1+(seed/8)%uint64(len(all)-1)])
-		if wrong != "" {
-			t.Fatal(wrong)
+	var illegal atomic.Int64
+	n := histories.Compare(t, random, func(first uint64, n int) error {
+		for seed := first; seed < first+uint64(n); seed++ {
+			// Everything on always, one other way in turn.
+			wrong, not := disagreement(seed, all[0], all[1+(seed/8)%uint64(len(all)-1)])
+			if wrong != "" {
+				return errors.New(wrong)
+			}
+			if not {
+				illegal.Add(1)
+			}
 		}
-		if not {
-			illegal++
-		}
+		return nil
+	})
+	if err := fuzz.Edge(n-int(illegal.Load()), int(illegal.Load())); err != nil && !t.Failed() {
+		t.Error(err)
 	}
-	if illegal < n/5 || illegal > n*4/5 {
-		t.Errorf("%d of %d histories are illegal; the test has lost its edge", illegal, n)
-	}
-	t.Logf("%d histories, %d of them illegal", n, illegal)
+	t.Logf("%d histories, %d of them illegal", n, illegal.Load())
 }
 
-// TestNoDisagreementOnLongerHistories is for what only shows where there is much to
-// remember. Registers only: Porcupine takes too long for the others.
-func TestNoDisagreementOnLongerHistories(t *testing.T) {
-	n := 150
-	if text := os.Getenv("NEMESIS_FUZZ"); text != "" {
-		all, _ := strconv.Atoi(text)
-		n = all / 200
-	}
-	registers := objects()[:4]
-	illegal := 0
-	for seed := range uint64(n) {
-		r := rand.New(rand.NewPCG(seed, 8))
-		o := registers[seed%4]
-		sh := shape{clients: 4 + r.IntN(4), ops: 30 + r.IntN(60), values: 2 + r.IntN(3), tie: 3, crash: 8, crashes: 6, lies: r.IntN(2)}
-		ops := simulate(r, o, sh)
-		want := order.Illegal
-		if porcupine.CheckOperations(forPorcupine(o.model), porcupineOf(ops, history.Never)) {
-			want = order.Legal
-		} else {
-			illegal++
+// TestFuzzLongerHistories is for what only shows where there is much to remember.
+// Registers only: Porcupine takes too long for the others.
+func TestFuzzLongerHistories(t *testing.T) {
+	var illegal atomic.Int64
+	n := histories.Compare(t, longer, func(first uint64, n int) error {
+		for seed := first; seed < first+uint64(n); seed++ {
+			not, err := differsWhenLonger(seed)
+			if err != nil {
+				return err
+			}
+			if not {
+				illegal.Add(1)
+			}
 		}
-		culprit := -1
-		for i, opt := range []Options{{}, {cut: 8}, {broad: true}, {broad: true, Without: Relaxation}, {Without: Hiding}} {
-			opt.Hints = o.hints
-			d := Decide(context.Background(), o.model, ops, opt)
-			if d.Answer != want {
-				t.Fatalf("%s, seed %d, way %d: the engine says %d (%s), Porcupine %d", o.name, seed, i, d.Answer, d.Reason, want)
-			}
-			if d.Answer == order.Legal {
-				if err := order.Verify(o.model, ops, d.Order); err != nil {
-					t.Fatalf("%s, seed %d, way %d: %v", o.name, seed, i, err)
-				}
-			}
-			if i > 0 && d.Culprit != culprit && ops[d.Culprit].Return != ops[culprit].Return {
-				t.Fatalf("%s, seed %d: culprit %d one way, %d another", o.name, seed, culprit, d.Culprit)
-			}
-			culprit = d.Culprit
-		}
+		return nil
+	})
+	t.Logf("%d histories, %d of them illegal", n, illegal.Load())
+}
+
+// differsWhenLonger makes one longer history and says what is wrong with the answers.
+func differsWhenLonger(seed uint64) (illegal bool, err error) {
+	r := rand.New(rand.NewPCG(seed, 8))
+	o := objects()[seed%4]
+	sh := shape{clients: 4 + r.IntN(4), ops: 30 + r.IntN(60), values: 2 + r.IntN(3), tie: 3, crash: 8, crashes: 6, lies: r.IntN(2)}
+	ops := simulate(r, o, sh)
+	want := order.Illegal
+	if porcupine.CheckOperations(forPorcupine(o.model), porcupineOf(ops, history.Never)) {
+		want = order.Legal
 	}
-	t.Logf("%d histories, %d of them illegal", n, illegal)
+	culprit := -1
+	for i, opt := range []Options{{}, {cut: 8}, {broad: true}, {broad: true, Without: Relaxation}, {Without: Hiding}} {
+		opt.Hints = o.hints
+		d := Decide(context.Background(), o.model, ops, opt)
+		if d.Answer != want {
+			return false, fmt.Errorf("%s, seed %d, way %d: the engine says %d (%s), Porcupine %d", o.name, seed, i, d.Answer, d.Reason, want)
+		}
+		if d.Answer == order.Legal {
+			if err := order.Verify(o.model, ops, d.Order); err != nil {
+				return false, fmt.Errorf("%s, seed %d, way %d: %w", o.name, seed, i, err)
+			}
+		}
+		if i > 0 && d.Culprit != culprit && ops[d.Culprit].Return != ops[culprit].Return {
+			return false, fmt.Errorf("%s, seed %d: culprit %d one way, %d another", o.name, seed, culprit, d.Culprit)
+		}
+		culprit = d.Culprit
+	}
+	return want == order.Illegal, nil
 }

@@ -148,9 +148,11 @@ func (s *steps) add(c class) int32 {
 	return next
 }
 
-// value numbers a value that a hint gave. One that cannot be compared is no value.
+// value numbers a value that a hint gave. One that cannot be compared is no value, and
+// neither is one that is not even equal to itself (a float that is no number): what needs
+// it would seem to wait for another than what is made.
 func (s *steps) value(v any, ok bool) int32 {
-	if !ok || !comparable(v) {
+	if !ok || !comparable(v) || v != v {
 		return none
 	}
 	n, known := s.values[v]
