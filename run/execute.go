@@ -118,6 +118,7 @@ type runner struct {
 	machines   []clients.Machine
 	conns      []nodes.Conn
 	deployment clients.Deployment
+	roles      *roles
 	clients    *Interpreter
 }
 
@@ -254,6 +255,7 @@ func (r *runner) install(ctx context.Context) error {
 	if r.deployment, err = r.system.Deploy(r.cfg.Install, r.plan, r.machines); err != nil {
 		return err
 	}
+	r.roles = &roles{deployment: r.deployment}
 	return r.onAll(ctx, func(ctx context.Context, m clients.Machine) error {
 		if err := r.deployment.Install(ctx, m.Node.Name); err != nil {
 			return err

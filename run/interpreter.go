@@ -60,7 +60,7 @@ type Interpreter struct {
 	ok, fail, info atomic.Int64
 }
 
-// InterpreterConfig is what an Interpreter needs. All fields are required.
+// InterpreterConfig is what an Interpreter needs. All fields but the last are required.
 type InterpreterConfig struct {
 	// Open makes the client of one process. It is called from many goroutines.
 	Open func(ctx context.Context, process int, node string) (clients.Client, error)
@@ -76,6 +76,9 @@ type InterpreterConfig struct {
 	// by one goroutine, with times that never go back, and must not keep the event.
 	// When it cannot record, it should end the context of Run.
 	Record func(*history.Event)
+	// Believe records what a process's client tells of its own accord (clients.Believer);
+	// it is called from any goroutine. nil keeps nothing of it.
+	Believe func(process int, node string, b clients.Belief)
 }
 
 const (

@@ -265,6 +265,34 @@ func TestClientThatIgnoresItsDeadlineIsReplaced(t *testing.T) {
 	}
 }
 
+// visionary is a client that also tells what it believes.
+type visionary struct{ *actor }
+
+func (v visionary) Believe(tell func(clients.Belief)) {
+	tell(clients.Belief{F: "enter", Key: "lock", Grant: history.Grant{Token: 7}})
+}
+
+func TestWhatAClientBelievesIsToldUnderItsProcess(t *testing.T) {
+	s := newStage(2, []string{"n1", "n2"}, func(context.Context, history.Event) clients.Completion {
+		return clients.Completion{Type: history.OK}
+	})
+	open := s.cfg.Open
+	s.cfg.Open = func(ctx context.Context, process int, node string) (clients.Client, error) {
+		client, err := open(ctx, process, node)
+		return visionary{client.(*actor)}, err
+	}
+	told := map[string]clients.Belief{}
+	s.cfg.Believe = func(process int, node string, b clients.Belief) {
+		s.mu.Lock()
+		defer s.mu.Unlock()
+		told[fmt.Sprintf("%d@%s", process, node)] = b
+	}
+	s.play(t, generator.EachThread(generator.Ops(generator.F("acquire"))))
+	if len(told) != 2 || told["0@n1"].F != "enter" || told["1@n2"].Grant.Token != 7 {
+		t.Errorf("told %+v", told)
+	}
+}
+
 func TestDeadlineReachesTheClient(t *testing.T) {
 	s := newStage(1, []string{"n1"}, func(ctx context.Context, op history.Event) clients.Completion {
 		<-ctx.Done()

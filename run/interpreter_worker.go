@@ -87,6 +87,10 @@ func (w *worker) connect(ctx context.Context) (err error) {
 		return err
 	}
 	w.client, w.process = client, w.op.Process
+	if believer, is := client.(clients.Believer); is && w.in.cfg.Believe != nil {
+		process := w.op.Process
+		believer.Believe(func(b clients.Belief) { w.in.cfg.Believe(process, w.node, b) })
+	}
 	if ctx.Err() != nil {
 		return fmt.Errorf("connecting used up the operation's time: %w", ctx.Err())
 	}

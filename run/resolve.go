@@ -35,6 +35,10 @@ type Options struct {
 	Rate        float64
 	Keys        int
 	OpsPerKey   int
+	// TTL is how long leases last without renewal; 0 leaves it to the workload.
+	TTL time.Duration
+	// Bounds are numbers of the claim, by the names that BoundsDoc lists.
+	Bounds map[string]string
 
 	Faults        string // "partition,kill", "none", "all"
 	FaultInterval time.Duration
@@ -141,6 +145,19 @@ func Resolve(opt Options) (history.Plan, error) {
 	if opt.Keys < 0 || opt.OpsPerKey < 0 {
 		return none, usage("read --keys and --ops-per-key: they cannot be negative")
 	}
+	ttl, err := resolveTTL(opt.TTL, work)
+	if err != nil {
+		return none, err
+	}
+	promise := system.Promise(options)
+	timing := promise.Timing
+	if ttl > 0 {
+		timing.Lease = history.Duration(ttl)
+	}
+	bounds, err := resolveBounds(promise, timing, opt.Bounds)
+	if err != nil {
+		return none, err
+	}
 	seed := int64(0)
 	if opt.Seed != nil {
 		seed = *opt.Seed
@@ -157,7 +174,10 @@ func Resolve(opt Options) (history.Plan, error) {
 		Workload: history.Workload{
 			Name: work.Name, Concurrency: concurrency, Rate: opt.Rate,
 			Keys: first(opt.Keys, work.Keys), OpsPerKey: first(opt.OpsPerKey, work.OpsPerKey),
+			TTL: history.Duration(ttl),
 		},
+		Timing:        timing,
+		Bounds:        bounds,
 		TimeLimit:     history.Duration(opt.TimeLimit),
 		OpTimeout:     history.Duration(opt.OpTimeout),
 		Faults:        faults,
@@ -176,6 +196,19 @@ func Resolve(opt Options) (history.Plan, error) {
 		return none, &UsageError{err}
 	}
 	return plan, nil
+}
+
+// resolveTTL is how long the workload's leases last; 0 for a workload without leases.
+func resolveTTL(asked time.Duration, work workload.Workload) (time.Duration, error) {
+	switch {
+	case work.TTL == 0 && asked != 0:
+		return 0, usage("read --ttl: the workload %s has no leases; leave it out", work.Name)
+	case asked == 0:
+		return work.TTL, nil
+	case asked < time.Second || asked%time.Second != 0 || asked > time.Hour:
+		return 0, usage("read --ttl: leases last whole seconds, from 1s to 1h, not %s", asked)
+	}
+	return asked, nil
 }
 
 func first(asked, byDefault int) int {

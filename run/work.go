@@ -2,6 +2,7 @@ package run
 
 import (
 	"context"
+	"encoding/json"
 	"sync"
 	"time"
 
@@ -77,11 +78,34 @@ func (r *runner) newInterpreter() *Interpreter {
 		Concurrency: r.plan.Workload.Concurrency,
 		OpTimeout:   time.Duration(r.plan.OpTimeout),
 		Now:         r.now,
-		Record:      r.operation,
+		Record: func(ev *history.Event) {
+			r.roles.see(ev)
+			r.operation(ev)
+		},
+		Believe: r.believe,
 		Open: func(ctx context.Context, process int, node string) (clients.Client, error) {
 			return r.deployment.Open(ctx, node)
 		},
 	})
+}
+
+// believe records what a client believes.
+func (r *runner) believe(process int, node string, b clients.Belief) {
+	now := r.now()
+	belief := history.Belief{Grant: b.Grant, At: now}
+	if !b.At.IsZero() {
+		belief.At = int64(b.At.Sub(r.start))
+	}
+	if !b.Sent.IsZero() {
+		belief.Sent = int64(b.Sent.Sub(r.start))
+	}
+	r.roles.believe(b.F, b.Key, process)
+	value, err := json.Marshal(belief)
+	if err != nil {
+		r.note(node, "a belief of process %d could not be written down: %s", process, err)
+		return
+	}
+	r.event(history.Event{Time: now, Type: history.BeliefChange, Process: process, Node: node, F: b.F, Key: b.Key, Value: value})
 }
 
 // status tells the watcher how the run stands, twice a second.
@@ -152,6 +176,11 @@ func (r *runner) watch(ctx context.Context) (stop func()) {
 			}
 		})
 	}
+	wg.Go(func() {
+		ticker := time.NewTicker(stallTick)
+		defer ticker.Stop()
+		watchStalls(ctx, ticker.C, r.now, r.event)
+	})
 	wg.Go(func() {
 		leader := ""
 		every(ctx, leaderInterval, func(ctx context.Context) {

@@ -41,6 +41,8 @@ type Workload struct {
 	// Defaults for flags that the user left out; 0 means the command's own default.
 	Keys      int
 	OpsPerKey int
+	// TTL is how long its leases last without renewal; 0 for a workload without leases.
+	TTL time.Duration
 }
 
 // All is every workload, in the order in which they are listed.

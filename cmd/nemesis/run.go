@@ -70,6 +70,8 @@ report, junit.xml and the servers' logs.`,
 	flags.Float64Var(&opt.Rate, "rate", 0, "operations per second of all clients together; 0 is as fast as they can")
 	flags.IntVar(&opt.Keys, "keys", 0, "independent keys in use at once; 0 leaves it to the workload")
 	flags.IntVar(&opt.OpsPerKey, "ops-per-key", 0, "operations before a key is left for a new one; 0 leaves it to the workload")
+	flags.DurationVar(&opt.TTL, "ttl", 0, "how long leases and locks last without renewal; 0 leaves it to the workload")
+	flags.StringToStringVar(&opt.Bounds, "bound", nil, "number of the claim that is judged, as name=value: clock-rate, clock-offset, recovery, outage, handover or expiry")
 	flags.DurationVar(&opt.OpTimeout, "op-timeout", 5*time.Second, "after this an operation's outcome is unknown")
 	flags.Int64Var(&seed, "seed", 0, "determines every random choice (default: drawn, and printed)")
 	flags.DurationVar(&opt.CheckerTime, "checker-time", 60*time.Second, "a checker that needs longer ends in unknown")

@@ -1,0 +1,112 @@
+package run
+
+import (
+	"fmt"
+	"math"
+	"strconv"
+	"strings"
+	"time"
+
+	"nemesis/clients"
+	"nemesis/history"
+)
+
+// bound is one number of a claim that the user can set with --bound.
+type bound struct {
+	name, doc string
+	set       func(*history.Bounds, string) error
+}
+
+// boundTable lists what --bound takes.
+func boundTable() []bound {
+	duration := func(name, doc string, field func(*history.Bounds) *history.Duration) bound {
+		return bound{name, doc, func(b *history.Bounds, text string) error {
+			d, err := time.ParseDuration(text)
+			if err != nil || d < 0 {
+				return fmt.Errorf("read --bound %s=%s: it takes a time such as 20s, or 0 for no promise", name, text)
+			}
+			*field(b) = history.Duration(d)
+			return nil
+		}}
+	}
+	return []bound{
+		{"clock-rate", "the share by which the servers' clocks may run fast or slow, such as 1% or 0.01", func(b *history.Bounds, text string) error {
+			number, percent := strings.CutSuffix(text, "%")
+			rate, err := strconv.ParseFloat(number, 64)
+			if percent {
+				rate /= 100
+			}
+			if err != nil || math.IsNaN(rate) || rate < 0 || rate >= 1 {
+				return fmt.Errorf("read --bound clock-rate=%s: it takes a share from 0 up to 100%%, such as 1%%", text)
+			}
+			b.ClockRate = rate
+			return nil
+		}},
+		{"clock-offset", "how far the servers' wall clocks may be off, such as 500ms, or any", func(b *history.Bounds, text string) error {
+			if text == "any" {
+				b.ClockOffset = -1
+				return nil
+			}
+			d, err := time.ParseDuration(text)
+			if err != nil || d < 0 {
+				return fmt.Errorf("read --bound clock-offset=%s: it takes a time such as 500ms, or any", text)
+			}
+			b.ClockOffset = history.Duration(d)
+			return nil
+		}},
+		duration("recovery", "the longest time without success after a heal", func(b *history.Bounds) *history.Duration { return &b.Recovery }),
+		duration("outage", "the longest time without success while only a minority is hit", func(b *history.Bounds) *history.Duration { return &b.Outage }),
+		duration("handover", "the longest wait for a lease after its latest end", func(b *history.Bounds) *history.Duration { return &b.Handover }),
+		duration("expiry", "how long after its latest end a lease may still be shown as held", func(b *history.Bounds) *history.Duration { return &b.Expiry }),
+	}
+}
+
+// resolveBounds are the bounds that a run judges by: those the user gave, else the
+// system's own, else some that follow from its timeouts and are generous, since a
+// machine under test may be a slow one.
+func resolveBounds(promise clients.Promise, timing history.Timing, given map[string]string) (history.Bounds, error) {
+	bounds := promise.Bounds
+	election := time.Duration(timing.Election)
+	for _, d := range []struct {
+		field *history.Duration
+		least time.Duration
+		times time.Duration
+	}{
+		{&bounds.Recovery, 15 * time.Second, 10},
+		{&bounds.Outage, 15 * time.Second, 10},
+		{&bounds.Handover, 10 * time.Second, 5},
+	} {
+		if *d.field == 0 && election > 0 {
+			*d.field = history.Duration(max(d.least, d.times*election))
+		}
+	}
+	table := boundTable()
+	var names []string
+	for _, b := range table {
+		names = append(names, b.name)
+		if text, is := given[b.name]; is {
+			if err := b.set(&bounds, text); err != nil {
+				return bounds, &UsageError{err}
+			}
+		}
+	}
+	for name := range given {
+		known := false
+		for _, b := range table {
+			known = known || b.name == name
+		}
+		if !known {
+			return bounds, usage("read --bound %s: there is no such bound; there are %s", name, strings.Join(names, ", "))
+		}
+	}
+	return bounds, nil
+}
+
+// BoundsDoc is a line for each bound that --bound takes.
+func BoundsDoc() string {
+	var lines []string
+	for _, b := range boundTable() {
+		lines = append(lines, fmt.Sprintf("  %-13s %s", b.name, b.doc))
+	}
+	return strings.Join(lines, "\n")
+}
