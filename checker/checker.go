@@ -89,6 +89,9 @@ type Finding struct {
 	Core []history.Operation `json:"core"`
 	// Unexplained is the position in Core of the operation that fits nowhere; -1 when no single one does.
 	Unexplained int `json:"unexplained"`
+	// Start are the states in one of which the object must have been when Core begins; none
+	// when Core begins with the object's first state. Proof says how they are known.
+	Start []string `json:"start,omitempty"`
 	// State is the last state of the object that explains all before it.
 	State string `json:"state,omitempty"`
 	// Proof is the argument, one step a line, each about operations of Core.

@@ -86,6 +86,7 @@ func poison(t testing.TB, h string) *Run {
 		for j := range c.Findings {
 			f := &c.Findings[j]
 			f.Class, f.Claim, f.Rule, f.Key, f.State = h, h, h, h, h
+			f.Start = []string{h, h}
 			for k := range f.Core {
 				op(&f.Core[k])
 			}

@@ -67,7 +67,7 @@ type findingCard struct {
 	Picture                  template.HTML
 	Core                     []coreRow
 	Proof                    []proofRow
-	State, Culprit           string
+	Start, State, Culprit    string
 	Meanwhile, Rule, Promise string
 	Text                     string
 }
@@ -320,7 +320,7 @@ func (r *Run) addFindings(p *page) {
 			N: i + 1, Open: i == 0, Class: visible.Text(f.Class), Claim: visible.Text(f.Claim), Key: visible.Cap(f.Key, longValue),
 			SameAsSentence: i == 0 && f.Claim == r.Verdict.Sentence,
 			Picture:        story(i+1, f, r.Verdict.Faults, r.countOn(f.Key)),
-			State:          visible.Cap(f.State, 4*longValue), Meanwhile: meanwhile(r.Verdict.Faults, from, to),
+			Start:          start(f), State: visible.Cap(f.State, 4*longValue), Meanwhile: meanwhile(r.Verdict.Faults, from, to),
 			Rule: visible.Text(f.Rule), Promise: visible.Text(r.Verdict.Promise),
 		}
 		if f.Count > 1 {

@@ -297,6 +297,15 @@ func window(core []history.Operation) (from, to int64) {
 	return from, to
 }
 
+// start is how the object may have been when a finding's core begins: "3 or 5".
+func start(f checker.Finding) string {
+	var states []string
+	for _, state := range f.Start {
+		states = append(states, visible.Cap(state, longValue))
+	}
+	return strings.Join(states, " or ")
+}
+
 // culprit is the operation at which a finding shows: the one that cannot be
 // explained, or when no single one is to blame, the last.
 func culprit(f checker.Finding) (history.Operation, bool) {

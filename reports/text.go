@@ -102,6 +102,9 @@ func (r *Run) findingText(t *text, i, of int) {
 	if i > 0 || f.Claim != r.Verdict.Sentence {
 		t.line("  ", "%s", visible.Text(f.Claim))
 	}
+	if len(f.Start) > 0 {
+		t.line("  ", "All that was possible before these: %s", start(f))
+	}
 	when, who := 0, 0
 	for _, op := range f.Core {
 		when, who = max(when, len([]rune(interval(op)))), max(who, len([]rune(client(op))))

@@ -2,6 +2,7 @@ package linear
 
 import (
 	"context"
+	"slices"
 	"sort"
 
 	"github.com/anishathalye/porcupine"
@@ -16,13 +17,34 @@ const (
 	mostStates       = 16
 )
 
-// before tells, in words, the states in which the operation at x can have found the
-// object, given the others; nil when there are too many ways to tell. Every state that
-// some arrangement of the others leads to is tried as what a read in x's place saw.
-func (s *subject) before(ctx context.Context, ops []porcupine.Operation, x int) []string {
-	candidates := s.reachable(ops, x)
-	if candidates == nil {
+// before tells, in words, the states in which the operation at x of a core can have found
+// the object, given the others; nil when there are too many ways to tell.
+func (s *subject) before(ctx context.Context, core *weak, x int) []string {
+	texts := make(map[string]bool)
+	known := false
+	if core.from == nil {
+		known = s.found(ctx, core.ops, x, texts)
+	} else {
+		known = !slices.ContainsFunc(core.from.states, func(state any) bool { return !s.at(state).found(ctx, core.ops, x, texts) })
+	}
+	if !known || len(texts) > mostStates {
 		return nil
+	}
+	var all []string
+	for text := range texts {
+		all = append(all, text)
+	}
+	sort.Strings(all)
+	return all
+}
+
+// found adds to texts, in words, the states that before tells of a core that begins in
+// the model's first state. Every state that some arrangement of the others leads to is
+// tried as what a read in x's place saw. It is false when there are too many to tell.
+func (s *subject) found(ctx context.Context, ops []porcupine.Operation, x int, texts map[string]bool) bool {
+	candidates, known := s.reachable(ops, x)
+	if !known {
+		return false
 	}
 	type found struct{ state any }
 	equal := s.equal()
@@ -35,32 +57,24 @@ func (s *subject) before(ctx context.Context, ops []porcupine.Operation, x int) 
 		return step(state, input, output)
 	}
 	trial := append([]porcupine.Operation(nil), ops...)
-	texts := make(map[string]bool)
 	for _, state := range candidates {
 		trial[x].Input, trial[x].Output = found{state}, nil
 		switch ask(model, trial, newLeash(ctx, len(trial), 100_000)).Answer {
 		case order.Undecided:
-			return nil
+			return false
 		case order.Legal:
 			texts[s.describeState(state)] = true
 		}
 	}
-	if len(texts) > mostStates {
-		return nil
-	}
-	var all []string
-	for text := range texts {
-		all = append(all, text)
-	}
-	sort.Strings(all)
-	return all
+	return true
 }
 
 // reachable are the different states that arrangements of the operations but x lead to,
-// in which all is done that returned before x was called.
-func (s *subject) reachable(ops []porcupine.Operation, x int) []any {
+// in which all is done that returned before x was called; it is false when there are
+// too many arrangements.
+func (s *subject) reachable(ops []porcupine.Operation, x int) ([]any, bool) {
 	if len(ops) > 64 {
-		return nil
+		return nil, false
 	}
 	must := uint64(0)                 // before x
 	needs := make([]uint64, len(ops)) // before each
@@ -90,7 +104,7 @@ func (s *subject) reachable(ops []porcupine.Operation, x int) []any {
 	}
 	for n := 0; len(work) > 0; n++ {
 		if n == mostArrangements {
-			return nil
+			return nil, false
 		}
 		p := work[len(work)-1]
 		work = work[:len(work)-1]
@@ -112,7 +126,7 @@ func (s *subject) reachable(ops []porcupine.Operation, x int) []any {
 			}
 		}
 	}
-	return states
+	return states, true
 }
 
 func (s *subject) equal() func(a, b any) bool {

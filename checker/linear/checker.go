@@ -257,7 +257,7 @@ func (j *job) hear(a accusation) {
 func (c objects) explain(ctx context.Context, j *job) {
 	f := checker.Tell("non-linearizable", func() checker.Finding {
 		before := *j.accusation
-		if small := j.subject.reduce(ctx, before); small.opinion != order.Undecided || before.opinion == order.Undecided {
+		if small := j.subject.reduce(ctx, j.object.Operations, before); small.opinion != order.Undecided || before.opinion == order.Undecided {
 			j.hear(small)
 		}
 		if j.decision.Answer != order.Illegal {
@@ -266,24 +266,31 @@ func (c objects) explain(ctx context.Context, j *job) {
 		a := j.accusation
 		story := explain.Story{
 			Noun: c.kind.Noun, Key: j.key, Recorded: j.recorded, Every: j.object.Operations,
-			Values: j.object.Values, Core: a.ops, Unexplained: -1, Confirmed: a.opinion == order.Illegal,
+			Values: j.object.Values, Unexplained: -1, Confirmed: a.opinion == order.Illegal,
 		}
 		if j.object.Values != nil {
 			story.First = j.subject.describeState(j.subject.model.Init())
 		}
 		// What the reduction made crashed is told as it stood when the history was cut.
+		// What was open when the core begins may have happened before.
 		cut := j.object.Operations[a.culprit].Return
-		story.Core = slices.Clone(a.ops)
-		for i := range story.Core {
-			if o := j.object.Operations[a.at[i]]; o.Return < cut {
-				story.Core[i].Return = o.Return
+		core := a.weak
+		core.ops = slices.Clone(a.ops)
+		for i := range core.ops {
+			o := &j.object.Operations[a.at[i]]
+			if o.Return < cut && (a.from == nil || o.Call > a.from.moment) {
+				core.ops[i].Return = o.Return
 			}
 			if a.exact && a.at[i] == a.culprit {
 				story.Unexplained = i
 			}
 		}
+		story.Core = core.ops
+		if a.from != nil {
+			story.Start = j.subject.start(a.from)
+		}
 		if story.Unexplained >= 0 {
-			story.Before = j.subject.before(ctx, story.Core, story.Unexplained)
+			story.Before = j.subject.before(ctx, &core, story.Unexplained)
 		}
 		return story.Finding()
 	})

@@ -25,6 +25,8 @@ import (
 //   - Drop an operation that changes no state, as a read does: the others' order stays.
 //   - Drop crashed operations that nobody can have seen, where the kind of object
 //     knows which (models.Object.Unseen has the proofs).
+//   - Begin late: put the states that the object can have been in at some moment in
+//     the place of what had returned by then (start.go has the proof).
 //
 // Deleting an operation that is seen by one that stays is not among them: without
 // write(7), a good read of 7 would look like a violation. With these steps a
@@ -49,6 +51,8 @@ const (
 type weak struct {
 	ops []porcupine.Operation
 	at  []int
+	// from is how a history begins that begins late; nil for all others.
+	from *beginning
 }
 
 func (w *weak) add(op porcupine.Operation, at int) {
@@ -103,7 +107,7 @@ func (s *subject) prefix(ops []porcupine.Operation, by []int, k int) weak {
 }
 
 func (s *subject) try(ctx context.Context, w *weak) order.Answer {
-	return s.special(ctx, w.ops, trialMemory).Answer
+	return s.everywhere(w, func(s *subject) order.Answer { return s.special(ctx, w.ops, trialMemory).Answer })
 }
 
 // firstBarrier finds the earliest cut that has no order, of a history that has
@@ -142,7 +146,7 @@ func (s *subject) firstBarrier(ctx context.Context, ops []porcupine.Operation, b
 // weaken keeps what keep says of a cut as it is, turns the rest into crashed
 // operations, and drops what nobody can have seen.
 func (s *subject) weaken(cut *weak, keep []bool) weak {
-	var w weak
+	w := weak{from: cut.from}
 	for i := range cut.ops {
 		if keep[i] || order.Crashed(&cut.ops[i]) {
 			w.add(cut.ops[i], cut.at[i])
@@ -211,27 +215,60 @@ func (s *subject) accuse(ctx context.Context, ops []porcupine.Operation, d order
 
 // second is Porcupine's opinion.
 func (s *subject) second(ctx context.Context, w *weak) order.Answer {
-	return ask(s.model, w.ops, newLeash(ctx, len(w.ops), opinionSteps)).Answer
+	return s.everywhere(w, func(s *subject) order.Answer {
+		return ask(s.model, w.ops, newLeash(ctx, len(w.ops), opinionSteps)).Answer
+	})
 }
 
-// reduce makes an accusation as small as the steps can make it.
-func (s *subject) reduce(ctx context.Context, a accusation) accusation {
+// reduce makes an accusation of ops as small as the steps can make it.
+func (s *subject) reduce(ctx context.Context, ops []porcupine.Operation, a accusation) accusation {
 	ctx, cancel := context.WithTimeout(ctx, coreTime)
 	defer cancel()
+	small := a
+	small.weak = s.shrink(ctx, &a.weak, a.culprit)
+	small.opinion = s.second(ctx, &small.weak)
+	if small.weight() <= plenty {
+		return small
+	}
+	by := returns(ops)
+	if w, is := s.smallestLate(ctx, ops, by, slices.Index(by, a.culprit)+1); is && w.weight() < small.weight() {
+		late := a
+		late.weak, late.opinion = w, both(w.from.opinion, s.second(ctx, &w))
+		if late.opinion != order.Undecided || small.opinion == order.Undecided {
+			return late
+		}
+	}
+	return small
+}
+
+// both is the opinion about a proof of two parts.
+func both(a, b order.Answer) order.Answer {
+	switch {
+	case a == order.Legal || b == order.Legal:
+		return order.Legal
+	case a == order.Illegal && b == order.Illegal:
+		return order.Illegal
+	}
+	return order.Undecided
+}
+
+// shrink turns as many operations into crashed ones, and drops as many of these, as the
+// steps allow; from what is left nothing more can be taken, unless time ran out.
+func (s *subject) shrink(ctx context.Context, whole *weak, culprit int) weak {
 	// Every cut before the culprit's return has an order, so no core is without it.
 	var others []int
-	keep := make([]bool, len(a.ops))
-	for i := range a.ops {
-		if a.at[i] == a.culprit {
+	keep := make([]bool, len(whole.ops))
+	for i := range whole.ops {
+		if whole.at[i] == culprit {
 			keep[i] = true
-		} else if !order.Crashed(&a.ops[i]) {
+		} else if !order.Crashed(&whole.ops[i]) {
 			others = append(others, i)
 		}
 	}
 	// Reads are tried first: a write that is seen stays in the core anyway, and a
 	// read that only pins it down is one operation more.
 	looks := func(i int) bool {
-		return s.hints.ReadOnly != nil && s.hints.ReadOnly(a.ops[i].Input, a.ops[i].Output)
+		return s.hints.ReadOnly != nil && s.hints.ReadOnly(whole.ops[i].Input, whole.ops[i].Output)
 	}
 	sort.SliceStable(others, func(i, j int) bool { return looks(others[i]) && !looks(others[j]) })
 	with := func(others []int) weak {
@@ -239,16 +276,13 @@ func (s *subject) reduce(ctx context.Context, a accusation) accusation {
 		for _, i := range others {
 			k[i] = true
 		}
-		return s.weaken(&a.weak, k)
+		return s.weaken(whole, k)
 	}
 	others = ddmin(others, func(others []int) bool {
 		w := with(others)
 		return ctx.Err() == nil && s.try(ctx, &w) == order.Illegal
 	})
-	small := a
-	small.weak = with(others)
-	small.opinion = s.second(ctx, &small.weak)
-	return small
+	return with(others)
 }
 
 // ddmin returns a subset of items for which bad still holds and from which no

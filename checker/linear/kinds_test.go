@@ -66,7 +66,7 @@ func TestVerdictsOfEveryKindAgreeWithTryingEveryOrder(t *testing.T) {
 					t.Fatalf("judged %s (%s), should be %s:\n%s", result.Outcome, result.Summary, want, world.Draw(ops))
 				}
 				for _, f := range result.Findings {
-					if world.Legal(name, f.Core) {
+					if world.LegalFrom(name, f.Start, f.Core) {
 						t.Fatalf("the core has an order:\n%s\nof\n%s", world.Draw(f.Core), world.Draw(ops))
 					}
 					if f.Unexplained < 0 || f.Claim == "" || len(f.Proof) == 0 {

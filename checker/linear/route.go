@@ -17,6 +17,8 @@ type subject struct {
 	hints  engine.Hints
 	checks []models.Check
 	unseen func([]porcupine.Operation) []bool
+	// defects are deliberate mistakes in making cores.
+	defects defect
 }
 
 func newSubject(model porcupine.Model, hints engine.Hints, checks []models.Check) *subject {

@@ -41,14 +41,28 @@ type Story struct {
 	// First is the value, as text, that an object with Values holds at first.
 	First string
 	// Core are operations without an order, by call, as of the moment when the culprit
-	// returned: what had not returned by then is crashed.
+	// returned: what had not returned by then is crashed. So is what was open when the core
+	// begins.
 	Core []porcupine.Operation
+	// Start is how a core begins that does not begin with the object's first state.
+	Start *Start
 	// Unexplained is the culprit's position in Core, -1 when it is not known.
 	Unexplained int
 	// Before are the states in which the culprit could have found the object.
 	Before []string
 	// Confirmed: a second checker found no order of the core either.
 	Confirmed bool
+}
+
+// Start is what is known of an object when the core begins.
+type Start struct {
+	// Moment is when, in nanoseconds since the run began; States are all states, in words, in
+	// one of which the object was then.
+	Moment int64
+	States []string
+	// Before is the number of operations that had returned by then, Open that of those
+	// invoked that had not, reads left out.
+	Before, Open int
 }
 
 // around is how many operations beside the core a finding carries for its picture,
@@ -68,17 +82,22 @@ func (s *Story) Finding() checker.Finding {
 	for i := range s.Core {
 		f.Core = append(f.Core, *s.source(i))
 	}
+	if s.Start != nil {
+		f.Start = s.Start.States
+	}
 	switch {
 	case s.Unexplained < 0:
 		f.Claim = fmt.Sprintf("No order of the operations on %s explains what clients saw.", s.name())
 		f.Proof = s.list()
 	case s.Values != nil:
-		f.State = strings.Join(s.Before, " or ")
+		f.State = either(s.Before)
 		f.Claim, f.Proof = s.argue()
 	default:
-		f.State = strings.Join(s.Before, " or ")
-		f.Claim = s.did(s.Unexplained) + ", which no order of the operations explains."
-		f.Proof = s.conclude(s.list())
+		f.State = either(s.Before)
+		f.Claim, f.Proof = s.claim(), s.conclude(s.list())
+	}
+	if s.Start != nil {
+		f.Proof = append([]checker.ProofStep{s.begin()}, f.Proof...)
 	}
 	if !s.Confirmed {
 		f.Proof = append(f.Proof, checker.ProofStep{Text: "The search over all operations found no order; the core by itself could not be searched again in the time there was."})
@@ -121,11 +140,66 @@ func (s *Story) name() string {
 
 func (s *Story) source(i int) *history.Operation { return models.Source(&s.Core[i]) }
 
+// claim is the culprit's deed, and how the object was before if the core begins with that.
+func (s *Story) claim() string {
+	if s.Start == nil {
+		return s.did(s.Unexplained) + ", which no order of the operations explains."
+	}
+	was := s.held()
+	if len(s.Start.States) > 3 || len([]rune(was)) > 100 {
+		was = fmt.Sprintf("was in one of %d known states", len(s.Start.States))
+	}
+	return fmt.Sprintf("%s, although %s %s at %s and no order of what happened since explains this.", s.did(s.Unexplained), s.name(), was, checker.Moment(s.Start.Moment))
+}
+
+// held is how the object was when the core begins: "held 3 or 5".
+func (s *Story) held() string {
+	var states []string
+	for _, state := range s.Start.States {
+		states = append(states, checker.Show(state))
+	}
+	if s.Values != nil {
+		return "held " + either(states)
+	}
+	return "was " + either(states)
+}
+
+// either lists what one of which is.
+func either(states []string) string { return strings.Join(states, " or ") }
+
+// begin tells how the core begins.
+func (s *Story) begin() checker.ProofStep {
+	var open []int
+	for i := range s.Core {
+		if s.Core[i].Call <= s.Start.Moment {
+			open = append(open, i)
+		}
+	}
+	text := fmt.Sprintf("At %s %s %s: every order of the %s that had returned by then",
+		checker.Moment(s.Start.Moment), s.name(), s.held(), checker.Plural(s.Start.Before, "operation"))
+	switch s.Start.Open {
+	case 0:
+		text += " ends there."
+	case 1:
+		text += ", with or without the one that was open, ends there."
+	default:
+		text += fmt.Sprintf(", with any of the %d that were open, ends there.", s.Start.Open)
+	}
+	switch len(open) {
+	case 0:
+	case 1:
+		text += " One of the open ones is among those below: it may have happened before, later or not at all."
+	default:
+		text += fmt.Sprintf(" %d of the open ones are among those below: they may have happened before, later or not at all.", len(open))
+	}
+	return checker.ProofStep{Text: text, Core: open}
+}
+
 func (s *Story) conclude(proof []checker.ProofStep) []checker.ProofStep {
 	text := "No order of these operations satisfies all of this."
 	if len(s.Before) > 0 {
 		text = fmt.Sprintf("No order of these operations satisfies all of this: client %d could only have found %s.",
-			s.source(s.Unexplained).Process, checker.Show(strings.Join(s.Before, " or ")))
+			s.source(s.Unexplained).Process, checker.Show(either(s.Before)))
 	}
 	return append(proof, checker.ProofStep{Text: text, Core: []int{s.Unexplained}})
 }

@@ -20,7 +20,7 @@ func (s *Story) argue() (string, []checker.ProofStep) {
 	did := s.did(s.Unexplained)
 	found, _ := s.Values(x)
 	if !found.Is {
-		return did + ", which no order of the operations explains.", s.conclude(s.list())
+		return s.claim(), s.conclude(s.list())
 	}
 	value := checker.Show(found.Text)
 
@@ -38,7 +38,7 @@ func (s *Story) argue() (string, []checker.ProofStep) {
 
 	over := s.overwriter()
 	if over < 0 {
-		return fmt.Sprintf("%s, which no order of the operations explains.", did), s.conclude(s.list())
+		return s.claim(), s.conclude(s.list())
 	}
 	o := s.source(over)
 	claim := fmt.Sprintf("%s, although client %d's %s had been %s %s earlier", did, o.Process, describe(o), verb(o), checker.Span(x.Call-o.Return))

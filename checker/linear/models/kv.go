@@ -3,10 +3,13 @@ package models
 import (
 	"encoding/json"
 	"fmt"
+	"slices"
+	"strings"
 
 	"github.com/anishathalye/porcupine"
 
 	"nemesis/checker/linear/engine"
+	"nemesis/checker/linear/order"
 	"nemesis/history"
 )
 
@@ -75,7 +78,27 @@ func parseKV(ops []*history.Operation, opt Options) (Object, error) {
 		in := input.(kvInput)
 		return in.f == "get" || (in.f == "append" && in.value == "")
 	}}
+	object.Unseen = unseenByKV
 	return object, nil
+}
+
+// unseenByKV finds crashed puts and appends of a text that no get returned, not even as
+// a part.
+//
+// Where such an operation has effect, the key's string has its text in it from then on
+// until the next put. A get in between would have returned a string with this text in it,
+// and would have returned after the operation was called; so there is none. Without the operation
+// only the strings in between are others, and puts and appends do not mind.
+func unseenByKV(ops []porcupine.Operation) []bool {
+	unseen := make([]bool, len(ops))
+	for i := range ops {
+		in := ops[i].Input.(kvInput)
+		unseen[i] = order.Crashed(&ops[i]) && in.f != "get" && !slices.ContainsFunc(ops, func(o porcupine.Operation) bool {
+			by := o.Input.(kvInput)
+			return by.f == "get" && by.key == in.key && o.Return >= ops[i].Call && strings.Contains(o.Output.(string), in.value)
+		})
+	}
+	return unseen
 }
 
 // byKey splits operations by key, keys in order of first use.

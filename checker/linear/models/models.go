@@ -80,8 +80,8 @@ type Object struct {
 	// cheapest is first.
 	Checks []Check
 	// Unseen reports crashed operations (by position) that may be left out: the
-	// history has an order exactly when it has one without them. Nil when nothing is
-	// known.
+	// history has an order exactly when it has one without them, in whatever state the
+	// object begins. Nil when nothing is known.
 	Unseen func(ops []porcupine.Operation) []bool
 	// Values tells what an operation with its answer found and left, where the state is
 	// one value. Nil for other kinds.

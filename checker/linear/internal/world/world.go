@@ -221,7 +221,37 @@ func answer(kind string, all []*doing) []history.Operation {
 }
 
 // Legal decides by trying every order. At most some 12 operations.
-func Legal(kind string, ops []history.Operation) bool {
+func Legal(kind string, ops []history.Operation) bool { return legal(kind, first[kind], ops) }
+
+// LegalFrom reports whether there is an order from one of these states, which are
+// spelled as the kind's model spells them; from the first state when there are none.
+func LegalFrom(kind string, states []string, ops []history.Operation) bool {
+	if len(states) == 0 {
+		return Legal(kind, ops)
+	}
+	return slices.ContainsFunc(states, func(state string) bool { return legal(kind, spell(kind, state), ops) })
+}
+
+// spell is a model's state as apply spells it.
+func spell(kind, state string) string {
+	switch kind {
+	case "kv":
+		text, err := strconv.Unquote(state)
+		if err != nil {
+			panic("world: " + state + " is no text: " + err.Error())
+		}
+		return text
+	case "queue", "set":
+		all := strings.Fields(strings.Trim(state, "[]{}"))
+		if kind == "set" {
+			slices.Sort(all)
+		}
+		return strings.Join(all, ",")
+	}
+	return state
+}
+
+func legal(kind, begin string, ops []history.Operation) bool {
 	must := 0
 	for i := range ops {
 		if ops[i].Type == history.OK {
@@ -260,7 +290,7 @@ func Legal(kind string, ops []history.Operation) bool {
 		}
 		return false
 	}
-	return rest(0, first[kind])
+	return rest(0, begin)
 }
 
 // Draw shows a history in a test's message.
