@@ -4,6 +4,8 @@ import (
 	"math/rand"
 	"testing"
 
+	"github.com/anishathalye/porcupine"
+
 	"nemesis/checker/linear/order"
 )
 
@@ -56,10 +58,29 @@ func BenchmarkMillion(b *testing.B) {
 			written = append(written, int32(i))
 		}
 	}
+	// The versions of a counter: what it counts.
+	count := porcupine.Model{
+		Init: func() any { return int64(0) },
+		Step: func(state, input, output any) (bool, any) {
+			if input == nil {
+				return output == state, state
+			}
+			return true, state.(int64) + 1
+		},
+	}
+	counted, places := make([]porcupine.Operation, len(all)), make([]Place, len(all))
+	for i, s := range all {
+		counted[i] = porcupine.Operation{Output: int64(i/2 + 1), Call: s.Call, Return: s.Return}
+		places[i] = Place{Version: int64(i/2 + 1), Writes: i%2 == 0, Known: true}
+		if i%2 == 0 {
+			counted[i].Input = 1
+		}
+	}
 	run("queue", func() order.Decision { return Queue(queue, Options{}) })
 	run("mutex", func() order.Decision { return Mutex(mutex, Options{}) })
 	run("counter", func() order.Decision { return Counter(counter, Options{}) })
 	run("ids", func() order.Decision { return IDs(identity, Options{}) })
 	run("log", func() order.Decision { return Log(log, Options{}) })
+	run("versions", func() order.Decision { return Versions(count, counted, places, true) })
 	run("set", func() order.Decision { return Set(set, Options{}) })
 }

@@ -2,20 +2,57 @@ package monitor
 
 import (
 	"fmt"
+	"hash/maphash"
 	"math/rand"
-	"os"
 	"slices"
-	"strconv"
+	"sync"
 	"testing"
 
 	"github.com/anishathalye/porcupine"
 
 	"nemesis/checker/linear/internal/brute"
+	"nemesis/checker/linear/internal/fuzz"
 	"nemesis/checker/linear/order"
 	"nemesis/history"
 )
 
 const never = history.Never
+
+// histories is how many the differential tests compare, by test and kind.
+const (
+	small     = 10_000 // with brute force
+	longer    = 3_000  // with Porcupine
+	convicted = 1_000  // for their culprits
+	versioned = 10_000
+
+	histories fuzz.Total = kinds*(small+longer+convicted) + 2*versioned
+)
+
+// kinds is how many there are below.
+const kinds = 8
+
+// tally counts answers; several may count at once.
+type tally struct {
+	sync.Mutex
+	answers [3]int
+}
+
+func (t *tally) add(answer order.Answer) {
+	t.Lock()
+	t.answers[answer]++
+	t.Unlock()
+}
+
+// hold reports answers that are rarer than one in so many.
+func (tally *tally) hold(t *testing.T, n, rare int, answers ...order.Answer) {
+	t.Helper()
+	t.Logf("undecided, legal, illegal: %v", tally.answers)
+	for _, answer := range answers {
+		if tally.answers[answer] < n/rare && !t.Failed() {
+			t.Errorf("undecided, legal, illegal: %v; the generator is not worth much", tally.answers)
+		}
+	}
+}
 
 // kind is one monitor with all that is needed to fuzz it.
 type kind[T any, P timed[T]] struct {
@@ -113,8 +150,8 @@ func (k *kind[T, P]) generate(random *rand.Rand, n, clients, crash, reach int) [
 	return ops
 }
 
-// small makes a history for brute force.
-func (k *kind[T, P]) small(random *rand.Rand) []T {
+// brief makes a history for brute force.
+func (k *kind[T, P]) brief(random *rand.Rand) []T {
 	crash := []int{0, 10, 40}[random.Intn(3)]
 	if random.Intn(4) == 0 {
 		return k.generate(random, 1+random.Intn(8), 5, crash, 3+random.Intn(8))
@@ -124,7 +161,10 @@ func (k *kind[T, P]) small(random *rand.Rand) []T {
 
 // judge compares a decision with brute force, and verifies what it carries.
 func (k *kind[T, P]) judge(ops []T) (order.Decision, error) {
-	model, given := k.model(), operations[T, P](ops)
+	return k.compare(ops, func() bool { return brute.Legal(k.model(), operations[T, P](ops)) })
+}
+
+func (k *kind[T, P]) compare(ops []T, legal func() bool) (order.Decision, error) {
 	d := k.decide(ops, Options{})
 	if d.Answer == order.Undecided {
 		if d.Reason == "" {
@@ -132,13 +172,12 @@ func (k *kind[T, P]) judge(ops []T) (order.Decision, error) {
 		}
 		return d, nil
 	}
-	legal := brute.Legal(model, given)
 	var err error
-	switch {
-	case legal != (d.Answer == order.Legal):
-		err = fmt.Errorf("brute force says legal: %v", legal)
-	case legal:
-		err = order.Verify(model, given, d.Order)
+	switch is := legal(); {
+	case is != (d.Answer == order.Legal):
+		err = fmt.Errorf("the judge says legal: %v", is)
+	case is:
+		err = order.Verify(k.model(), operations[T, P](ops), d.Order)
 	case len(d.Conflict) == 0:
 		err = fmt.Errorf("no conflict is named")
 	}
@@ -148,51 +187,79 @@ func (k *kind[T, P]) judge(ops []T) (order.Decision, error) {
 	return d, err
 }
 
-// rounds scales a fuzz test: NEMESIS_FUZZ=100 makes it a hundred times as long.
-func rounds(n int) int {
-	if times, err := strconv.Atoi(os.Getenv("NEMESIS_FUZZ")); err == nil && times > 0 {
-		return n * times
+// porcupineSays is Porcupine's answer about longer histories than brute force can take.
+// Crashed operations return at the end and may do nothing.
+func (k *kind[T, P]) porcupineSays(ops []T) bool {
+	model, given := k.model(), operations[T, P](ops)
+	step := model.Step
+	model.Step = func(state, input, output any) (bool, any) {
+		if ok, next := step(state, input, output); ok {
+			return true, next
+		}
+		op := input.(T)
+		return P(&op).span().crashed(), state
 	}
-	return n
+	model.Hash = func(state any) uint64 { return maphash.String(hashSeed, state.(string)) }
+	return porcupine.CheckOperations(model, given)
 }
 
-func (k *kind[T, P]) agree(t *testing.T) {
-	random := rand.New(rand.NewSource(1))
-	var counts [3]int
-	for range rounds(10_000) {
-		d, err := k.judge(k.small(random))
-		if err != nil {
-			t.Fatal(err)
+var hashSeed = maphash.MakeSeed()
+
+func (k *kind[T, P]) agree(t *testing.T, answers ...order.Answer) {
+	var counts tally
+	n := histories.Compare(t, small, func(first uint64, n int) error {
+		random := rand.New(rand.NewSource(int64(first)))
+		for range n {
+			d, err := k.judge(k.brief(random))
+			if err != nil {
+				return err
+			}
+			counts.add(d.Answer)
 		}
-		counts[d.Answer]++
-	}
-	t.Logf("undecided, legal, illegal: %v", counts)
-	if counts[order.Legal] < 500 || counts[order.Illegal] < 500 {
-		t.Errorf("undecided, legal, illegal: %v; the generator is not worth much", counts)
-	}
+		return nil
+	})
+	counts.hold(t, n, 25, answers...)
+}
+
+func (k *kind[T, P]) agreeOnLonger(t *testing.T, answers ...order.Answer) {
+	var counts tally
+	n := histories.Compare(t, longer, func(first uint64, n int) error {
+		random := rand.New(rand.NewSource(int64(first)))
+		for range n {
+			ops := k.generate(random, 15+random.Intn(25), 2+random.Intn(2), []int{0, 3, 6}[random.Intn(3)], 2+random.Intn(5))
+			d, err := k.compare(ops, func() bool { return k.porcupineSays(ops) })
+			if err != nil {
+				return err
+			}
+			counts.add(d.Answer)
+		}
+		return nil
+	})
+	counts.hold(t, n, 25, answers...)
 }
 
 func (k *kind[T, P]) culprits(t *testing.T) {
-	random := rand.New(rand.NewSource(2))
-	found := 0
-	for range rounds(1000) {
-		ops := k.small(random)
-		d := k.decide(ops, Options{Culprit: true})
-		if d.Answer != order.Illegal || d.Culprit < 0 {
-			continue
-		}
-		found++
-		moment := P(&ops[d.Culprit]).span().Return
-		for i := range ops {
-			now := P(&ops[i]).span().Return
-			if now <= moment && now != never && brute.Legal(k.model(), operations[T, P](until[T, P](ops, now))) != (now < moment) {
-				t.Fatalf("culprit %d, but what was called until %d says otherwise:\n%+v", d.Culprit, now, ops)
+	var counts tally
+	n := histories.Compare(t, convicted, func(first uint64, n int) error {
+		random := rand.New(rand.NewSource(int64(first)))
+		for range n {
+			ops := k.brief(random)
+			d := k.decide(ops, Options{Culprit: true})
+			if d.Answer != order.Illegal || d.Culprit < 0 {
+				continue
+			}
+			counts.add(d.Answer)
+			moment := P(&ops[d.Culprit]).span().Return
+			for i := range ops {
+				now := P(&ops[i]).span().Return
+				if now <= moment && now != never && brute.Legal(k.model(), operations[T, P](until[T, P](ops, now))) != (now < moment) {
+					return fmt.Errorf("%s: culprit %d, but what was called until %d says otherwise:\n%+v", k.name, d.Culprit, now, ops)
+				}
 			}
 		}
-	}
-	if found < 50 {
-		t.Errorf("only %d culprits", found)
-	}
+		return nil
+	})
+	counts.hold(t, n, 20, order.Illegal)
 }
 
 // search looks for a disagreement in the kinds whose rules are in one file; in all for
@@ -204,6 +271,7 @@ func search(file string, rounds int) error {
 	}{
 		{"queue.go", queues.find}, {"log.go", logs.find}, {"set.go", sets.find}, {"ids.go", ids.find},
 		{"counter.go", counters.find}, {"counter.go", mixedCounters.find}, {"mutex.go", mutexes.find}, {"mutex.go", ownedMutexes.find},
+		{"versions.go", findInVersions},
 	} {
 		if file == judged.file || file == "monitor.go" {
 			if err := judged.find(rounds); err != nil {
@@ -217,7 +285,7 @@ func search(file string, rounds int) error {
 func (k *kind[T, P]) find(rounds int) error {
 	random := rand.New(rand.NewSource(1))
 	for range rounds {
-		if _, err := k.judge(k.small(random)); err != nil {
+		if _, err := k.judge(k.brief(random)); err != nil {
 			return err
 		}
 	}
@@ -237,40 +305,40 @@ func until[T any, P timed[T]](ops []T, now int64) (known []T) {
 	return known
 }
 
-func TestAgreesWithBruteForce(t *testing.T) {
-	t.Run("queue", queues.agree)
-	t.Run("log", logs.agree)
-	t.Run("set", sets.agree)
-	t.Run("ids", ids.agree)
-	t.Run("counter", counters.agree)
-	t.Run("counter of many deltas", mixedCounters.agreeWhereDecided)
-	t.Run("mutex", mutexes.agree)
-	t.Run("owned mutex", ownedMutexes.agree)
+func TestFuzzAgainstBruteForce(t *testing.T) {
+	t.Run("queue", func(t *testing.T) { queues.agree(t, order.Legal, order.Illegal) })
+	t.Run("log", func(t *testing.T) { logs.agree(t, order.Legal, order.Illegal) })
+	t.Run("set", func(t *testing.T) { sets.agree(t, order.Legal, order.Illegal) })
+	t.Run("ids", func(t *testing.T) { ids.agree(t, order.Legal, order.Illegal) })
+	t.Run("counter", func(t *testing.T) { counters.agree(t, order.Legal, order.Illegal) })
+	t.Run("counter of many deltas", func(t *testing.T) { mixedCounters.agree(t, order.Undecided, order.Illegal) })
+	t.Run("mutex", func(t *testing.T) { mutexes.agree(t, order.Legal, order.Illegal) })
+	t.Run("owned mutex", func(t *testing.T) { ownedMutexes.agree(t, order.Legal, order.Illegal) })
+}
+
+// Histories of some thirty operations find what small ones have no room for.
+func TestFuzzLongerAgainstPorcupine(t *testing.T) {
+	t.Run("queue", func(t *testing.T) { queues.agreeOnLonger(t, order.Legal, order.Illegal) })
+	t.Run("log", func(t *testing.T) { logs.agreeOnLonger(t, order.Legal, order.Illegal) })
+	t.Run("set", func(t *testing.T) { sets.agreeOnLonger(t, order.Legal, order.Illegal) })
+	t.Run("ids", func(t *testing.T) { ids.agreeOnLonger(t, order.Legal, order.Illegal) })
+	t.Run("counter", func(t *testing.T) { counters.agreeOnLonger(t, order.Legal, order.Illegal) })
+	t.Run("counter of many deltas", func(t *testing.T) { mixedCounters.agreeOnLonger(t, order.Undecided, order.Illegal) })
+	t.Run("mutex", func(t *testing.T) { mutexes.agreeOnLonger(t, order.Legal, order.Illegal) })
+	t.Run("owned mutex", func(t *testing.T) { ownedMutexes.agreeOnLonger(t, order.Legal, order.Illegal) })
 }
 
 // The search that the mutants are put to finds nothing wrong here.
 func TestSearchFindsNothing(t *testing.T) {
-	if err := search("monitor.go", rounds(1000)); err != nil {
+	if err := search("monitor.go", 1000); err != nil {
+		t.Error(err)
+	}
+	if err := search("versions.go", 1000); err != nil {
 		t.Error(err)
 	}
 }
 
-func (k *kind[T, P]) agreeWhereDecided(t *testing.T) {
-	random := rand.New(rand.NewSource(1))
-	var counts [3]int
-	for range rounds(5_000) {
-		d, err := k.judge(k.small(random))
-		if err != nil {
-			t.Fatal(err)
-		}
-		counts[d.Answer]++
-	}
-	if counts[order.Illegal] < 200 || counts[order.Undecided] < 200 {
-		t.Errorf("undecided, legal, illegal: %v; the generator is not worth much", counts)
-	}
-}
-
-func TestCulpritIsTheEarliestReturn(t *testing.T) {
+func TestFuzzCulpritIsTheEarliestReturn(t *testing.T) {
 	t.Run("queue", queues.culprits)
 	t.Run("log", logs.culprits)
 	t.Run("set", sets.culprits)

@@ -9,6 +9,9 @@ import (
 
 // The objects, each written once more from its definition. States are text.
 
+// letter stands for the number 0; up to 93 a letter is one byte.
+const letter = '!'
+
 var queues = kind[QueueOp, *QueueOp]{
 	name: "queue", decide: Queue,
 	step: func(state string, op *QueueOp) (bool, string) {
@@ -54,7 +57,7 @@ var logs = kind[LogOp, *LogOp]{
 	name: "log", decide: Log,
 	step: func(state string, op *LogOp) (bool, string) {
 		if !op.Read {
-			return true, state + string(rune('a'+op.Value))
+			return true, state + string(rune(letter+op.Value))
 		}
 		return op.crashed() || text(op.Values) == state, state
 	},
@@ -63,7 +66,7 @@ var logs = kind[LogOp, *LogOp]{
 	},
 	answer: func(state string, op *LogOp) string {
 		if !op.Read {
-			return state + string(rune('a'+op.Value))
+			return state + string(rune(letter+op.Value))
 		}
 		op.Values = values(state)
 		return state
@@ -96,14 +99,14 @@ func bendValues(random *rand.Rand, n int, values []int32) []int32 {
 func text(values []int32) string {
 	var b strings.Builder
 	for _, v := range values {
-		b.WriteRune('a' + v)
+		b.WriteRune(letter + v)
 	}
 	return b.String()
 }
 
 func values(text string) (values []int32) {
 	for _, r := range text {
-		values = append(values, r-'a')
+		values = append(values, r-letter)
 	}
 	return values
 }
@@ -112,7 +115,7 @@ var sets = kind[SetOp, *SetOp]{
 	name: "set", decide: Set,
 	step: func(state string, op *SetOp) (bool, string) {
 		if !op.Read {
-			return true, with(state, 'a'+op.Element)
+			return true, with(state, letter+op.Element)
 		}
 		same := len(state) == len(op.Elements)
 		for _, r := range state {
@@ -125,7 +128,7 @@ var sets = kind[SetOp, *SetOp]{
 	},
 	answer: func(state string, op *SetOp) string {
 		if !op.Read {
-			return with(state, 'a'+op.Element)
+			return with(state, letter+op.Element)
 		}
 		op.Elements = values(state)
 		return state
@@ -155,8 +158,8 @@ func with(state string, r rune) string {
 var ids = kind[IDOp, *IDOp]{
 	name: "ids", decide: IDs,
 	step: func(state string, op *IDOp) (bool, string) {
-		id := string(rune('a' + op.ID))
-		return op.crashed() || !strings.Contains(state, id), with(state, 'a'+rune(op.ID))
+		id := string(rune(letter + op.ID))
+		return op.crashed() || !strings.Contains(state, id), with(state, letter+rune(op.ID))
 	},
 	choose: func(random *rand.Rand, n, process int) IDOp { return IDOp{ID: int64(n)} },
 	answer: func(state string, op *IDOp) string { return state },

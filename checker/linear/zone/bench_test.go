@@ -2,18 +2,8 @@ package zone
 
 import (
 	"math/rand"
-	"os"
-	"strconv"
 	"testing"
 )
-
-// rounds scales a fuzz test: NEMESIS_FUZZ=100 makes it a hundred times as long.
-func rounds(n int) int {
-	if times, err := strconv.Atoi(os.Getenv("NEMESIS_FUZZ")); err == nil && times > 0 {
-		return n * times
-	}
-	return n
-}
 
 func BenchmarkDecide(b *testing.B) {
 	for _, bench := range []struct {

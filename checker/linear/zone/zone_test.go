@@ -4,12 +4,15 @@ import (
 	"fmt"
 	"math/rand"
 	"slices"
+	"sync"
+	"sync/atomic"
 	"testing"
 
 	"github.com/anishathalye/porcupine"
 	"github.com/google/go-cmp/cmp"
 
 	"nemesis/checker/linear/internal/brute"
+	"nemesis/checker/linear/internal/fuzz"
 	"nemesis/checker/linear/order"
 	"nemesis/history"
 )
@@ -231,8 +234,17 @@ func unique(ops []Op) bool {
 	return true
 }
 
-// fuzz runs random histories past the judges and counts them by answer.
-func fuzz(random *rand.Rand, rounds int, decide func([]Op, Options) order.Decision) (counts [3]int, err error) {
+// histories is how many the differential tests compare, by test.
+const (
+	decided   = 60_000
+	convicted = 3_000
+	cores     = 5_000
+
+	histories fuzz.Total = decided + convicted + cores
+)
+
+// differ runs random histories past the judges and counts them by answer.
+func differ(random *rand.Rand, rounds int, decide func([]Op, Options) order.Decision) (counts [3]int, err error) {
 	for range rounds {
 		var ops []Op
 		var legal bool
@@ -255,72 +267,86 @@ func fuzz(random *rand.Rand, rounds int, decide func([]Op, Options) order.Decisi
 	return counts, nil
 }
 
-func TestAgreesWithBruteForceAndPorcupine(t *testing.T) {
-	counts, err := fuzz(rand.New(rand.NewSource(1)), rounds(30_000), Decide)
-	if err != nil {
-		t.Fatal(err)
-	}
-	t.Logf("undecided, legal, illegal: %v", counts)
-	for answer, n := range counts {
-		if n < 100 {
-			t.Errorf("only %d histories with answer %d: the generator is not worth much", n, answer)
+func TestFuzzAgainstBruteForceAndPorcupine(t *testing.T) {
+	var mutex sync.Mutex
+	var all [3]int
+	n := histories.Compare(t, decided, func(first uint64, n int) error {
+		counts, err := differ(rand.New(rand.NewSource(int64(first))), n, Decide)
+		mutex.Lock()
+		defer mutex.Unlock()
+		for answer := range counts {
+			all[answer] += counts[answer]
+		}
+		return err
+	})
+	t.Logf("undecided, legal, illegal: %v", all)
+	for answer, count := range all {
+		if count < n/400 && !t.Failed() {
+			t.Errorf("only %d histories with answer %d: the generator is not worth much", count, answer)
 		}
 	}
 }
 
-func TestCulpritIsTheEarliestReturn(t *testing.T) {
-	random := rand.New(rand.NewSource(2))
-	found := 0
-	for range rounds(3_000) {
-		ops := simulated(random, 2+random.Intn(7), 3, random.Intn(30), 1+random.Intn(6), true)
-		d := Decide(ops, Options{Culprit: true})
-		if d.Answer != order.Illegal {
-			continue
+func TestFuzzCulpritIsTheEarliestReturn(t *testing.T) {
+	var found atomic.Int64
+	n := histories.Compare(t, convicted, func(first uint64, n int) error {
+		random := rand.New(rand.NewSource(int64(first) + 2))
+		for range n {
+			ops := simulated(random, 2+random.Intn(7), 3, random.Intn(30), 1+random.Intn(6), true)
+			d := Decide(ops, Options{Culprit: true})
+			if d.Answer != order.Illegal {
+				continue
+			}
+			found.Add(1)
+			if culprits := brute.Culprits(register, operations(ops)); !slices.Contains(culprits, d.Culprit) {
+				return fmt.Errorf("culprit %d, want one of %v\n%+v", d.Culprit, culprits, ops)
+			}
 		}
-		found++
-		if culprits := brute.Culprits(register, operations(ops)); !slices.Contains(culprits, d.Culprit) {
-			t.Fatalf("culprit %d, want one of %v\n%+v", d.Culprit, culprits, ops)
-		}
-	}
-	if found < 100 {
-		t.Errorf("only %d illegal histories", found)
+		return nil
+	})
+	if int(found.Load()) < n/20 {
+		t.Errorf("only %d of %d histories are illegal", found.Load(), n)
 	}
 }
 
 // Without compare-and-sets and crashes the conflict proves itself: these operations,
 // with the writes of what they saw, are illegal alone.
-func TestConflictOfReadsAndWritesIsACore(t *testing.T) {
-	random := rand.New(rand.NewSource(3))
-	found := 0
-	for range rounds(5_000) {
-		ops := slices.DeleteFunc(simulated(random, 30, 3, 0, 5, true), func(op Op) bool { return op.Kind == CAS })
-		d := Decide(ops, Options{})
-		if d.Answer != order.Illegal {
-			continue
-		}
-		found++
-		values := make(map[int32]bool)
-		core := make(map[int]bool)
-		for _, i := range d.Conflict {
-			core[i] = true
-			values[max(ops[i].Old, ops[i].New)] = true
-		}
-		for i, op := range ops {
-			if op.Kind == Write && values[op.New] {
-				core[i] = true
+func TestFuzzConflictOfReadsAndWritesIsACore(t *testing.T) {
+	var found atomic.Int64
+	n := histories.Compare(t, cores, func(first uint64, n int) error {
+		random := rand.New(rand.NewSource(int64(first) + 3))
+		for range n {
+			ops := slices.DeleteFunc(simulated(random, 30, 3, 0, 5, true), func(op Op) bool { return op.Kind == CAS })
+			d := Decide(ops, Options{})
+			if d.Answer != order.Illegal {
+				continue
+			}
+			found.Add(1)
+			if kept := core(ops, d.Conflict); brute.Legal(register, operations(kept)) {
+				return fmt.Errorf("conflict %v has an order\n%+v", d.Conflict, kept)
 			}
 		}
-		var kept []Op
-		for i := range core {
-			kept = append(kept, ops[i])
-		}
-		if brute.Legal(register, operations(kept)) {
-			t.Fatalf("conflict %v has an order\n%+v", d.Conflict, kept)
+		return nil
+	})
+	if int(found.Load()) < n/50 {
+		t.Errorf("only %d of %d histories are illegal", found.Load(), n)
+	}
+}
+
+// core is a conflict with the writes of what it saw.
+func core(ops []Op, conflict []int) (kept []Op) {
+	values := make(map[int32]bool)
+	in := make(map[int]bool)
+	for _, i := range conflict {
+		in[i] = true
+		values[max(ops[i].Old, ops[i].New)] = true
+	}
+	for i, op := range ops {
+		if in[i] || op.Kind == Write && values[op.New] {
+			kept = append(kept, op)
 		}
 	}
-	if found < 100 {
-		t.Errorf("only %d illegal histories", found)
-	}
+	return kept
 }
 
 func TestAnyInputIsAnswered(t *testing.T) {

@@ -7,9 +7,11 @@
 // apart share a package, as building is what takes time. Nothing is
 // written into the source tree: the go command sees the files through an overlay.
 //
-//	survivors, err := mutants.Survivors(ctx, t.TempDir(), probe, []mutants.Mutant{
+//	mutants.Hunt(t, probe, []mutants.Mutant{
 //		{Name: "equal times are in order", File: "block.go", From: "x < y", To: "x <= y"},
 //	})
+//
+// With -v the table of rules is printed, each with what gave its breach away.
 package mutants
 
 import (
@@ -20,7 +22,9 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"regexp"
 	"strings"
+	"testing"
 )
 
 // Mutant is one wrong line: in File, From (which must occur once) becomes To.
@@ -30,12 +34,44 @@ type Mutant struct {
 	Alone bool
 }
 
-// Survivors names the mutants of the package in the working directory that are not
-// caught. The probe is the source of a function Caught(file string) error in the
-// package, which may use its test files and returns nil when it finds nothing wrong with
-// what the file is for. A mutant that
-// panics is caught. Needs the go command; temporary is a directory to build in.
-func Survivors(ctx context.Context, temporary, probe string, all []Mutant) (survivors []string, err error) {
+// Fewest is how many mutants a file's rules should be tried with at least.
+const Fewest = 5
+
+// Hunt breaks the package in the working directory, and fails the test for each mutant that
+// is not caught, and for a file that is tried with too few. The probe is the source of a
+// function Caught(file string) error in the package, which may use its test files and
+// returns nil when it finds nothing wrong with what the file is for. A mutant that panics is
+// caught. It needs the go command, and skips without it, or where tests are to be short.
+func Hunt(t *testing.T, probe string, all []Mutant) {
+	t.Helper()
+	if testing.Short() {
+		t.Skip("builds the package many times over")
+	}
+	if _, err := exec.LookPath("go"); err != nil {
+		t.Skip("needs the go command to build mutants:", err)
+	}
+	noticed, err := hunt(t.Context(), t.TempDir(), probe, all)
+	if err != nil {
+		t.Fatal(err)
+	}
+	tried := make(map[string]int)
+	for k, m := range all {
+		tried[m.File]++
+		if how, is := noticed[k]; is {
+			t.Logf("%-12s %-60s %s", m.File, m.Name, how)
+		} else {
+			t.Errorf("nobody noticed that %s (%s)", m.Name, m.File)
+		}
+	}
+	for file, n := range tried {
+		if n < Fewest {
+			t.Errorf("%s is tried with %d mutants only; think of %d more", file, n, Fewest-n)
+		}
+	}
+}
+
+// hunt says of each mutant that was caught, by its number, what gave it away.
+func hunt(ctx context.Context, temporary, probe string, all []Mutant) (noticed map[int]string, err error) {
 	dir, err := os.Getwd()
 	if err != nil {
 		return nil, fmt.Errorf("find the package to break: %w", err)
@@ -56,7 +92,7 @@ func Survivors(ctx context.Context, temporary, probe string, all []Mutant) (surv
 		overlay.Replace[filepath.Join(dir, folder, file)] = real
 		return os.WriteFile(real, []byte(text), 0o600)
 	}
-	main := "package main\n\nimport (\n\t\"fmt\"\n"
+	main := "package main\n\nimport (\n\t\"fmt\"\n\t\"strings\"\n"
 	calls := ""
 	// The control is not broken at all, and asked about every file: a judge that is
 	// never content would otherwise catch everything.
@@ -68,7 +104,6 @@ func Survivors(ctx context.Context, temporary, probe string, all []Mutant) (surv
 	for file := range files {
 		calls += fmt.Sprintf("\task(-1, %q, m%d.Caught)\n", file, len(groups)-1)
 	}
-	content := 0
 	for g, group := range groups {
 		broken := maps.Clone(sources)
 		for _, k := range group {
@@ -88,7 +123,7 @@ func Survivors(ctx context.Context, temporary, probe string, all []Mutant) (surv
 		}
 		main += fmt.Sprintf("\tm%d %q\n", g, path+"/"+folder)
 	}
-	main += ")\n\nfunc ask(k int, file string, caught func(string) error) {\n\tdefer func() { recover() }()\n\tif caught(file) == nil {\n\t\tfmt.Println(k)\n\t}\n}\n\nfunc main() {\n" + calls + "}\n"
+	main += ")\n" + asking + "\nfunc main() {\n" + calls + "}\n"
 	if err := add("mutantmain", "main.go", main); err != nil {
 		return nil, fmt.Errorf("write the mutants' program: %w", err)
 	}
@@ -103,22 +138,39 @@ func Survivors(ctx context.Context, temporary, probe string, all []Mutant) (surv
 	if output, err = run.Output(); err != nil {
 		return nil, fmt.Errorf("run the mutants: %w\n%s", err, complaint.String())
 	}
-	for _, line := range strings.Fields(string(output)) {
+	noticed = make(map[int]string)
+	for line := range strings.Lines(string(output)) {
 		var k int
-		if _, err := fmt.Sscan(line, &k); err != nil || k < -1 || k >= len(all) {
-			return nil, fmt.Errorf("read what the mutants' program printed: %q is no mutant's number", line)
+		var how string
+		if _, err := fmt.Sscanf(line, "%d %q", &k, &how); err != nil || k < -1 || k >= len(all) {
+			return nil, fmt.Errorf("read what the mutants' program printed: %q is no mutant's number with a text", line)
 		}
 		if k < 0 {
-			content++
-			continue
+			return nil, fmt.Errorf("run the control: the judge finds fault with the package as it is: %s; mend that first", how)
 		}
-		survivors = append(survivors, all[k].Name)
+		noticed[k] = how
 	}
-	if content < len(files) {
-		return nil, fmt.Errorf("run the control: the judge finds fault with the package as it is, in %d of %d files; mend that first", len(files)-content, len(files))
-	}
-	return survivors, nil
+	return noticed, nil
 }
+
+// asking prints the numbers of the mutants that were caught, each with the first line of what
+// gave it away.
+const asking = `
+func ask(k int, file string, caught func(string) error) {
+	tell := func(how string) {
+		how, _, _ = strings.Cut(how, "\n")
+		fmt.Printf("%d %q\n", k, fmt.Sprintf("%.90s", how))
+	}
+	defer func() {
+		if failure := recover(); failure != nil {
+			tell(fmt.Sprint("panic: ", failure))
+		}
+	}()
+	if err := caught(file); err != nil {
+		tell(err.Error())
+	}
+}
+`
 
 // share puts mutants together that do not disturb each other, by their numbers.
 func share(all []Mutant) (groups [][]int) {
@@ -139,7 +191,10 @@ func share(all []Mutant) (groups [][]int) {
 	return groups
 }
 
-// read returns the package's files, but for the one with the table itself.
+var outside = regexp.MustCompile(`(?m)^package \w+_test$`)
+
+// read returns the package's files, but for the one with the table itself and the tests from
+// outside of it.
 func read(dir string) (map[string]string, error) {
 	files, err := filepath.Glob(filepath.Join(dir, "*.go"))
 	if err != nil {
@@ -154,6 +209,9 @@ func read(dir string) (map[string]string, error) {
 		text, err := os.ReadFile(file)
 		if err != nil {
 			return nil, fmt.Errorf("read the package to break: %w", err)
+		}
+		if outside.Match(text) {
+			continue
 		}
 		sources[base] = string(text)
 	}
