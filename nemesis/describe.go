@@ -37,10 +37,19 @@ func Describe(steps []history.Step) string {
 		if i == len(steps)-1 {
 			branch = "└─"
 		}
-		fmt.Fprintf(table, "%s %d\tat %s\tfor %s\t%s\t%s\n", branch, step.ID, seconds(step.At), seconds(step.Hold), step.Kind, Sentence(step))
+		fmt.Fprintf(table, "%s %d\tat %s\tfor %s\t%s\t%s\n", branch, step.ID, seconds(step.At), held(step), step.Kind, Sentence(step))
 	}
 	table.Flush() // into memory: it cannot fail
 	return out.String()
+}
+
+// held is how long a step holds, also in the units it was asked for.
+func held(step history.Step) string {
+	text := seconds(step.Hold)
+	if said := inUnits(step.Said); said != "" && step.Clock == nil {
+		text += " (" + said + ")"
+	}
+	return text
 }
 
 // seconds is a duration of a plan with two decimals, so that columns line up.

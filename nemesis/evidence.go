@@ -21,7 +21,8 @@ import (
 // must be answered. A refusal is an answer: packets came and went. Where nobody
 // could try, the packets that the filters dropped are evidence too. A process fault
 // is shown by what /proc says about every server it was meant to hit, provided that
-// the server ran before.
+// the server ran before. A clock fault is shown by reading the clocks as a server
+// would: what was measured stands beside what was asked for.
 
 // wire is one cut link and what came of connecting along it.
 type wire struct {
@@ -239,6 +240,18 @@ func (l *life) evident() (bool, []string) {
 				doubts = append(doubts, a.node+": nothing shows that it acted")
 			default:
 				a.acted = true
+			}
+		}
+		return len(doubts) == 0, doubts
+	}
+	if l.fault.clock {
+		for _, a := range l.acts {
+			switch {
+			case a.seen.Confirmed:
+			case a.seen.Summary == "":
+				doubts = append(doubts, a.node+": nothing shows what its clock does")
+			default:
+				doubts = append(doubts, a.node+": nothing shows that it acted: "+a.seen.Summary)
 			}
 		}
 		return len(doubts) == 0, doubts

@@ -7,6 +7,7 @@ import (
 	"strings"
 
 	"nemesis/history"
+	"nemesis/nemesis/effects"
 	"nemesis/nodes"
 	"nemesis/nodes/agent"
 )
@@ -20,11 +21,21 @@ type Fault struct {
 	Doc string
 	// Forms are the shapes and targets it can take, likeliest first.
 	Forms []Form
+	// Limits say what the fault does not do although one might expect it, a sentence
+	// each, to be printed beside it; none for faults that are what they seem.
+	Limits []string
 
 	// needs is the kind of effect that a node must be able to have.
 	needs string
 	// process: the fault acts on the server process rather than on the network.
 	process bool
+	// clock: the fault bends clocks, and its steps say how (history.Step.Clock).
+	clock bool
+	// changes are what a clock fault draws from, takes tells them from those of other
+	// clock faults, and offers is an example of one.
+	changes func(history.Timing) []Change
+	takes   func(Change) bool
+	offers  string
 	// restarts: healing it brings up a new process, where the others keep the old.
 	restarts bool
 	// effects says what to do on each node of an aimed step.
@@ -37,7 +48,9 @@ type Fault struct {
 type Form struct {
 	// Shape tells partitions apart; "" for other faults.
 	Shape string
-	// Target says how the nodes are chosen: one, half, minority, majority, leader, all.
+	// Target says how the nodes are chosen: one, half, minority, majority, all; or by
+	// the role that a node plays then: leader, holder (the node that a lease's holder
+	// talks to), grantor (the node that grants leases).
 	Target string
 	// Weight is how many cards the form has in the deck that schedules are dealt
 	// from, 1 or more.
@@ -51,14 +64,17 @@ type Form struct {
 type Live struct {
 	// Nodes are the machines in the plan's order.
 	Nodes []nodes.Node
-	// Leader is the node that leads, "" when nobody knows.
-	Leader string
+	// Roles are the nodes that play a role now, by the names of targets; a role that
+	// is missing is played by nobody who is known.
+	Roles map[string]string
 	// Process is the name of the supervised server process on a node.
 	Process func(node string) string
 }
 
 // Faults lists every fault there is. Its order is the one in which plans name them.
-func Faults() []Fault { return []Fault{partition(), kill(), stop(), pause()} }
+func Faults() []Fault {
+	return []Fault{partition(), kill(), stop(), pause(), clockStep(), clockDrift(), clockFreeze(), clockStrobe()}
+}
 
 // Find returns the fault called name; its error lists those that exist.
 func Find(name string) (Fault, error) {
@@ -106,26 +122,32 @@ func Parse(spec string) ([]string, error) {
 	return names, nil
 }
 
-// Able says, in one sentence, why a node cannot have one of the faults named. Cannot
-// maps effect kinds to reasons, as agent.Facts does.
-func Able(cannot map[string]string, faults []string) error {
-	for _, name := range faults {
-		fault, err := Find(name)
+// Able says, in one sentence, why a node cannot have one of the steps of a schedule.
+// Cannot maps effect kinds to reasons, as agent.Facts does.
+func Able(cannot map[string]string, steps []history.Step) error {
+	for _, step := range steps {
+		fault, err := Find(step.Kind)
 		if err != nil {
 			return err
 		}
-		if why, no := cannot[fault.needs]; no {
-			return fmt.Errorf("it cannot have the fault %s: %s", name, why)
+		needs := fault.needs
+		if step.Clock != nil && step.Clock.Machine {
+			needs = effects.MachineKind
+		}
+		if why, no := cannot[needs]; no {
+			return fmt.Errorf("it cannot have the fault %s: %s", step.Kind, why)
 		}
 	}
 	return nil
 }
 
-// fitting are the forms that mean something on a cluster of n nodes.
-func (f Fault) fitting(n int) []Form {
+// fitting are the forms that mean something on a cluster of n nodes, with or without
+// leases.
+func (f Fault) fitting(n int, leases bool) []Form {
 	var forms []Form
 	for _, form := range f.Forms {
-		if n >= form.Least {
+		role, _ := roleOf(form.Target)
+		if n >= form.Least && (leases || !role.leases) {
 			forms = append(forms, form)
 		}
 	}
@@ -133,21 +155,21 @@ func (f Fault) fitting(n int) []Form {
 }
 
 // Draw makes a step of the given form on cluster, the names of its nodes in the
-// plan's order. ID, At, Hold and Period are left to the schedule. A leader stays
-// symbolic: Nodes and Links are empty then.
+// plan's order. ID, At, Hold, Period, Clock and Said are left to the schedule. A role
+// stays symbolic: Nodes and Links are empty then.
 func (f Fault) Draw(rng *rand.Rand, cluster []string, form Form) history.Step {
 	step := history.Step{Kind: f.Name, Shape: form.Shape, Target: form.Target}
-	// The order is drawn for leaders too, so that giving a form another target
+	// The order is drawn for roles too, so that giving a form another target
 	// does not change what is drawn after it.
 	order := shuffled(rng, cluster)
-	if form.Target != "leader" {
+	if !symbolic(step) {
 		aim(&step, cluster, order)
 	}
 	return step
 }
 
 // Resolve makes a step concrete and says what it does on each node. A step that
-// names no nodes is aimed at live.Leader. The error is one sentence and says why
+// names no nodes is aimed at whoever plays its role. The error is one sentence and says why
 // the step cannot be done on this cluster.
 func Resolve(step history.Step, live Live) (history.Step, map[string][]agent.Effect, error) {
 	fault, err := Find(step.Kind)
@@ -159,12 +181,14 @@ func Resolve(step history.Step, live Live) (history.Step, map[string][]agent.Eff
 		cluster = append(cluster, n.Name)
 	}
 	if symbolic(step) {
-		at := slices.Index(cluster, live.Leader)
+		name := live.Roles[step.Target]
+		at := slices.Index(cluster, name)
 		if at < 0 {
-			return step, nil, fmt.Errorf("resolve step %d: the leader %q is not a node of this cluster", step.ID, live.Leader)
+			role, _ := roleOf(step.Target)
+			return step, nil, fmt.Errorf("resolve step %d: the %s %q is not a node of this cluster", step.ID, role.who, name)
 		}
-		// The nodes after the leader, in order: no dice are left when a step fires,
-		// so the leader alone decides whom it hits.
+		// The nodes after it, in order: no dice are left when a step fires, so whoever
+		// plays the role alone decides whom it hits.
 		aim(&step, cluster, slices.Concat(cluster[at:], cluster[:at]))
 	}
 	for _, name := range step.Nodes {
@@ -177,21 +201,21 @@ func Resolve(step history.Step, live Live) (history.Step, map[string][]agent.Eff
 			return step, nil, fmt.Errorf("resolve step %d: link %s→%s does not join two nodes of this cluster (%s)", step.ID, l.From, l.To, strings.Join(cluster, ", "))
 		}
 	}
-	effects := fault.effects(step, live)
-	if len(effects) == 0 {
+	if fault.clock {
+		if err := fault.wrongClock(step); err != nil {
+			return step, nil, fmt.Errorf("resolve step %d: a %s cannot be done: %w", step.ID, step.Kind, err)
+		}
+	}
+	todo := fault.effects(step, live)
+	if len(todo) == 0 {
 		return step, nil, fmt.Errorf("resolve step %d: a %s %s %s does nothing on %d nodes", step.ID, step.Kind, step.Shape, step.Target, len(cluster))
 	}
-	return step, effects, nil
-}
-
-// symbolic: whom the step hits is only known when it fires.
-func symbolic(step history.Step) bool {
-	return step.Target == "leader" && len(step.Nodes) == 0 && len(step.Links) == 0
+	return step, todo, nil
 }
 
 // aim fills in Nodes and Links. Every choice of nodes is the beginning of an
-// order: a random one when a step is drawn, the one that starts at the leader when
-// it fires.
+// order: a random one when a step is drawn, the one that starts at whoever plays its
+// role when it fires.
 func aim(step *history.Step, cluster, order []string) {
 	step.Nodes = sorted(order[:take(step.Shape, step.Target, len(order))], cluster)
 	step.Links = nil
@@ -213,7 +237,7 @@ func take(shape, target string, n int) int {
 	case "all":
 		return n
 	}
-	return min(1, n) // one, leader
+	return min(1, n) // one, or a role
 }
 
 // shuffled is a random order of names, which stay as they are.

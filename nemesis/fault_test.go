@@ -20,7 +20,7 @@ func TestReadingTheFaultsFlag(t *testing.T) {
 		"partition,kill,pause": {"partition", "kill", "pause"},
 		" pause , partition ":  {"partition", "pause"},
 		"kill,kill":            {"kill"},
-		"all":                  {"partition", "kill", "stop", "pause"},
+		"all":                  {"partition", "kill", "stop", "pause", "clock-step", "clock-drift", "clock-freeze", "clock-strobe"},
 		"none":                 nil,
 	} {
 		got, err := Parse(spec)
@@ -29,9 +29,9 @@ func TestReadingTheFaultsFlag(t *testing.T) {
 		}
 	}
 	for spec, want := range map[string]string{
-		"":               `read faults "": find fault "": there is no such fault; choose from partition, kill, stop, pause, or all, or none`,
-		"kill,":          `read faults "kill,": find fault "": there is no such fault; choose from partition, kill, stop, pause, or all, or none`,
-		"partition,fire": `read faults "partition,fire": find fault "fire": there is no such fault; choose from partition, kill, stop, pause, or all, or none`,
+		"":               `read faults "": find fault "": there is no such fault; choose from partition, kill, stop, pause, clock-step, clock-drift, clock-freeze, clock-strobe, or all, or none`,
+		"kill,":          `read faults "kill,": find fault "": there is no such fault; choose from partition, kill, stop, pause, clock-step, clock-drift, clock-freeze, clock-strobe, or all, or none`,
+		"partition,fire": `read faults "partition,fire": find fault "fire": there is no such fault; choose from partition, kill, stop, pause, clock-step, clock-drift, clock-freeze, clock-strobe, or all, or none`,
 		"all,kill":       `read faults "all,kill": "all" stands alone; leave the rest out`,
 		"kill,none":      `read faults "kill,none": "none" stands alone; leave the rest out`,
 	} {
@@ -50,7 +50,7 @@ func three() Live {
 			{Name: "n2", Address: addr("10.0.0.2"), Others: []netip.Addr{addr("fd00::2")}},
 			{Name: "n3", Address: addr("10.0.0.3")},
 		},
-		Leader:  "n2",
+		Roles:   map[string]string{"leader": "n2", "holder": "n3", "grantor": "n1"},
 		Process: func(node string) string { return "db-" + node },
 	}
 }
@@ -152,19 +152,27 @@ func TestEveryFormOfEveryFaultResolves(t *testing.T) {
 		for _, a := range w.agents {
 			live.Nodes = append(live.Nodes, a.node)
 		}
-		live.Leader = rapid.SampledFrom(live.Nodes).Draw(t, "leader").Name
+		live.Roles = map[string]string{}
+		for _, role := range roles() {
+			live.Roles[role.name] = rapid.SampledFrom(live.Nodes).Draw(t, role.name).Name
+		}
 		rng := dice(rapid.Uint64().Draw(t, "seed"))
 		for _, fault := range Faults() {
-			for _, form := range fault.fitting(len(live.Nodes)) {
-				step, todo, err := Resolve(fault.Draw(rng, named(len(live.Nodes)), form), live)
+			for _, form := range fault.fitting(len(live.Nodes), true) {
+				drawn := fault.Draw(rng, named(len(live.Nodes)), form)
+				if fault.clock {
+					change := fault.changes(history.Timing{})[0]
+					drawn.Clock, drawn.Period = &change.ClockChange, change.Period
+				}
+				step, todo, err := Resolve(drawn, live)
 				if err != nil || len(todo) == 0 || len(step.Nodes) == 0 {
 					t.Fatalf("%s %v: nodes %v, %d with effects, %v", fault.Name, form, step.Nodes, len(todo), err)
 				}
 				if form.Shape == "minority" && len(step.Nodes) != (len(live.Nodes)-1)/2 {
 					t.Fatalf("%s %v puts %v into the minority", fault.Name, form, step.Nodes)
 				}
-				if form.Target == "leader" && !slices.Contains(step.Nodes, live.Leader) {
-					t.Fatalf("%s %v spares the leader %s: %v", fault.Name, form, live.Leader, step.Nodes)
+				if who, is := live.Roles[form.Target]; is && !slices.Contains(step.Nodes, who) {
+					t.Fatalf("%s %v spares the %s %s: %v", fault.Name, form, form.Target, who, step.Nodes)
 				}
 				for _, list := range todo {
 					for _, e := range list {
@@ -199,15 +207,15 @@ func TestAReplayCanHitWhoeverLedThen(t *testing.T) {
 
 func TestWhatANodeCannotHave(t *testing.T) {
 	cannot := map[string]string{effects.DropKind: "packets cannot be dropped: nftables needs root"}
-	if err := Able(cannot, []string{"kill", "stop", "pause"}); err != nil {
+	if err := Able(cannot, []history.Step{{Kind: "kill"}, {Kind: "stop"}, {Kind: "pause"}}); err != nil {
 		t.Error(err)
 	}
 	want := "it cannot have the fault partition: packets cannot be dropped: nftables needs root"
-	if err := Able(cannot, []string{"kill", "partition"}); err == nil || err.Error() != want {
+	if err := Able(cannot, []history.Step{{Kind: "kill"}, {Kind: "partition"}}); err == nil || err.Error() != want {
 		t.Errorf("got %v, want %s", err, want)
 	}
 	for _, fault := range Faults() {
-		if err := Able(map[string]string{fault.needs: "no"}, []string{fault.Name}); err == nil || effects.Kinds()[fault.needs] == nil {
+		if err := Able(map[string]string{fault.needs: "no"}, []history.Step{{Kind: fault.Name}}); err == nil || effects.Kinds()[fault.needs] == nil {
 			t.Errorf("%s needs %q, which is no effect", fault.Name, fault.needs)
 		}
 	}

@@ -23,8 +23,8 @@ const (
 	callTime = 5 * time.Second
 	// connectTime bounds one attempt to connect, whether it should fail or not.
 	connectTime = 500 * time.Millisecond
-	// leaderTime is how long a step waits for somebody to lead.
-	leaderTime = 2 * time.Second
+	// roleTime is how long a step waits for somebody to play its role.
+	roleTime = 2 * time.Second
 	// lookTime is set aside before a heal for the last look at the fault.
 	lookTime = 300 * time.Millisecond
 	// recoveryTime bounds a heal and its probes; leastRecovery is what they get even
@@ -55,8 +55,9 @@ type Machine struct {
 type Config struct {
 	// Machines are the nodes of the cluster in the plan's order.
 	Machines []Machine
-	// Leader asks who leads; "" means nobody who could be asked knows.
-	Leader func(ctx context.Context) (string, error)
+	// Role finds the node that plays a role now: leader, holder or grantor; "" means
+	// nobody who could be asked knows.
+	Role func(ctx context.Context, role string) (string, error)
 	// Process names the server process on a node.
 	Process func(node string) string
 	// PeerPort is where the servers talk to each other, to connect to across a cut.
@@ -83,12 +84,14 @@ func New(config Config) *Injector { return &Injector{config} }
 // Steps fire in order of time, one at a time. One that comes into force late, since
 // the one before it was still being healed or since a node was slow, is shortened, by
 // at most a half, so that the plan's clean end stays clean. Each stage is recorded as
-// a FaultChange. What goes wrong is recorded there and does not stop
+// a FaultChange. Where steps change the clocks of machines, their time services are
+// stopped meanwhile. What goes wrong is recorded there and does not stop
 // the run; only faults that could not be healed are also returned, in an error that
 // is one line.
 func (in *Injector) Run(ctx context.Context, steps []history.Step, start int64) error {
 	steps = slices.Clone(steps)
 	slices.SortStableFunc(steps, func(a, b history.Step) int { return cmp.Compare(a.At, b.At) })
+	loud := in.quiet(ctx, steps)
 	var unhealed []string
 	for i, step := range steps {
 		if !in.wait(ctx, start+int64(step.At)) {
@@ -102,7 +105,7 @@ func (in *Injector) Run(ctx context.Context, steps []history.Step, start int64) 
 			unhealed = append(unhealed, err.Error())
 		}
 	}
-	if len(unhealed) > 0 {
+	if unhealed = append(unhealed, loud()...); len(unhealed) > 0 {
 		return errors.New(strings.Join(unhealed, "; "))
 	}
 	return nil
@@ -143,15 +146,15 @@ func (in *Injector) HealAll(ctx context.Context) error {
 // live leads one step through its life. healAt and next are on the run's clock: when
 // the plan wants it healed, and when the step after it is due.
 func (in *Injector) live(ctx context.Context, step history.Step, healAt, next int64) error {
-	leader := ""
+	live := Live{Process: in.Process}
 	if symbolic(step) {
-		var err error
-		if leader, err = in.leader(ctx); err != nil {
+		node, err := in.who(ctx, step.Target)
+		if err != nil {
 			in.skip(step, err)
 			return nil
 		}
+		live.Roles = map[string]string{step.Target: node}
 	}
-	live := Live{Leader: leader, Process: in.Process}
 	for _, m := range in.Machines {
 		live.Nodes = append(live.Nodes, m.Node)
 	}
@@ -179,13 +182,14 @@ func (in *Injector) skip(step history.Step, why error) {
 	}})
 }
 
-// leader asks who leads until somebody does, for at most leaderTime.
-func (in *Injector) leader(ctx context.Context) (string, error) {
-	within, cancel := context.WithTimeout(ctx, leaderTime)
+// who asks for the node that plays a role until there is one, for at most roleTime.
+func (in *Injector) who(ctx context.Context, target string) (string, error) {
+	role, _ := roleOf(target)
+	within, cancel := context.WithTimeout(ctx, roleTime)
 	defer cancel()
-	why := "nobody leads"
+	why := role.nobody
 	for {
-		name, err := bounded(within, leaderTime/2, in.Leader)
+		name, err := bounded(within, roleTime/2, func(ctx context.Context) (string, error) { return in.Role(ctx, target) })
 		if err == nil && name != "" {
 			return name, nil
 		}
@@ -196,9 +200,9 @@ func (in *Injector) leader(ctx context.Context) (string, error) {
 		case <-time.After(100 * time.Millisecond):
 		case <-within.Done():
 			if ctx.Err() != nil {
-				return "", errors.New("the run ended before the leader was known")
+				return "", fmt.Errorf("the run ended before the %s was known", role.who)
 			}
-			return "", fmt.Errorf("no leader within %s: %s", leaderTime, why)
+			return "", fmt.Errorf("no %s within %s: %s", role.who, roleTime, why)
 		}
 	}
 }

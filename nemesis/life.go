@@ -183,10 +183,11 @@ func (l *life) hold(ctx context.Context, healAt int64) {
 }
 
 // flap is half a period, how long each cut and each pause between cuts lasts; 0 for
-// a fault that holds all the time, as those on servers do. A plan written by hand may
+// a fault that holds all the time, as those on servers do, or that its effect takes up
+// and drops by itself, as a strobing clock. A plan written by hand may
 // ask for less than a cut and its evidence take.
 func (l *life) flap() time.Duration {
-	if l.step.Period <= 0 || l.fault.process {
+	if l.step.Period <= 0 || len(l.wires) == 0 {
 		return 0
 	}
 	return max(time.Duration(l.step.Period)/2, 50*time.Millisecond)

@@ -18,7 +18,7 @@ func partition() Fault {
 	return Fault{
 		Name: "partition",
 		Doc:  "cut the network between nodes, in one of eight shapes",
-		Forms: []Form{
+		Forms: append([]Form{
 			{Shape: "one", Target: "leader", Weight: 2, Least: 2},
 			{Shape: "one", Target: "one", Weight: 1, Least: 2},
 			{Shape: "halves", Target: "half", Weight: 1, Least: 4},
@@ -32,7 +32,7 @@ func partition() Fault {
 			{Shape: "one-way-in", Target: "leader", Weight: 1, Least: 2},
 			{Shape: "flapping", Target: "one", Weight: 1, Least: 2},
 			{Shape: "flapping", Target: "leader", Weight: 1, Least: 2},
-		},
+		}, onLeases(Form{Shape: "one", Weight: 2, Least: 2})...),
 		needs:    effects.DropKind,
 		effects:  drops,
 		sentence: cutSentence,
@@ -76,11 +76,12 @@ func drops(step history.Step, live Live) map[string][]agent.Effect {
 // cutSentence says who can no longer reach whom.
 func cutSentence(step history.Step) string {
 	who, they := strings.Join(step.Nodes, " "), "it"
+	role, _ := roleOf(step.Target)
 	switch {
 	case symbolic(step) && step.Shape == "minority":
-		who, they = "the leader and as many others as make a minority", "them"
+		who, they = role.node+" and as many others as make a minority", "them"
 	case symbolic(step):
-		who = "the leader"
+		who = role.node
 	case len(step.Nodes) > 1:
 		they = "them"
 	}

@@ -12,13 +12,13 @@ import (
 // away a majority come seldom: nobody expects an answer then, and most of what
 // breaks breaks while a majority goes on.
 func servers() []Form {
-	return []Form{
+	return append([]Form{
 		{Target: "leader", Weight: 3, Least: 1},
 		{Target: "one", Weight: 3, Least: 2},
 		{Target: "minority", Weight: 2, Least: 5},
 		{Target: "majority", Weight: 1, Least: 3},
 		{Target: "all", Weight: 1, Least: 2},
-	}
+	}, onLeases(Form{Weight: 2, Least: 1})...)
 }
 
 // onEach does one effect to the server of every target.
@@ -35,9 +35,10 @@ func onEach(make func(id, process string, step history.Step) agent.Effect) func(
 // onServers is a sentence such as "kill the servers on n1 n2".
 func onServers(verb string) func(history.Step) string {
 	return func(step history.Step) string {
+		role, _ := roleOf(step.Target)
 		switch {
 		case symbolic(step):
-			return verb + " the leader's server"
+			return verb + " " + role.server
 		case step.Target == "all":
 			return verb + " every server"
 		case len(step.Nodes) == 1:

@@ -4,9 +4,11 @@ import (
 	"fmt"
 	"math/rand/v2"
 	"slices"
+	"strings"
 	"time"
 
 	"nemesis/history"
+	"nemesis/nemesis/effects"
 )
 
 // Options are what a schedule is drawn for.
@@ -21,6 +23,19 @@ type Options struct {
 	Interval time.Duration
 	// Delay is how long the run stays clean at first; 0 is 2 s.
 	Delay time.Duration
+
+	// Timing is the system's timeouts, the units of clock changes.
+	Timing history.Timing
+	// Leases: there are leases, so there are nodes that hold and grant them to aim at.
+	Leases bool
+	// Targets restrict how faults are aimed, as ParseTargets returns them; none allows all.
+	Targets []string
+	// Holds are what a fault's length is drawn from; none leaves it to the slots.
+	Holds []Amount
+	// Changes are what clock faults draw from; none leaves it to each of them.
+	Changes []Change
+	// Clocks is ShadowClocks or MachineClocks; "" is ShadowClocks.
+	Clocks string
 }
 
 // shortestSlot is the least time that a fault, its heal and a clean moment after it
@@ -37,54 +52,178 @@ const shortestSlot = 1500 * time.Millisecond
 // of 4 s or more always longer than a second, the usual election timeout. Kinds,
 // forms and three bands of length are dealt from shuffled decks, which is what makes
 // every kind occur: slots are narrowed, down to 1.5 s, until there is one for each. A
-// run too short even for that gets as many faults as fit.
+// run too short even for that gets as many faults as fit. Where Holds are given, slots are
+// instead made wide enough for the longest, so there are fewer of them; a hold is
+// never shortened.
 //
-// The error, one sentence, names a fault that does not exist or that this cluster
-// cannot have.
+// The error, one sentence, names a fault that does not exist, that this cluster
+// cannot have, or that the options leave nothing of.
 func Schedule(rng *rand.Rand, opt Options) ([]history.Step, error) {
 	if len(opt.Faults) == 0 {
 		return nil, nil
 	}
-	forms := map[string]*deck[Form]{}
-	table := map[string]Fault{}
+	drawn := map[string]*cards{}
 	for _, name := range opt.Faults {
 		fault, err := Find(name)
 		if err != nil {
 			return nil, fmt.Errorf("schedule faults: %w", err)
 		}
-		cards := []Form{}
-		for _, form := range fault.fitting(len(opt.Nodes)) {
-			for range form.Weight {
-				cards = append(cards, form)
-			}
+		if drawn[name], err = fault.cards(rng, opt); err != nil {
+			return nil, err
 		}
-		if len(cards) == 0 {
-			return nil, fmt.Errorf("schedule faults: a cluster of %d node cannot have a %s; give more nodes or leave it out of --faults", len(opt.Nodes), name)
-		}
-		table[name], forms[name] = fault, newDeck(rng, cards)
+	}
+	if err := opt.usesAll(drawn); err != nil {
+		return nil, err
 	}
 	kinds := newDeck(rng, opt.Faults)
-	holds := newDeck(rng, [][2]float64{{0.30, 0.45}, {0.45, 0.60}, {0.60, 0.80}})
+	length := lengths(rng, opt)
 
 	begin, slot, count := slots(opt, len(opt.Faults))
+	if count == 0 && len(opt.Holds) > 0 {
+		return nil, fmt.Errorf("schedule faults: a fault of %s does not fit into a run of %s; give a shorter --fault-hold or a longer --time-limit", longest(opt.Holds), opt.TimeLimit)
+	}
 	var steps []history.Step
 	for i := range count {
-		kind := kinds.deal()
-		step := table[kind].Draw(rng, opt.Nodes, forms[kind].deal())
+		cards := drawn[kinds.deal()]
+		step := cards.fault.Draw(rng, opt.Nodes, cards.forms.deal())
 		step.ID = i + 1
-		band := holds.deal()
-		hold := fraction(slot, band[0]+rng.Float64()*(band[1]-band[0]))
+		hold, said := length(slot)
 		// A tenth of the slot stays clean, for the heal to finish in.
 		room := slot - hold - slot/10
 		at := begin + time.Duration(i)*slot + fraction(room, rng.Float64())
-		step.At, step.Hold = history.Duration(at), history.Duration(hold)
+		step.At, step.Hold, step.Said = history.Duration(at), history.Duration(hold), said
 		if step.Shape == "flapping" {
 			// Three to six cuts; fewer in a fault so short that a cut would only be a hiccup.
 			step.Period = history.Duration(max(fraction(hold, 1/(3+3*rng.Float64())), 200*time.Millisecond))
 		}
+		if cards.fault.clock {
+			cards.change(rng, &step, opt.Clocks)
+		}
 		steps = append(steps, step)
 	}
 	return steps, nil
+}
+
+// cards are what the steps of one fault are dealt from.
+type cards struct {
+	fault   Fault
+	forms   *deck[Form]
+	changes *deck[Change] // of clock faults
+}
+
+// cards makes the decks of a fault out of what the options leave of it.
+func (f Fault) cards(rng *rand.Rand, opt Options) (*cards, error) {
+	fitting := f.fitting(len(opt.Nodes), opt.Leases || len(opt.Targets) > 0)
+	if len(fitting) == 0 {
+		return nil, fmt.Errorf("schedule faults: a cluster of %d node cannot have a %s; give more nodes or leave it out of --faults", len(opt.Nodes), f.Name)
+	}
+	var forms []Form
+	for _, form := range fitting {
+		if len(opt.Targets) > 0 && !slices.Contains(opt.Targets, form.Target) {
+			continue
+		}
+		for range form.Weight {
+			forms = append(forms, form)
+		}
+	}
+	if len(forms) == 0 {
+		return nil, fmt.Errorf("schedule faults: on %d nodes a %s cannot be aimed at %s, only at %s", len(opt.Nodes), f.Name, strings.Join(opt.Targets, " or "), strings.Join(targets(fitting), ", "))
+	}
+	c := &cards{fault: f, forms: newDeck(rng, forms)}
+	if !f.clock {
+		return c, nil
+	}
+	changes := f.changes(opt.Timing)
+	if len(opt.Changes) > 0 {
+		changes = slices.DeleteFunc(slices.Clone(opt.Changes), func(c Change) bool { return !f.takes(c) })
+	}
+	if len(changes) == 0 {
+		return nil, fmt.Errorf("schedule faults: --clock-change names nothing that a %s does; add %s", f.Name, f.offers)
+	}
+	c.changes = newDeck(rng, changes)
+	return c, nil
+}
+
+// change says what a clock fault does.
+func (c *cards) change(rng *rand.Rand, step *history.Step, clocks string) {
+	change := c.changes.deal()
+	if change.Period == 0 && c.fault.Name == clockStrobe().Name {
+		periods := strobePeriods()
+		change.Period = history.Duration(periods[rng.IntN(len(periods))])
+	}
+	// A machine's clock is read and set for all that runs on it: nothing strobes there.
+	change.Machine = clocks == MachineClocks && change.Period == 0 && effects.MachineCan(change.ClockChange) == nil
+	step.Clock, step.Period, step.Said = &change.ClockChange, change.Period, change.Said
+}
+
+// usesAll refuses changes that no fault of the schedule takes.
+func (opt Options) usesAll(drawn map[string]*cards) error {
+	for _, change := range opt.Changes {
+		used := false
+		for _, c := range drawn {
+			used = used || c.fault.clock && c.fault.takes(change)
+		}
+		if !used {
+			return fmt.Errorf("schedule faults: no fault of this run does --clock-change %s; add one to --faults", change)
+		}
+	}
+	return nil
+}
+
+// targets are how forms are aimed, each once.
+func targets(forms []Form) []string {
+	var names []string
+	for _, form := range forms {
+		if !slices.Contains(names, form.Target) {
+			names = append(names, form.Target)
+		}
+	}
+	return names
+}
+
+// ParseTargets reads the value of --fault-target: targets separated by commas. None for
+// "". The error is one sentence that lists what exists.
+func ParseTargets(spec string) ([]string, error) {
+	if spec == "" {
+		return nil, nil
+	}
+	var all []Form
+	for _, f := range Faults() {
+		all = append(all, f.Forms...)
+	}
+	known, chosen := targets(all), []string{}
+	for _, word := range strings.Split(spec, ",") {
+		word = strings.TrimSpace(word)
+		if !slices.Contains(known, word) {
+			return nil, fmt.Errorf("read --fault-target: %q is no target; choose from %s", word, strings.Join(known, ", "))
+		}
+		chosen = append(chosen, word)
+	}
+	return chosen, nil
+}
+
+// lengths deals how long faults hold: what the options say, else a part of the slot.
+func lengths(rng *rand.Rand, opt Options) func(slot time.Duration) (time.Duration, string) {
+	if len(opt.Holds) > 0 {
+		holds := newDeck(rng, opt.Holds)
+		return func(time.Duration) (time.Duration, string) {
+			hold := holds.deal()
+			return hold.Time, hold.Said
+		}
+	}
+	bands := newDeck(rng, [][2]float64{{0.30, 0.45}, {0.45, 0.60}, {0.60, 0.80}})
+	return func(slot time.Duration) (time.Duration, string) {
+		band := bands.deal()
+		return fraction(slot, band[0]+rng.Float64()*(band[1]-band[0])), ""
+	}
+}
+
+func longest(holds []Amount) time.Duration {
+	most := time.Duration(0)
+	for _, h := range holds {
+		most = max(most, h.Time)
+	}
+	return most
 }
 
 // slots divides a run: the first slot's start, the width of each, and their number.
@@ -99,8 +238,13 @@ func slots(opt Options, kinds int) (begin, slot time.Duration, count int) {
 	begin = min(delay, opt.TimeLimit/5)
 	tail := min(max(interval/2, 2*time.Second), 5*time.Second, opt.TimeLimit/5)
 	usable := opt.TimeLimit - begin - tail
+	narrowest := shortestSlot
+	if most := longest(opt.Holds); most > 0 {
+		narrowest = max(narrowest, most*5/4) // as tight as the tightest that is drawn otherwise
+		interval = max(interval, narrowest)
+	}
 	count = max(int(usable/interval), kinds)
-	count = min(count, int(usable/min(interval, shortestSlot)))
+	count = min(count, int(usable/min(interval, narrowest)))
 	if count == 0 {
 		return begin, 0, 0
 	}

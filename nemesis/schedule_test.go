@@ -42,7 +42,15 @@ func all(t interface{ Fatal(...any) }) []string {
 func TestSchedulesArePrintedAsTrees(t *testing.T) {
 	for name, opt := range map[string]Options{
 		"three-nodes-half-a-minute": {Faults: []string{"partition", "kill", "pause"}, Nodes: named(3), TimeLimit: 30 * time.Second},
-		"five-nodes-two-minutes":    {Faults: all(t), Nodes: named(5), TimeLimit: 2 * time.Minute},
+		"five-nodes-two-minutes":    {Faults: []string{"partition", "kill", "stop", "pause"}, Nodes: named(5), TimeLimit: 2 * time.Minute},
+		"clocks-of-a-system-with-leases": {
+			Faults: []string{"clock-step", "clock-drift", "clock-freeze", "clock-strobe"}, Nodes: named(5), TimeLimit: 2 * time.Minute,
+			Leases: true, Timing: history.Timing{Election: history.Duration(time.Second), Lease: history.Duration(4 * time.Second)},
+		},
+		"pauses-of-one-and-a-half-leases": {
+			Faults: []string{"pause"}, Nodes: named(3), TimeLimit: time.Minute, Targets: []string{"leader", "grantor"},
+			Holds: []Amount{{Time: 6 * time.Second, Said: "1.5lease"}, {Time: 9 * time.Second}},
+		},
 		"one-node":                  {Faults: []string{"kill"}, Nodes: named(1), TimeLimit: 20 * time.Second},
 		"one-short-fault":           {Faults: []string{"partition"}, Nodes: named(2), TimeLimit: 3 * time.Second},
 		"no-faults":                 {Nodes: named(3), TimeLimit: time.Minute},
@@ -113,10 +121,10 @@ func TestASchedulesLimits(t *testing.T) {
 				t.Fatalf("step %d at %s for %s begins before the one before it ends, at %s", step.ID, at, hold, clean)
 			}
 			clean = at + hold
-			if step.Period < 0 || (step.Period > 0) != (step.Shape == "flapping") {
+			if step.Period < 0 || (step.Period > 0) != (step.Shape == "flapping" || step.Kind == "clock-strobe") {
 				t.Fatalf("step %d, %s, has period %s", step.ID, step.Shape, step.Period)
 			}
-			if symbolic(step) != (step.Target == "leader") {
+			if _, role := roleOf(step.Target); symbolic(step) != role {
 				t.Fatalf("step %d is aimed at %s with nodes %v", step.ID, step.Target, step.Nodes)
 			}
 			if !symbolic(step) && len(step.Nodes) == 0 {
@@ -141,7 +149,7 @@ func TestEveryKindOccurs(t *testing.T) {
 		kinds := rapid.SampledFrom([][]string{{"stop"}, {"partition", "kill", "pause"}, all(t)}).Draw(t, "kinds")
 		opt := Options{
 			Faults: kinds, Nodes: named(rapid.IntRange(2, 7).Draw(t, "nodes")),
-			TimeLimit: time.Duration(rapid.IntRange(20, 120).Draw(t, "seconds")) * time.Second,
+			TimeLimit: time.Duration(rapid.IntRange(5*max(4, len(kinds)), 120).Draw(t, "seconds")) * time.Second,
 			Interval:  5 * time.Second,
 		}
 		steps, err := Schedule(dice(rapid.Uint64().Draw(t, "seed")), opt)
@@ -170,19 +178,29 @@ func TestEveryKindOccurs(t *testing.T) {
 }
 
 func TestFaultsStartAboutOneIntervalApart(t *testing.T) {
-	steps, err := Schedule(dice(3), Options{Faults: all(t), Nodes: named(5), TimeLimit: 10 * time.Minute, Interval: 5 * time.Second})
+	steps, err := Schedule(dice(3), Options{Faults: []string{"partition", "kill", "stop", "pause"}, Nodes: named(5), TimeLimit: 10 * time.Minute, Interval: 5 * time.Second})
 	if err != nil {
 		t.Fatal(err)
 	}
 	if len(steps) < 110 || len(steps) > 120 {
 		t.Errorf("%d faults in ten minutes, one every five seconds", len(steps))
 	}
-	// Over a long run each form comes up, for every kind.
-	seen := map[[3]string]bool{}
 	lengths := map[int]bool{}
 	for _, step := range steps {
-		seen[[3]string{step.Kind, step.Shape, step.Target}] = true
 		lengths[int(time.Duration(step.Hold).Seconds())] = true
+	}
+	for _, seconds := range []int{1, 2, 3} {
+		if !lengths[seconds] {
+			t.Errorf("no fault lasts %d s and a bit", seconds)
+		}
+	}
+	// Over a long run each form comes up, for every kind.
+	if steps, err = Schedule(dice(3), Options{Faults: all(t), Nodes: named(5), TimeLimit: time.Hour, Interval: 5 * time.Second, Leases: true}); err != nil {
+		t.Fatal(err)
+	}
+	seen := map[[3]string]bool{}
+	for _, step := range steps {
+		seen[[3]string{step.Kind, step.Shape, step.Target}] = true
 	}
 	for _, fault := range Faults() {
 		for _, form := range fault.Forms {
@@ -191,16 +209,11 @@ func TestFaultsStartAboutOneIntervalApart(t *testing.T) {
 			}
 		}
 	}
-	for _, seconds := range []int{1, 2, 3} {
-		if !lengths[seconds] {
-			t.Errorf("no fault lasts %d s and a bit", seconds)
-		}
-	}
 }
 
 func TestAScheduleThatCannotBe(t *testing.T) {
 	for want, opt := range map[string]Options{
-		`schedule faults: find fault "flood": there is no such fault; choose from partition, kill, stop, pause`:     {Faults: []string{"flood"}, Nodes: named(3)},
+		`schedule faults: find fault "flood": there is no such fault; choose from partition, kill, stop, pause, clock-step, clock-drift, clock-freeze, clock-strobe`:     {Faults: []string{"flood"}, Nodes: named(3)},
 		`schedule faults: a cluster of 1 node cannot have a partition; give more nodes or leave it out of --faults`: {Faults: []string{"partition"}, Nodes: named(1)},
 	} {
 		opt.TimeLimit = time.Minute

@@ -25,6 +25,8 @@ type world struct {
 	agents []*fakeAgent
 	events []history.Event
 	leader func() (string, error)
+	// roles are who plays the other roles.
+	roles map[string]string
 	pids   int
 }
 
@@ -35,6 +37,7 @@ type fakeAgent struct {
 	filters []*effects.Drop // in force
 	dropped map[string]int  // packets, by filter
 	server  agent.ProcessState
+	bent    map[string]agent.Effect // clocks, by kind and ID
 	calls   []string
 
 	// trouble, when set, is asked before each call; its error is the answer, and it
@@ -53,7 +56,7 @@ func newWorld(n int) *world {
 	for i, name := range named(n) {
 		w.pids++
 		w.agents = append(w.agents, &fakeAgent{
-			world: w, dropped: map[string]int{},
+			world: w, dropped: map[string]int{}, bent: map[string]agent.Effect{},
 			node: nodes.Node{
 				Name: name, Address: netip.AddrFrom4([4]byte{10, 0, 0, byte(i + 1)}),
 				Others: []netip.Addr{netip.MustParseAddr(fmt.Sprintf("fd00::%d", i+1))},
@@ -69,7 +72,12 @@ func (w *world) now() int64 { return int64(time.Since(w.began)) }
 
 func (w *world) injector() *Injector {
 	config := Config{
-		Leader:   func(context.Context) (string, error) { return w.leader() },
+		Role: func(_ context.Context, role string) (string, error) {
+			if role == "leader" {
+				return w.leader()
+			}
+			return w.roles[role], nil
+		},
 		Process:  func(string) string { return "db" },
 		PeerPort: 2380,
 		Now:      w.now,
@@ -93,6 +101,9 @@ func (w *world) broken() []string {
 	for _, a := range w.agents {
 		for _, f := range a.filters {
 			broken = append(broken, a.node.Name+" filters "+f.ID)
+		}
+		for key := range a.bent {
+			broken = append(broken, a.node.Name+" has "+key)
 		}
 		if a.server.State != agent.Running {
 			broken = append(broken, a.node.Name+" server "+a.server.State)
@@ -158,6 +169,8 @@ func (a *fakeAgent) put(e agent.Effect) {
 			a.filters = append(a.filters, e)
 			a.dropped[e.ID] = 0
 		}
+	case *effects.Shadow, *effects.Machine, *effects.Service:
+		a.bent[clockKey(e)] = e
 	case *effects.Pause:
 		a.server.State = agent.Paused
 	default:
@@ -175,8 +188,21 @@ func (a *fakeAgent) Undo(ctx context.Context, e agent.Effect) error {
 	return nil
 }
 
+// clockKey tells the effects on a node's clocks apart.
+func clockKey(e agent.Effect) string {
+	switch e := e.(type) {
+	case *effects.Shadow:
+		return e.Kind() + " " + e.ID
+	case *effects.Machine:
+		return e.Kind() + " " + e.ID
+	}
+	return e.Kind()
+}
+
 func (a *fakeAgent) take(e agent.Effect) {
 	switch e := e.(type) {
+	case *effects.Shadow, *effects.Machine, *effects.Service:
+		delete(a.bent, clockKey(e))
 	case *effects.Drop:
 		a.filters = slices.DeleteFunc(a.filters, func(f *effects.Drop) bool { return f.ID == e.ID })
 	case *effects.Pause:
@@ -212,6 +238,9 @@ func (a *fakeAgent) Probe(ctx context.Context, e agent.Effect) (history.Evidence
 			Confirmed: there && n > 0, Summary: fmt.Sprintf("%d packets dropped", n),
 			Measures: []history.Measure{{Name: "dropped", Value: float64(n), Unit: "packets"}},
 		}, nil
+	case *effects.Shadow, *effects.Machine, *effects.Service:
+		_, bent := a.bent[clockKey(e)]
+		return history.Evidence{Confirmed: bent != undone, Summary: fmt.Sprintf("%s bent: %v", e.Kind(), bent)}, nil
 	case *effects.Pause:
 		return history.Evidence{Confirmed: (a.server.State == agent.Paused) != undone, Summary: "server " + a.server.State}, nil
 	}
@@ -284,6 +313,10 @@ func (a *fakeAgent) HealAll(ctx context.Context) ([]string, error) {
 	for _, f := range slices.Clone(a.filters) {
 		a.take(f)
 		healed = append(healed, "net.drop "+f.ID)
+	}
+	for key := range a.bent {
+		delete(a.bent, key)
+		healed = append(healed, key)
 	}
 	if a.server.State != agent.Running {
 		a.take(&effects.Pause{})

@@ -238,7 +238,7 @@ func (r *runner) connect(ctx context.Context) error {
 
 // preflight refuses a plan whose faults a node cannot do, before anything starts.
 func (r *runner) preflight(_ context.Context, m clients.Machine) error {
-	if err := nemesis.Able(m.Agent.Facts().Cannot, r.plan.Faults); err != nil {
+	if err := nemesis.Able(m.Agent.Facts().Cannot, r.plan.Schedule); err != nil {
 		return fmt.Errorf("prepare %s: %w; leave that fault out of --faults", m.Node.Name, err)
 	}
 	return nil

@@ -64,7 +64,7 @@ func (r *runner) newInjector() *nemesis.Injector {
 	}
 	return nemesis.New(nemesis.Config{
 		Machines: machines,
-		Leader:   r.deployment.Leader,
+		Role:     r.roles.of,
 		Process:  r.deployment.Process,
 		PeerPort: r.deployment.Port(),
 		Now:      r.now,

@@ -320,7 +320,7 @@ func TestANodeThatMayNotDropPacketsSaysSoInPreflight(t *testing.T) {
 	}
 	defer c.Close(context.Background(), false)
 	const want = "packets cannot be dropped: nftables needs root (CAP_NET_ADMIN) here: log in as root or pass --sudo"
-	if got := c.Facts().Cannot; len(got) != 1 || got[effects.DropKind] != want {
+	if got := c.Facts().Cannot; got[effects.DropKind] != want || got[effects.KillKind] != "" {
 		t.Errorf("%q", got)
 	}
 	drop := &effects.Drop{ID: "f1", Peers: []netip.Addr{netip.MustParseAddr("192.0.2.1")}, In: true}

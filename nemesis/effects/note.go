@@ -1,0 +1,98 @@
+package effects
+
+import (
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io/fs"
+	"os"
+	"path/filepath"
+
+	"nemesis/nodes/agent"
+)
+
+// note is what an effect found before it acted, kept beside the ledger: how a clock
+// stood, which services ran. The control node cannot put that into the effect's
+// fields, since only the node sees it, and at that moment only. Its name is made of
+// the effect's kind and ID, so that whoever undoes the effect finds it.
+type note struct{ path string }
+
+func noteOf(h *agent.Host, kind, id string) note {
+	return note{filepath.Join(h.Dir, "notes", kind+"."+id+".json")}
+}
+
+// write keeps content, whole or not at all, also when the machine loses its power.
+func (n note) write(content any) error {
+	text, err := json.Marshal(content)
+	if err == nil {
+		err = os.MkdirAll(filepath.Dir(n.path), 0o700)
+	}
+	if err == nil {
+		err = durably(n.path, text)
+	}
+	if err != nil {
+		return fmt.Errorf("note what was there before: %w", err)
+	}
+	return nil
+}
+
+// durably syncs the content before the name moves to it, and the directory after.
+func durably(path string, text []byte) error {
+	f, err := os.OpenFile(path+".new", os.O_WRONLY|os.O_CREATE|os.O_TRUNC, 0o600)
+	if err != nil {
+		return err
+	}
+	_, err = f.Write(text)
+	if err == nil {
+		err = f.Sync()
+	}
+	if closed := f.Close(); err == nil {
+		err = closed
+	}
+	if err == nil {
+		err = os.Rename(path+".new", path)
+	}
+	if err != nil {
+		os.Remove(path + ".new")
+		return err
+	}
+	dir, err := os.Open(filepath.Dir(path))
+	if err != nil {
+		return err
+	}
+	defer dir.Close()
+	return dir.Sync()
+}
+
+// read fills content; it is false when there is no note.
+func (n note) read(content any) (bool, error) {
+	text, err := os.ReadFile(n.path)
+	if errors.Is(err, fs.ErrNotExist) {
+		return false, nil
+	}
+	if err == nil {
+		err = json.Unmarshal(text, content)
+	}
+	if err != nil {
+		return false, fmt.Errorf("read what was there before: %w", err)
+	}
+	return true, nil
+}
+
+func (n note) remove() error {
+	if err := os.Remove(n.path); err != nil && !errors.Is(err, fs.ErrNotExist) {
+		return fmt.Errorf("remove the note of what was there before: %w", err)
+	}
+	return nil
+}
+
+// others: another effect of the same kind has a note now.
+func (n note) others(kind string) bool {
+	all, _ := filepath.Glob(filepath.Join(filepath.Dir(n.path), kind+".*.json")) // fails for bad patterns alone
+	for _, path := range all {
+		if path != n.path {
+			return true
+		}
+	}
+	return false
+}
