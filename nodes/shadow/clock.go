@@ -63,12 +63,12 @@ func (c Clock) At(t int64) int64 {
 
 // Turn is the clock that reads the same up to t and drifts by d from then on. If t is
 // past Base, times before Base are forgotten: they are told by the drift that held
-// from Base to t.
+// from Base to t. If it is not, the turn at Base is.
 func (c Clock) Turn(t int64, d Drift) Clock {
-	if t >= c.Base {
-		if d == c.After {
-			return c
-		}
+	if t >= c.Base && d == c.After {
+		return c
+	}
+	if t > c.Base {
 		c.Before = c.After
 	}
 	return Clock{Base: t, Offset: c.Offset + scale(t-c.Base, c.Before), Before: c.Before, After: d}

@@ -39,7 +39,7 @@ func machineOf(arch string) (machine, error) {
 		return machine{
 			elf:     elf.EM_X86_64,
 			stubs:   amd64Stubs,
-			forward: "\tff25@%[1]s jmp *%[1]s(%%rip)\n",
+			forward: "\tff25@%[1]s jmpq *%[1]s(%%rip)\n",
 			jump:    []byte{0xe9, 0, 0, 0, 0},
 			decode:  hex.DecodeString,
 			relate:  relateAMD64,

@@ -1,0 +1,36 @@
+#include "textflag.h"
+
+// func Call(fn, a, b uintptr) (result uintptr, kept bool)
+TEXT ·Call(SB), 0, $8192-33
+	MOVD fn+0(FP), R9
+	MOVD a+8(FP), R0
+	MOVD b+16(FP), R1
+	MOVD R29, saved-8(SP)
+	MOVD RSP, R27
+	MOVD $0x1919, R19
+	MOVD $0x2020, R20
+	MOVD $0x2121, R21
+	MOVD $0x2222, R22
+	CALL (R9)
+	MOVD RSP, R10
+	EOR  R10, R27, R11
+	MOVD $0x1919, R10
+	EOR  R10, R19, R19
+	MOVD $0x2020, R10
+	EOR  R10, R20, R20
+	MOVD $0x2121, R10
+	EOR  R10, R21, R21
+	MOVD $0x2222, R10
+	EOR  R10, R22, R22
+	MOVD saved-8(SP), R10
+	EOR  R10, R29, R12
+	ORR  R19, R11, R11
+	ORR  R20, R11, R11
+	ORR  R21, R11, R11
+	ORR  R22, R11, R11
+	ORR  R12, R11, R11
+	CMP  $0, R11
+	CSET EQ, R11
+	MOVB R11, kept+32(FP)
+	MOVD R0, result+24(FP)
+	RET
