@@ -1,0 +1,324 @@
+package liveness
+
+import (
+	"cmp"
+	"encoding/json"
+	"slices"
+	"sort"
+	"strconv"
+	"time"
+
+	"nemesis/checker"
+	"nemesis/history"
+)
+
+// Hand-over. A resource is *possibly held* at every moment at which anything on
+// record allows it, and *certainly free* at all others:
+//
+//   - an acknowledged acquire holds from its return, for its TTL by the slowest clock
+//     allowed, τ(1+ρ);
+//   - so does a renewal from its call, acknowledged or not, counted from its end, or
+//     from the end of the fault in which it ended: a paused server answers later;
+//   - an acquire of unknown outcome holds from its call to its end, and τ(1+ρ) longer:
+//     its client is gone and renews nothing;
+//   - a release that was acknowledged, and an answer that the grant is gone, end what
+//     its process held, and somebody who saw the grant disappear ends that grant;
+//   - a fault, or another leader, may prolong whatever was held by another τ(1+ρ):
+//     systems count leases anew when a leader takes over.
+//
+// Everything here is taken so late that a correct system, which lets go of the
+// resource by then, has had all of the remaining time to give it to somebody who waits.
+// That time is measured like any other wait, and judged in whole pieces only.
+
+// resource is one lock, lease or election.
+type resource struct {
+	class // of its acquires
+	key   string
+	holds []hold
+	// byProcess and byGrant are the positions in holds of what may be held still.
+	byProcess map[int][]int
+	byGrant   map[string][]int
+	// ended is when each process let go last.
+	ended map[int]int64
+}
+
+func (r *resource) String() string { return "acquire of " + checker.Show(r.key) }
+
+// hold is a time in which a process possibly held a resource.
+type hold struct {
+	span
+	// over: its end is certain, and nothing prolongs it.
+	over bool
+}
+
+// judgeResources judges hand-over for every resource.
+func (w *work) judgeResources() {
+	w.handover = Property{Name: "handover", Bound: int64(w.Bounds.Handover)}
+	for _, r := range w.resources() {
+		free := w.free(r)
+		for n := range w.calendar.pieces {
+			p := &w.calendar.pieces[n]
+			if !p.whole {
+				continue
+			}
+			for i := firstAfter(free, p.from); i < len(free); i++ {
+				f := span{max(free[i].from, p.from), min(free[i].to, p.to)}
+				if f.from >= f.to {
+					break
+				}
+				w.judgeFree(p, r, f)
+			}
+		}
+	}
+}
+
+// firstAfter is the first of spans that ends after t.
+func firstAfter(list []span, t int64) int {
+	return sort.Search(len(list), func(i int) bool { return list[i].to > t })
+}
+
+// judgeFree judges one time in which a resource was certainly free; an acquire that is
+// acknowledged ends it.
+func (w *work) judgeFree(p *piece, r *resource, f span) {
+	r.waits(f, func(v wait) {
+		if v.length() == 0 {
+			return
+		}
+		waited, a := w.judge(&r.class, v, w.handover.Bound, 1)
+		switch a {
+		case met:
+			w.handover.Met++
+		case violated:
+			w.handover.Violated++
+			name := "no-handover"
+			if n := len(r.oks); n == 0 || r.oks[n-1] <= v.from {
+				name = "wedged"
+			}
+			w.tellFree(name, r, p, v, waited)
+		default:
+			w.handover.Inconclusive++
+			if waited == 0 {
+				w.handover.Unasked++
+			}
+		}
+		if v.answered {
+			w.handovers = append(w.handovers, waited)
+		}
+		if v.answered || a == violated {
+			w.handover.note(waited, r)
+		}
+	})
+}
+
+// resources gathers what was acquired by key, in the order of first use.
+func (w *work) resources() []*resource {
+	byKey := map[string]*resource{}
+	var all []*resource
+	for i := range w.log.Operations {
+		o := &w.log.Operations[i]
+		if o.F != "acquire" {
+			continue
+		}
+		r := byKey[o.Key]
+		if r == nil {
+			r = &resource{
+				class: class{f: o.F}, key: o.Key,
+				byProcess: map[int][]int{}, byGrant: map[string][]int{}, ended: map[int]int64{},
+			}
+			byKey[o.Key] = r
+			all = append(all, r)
+		}
+		r.ops = append(r.ops, int32(i))
+	}
+	if len(all) == 0 {
+		return nil
+	}
+	slowest := int64(0)
+	for _, l := range w.lessons(byKey) {
+		switch {
+		case l.op != nil:
+			slowest = max(slowest, w.learn(byKey[l.op.Key], l.op))
+		default:
+			slowest = max(slowest, w.believe(byKey[l.key], l))
+		}
+	}
+	for _, r := range all {
+		r.index(w.log, w.calendar.lost, func(o *history.Operation) bool { return o.Type == history.OK })
+		w.prolong(r, slowest)
+	}
+	return all
+}
+
+// lesson is an operation that ended, or a belief, at its moment.
+type lesson struct {
+	at int64
+	op *history.Operation
+
+	f, key  string
+	process int
+	belief  history.Belief
+}
+
+// lessons are everything that is known about the resources, in order of time.
+func (w *work) lessons(byKey map[string]*resource) []lesson {
+	var all []lesson
+	for i := range w.log.Operations {
+		switch o := &w.log.Operations[i]; o.F {
+		case "acquire", "renew", "release":
+			if byKey[o.Key] != nil {
+				all = append(all, lesson{at: o.End, op: o})
+			}
+		}
+	}
+	for i := range w.log.Events {
+		ev := &w.log.Events[i]
+		if ev.Type != history.BeliefChange || byKey[ev.Key] == nil {
+			continue
+		}
+		l := lesson{f: ev.F, key: ev.Key, process: ev.Process}
+		// A belief that cannot be read tells nothing.
+		if json.Unmarshal(ev.Value, &l.belief) == nil {
+			l.at = l.belief.At
+			all = append(all, l)
+		}
+	}
+	slices.SortStableFunc(all, func(a, b lesson) int { return cmp.Compare(a.at, b.at) })
+	return all
+}
+
+// forEver is longer than any run, and short enough to be added to a time.
+const forEver = history.Never / 4
+
+// lasts is how long a grant of so many milliseconds lasts at most, in nanoseconds; one
+// whose length nobody knows is taken to last until it is let go.
+func (w *work) lasts(ttl int64) int64 {
+	length := ttl * int64(time.Millisecond)
+	switch {
+	case ttl > forEver/int64(time.Millisecond)/2:
+		return forEver
+	case ttl <= 0:
+		length = int64(w.TTL)
+	}
+	if length <= 0 {
+		return forEver
+	}
+	return int64(float64(length) * (1 + w.Bounds.ClockRate))
+}
+
+// learn takes in how an operation on a resource ended, and returns how long the grant
+// in it lasts.
+func (w *work) learn(r *resource, o *history.Operation) int64 {
+	if o.Type == history.Fail || o.F == "release" {
+		var refusal history.Refusal
+		// What does not parse observed nothing.
+		gone := o.F != "acquire" && json.Unmarshal(o.Output, &refusal) == nil && refusal.Gone
+		if o.Type == history.OK || o.Type == history.Fail && gone {
+			r.end(o.Process, o.Return)
+		}
+		return 0
+	}
+	var grant history.Grant
+	if json.Unmarshal(o.Output, &grant) != nil && len(o.Input) > 0 {
+		_ = json.Unmarshal(o.Input, &grant) // what does not parse has no TTL of its own
+	}
+	from, long := o.Call, w.lasts(grant.TTL)
+	if o.F == "acquire" && o.Type == history.OK {
+		from = o.Return
+	}
+	r.hold(span{from, saturated(o.End, long)}, o.Process, grant)
+	return long
+}
+
+// hold adds a time in which a process possibly held the resource.
+func (r *resource) hold(s span, process int, grant history.Grant) {
+	at := len(r.holds)
+	r.holds = append(r.holds, hold{span: s})
+	r.byProcess[process] = append(r.byProcess[process], at)
+	if name := named(grant); name != "" {
+		r.byGrant[name] = append(r.byGrant[name], at)
+	}
+}
+
+// named is what tells grants apart: the lease behind it, else its token.
+func named(g history.Grant) string {
+	switch {
+	case g.Lease != "":
+		return g.Lease
+	case g.Token != 0:
+		return "token " + strconv.FormatInt(g.Token, 10)
+	}
+	return ""
+}
+
+// end ends what a process held at t.
+func (r *resource) end(process int, t int64) {
+	r.close(r.byProcess[process], t)
+	delete(r.byProcess, process)
+	r.ended[process] = t
+}
+
+func (r *resource) close(holds []int, t int64) {
+	for _, i := range holds {
+		h := &r.holds[i]
+		h.to, h.over = max(min(h.to, t), h.from), true
+	}
+}
+
+// believe takes in what a client told besides its operations, and returns how long the
+// grant in it lasts.
+func (w *work) believe(r *resource, l lesson) int64 {
+	b := l.belief
+	switch l.f {
+	case "renewed", "enter":
+		if at, let := r.ended[l.process]; let && b.At <= at {
+			return 0
+		}
+		from := b.At
+		if b.Sent > 0 {
+			from = min(from, b.Sent)
+		}
+		long := w.lasts(b.TTL)
+		r.hold(span{from, saturated(b.At, long)}, l.process, b.Grant)
+		return long
+	case "gone":
+		if name := named(b.Grant); name != "" {
+			r.close(r.byGrant[name], b.At)
+			delete(r.byGrant, name)
+		}
+	}
+	return 0
+}
+
+// prolong adds what faults and changes of the leader may have added to each hold.
+// slowest is the longest that any grant of the run lasts.
+func (w *work) prolong(r *resource, slowest int64) {
+	upset := w.calendar.upset.list
+	// reach[k] is until when a hold may last that was there in the upset k.
+	reach := make([]int64, len(upset))
+	for k := len(upset) - 1; k >= 0; k-- {
+		reach[k] = saturated(upset[k].to, slowest)
+		if k+1 < len(upset) && upset[k+1].from <= reach[k] {
+			reach[k] = max(reach[k], reach[k+1])
+		}
+	}
+	for i := range r.holds {
+		h := &r.holds[i]
+		if h.over {
+			continue
+		}
+		// The last upset that began while it was held, or was under way when that began.
+		k := sort.Search(len(upset), func(k int) bool { return upset[k].from > h.to }) - 1
+		if k >= 0 && upset[k].to >= h.from {
+			h.to = max(h.to, reach[k])
+		}
+	}
+}
+
+// free is when a resource was certainly free.
+func (w *work) free(r *resource) []span {
+	held := make([]span, len(r.holds))
+	for i, h := range r.holds {
+		held[i] = h.span
+	}
+	return summed([]span{{w.calendar.begin, w.calendar.end}}).minus(union(held)).list
+}
