@@ -211,7 +211,7 @@ func (r *runner) connect(ctx context.Context) error {
 	var wg sync.WaitGroup
 	for i, node := range all {
 		wg.Go(func() {
-			conns[i], agents[i], errs[i] = Reach(ctx, r.cfg.Cluster, node, r.cfg.AgentBinary)
+			conns[i], agents[i], errs[i] = Reach(ctx, r.cfg.Cluster, node, r.agentOptions())
 		})
 	}
 	wg.Wait()
@@ -234,6 +234,12 @@ func (r *runner) connect(ctx context.Context) error {
 		return err
 	}
 	return r.onAll(ctx, r.preflight)
+}
+
+// agentOptions are how this run's agents are reached. Only clock faults put the servers
+// under a shadow clock: what is not bent is not touched.
+func (r *runner) agentOptions() agent.Options {
+	return agent.Options{Binary: r.cfg.AgentBinary, Shadow: nemesis.NeedsShadow(r.plan.Faults)}
 }
 
 // preflight refuses a plan whose faults a node cannot do, before anything starts.
@@ -287,7 +293,7 @@ func (r *runner) revive(ctx context.Context) {
 			continue
 		}
 		wg.Go(func() {
-			conn, another, err := Reach(ctx, r.cfg.Cluster, m.Node, r.cfg.AgentBinary)
+			conn, another, err := Reach(ctx, r.cfg.Cluster, m.Node, r.agentOptions())
 			if err != nil {
 				return // that the agent is lost was told, and the heal says what to do
 			}
@@ -377,12 +383,12 @@ func (r *runner) stop(ctx context.Context) error {
 
 // Reach opens the connection to a node and starts its agent. On an error the
 // connection is closed and nil.
-func Reach(ctx context.Context, cluster nodes.Cluster, node nodes.Node, binary string) (nodes.Conn, *agent.Client, error) {
+func Reach(ctx context.Context, cluster nodes.Cluster, node nodes.Node, opt agent.Options) (nodes.Conn, *agent.Client, error) {
 	conn, err := cluster.Connect(ctx, node.Name)
 	if err != nil {
 		return nil, nil, err
 	}
-	client, err := agent.Connect(ctx, conn, agent.Options{Binary: binary})
+	client, err := agent.Connect(ctx, conn, opt)
 	if err != nil {
 		conn.Close()
 		return nil, nil, err

@@ -136,6 +136,7 @@ func (r *runner) status(limit time.Duration, done <-chan struct{}) {
 // How often nodes are looked at.
 const (
 	clockInterval  = time.Second
+	bentInterval   = 250 * time.Millisecond // where clocks are bent
 	leaderInterval = 500 * time.Millisecond
 	lookDeadline   = 2 * time.Second
 )
@@ -145,9 +146,13 @@ const (
 func (r *runner) watch(ctx context.Context) (stop func()) {
 	ctx, cancel := context.WithCancel(ctx)
 	var wg sync.WaitGroup
+	clocksEvery := clockInterval
+	if nemesis.NeedsShadow(r.plan.Faults) {
+		clocksEvery = bentInterval
+	}
 	for _, m := range r.machines {
 		wg.Go(func() {
-			every(ctx, clockInterval, func(ctx context.Context) {
+			every(ctx, clocksEvery, func(ctx context.Context) {
 				if sample, err := m.Agent.Clock(ctx); err == nil {
 					r.event(history.Event{Type: history.ClockReading, Node: m.Node.Name, Clock: &sample})
 				}

@@ -109,7 +109,7 @@ func (j nodesJob) run(ctx context.Context, cluster cluster, out io.Writer) error
 }
 
 func (j nodesJob) one(ctx context.Context, cluster cluster, node nodes.Node) (string, error) {
-	conn, client, err := run.Reach(ctx, cluster, node, j.AgentBinary)
+	conn, client, err := run.Reach(ctx, cluster, node, agent.Options{Binary: j.AgentBinary})
 	if err != nil {
 		return "", err
 	}
