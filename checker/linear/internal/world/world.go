@@ -28,6 +28,9 @@ type Shape struct {
 	// Crash, Refuse and Often make one in so many operations crash, be refused without
 	// effect, and go wrong; 0 is never.
 	Crash, Refuse, Often int
+	// Unique: every operation brings a value of its own (a counter's, the same); otherwise
+	// there are three.
+	Unique bool
 }
 
 // functions are what clients of a kind ask for.
@@ -102,15 +105,25 @@ func apply(kind, state, f, input string) (output, next string, ok bool) {
 	panic("world: " + kind + " does not know " + f)
 }
 
-func input(kind, f string, choose func(int) int) string {
+// input is what the n-th operation of a run brings.
+func input(kind, f string, n int, unique bool, choose func(int) int) string {
 	v := 1 + choose(3)
+	if unique {
+		v = n + 1
+	}
 	switch f {
 	case "cas":
+		if unique {
+			return fmt.Sprintf("[%d,%d]", n-choose(3), v)
+		}
 		return fmt.Sprintf("[%d,%d]", v, 1+choose(3))
 	case "write", "enqueue":
 		return strconv.Itoa(v)
 	case "add":
-		if kind == "counter" {
+		switch {
+		case kind == "counter" && unique:
+			v = 2 // one delta is to a counter what values of their own are to others
+		case kind == "counter":
 			v -= 2 * choose(2)
 		}
 		return strconv.Itoa(v)
@@ -136,14 +149,14 @@ func Simulate(kind string, choose func(n int) int, shape Shape) []history.Operat
 	}
 	next := shape.Clients
 	var all []*doing
-	for range shape.Operations {
+	for n := range shape.Operations {
 		c := choose(shape.Clients)
 		fs := functions[kind]
 		call := free[c] + int64(choose(4))
 		at := call + int64(choose(6))
 		ret := at + int64(choose(6))
 		d := &doing{op: history.Operation{Process: process[c], F: fs[choose(len(fs))], Type: history.OK, Call: call, Return: ret, End: ret}, moments: []int64{at}}
-		if in := input(kind, d.op.F, choose); in != "" {
+		if in := input(kind, d.op.F, n, shape.Unique, choose); in != "" {
 			d.op.Input = json.RawMessage(in)
 		}
 		switch {
