@@ -22,6 +22,11 @@ import (
 func TestMain(m *testing.M) {
 	kinds := effects.Kinds()
 	kinds["test.fatal"] = func() agent.Effect { return &fatal{} }
+	kinds["test.bend"] = func() agent.Effect { return &bend{} }
+	if len(os.Args) == 2 && os.Args[1] == "tell-time" {
+		tellTime()
+		return
+	}
 	agenttest.Main(m, kinds)
 }
 

@@ -11,7 +11,8 @@ import (
 const exchanges = 5
 
 // Clock measures the node's clocks against the control node's, by the best of a few
-// exchanges.
+// exchanges: with Options.Shadow its shadow clocks, as a server reads them, and
+// otherwise the machine's.
 //
 // The node read its clocks at some moment between our sending and our receiving, so
 // its offset (node − control) lies between what each of these two moments gives. The
@@ -20,10 +21,14 @@ const exchanges = 5
 // an arbitrary zero, so their offsets are counted from the middle of the first sample.
 func (c *Client) Clock(ctx context.Context) (history.ClockSample, error) {
 	var best history.ClockSample
+	do := doTime
+	if c.opt.Shadow {
+		do = doShadow
+	}
 	for i := range exchanges {
 		var node reading
 		sent := time.Since(c.born).Nanoseconds()
-		if err := c.call(ctx, doTime, struct{}{}, nil, &node); err != nil {
+		if err := c.call(ctx, do, struct{}{}, nil, &node); err != nil {
 			return history.ClockSample{}, c.on("read", "the clocks", err)
 		}
 		received := time.Since(c.born).Nanoseconds()
@@ -40,6 +45,7 @@ func (c *Client) Clock(ctx context.Context) (history.ClockSample, error) {
 	}
 	best.MonoLow -= *c.monoZero
 	best.MonoHigh -= *c.monoZero
+	best.Shadow = c.opt.Shadow
 	return best, nil
 }
 

@@ -43,6 +43,7 @@ func (s *server) greeting() (greeting, error) {
 		}
 	}
 	s.cannot = g.Facts.Cannot
+	s.clocks.rest() // a check may have read the clocks, and most runs never do
 	s.tidy()
 	return g, nil
 }

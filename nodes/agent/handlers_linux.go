@@ -17,6 +17,11 @@ var errEnding = errors.New("the agent is about to end")
 func (s *server) handle(f frame) (answer any, payload []byte, err error) {
 	done := struct{}{}
 	switch f.Do {
+	case doShadow:
+		return into(f, func(struct{}) (reading, error) {
+			m, err := s.clocks.measure()
+			return m.Shadow, err
+		})
 	case doPlace:
 		return into(f, func(p placement) (placed, error) {
 			have, err := s.files.place(p)

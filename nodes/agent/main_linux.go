@@ -8,12 +8,20 @@ import (
 	"os"
 	"os/signal"
 	"syscall"
+
+	"nemesis/nodes/agent/launch"
 )
 
 // Main is the hidden command `nemesis agent`: it serves on the given streams until
 // its client is gone, and returns the exit status. args are what follows "agent".
 // kinds are the effects it can apply.
 func Main(args []string, kinds Kinds, stdin io.Reader, stdout, stderr io.Writer) int {
+	if status, mine := launch.Main(args); mine {
+		return status
+	}
+	if len(args) == 1 && args[0] == probeWord {
+		return probeClocks(stdin, stdout)
+	}
 	set := flag.NewFlagSet("nemesis agent", flag.ContinueOnError)
 	set.SetOutput(stderr)
 	dir := set.String("dir", defaultDir(), "the agent's directory")
@@ -35,6 +43,7 @@ func Main(args []string, kinds Kinds, stdin io.Reader, stdout, stderr io.Writer)
 		err = Watch(ctx, stdin, kinds, opt)
 	} else {
 		opt.Watchdog = []string{"/proc/self/exe", "agent", "--watch", "--dir", *dir}
+		opt.Self = []string{"/proc/self/exe", "agent"}
 		err = Serve(ctx, stdin, stdout, kinds, opt)
 	}
 	if err != nil {

@@ -13,6 +13,7 @@ type stat struct {
 	state   byte // R, S, D, T (stopped), t (traced), Z (zombie), X (dead)
 	pgrp    int
 	session int
+	parent  int
 	started uint64 // clock ticks since boot
 }
 
@@ -42,7 +43,7 @@ func parseStat(text string) (stat, error) {
 		return n
 	}
 	// Field 3 of proc_pid_stat(5) is fields[0] here.
-	s := stat{state: fields[0][0], pgrp: int(number(2)), session: int(number(3)), started: number(19)}
+	s := stat{state: fields[0][0], parent: int(number(1)), pgrp: int(number(2)), session: int(number(3)), started: number(19)}
 	return s, err
 }
 

@@ -8,7 +8,7 @@ import (
 
 func TestAProcessNameCannotForgeItsState(t *testing.T) {
 	const rest = " 1 42 42 0 -1 4194560 1 0 0 0 0 0 0 0 20 0 1 0 987654 1 1"
-	want := stat{state: 'T', pgrp: 42, session: 42, started: 987654}
+	want := stat{state: 'T', parent: 1, pgrp: 42, session: 42, started: 987654}
 	for _, name := range []string{"etcd", "a b", "x) R 1 1 1 (", "(((", ")))", "\n", ""} {
 		got, err := parseStat("42 (" + name + ") T" + rest)
 		if err != nil {

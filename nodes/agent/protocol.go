@@ -91,6 +91,7 @@ const (
 	doHello    = "hello"     // hello → greeting; the first frame
 	doBeat     = "beat"      // {} → {}: both sides live
 	doTime     = "time"      // {} → reading
+	doShadow   = "shadow"    // {} → reading, of the shadow clock
 	doPlace    = "place"     // placement → placed
 	doSend     = "send"      // chunk + payload → {}
 	doWrite    = "write"     // file + payload → {}

@@ -25,6 +25,9 @@ type ServeOptions struct {
 	// Watchdog is the command that undoes the ledger when this agent is killed, nil
 	// for none. It gets a pipe as its standard input, see Watch.
 	Watchdog []string
+	// Self is the command that ends up in Main, for programs that run under the shadow
+	// clock; nil for none.
+	Self []string
 }
 
 // The bounds of a hello, and how long one is awaited.
@@ -41,6 +44,7 @@ type server struct {
 	files  *files
 	ledger *ledger
 	super  *supervisor
+	clocks *clocks
 	host   *Host
 	cannot map[string]string // Facts.Cannot: fixed once greeted
 	log    *log.Logger       // agent.log: what was done, for when nobody was connected
@@ -156,16 +160,22 @@ func (s *server) open(control string, wait time.Duration) (leftovers, stuck []st
 	s.log = log.New(logFile, "", log.LstdFlags|log.Lmicroseconds)
 	s.log.Printf("begin, for %s", holder)
 	if s.ledger, err = openLedger(s.files.own("")); err == nil {
-		s.super, err = openSupervisor(s.files, s.exited)
+		s.clocks = openClocks(s.files, s.opt.Self)
+		s.super, err = openSupervisor(s.files, s.clocks.launcher, s.exited)
 	}
 	if err != nil {
+		if s.clocks != nil {
+			s.clocks.close()
+		}
 		s.log.Print(err)
 		logFile.Close()
 		locked.Close()
 		s.files.close()
 		return nil, nil, nil, err
 	}
-	s.host = &Host{Dir: s.files.dir, Processes: s.super, InForce: func(e Effect) bool {
+	// Whatever an earlier agent bent, whether or not its ledger says so.
+	s.clocks.heal(s.super.shadowed())
+	s.host = &Host{Dir: s.files.dir, Processes: s.super, Clocks: &clockReaders{s.clocks, s.super}, InForce: func(e Effect) bool {
 		env, err := pack(e)
 		return err == nil && s.ledger.holds(env)
 	}}
@@ -173,6 +183,7 @@ func (s *server) open(control string, wait time.Duration) (leftovers, stuck []st
 	return leftovers, stuck, func() {
 		s.log.Print("end")
 		s.super.close()
+		s.clocks.close()
 		logFile.Close()
 		locked.Close()
 		s.files.close()

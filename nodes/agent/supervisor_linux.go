@@ -14,6 +14,7 @@ import (
 	"golang.org/x/sys/unix"
 
 	"nemesis/history"
+	"nemesis/nodes/agent/launch"
 )
 
 // supervisor starts server processes, watches them, and acts on them.
@@ -26,6 +27,7 @@ type supervisor struct {
 	files  *files
 	path   string // processes.json
 	boot   string
+	shadow *launch.Launcher // starts what runs under the shadow clock
 	onExit func(history.Exit)
 	stop   chan struct{} // ends the watching of adopted processes
 
@@ -79,8 +81,8 @@ func (l *life) over() bool {
 	}
 }
 
-func openSupervisor(f *files, onExit func(history.Exit)) (*supervisor, error) {
-	s := &supervisor{files: f, path: f.own("processes.json"), boot: bootID(), onExit: onExit, stop: make(chan struct{}), procs: map[string]*process{}}
+func openSupervisor(f *files, shadow *launch.Launcher, onExit func(history.Exit)) (*supervisor, error) {
+	s := &supervisor{files: f, shadow: shadow, path: f.own("processes.json"), boot: bootID(), onExit: onExit, stop: make(chan struct{}), procs: map[string]*process{}}
 	return s, s.adopt()
 }
 
@@ -158,18 +160,13 @@ func (s *supervisor) launch(p *process, spec ProcessSpec, by string) error {
 		Stdout: log, Stderr: log,
 		SysProcAttr: &syscall.SysProcAttr{Setsid: true},
 	}
-	for try := 0; ; try++ {
-		err = cmd.Start()
-		// A thread of ours that forks at this very moment holds the just-written program
-		// open for a blink, until its own exec.
-		if !errors.Is(err, syscall.ETXTBSY) || try == 50 {
-			break
-		}
-		time.Sleep(10 * time.Millisecond)
-		cmd = &exec.Cmd{Path: cmd.Path, Args: cmd.Args, Dir: cmd.Dir, Env: cmd.Env, Stdout: log, Stderr: log, SysProcAttr: cmd.SysProcAttr}
+	if spec.Shadow {
+		err = s.shadow.Start(cmd)
+	} else if cmd, err = run(cmd); err != nil {
+		err = fmt.Errorf("run %s: %w", argv0, errors.Unwrap(err))
 	}
 	if err != nil {
-		return fmt.Errorf("run %s: %w", argv0, errors.Unwrap(err))
+		return err
 	}
 	l := &life{pid: cmd.Process.Pid, done: make(chan struct{})}
 	// Our own child stays a zombie until waited for, so its stat is there to read.
@@ -196,6 +193,19 @@ func (s *supervisor) launch(p *process, spec ProcessSpec, by string) error {
 		return saved
 	}
 	return nil
+}
+
+// run starts a command that may have been written this very moment: a thread of ours
+// that forks holds it open for a blink, until its own exec.
+func run(cmd *exec.Cmd) (*exec.Cmd, error) {
+	for try := 0; ; try++ {
+		err := cmd.Start()
+		if !errors.Is(err, syscall.ETXTBSY) || try == 50 {
+			return cmd, err
+		}
+		time.Sleep(10 * time.Millisecond)
+		cmd = &exec.Cmd{Path: cmd.Path, Args: cmd.Args, Dir: cmd.Dir, Env: cmd.Env, Stdout: cmd.Stdout, Stderr: cmd.Stderr, SysProcAttr: cmd.SysProcAttr}
+	}
 }
 
 // tag marks a process as ours, in its environment.
@@ -317,6 +327,20 @@ func (s *supervisor) State(name string) (ProcessState, error) {
 	}
 	state.State, state.Code, state.Signal = Exited, l.exit.Code, l.exit.Signal
 	return state, nil
+}
+
+// shadowed are the processes that run and were started under the shadow clock, by PID,
+// each with the mark that it carries in its environment.
+func (s *supervisor) shadowed() map[int]string {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	out := map[int]string{}
+	for name, p := range s.procs {
+		if p.Spec.Shadow && !p.life.over() {
+			out[p.life.pid] = s.tag(name)
+		}
+	}
+	return out
 }
 
 func threadCount(pid int) int { n, _ := threads(pid); return n }
