@@ -17,7 +17,7 @@ func appendEvent(b []byte, ev *Event) ([]byte, error) {
 	b = append(b, `,"type":"`...)
 	b = append(b, ev.Type...)
 	b = append(b, '"')
-	if ev.Type.IsOperation() {
+	if ev.Type.IsOperation() || ev.Type == BeliefChange {
 		b = append(b, `,"process":`...)
 		b = strconv.AppendInt(b, int64(ev.Process), 10)
 	}

@@ -1,0 +1,462 @@
+package lease
+
+import (
+	"cmp"
+	"math"
+	"slices"
+	"sort"
+
+	"nemesis/history"
+)
+
+// judge finds what is broken for one resource.
+type judge struct {
+	*loader
+	*resource
+	Options
+	terms
+	report *report
+	told   map[int]map[string]bool // by grant: classes it was reported for
+}
+
+func (j *judge) all() {
+	for i := range j.grants {
+		j.grants[i].settle(j.terms)
+	}
+	for i := range j.endings {
+		if e := &j.endings[i]; e.from == math.MaxInt64 {
+			e.from = j.grants[e.grant].ret
+		}
+	}
+	j.tellTokens()
+	j.tellHolders()
+	j.tellEndings()
+	j.tellSightings()
+	j.tellOverstay()
+	j.tellStale()
+	j.tellFencing()
+	j.tellSpells()
+}
+
+// once reports whether the grant was not yet reported for this class, and notes that it
+// is now.
+func (j *judge) once(at int, class string) bool {
+	if j.told[at][class] {
+		return false
+	}
+	if j.told == nil {
+		j.told = make(map[int]map[string]bool)
+	}
+	if j.told[at] == nil {
+		j.told[at] = make(map[string]bool)
+	}
+	j.told[at][class] = true
+	return true
+}
+
+// order returns the numbers of the grants, sorted by a key.
+func (j *judge) order(by func(*grant) int64) []int {
+	list := make([]int, len(j.grants))
+	for i := range list {
+		list[i] = i
+	}
+	slices.SortStableFunc(list, func(a, b int) int { return cmp.Compare(by(&j.grants[a]), by(&j.grants[b])) })
+	return list
+}
+
+func (j *judge) byReturn() []int { return j.order(func(g *grant) int64 { return g.ret }) }
+
+// kind is a way to tell grants of a resource apart: by token, lease or owner.
+type kind int
+
+const (
+	byToken kind = iota
+	byLease
+	byOwner
+	kinds
+)
+
+// nobody is what a sighting of a free resource shows, under any kind.
+const nobody = 0
+
+func (s *said) under(k kind) int64 {
+	switch k {
+	case byToken:
+		return s.token
+	case byLease:
+		return int64(s.lease)
+	}
+	return int64(s.owner)
+}
+
+func (g *grant) under(k kind) int64 {
+	switch k {
+	case byToken:
+		return g.token
+	case byLease:
+		return int64(g.lease)
+	}
+	return int64(g.owner)
+}
+
+// kind is the sharpest one that all grants have, kinds when there is none.
+func (j *judge) kind() kind {
+	for k := byToken; k < kinds; k++ {
+		if !slices.ContainsFunc(j.grants, func(g grant) bool { return g.under(k) == 0 }) {
+			return k
+		}
+	}
+	return kinds
+}
+
+// tellTokens is F1 and F2: no token twice, and later grants have greater ones.
+func (j *judge) tellTokens() {
+	first := make(map[int64]int)
+	for b := range j.grants {
+		g := &j.grants[b]
+		if g.token == 0 {
+			continue
+		}
+		a, used := first[g.token]
+		if !used {
+			first[g.token] = b
+			continue
+		}
+		if f := &j.grants[a]; f.holder != g.holder || f.released < g.call {
+			if j.once(b, "token-reused") {
+				j.report.add("token-reused", untimed, 0, 0, func() telling { return j.reused(a, b) })
+			}
+		}
+	}
+	ret := j.byReturn()
+	greatest := -1
+	for b := range j.grants { // by call
+		g := &j.grants[b]
+		for len(ret) > 0 && j.grants[ret[0]].ret < g.call {
+			if greatest < 0 || j.grants[ret[0]].token > j.grants[greatest].token {
+				greatest = ret[0]
+			}
+			ret = ret[1:]
+		}
+		if g.token != 0 && greatest >= 0 && j.grants[greatest].token > g.token && j.once(b, "token-order") {
+			a := greatest
+			j.report.add("token-order", untimed, 0, 0, func() telling { return j.disordered(a, b) })
+		}
+	}
+}
+
+// tellHolders is L1.
+func (j *judge) tellHolders() {
+	if j.kind() == byToken {
+		j.tellInOrder()
+		return
+	}
+	// Of a pair that excludes one another each was held beyond the return of the other.
+	// Every such pair is met from the side of the one that ended first.
+	ret := j.byReturn()
+	var longest best
+	for _, b := range j.order(func(g *grant) int64 { return g.until }) {
+		g := &j.grants[b]
+		for len(ret) > 0 && j.grants[ret[0]].ret < g.until {
+			longest.add(j.grants[ret[0]].holder, j.grants[ret[0]].until, ret[0])
+			ret = ret[1:]
+		}
+		until, a, ok := longest.but(g.holder)
+		if !ok || until <= g.ret {
+			continue
+		}
+		early, late := a, b
+		if j.grants[late].ret < j.grants[early].ret {
+			early, late = b, a
+		}
+		j.tellTwo(early, late)
+	}
+}
+
+// tellInOrder is L1 where tokens tell the order of the grants.
+func (j *judge) tellInOrder() {
+	var longest best
+	for _, b := range j.order(func(g *grant) int64 { return g.token }) {
+		g := &j.grants[b]
+		// A grant that returned before the other was called has the wrong token, which
+		// was told; it is not the later one.
+		if until, a, ok := longest.but(g.holder); ok && until > g.ret && g.ret >= j.grants[a].call && g.token != j.grants[a].token {
+			j.tellTwo(a, b)
+		}
+		longest.add(g.holder, g.until, b)
+	}
+}
+
+// tellTwo reports grant b, which came after grant a while that was held.
+func (j *judge) tellTwo(a, b int) {
+	g, h := &j.grants[a], &j.grants[b]
+	if g.lasts(h.ret, j.terms) > h.ret {
+		if j.once(b, "two-holders") {
+			j.report.add("two-holders", timed, j.since(g, h.ret), h.ret, func() telling { return j.two(a, b) })
+		}
+		return
+	}
+	// It was held so long only by renewals sent when the other had been granted.
+	x := g.renewals[sort.Search(len(g.renewals), func(i int) bool { return g.renewals[i].sent > h.ret })]
+	if j.once(a, "deposed-renewal") {
+		j.report.add("deposed-renewal", timed, h.call, x.seen, func() telling { return j.deposedBy(a, b, x) })
+	}
+}
+
+// since is from when the argument that a grant was held at a moment takes clocks to be right.
+func (j *judge) since(g *grant, limit int64) int64 {
+	from, _, ok := g.base(limit)
+	if !ok {
+		return g.call
+	}
+	return from
+}
+
+// tellEndings reports grants seen gone too soon, and renewed after that.
+func (j *judge) tellEndings() {
+	for n := range j.endings {
+		j.tellEnding(&j.endings[n])
+	}
+}
+
+// tellEnding says whether one was found.
+func (j *judge) tellEnding(e *ending) {
+	g := &j.grants[e.grant]
+	if g.cut <= e.to {
+		return
+	}
+	if g.lasts(e.to, j.terms) > e.to {
+		if j.once(e.grant, "early-expiry") {
+			j.report.add("early-expiry", timed, j.since(g, e.to), e.to, func() telling { return j.early(e) })
+		}
+		return
+	}
+	if k := sort.Search(len(g.renewals), func(i int) bool { return g.renewals[i].sent > e.to }); k < len(g.renewals) && g.renewals[k].sent < g.cut {
+		x := g.renewals[k]
+		if j.once(e.grant, "deposed-renewal") {
+			j.report.add("deposed-renewal", timed, e.from, x.seen, func() telling { return j.deposed(e, x) })
+		}
+	}
+}
+
+// tellSightings holds what was seen of the holder against what must have been: a grant
+// within its time is shown and no other, and one that was over does not come back.
+func (j *judge) tellSightings() {
+	k := j.kind()
+	if k == kinds && len(j.grants) > 0 {
+		k = byToken // of which only sightings of nobody can be used
+	}
+	usable := make([]int, 0, len(j.sightings))
+	for n := range j.sightings {
+		if s := &j.sightings[n]; s.nothing || s.under(k) != 0 && j.kind() != kinds {
+			usable = append(usable, n)
+		}
+	}
+	j.tellAbsent(k, usable)
+	if j.kind() != kinds {
+		j.tellReturned(k, usable)
+	}
+}
+
+// tellAbsent finds sightings of another, or of nobody, within the time of a grant.
+func (j *judge) tellAbsent(k kind, usable []int) {
+	ret := j.byReturn()
+	var longest best
+	for _, n := range usable {
+		s := &j.sightings[n]
+		for len(ret) > 0 && j.grants[ret[0]].ret <= s.from {
+			longest.add(j.grants[ret[0]].under(k), j.grants[ret[0]].until, ret[0])
+			ret = ret[1:]
+		}
+		shown := int64(-1) // no grant's: a token below zero names none, and no lease or owner does
+		if !s.nothing {
+			shown = s.under(k)
+		}
+		if until, at, ok := longest.but(shown); ok && until > s.to {
+			if k == byToken && shown > 0 && shown < j.grants[at].token {
+				continue // the holder of an earlier time: a stale read, told as such
+			}
+			j.endings = append(j.endings, ending{at, s.from, s.to, s.op, j.absent(s)})
+			j.tellEnding(&j.endings[len(j.endings)-1])
+		}
+	}
+}
+
+// tellReturned finds grants that were shown, or renewed, when they had been over.
+func (j *judge) tellReturned(k kind, usable []int) {
+	// What was seen, by when it was certain: sightings of anybody, grants among them.
+	type look struct {
+		from, to int64
+		who      int64
+		op       int
+		holder   int64 // 0 when it is not known
+	}
+	looks := make([]look, 0, len(usable)+len(j.grants))
+	count := make(map[int64]int)
+	for _, n := range usable {
+		s := &j.sightings[n]
+		who := int64(-1)
+		if !s.nothing {
+			who = s.under(k)
+		}
+		looks = append(looks, look{s.from, s.to, who, s.op, 0})
+	}
+	for i := range j.grants {
+		g := &j.grants[i]
+		looks = append(looks, look{g.call, g.ret, g.under(k), g.op, g.holder})
+		count[g.under(k)]++
+	}
+	slices.SortStableFunc(looks, func(a, b look) int { return cmp.Compare(a.to, b.to) })
+	// Who was alive when: renewals, and sightings by name.
+	type life struct {
+		at    int64
+		grant int
+		x     renewal
+		op    int // of a sighting; -1 for a renewal
+	}
+	var lives []life
+	named := make(map[int64]int)
+	gone := make([]int64, len(j.grants)) // when each was certainly seen gone
+	by := make([]*ending, len(j.grants))
+	for i := range j.grants {
+		g := &j.grants[i]
+		gone[i] = g.released
+		if count[g.under(k)] > 1 {
+			continue
+		}
+		named[g.under(k)] = i
+		for _, x := range g.renewals {
+			if x.sent < g.cut {
+				lives = append(lives, life{x.sent, i, x, -1})
+			}
+		}
+	}
+	for n := range j.endings {
+		if e := &j.endings[n]; e.to < gone[e.grant] {
+			gone[e.grant], by[e.grant] = e.to, e
+		}
+	}
+	for _, n := range usable {
+		s := &j.sightings[n]
+		if i, is := named[s.under(k)]; is && !s.nothing {
+			lives = append(lives, life{s.from, i, renewal{}, s.op})
+		}
+	}
+	slices.SortStableFunc(lives, func(a, b life) int { return cmp.Compare(a.at, b.at) })
+	var latest best
+	next := 0
+	for _, v := range lives {
+		for ; next < len(looks) && looks[next].to < v.at; next++ {
+			latest.add(looks[next].who, looks[next].from, next)
+		}
+		g := &j.grants[v.grant]
+		if v.op >= 0 && gone[v.grant] < v.at {
+			if j.once(v.grant, "resurrection") {
+				j.report.add("resurrection", timed, g.call, j.log.Operations[v.op].Return, func() telling { return j.resurrected(v.grant, by[v.grant], -1, v.op) })
+			}
+			continue
+		}
+		from, n, ok := latest.but(g.under(k))
+		if !ok || from < g.ret || looks[n].holder == g.holder {
+			continue
+		}
+		op := looks[n].op
+		switch {
+		case v.op < 0:
+			if j.once(v.grant, "deposed-renewal") {
+				e := &ending{v.grant, from, j.log.Operations[op].Return, op, j.replaced(op)}
+				j.report.add("deposed-renewal", timed, from, v.x.seen, func() telling { return j.deposed(e, v.x) })
+			}
+		case k == byToken && j.superseded(v.op, op):
+			// Told as a stale read.
+		default:
+			if j.once(v.grant, "resurrection") {
+				j.report.add("resurrection", timed, g.call, j.log.Operations[v.op].Return, func() telling { return j.resurrected(v.grant, nil, op, v.op) })
+			}
+		}
+	}
+}
+
+// superseded: operation late shows a smaller token than operation early had shown.
+func (j *judge) superseded(late, early int) bool {
+	a, _ := j.loader.read(j.log.Operations[late].Output)
+	b, _ := j.loader.read(j.log.Operations[early].Output)
+	return b.token > a.token
+}
+
+// tellOverstay is L1b: nothing is shown as held after the latest moment at which it can
+// have ended, plus what the system takes to notice.
+func (j *judge) tellOverstay() {
+	if !j.Explicit || j.Bounds.Expiry <= 0 || len(j.grants) == 0 {
+		return
+	}
+	slack := int64(j.Bounds.Expiry)
+	// latest is the end of a grant by renewals sent before a moment.
+	latest := func(g *grant, before int64) int64 {
+		if g.longest == 0 || g.crashed {
+			return history.Never
+		}
+		from := g.ret
+		for _, x := range g.renewals {
+			if x.sent < before {
+				from = max(from, x.seen)
+			}
+		}
+		return from + j.most(g.longest) + slack
+	}
+	k := j.kind()
+	named := make(map[int64]int)
+	count := make(map[int64]int)
+	ends := make([]int64, len(j.grants))
+	for i := range j.grants {
+		g := &j.grants[i]
+		ends[i] = latest(g, history.Never)
+		if k < kinds {
+			named[g.under(k)] = i
+			count[g.under(k)]++
+		}
+		from := g.ret
+		for _, x := range g.renewals {
+			if end := from + j.most(g.longest) + slack; g.longest > 0 && !g.crashed && x.sent > end && j.once(i, "overstay") {
+				j.report.add("overstay", timed, from, x.seen, func() telling { return j.overstayed(i, x.op, end, from) })
+			}
+			from = max(from, x.seen)
+		}
+	}
+	for n := range j.sightings {
+		s := &j.sightings[n]
+		if k == kinds || s.nothing || s.under(k) == 0 || count[s.under(k)] != 1 {
+			continue
+		}
+		i := named[s.under(k)]
+		if end := latest(&j.grants[i], s.from); s.from > end && j.once(i, "overstay") {
+			j.report.add("overstay", timed, end-j.most(j.grants[i].longest)-slack, s.to, func() telling {
+				return j.overstayed(i, s.op, end, end-slack-j.most(j.grants[i].longest))
+			})
+		}
+	}
+	j.tellBusy(ends)
+}
+
+// tellBusy reports refusals for a holder when there can have been none.
+func (j *judge) tellBusy(ends []int64) {
+	next, last := 0, -1
+	byReturn := slices.Clone(j.busy)
+	slices.SortStableFunc(byReturn, func(a, b int) int { return cmp.Compare(j.log.Operations[a].Return, j.log.Operations[b].Return) })
+	for _, op := range byReturn {
+		o := &j.log.Operations[op]
+		for ; next < len(j.grants) && j.grants[next].call <= o.Return; next++ {
+			if last < 0 || ends[next] > ends[last] {
+				last = next
+			}
+		}
+		if j.unclear <= o.Return {
+			return // a crashed acquire may have been granted, and is held for all we know
+		}
+		if last >= 0 && ends[last] < o.Call && j.once(last, "overstay") {
+			i := last
+			from := ends[i] - int64(j.Bounds.Expiry) - j.most(j.grants[i].longest)
+			j.report.add("overstay", timed, from, o.Return, func() telling { return j.overstayed(i, op, ends[i], from) })
+		}
+	}
+}

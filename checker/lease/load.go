@@ -1,0 +1,411 @@
+package lease
+
+import (
+	"cmp"
+	"fmt"
+	"math"
+	"slices"
+
+	"nemesis/history"
+)
+
+// resource is what happened to one lock, election or guarded object.
+type resource struct {
+	key    string
+	grants []grant // by call
+	// endings are observations that one grant was no more.
+	endings []ending
+	// sightings are observations of who holds the resource, by call.
+	sightings []sighting
+	// accesses are acknowledged writes and reads of what it guards, by call.
+	accesses []access
+	// busy are acquires that were refused as another held it.
+	busy []int
+	// unclear is the earliest call of an acquire of unknown outcome, history.Never without.
+	unclear int64
+	// spells are times in which clients believed to hold it.
+	spells []spell
+	open   map[int]int // process → its spell that has not ended
+
+	names   map[name]*line
+	tokens  map[int64]*line
+	holders map[name]int64
+}
+
+// ending is an observation that a grant was no more at some moment in [from, to], and
+// after it had been granted.
+type ending struct {
+	grant    int
+	from, to int64
+	op       int    // position among the operations; -1 for a belief
+	how      string // what was observed, as a clause
+}
+
+// sighting is an observation that at some moment in [from, to] the resource was held
+// under these names, or by nobody.
+type sighting struct {
+	from, to int64
+	op       int
+	said
+}
+
+// access is one acknowledged read or write of the guarded object.
+type access struct {
+	op    int
+	write bool
+	said
+}
+
+// spell is a time in which a client certainly believed to hold a resource.
+type spell struct {
+	process  int
+	from, to int64
+	closed   bool // its end was told
+	token    int64
+}
+
+// name is what the system calls a hold that has no token.
+type name struct {
+	lease, owner int32
+	process      int
+}
+
+// line is the grants that go by one name.
+type line struct {
+	open  []int // those not yet given up
+	total int
+}
+
+// loader reads a log into resources, in the order of time: an operation counts at its
+// call, a belief at the moment it is about. What ends a hold is then met in order, and
+// a renewal meets only holds that it may have extended.
+type loader struct {
+	names
+	log      *history.Log
+	list     []*resource
+	byKey    map[string]*resource
+	seen     map[int32]renewal // by lease: the latest renewal, or the zero one
+	lastSign map[int]int64     // by process: after it the client may have been closed
+	counts   Details
+	judged   int
+}
+
+// belief is a BeliefChange with the moment at which it counts.
+type belief struct {
+	when int64
+	ev   *history.Event
+	said
+}
+
+func load(log *history.Log) (*loader, error) {
+	l := &loader{log: log, byKey: make(map[string]*resource), seen: make(map[int32]renewal), lastSign: make(map[int]int64)}
+	beliefs, err := l.beliefs()
+	if err != nil {
+		return nil, err
+	}
+	for i := range log.Operations {
+		o := &log.Operations[i]
+		if end := min(o.End, log.End); end > l.lastSign[o.Process] {
+			l.lastSign[o.Process] = end
+		}
+	}
+	for i := range log.Operations {
+		for len(beliefs) > 0 && beliefs[0].when < log.Operations[i].Call {
+			l.believe(&beliefs[0])
+			beliefs = beliefs[1:]
+		}
+		if err := l.operation(i); err != nil {
+			o := &log.Operations[i]
+			return nil, fmt.Errorf("read operation %d (%s) of the history: %w; the workload does not fit this checker", o.Index, o.F, err)
+		}
+	}
+	for i := range beliefs {
+		l.believe(&beliefs[i])
+	}
+	return l, nil
+}
+
+// beliefs reads them in the order of the moments they are about.
+func (l *loader) beliefs() ([]belief, error) {
+	var list []belief
+	for i := range l.log.Events {
+		e := &l.log.Events[i]
+		if e.Type != history.BeliefChange {
+			continue
+		}
+		s, err := l.read(e.Value)
+		if err != nil {
+			return nil, fmt.Errorf("read the belief (%s) of event %d: %w; the workload does not fit this checker", e.F, e.Index, err)
+		}
+		if s.at == 0 {
+			s.at = e.Time
+		}
+		b := belief{s.at, e, s}
+		if e.F == "renewed" {
+			if s.sent == 0 {
+				continue // it proves no extension
+			}
+			b.when = s.sent
+		}
+		if e.F != "gone" && b.when > l.lastSign[e.Process] {
+			l.lastSign[e.Process] = b.when
+		}
+		list = append(list, b)
+	}
+	slices.SortStableFunc(list, func(a, b belief) int { return cmp.Compare(a.when, b.when) })
+	return list, nil
+}
+
+func (l *loader) resource(key string) *resource {
+	r := l.byKey[key]
+	if r == nil {
+		r = &resource{key: key, unclear: history.Never, open: make(map[int]int), names: make(map[name]*line), tokens: make(map[int64]*line), holders: make(map[name]int64)}
+		l.byKey[key] = r
+		l.list = append(l.list, r)
+	}
+	return r
+}
+
+func (l *loader) operation(i int) error {
+	o := &l.log.Operations[i]
+	switch o.F {
+	case "acquire", "renew", "release", "holder", "write", "read":
+	default:
+		return nil // another checker's
+	}
+	l.judged++
+	r := l.resource(o.Key)
+	in, err := l.read(o.Input)
+	if err != nil {
+		return err
+	}
+	out := said{nothing: true}
+	if o.Type != history.Info {
+		if out, err = l.read(o.Output); err != nil {
+			return err
+		}
+	}
+	if o.Type == history.Fail && out.held {
+		l.counts.Refused++
+		if out.token != 0 {
+			r.sightings = append(r.sightings, sighting{o.Call, o.Return, i, said{token: out.token}})
+		}
+	}
+	switch o.F {
+	case "acquire":
+		switch {
+		case o.Type == history.OK:
+			l.grant(r, i, out)
+		case o.Type == history.Info:
+			r.unclear = min(r.unclear, o.Call)
+		case out.held:
+			r.busy = append(r.busy, i)
+		}
+	case "renew":
+		l.renew(r, i, in, out)
+	case "release":
+		if o.Type != history.Fail {
+			r.each(in, o.Process, func(_ int, g *grant) bool {
+				g.end(o.Call, i)
+				g.givenUp = true
+				if o.Type == history.OK {
+					g.released = min(g.released, o.Return)
+				}
+				return false
+			})
+		} else if out.gone {
+			l.ended(r, in, ending{from: o.Call, to: o.Return, op: i, how: "its release was refused as it was gone"}, o.Process)
+		}
+	case "holder":
+		if o.Type == history.OK {
+			l.counts.Looks++
+			r.sightings = append(r.sightings, sighting{o.Call, o.Return, i, out})
+		}
+	case "write":
+		switch {
+		case o.Type == history.OK:
+			r.accesses = append(r.accesses, access{i, true, in})
+		case o.Type == history.Fail && out.rejected:
+			l.counts.Rejected++
+			if in.token != 0 {
+				l.ended(r, in, ending{from: o.Call, to: o.Return, op: i, how: "a write under it was rejected because of its token"}, o.Process)
+			}
+		}
+	case "read":
+		if o.Type == history.OK {
+			r.accesses = append(r.accesses, access{i, false, out})
+		}
+	}
+	return nil
+}
+
+// grant notes an acknowledged acquire.
+func (l *loader) grant(r *resource, i int, s said) {
+	o := &l.log.Operations[i]
+	g := grant{op: i, call: o.Call, ret: o.Return, process: o.Process, lease: s.lease, owner: s.owner, token: s.token,
+		cut: history.Never, cutBy: -1, released: history.Never, alone: true}
+	g.granted(s.ttl)
+	g.end(l.lastSign[o.Process], -1)
+	if s.lease != 0 {
+		if last, older := l.seen[s.lease]; older {
+			g.older = true
+			if last.sent > 0 {
+				g.renewals = append(g.renewals, last)
+			}
+		} else {
+			l.seen[s.lease] = renewal{}
+		}
+	}
+	called := name{lease: s.lease}
+	if s.lease == 0 {
+		called = name{owner: s.owner}
+		if s.owner == 0 {
+			called = name{process: o.Process + 1}
+		}
+	}
+	holder := called
+	if s.owner != 0 {
+		holder = name{owner: s.owner}
+	}
+	if r.holders[holder] == 0 {
+		r.holders[holder] = int64(len(r.holders) + 1)
+	}
+	g.holder = r.holders[holder]
+	at := len(r.grants)
+	join(r.names, called, at)
+	if s.token != 0 {
+		join(r.tokens, s.token, at)
+	}
+	r.grants = append(r.grants, g)
+}
+
+func join[K comparable](lines map[K]*line, key K, at int) {
+	if lines[key] == nil {
+		lines[key] = &line{}
+	}
+	lines[key].open = append(lines[key].open, at)
+	lines[key].total++
+}
+
+// line finds the grants that are meant by these names; nil when there is none.
+func (r *resource) line(s said, process int) *line {
+	if n := r.tokens[s.token]; s.token != 0 && n != nil {
+		return n
+	}
+	switch {
+	case s.lease != 0:
+		return r.names[name{lease: s.lease}]
+	case s.token != 0:
+		return nil
+	case s.owner != 0:
+		return r.names[name{owner: s.owner}]
+	}
+	return r.names[name{process: process + 1}]
+}
+
+// each visits the grants that are meant and not yet given up; those for which do
+// returns false are given up now.
+func (r *resource) each(s said, process int, do func(at int, g *grant) (open bool)) {
+	n := r.line(s, process)
+	if n == nil {
+		return
+	}
+	kept := n.open[:0]
+	for _, at := range n.open {
+		g := &r.grants[at]
+		if s.lease != 0 && g.lease != 0 && s.lease != g.lease || s.token != 0 && g.token != 0 && s.token != g.token {
+			kept = append(kept, at)
+			continue
+		}
+		if g.givenUp || do(at, g) {
+			if !g.givenUp {
+				kept = append(kept, at)
+			}
+		}
+	}
+	n.open = kept
+}
+
+func (l *loader) renew(r *resource, i int, in, out said) {
+	o := &l.log.Operations[i]
+	switch {
+	case o.Type == history.OK:
+		l.counts.Renewals++
+		l.renewed(in.lease, renewal{o.Call, o.Return, i})
+		r.each(in, o.Process, func(_ int, g *grant) bool {
+			g.granted(out.ttl)
+			g.renewals = append(g.renewals, renewal{o.Call, o.Return, i})
+			return true
+		})
+	case o.Type == history.Info:
+		r.each(in, o.Process, func(_ int, g *grant) bool { g.crashed = true; return true })
+	case out.gone:
+		l.ended(r, in, ending{from: o.Call, to: o.Return, op: i, how: "its renewal was refused as it was gone"}, o.Process)
+	}
+}
+
+// renewed notes the latest renewal of a lease, for grants made on it later.
+func (l *loader) renewed(lease int32, x renewal) {
+	if lease != 0 && x.sent >= l.seen[lease].sent {
+		l.seen[lease] = x
+	}
+}
+
+// ended notes that the one grant that is meant was no more, if it is sure which one is.
+func (l *loader) ended(r *resource, s said, e ending, process int) {
+	n := r.line(s, process)
+	if n == nil || n.total != 1 {
+		return
+	}
+	r.each(s, process, func(at int, g *grant) bool {
+		if e.from >= g.ret {
+			e.grant = at
+			r.endings = append(r.endings, e)
+		}
+		return true
+	})
+}
+
+func (l *loader) believe(b *belief) {
+	if b.ev.Key == "" && b.ev.F == "renewed" {
+		l.renewed(b.lease, renewal{b.sent, b.at, -1})
+		for _, r := range l.list {
+			l.background(r, b)
+		}
+		return
+	}
+	r := l.resource(b.ev.Key)
+	switch b.ev.F {
+	case "enter":
+		r.open[b.ev.Process] = len(r.spells)
+		r.spells = append(r.spells, spell{process: b.ev.Process, from: b.at, to: b.at, token: b.token})
+	case "exit", "lost":
+		if at, is := r.open[b.ev.Process]; is {
+			r.spells[at].to, r.spells[at].closed = b.at, true
+			delete(r.open, b.ev.Process)
+		}
+		if b.ev.F == "exit" {
+			// Whoever has done with it may give it back in ways that are no operation.
+			r.each(b.said, b.ev.Process, func(_ int, g *grant) bool {
+				g.end(b.at, -1)
+				g.givenUp = true
+				return false
+			})
+		}
+	case "renewed":
+		l.counts.Renewals++
+		l.renewed(b.lease, renewal{b.sent, b.at, -1})
+		l.background(r, b)
+	case "gone":
+		// A watcher may hear of it late, so it can have been gone since it was granted.
+		l.ended(r, b.said, ending{from: math.MaxInt64, to: b.at, op: -1, how: "a watcher saw it gone"}, b.ev.Process)
+	}
+}
+
+func (l *loader) background(r *resource, b *belief) {
+	r.each(b.said, b.ev.Process, func(_ int, g *grant) bool {
+		g.granted(b.ttl)
+		g.renewals = append(g.renewals, renewal{b.sent, b.at, -1})
+		return true
+	})
+}
