@@ -39,11 +39,13 @@ import (
 
 // A trial of the reduction that exceeds trialMemory (bytes of tables) proves nothing,
 // and its operations stay; unlike a time, this is the same on every machine. coreTime
-// bounds all trials of one object, opinionSteps the second opinion.
+// bounds all trials of one object, opinionSteps the second opinion, and firstSteps the one
+// that is asked before it is tried to make an accusation easier.
 const (
 	trialMemory  = 2 << 20
 	coreTime     = 10 * time.Second
 	opinionSteps = 3_000_000
+	firstSteps   = 300_000
 )
 
 // weak is a weakened history: operations of an object, at these positions, of which
@@ -179,6 +181,8 @@ type accusation struct {
 	// Porcupine's answer about the weakened history: Illegal confirms, Legal refutes,
 	// and then the checker contradicts itself and must not accuse.
 	opinion order.Answer
+	// late is the same accusation as one that begins late, when it has been made already.
+	late *accusation
 }
 
 // accuse cuts a history without an order behind its culprit and looks for a part of
@@ -209,36 +213,89 @@ func (s *subject) accuse(ctx context.Context, ops []porcupine.Operation, d order
 			keep[i] = true
 		}
 	}
-	a.opinion = s.second(ctx, &a.weak)
+	if a.opinion = s.second(ctx, &a.weak, firstSteps); a.opinion == order.Undecided {
+		ctx, cancel := context.WithTimeout(ctx, coreTime)
+		defer cancel()
+		if a.late = s.late(ctx, ops, by, k, a); a.late != nil {
+			a.opinion = a.late.opinion
+		}
+	}
+	if a.opinion == order.Undecided {
+		a.opinion = s.second(ctx, &a.weak, opinionSteps)
+	}
 	return a
 }
 
 // second is Porcupine's opinion.
-func (s *subject) second(ctx context.Context, w *weak) order.Answer {
+func (s *subject) second(ctx context.Context, w *weak, steps int64) order.Answer {
 	return s.everywhere(w, func(s *subject) order.Answer {
-		return ask(s.model, w.ops, newLeash(ctx, len(w.ops), opinionSteps)).Answer
+		return ask(s.model, w.ops, newLeash(ctx, len(w.ops), steps)).Answer
 	})
 }
+
+// A core of plenty operations or fewer is good enough, however it begins; one that begins
+// with the model's first state is not even looked for among more than many when there is
+// another of no more than legible.
+const (
+	plenty  = 4
+	legible = 8
+	many    = 32
+)
 
 // reduce makes an accusation of ops as small as the steps can make it.
 func (s *subject) reduce(ctx context.Context, ops []porcupine.Operation, a accusation) accusation {
 	ctx, cancel := context.WithTimeout(ctx, coreTime)
 	defer cancel()
-	small := a
-	small.weak = s.shrink(ctx, &a.weak, a.culprit)
-	small.opinion = s.second(ctx, &small.weak)
-	if small.weight() <= plenty {
+	small := s.smallest(ctx, ops, a)
+	if small.opinion == order.Undecided && small.from == nil {
+		small.opinion = s.second(ctx, &small.weak, opinionSteps)
+	}
+	return *small
+}
+
+func (s *subject) smallest(ctx context.Context, ops []porcupine.Operation, a accusation) *accusation {
+	early := func() *accusation {
+		small := a
+		small.weak = s.shrink(ctx, &a.weak, a.culprit)
+		small.opinion = s.second(ctx, &small.weak, firstSteps)
+		return &small
+	}
+	late := func() *accusation {
+		if a.late != nil {
+			return a.late
+		}
+		by := returns(ops)
+		return s.late(ctx, ops, by, slices.Index(by, a.culprit)+1, a)
+	}
+	if len(a.ops) <= many {
+		small := early()
+		if small.weight() <= plenty {
+			return small
+		}
+		return better(small, late())
+	}
+	small := late()
+	if small != nil && small.weight() <= legible && small.opinion != order.Undecided {
 		return small
 	}
-	by := returns(ops)
-	if w, is := s.smallestLate(ctx, ops, by, slices.Index(by, a.culprit)+1); is && w.weight() < small.weight() {
-		late := a
-		late.weak, late.opinion = w, both(w.from.opinion, s.second(ctx, &w))
-		if late.opinion != order.Undecided || small.opinion == order.Undecided {
-			return late
+	return better(early(), small)
+}
+
+// better is the easier to read of two accusations that Porcupine has the same to say
+// about, else the one about which it has something to say. The second may be nil.
+func better(a, b *accusation) *accusation {
+	switch {
+	case b == nil:
+		return a
+	case (a.opinion == order.Undecided) != (b.opinion == order.Undecided):
+		if a.opinion == order.Undecided {
+			return b
 		}
+		return a
+	case b.weight() < a.weight():
+		return b
 	}
-	return small
+	return a
 }
 
 // both is the opinion about a proof of two parts.

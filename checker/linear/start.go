@@ -48,9 +48,6 @@ import (
 
 // Bounds of a core that begins late.
 const (
-	// plenty is how many operations a core may have before it is tried to begin it
-	// late: one of fewer speaks of nothing but what was recorded.
-	plenty = 4
 	// mostStarts is how many states a reader can be asked to keep in mind.
 	mostStarts = 8
 	// enoughStarts is how many moments that do are compared.
@@ -65,8 +62,6 @@ type beginning struct {
 	// before is the number of operations that had returned by then, open that of those
 	// called that had not and may have changed something.
 	before, open int
-	// opinion is Porcupine's answer to whether there are other states: Illegal, no.
-	opinion order.Answer
 }
 
 // defect is a deliberate mistake in the step, for the tests that show that it would be
@@ -109,10 +104,10 @@ func (s *subject) everywhere(w *weak, answer func(*subject) order.Answer) order.
 	return all
 }
 
-// late is a history, cut when the first k of its completed operations had returned,
+// begin is a history, cut when the first k of its completed operations had returned,
 // that begins when the first j of them had. It is false when the object may have been in
 // too many states then, or it was not found out in which.
-func (s *subject) late(ctx context.Context, ops []porcupine.Operation, by []int, j, k int) (weak, bool) {
+func (s *subject) begin(ctx context.Context, ops []porcupine.Operation, by []int, j, k int) (weak, bool) {
 	before := s.prefix(ops, by, j)
 	from := &beginning{moment: ops[by[j-1]].Return, before: j, open: len(before.ops) - j}
 	if s.defects&splitsTies != 0 {
@@ -223,30 +218,64 @@ func (s *subject) doubt(ctx context.Context, ops []porcupine.Operation, by []int
 	return ask(s.looking(from.states).model, trial, newLeash(ctx, len(trial), opinionSteps)).Answer
 }
 
-// smallestLate looks for a small core that begins late, of a history whose culprit is
-// at by[k-1]. It tries the last moment before the culprit was called first, as what
-// happened since is least then, and goes back twice as far each time.
-func (s *subject) smallestLate(ctx context.Context, ops []porcupine.Operation, by []int, k int) (best weak, found bool) {
+// late makes an accusation of ops, with the culprit at by[k-1], into the one that begins
+// late that is the easiest to read; nil when there is none.
+func (s *subject) late(ctx context.Context, ops []porcupine.Operation, by []int, k int, a accusation) *accusation {
+	var best weak
+	found := 0
+	for _, j := range moments(ops, by, k) {
+		if found == enoughStarts || ctx.Err() != nil {
+			break
+		}
+		w, known := s.begin(ctx, ops, by, j, k)
+		if !known || s.try(ctx, &w) != order.Illegal {
+			continue
+		}
+		w = s.shrink(ctx, &w, a.culprit)
+		if found == 0 || w.weight() < best.weight() {
+			best = w
+		}
+		found++
+	}
+	if found == 0 {
+		return nil
+	}
+	a.weak = best
+	a.opinion = both(s.doubt(ctx, ops, by, best.from), s.second(ctx, &best, opinionSteps))
+	return &a
+}
+
+// moments are those to be tried as beginnings, as numbers of operations that have returned.
+// The last one before the culprit at by[k-1] was called comes first, as the least has
+// happened since. From there they go back, at first one by one and then ever farther;
+// all those are among them at which fewer operations are open than at any later one, as the
+// fewer are open, the less the step loses.
+func moments(ops []porcupine.Operation, by []int, k int) []int {
 	last := k - 1
 	for last > 0 && ops[by[last-1]].Return >= ops[by[k-1]].Call {
 		last--
 	}
-	tried := 0
-	for back := 0; back < last && tried < enoughStarts && ctx.Err() == nil; back += max(back, 1) {
-		w, is := s.late(ctx, ops, by, last-back, k)
-		if !is || s.try(ctx, &w) != order.Illegal {
+	calls := make([]int64, len(ops))
+	for i := range ops {
+		calls[i] = ops[i].Call
+	}
+	slices.Sort(calls)
+	var all []int
+	least, far := len(ops), 0
+	for back := 0; back < last; back++ {
+		j := last - back
+		called, _ := slices.BinarySearch(calls, ops[by[j-1]].Return+1)
+		if open := called - j; open < least {
+			least = open
+		} else if back != far {
 			continue
 		}
-		tried++
-		w = s.shrink(ctx, &w, by[k-1])
-		if !found || w.weight() < best.weight() {
-			best, found = w, true
+		if back >= far {
+			far = back + max(1, back/4)
 		}
+		all = append(all, j)
 	}
-	if found {
-		best.from.opinion = s.doubt(ctx, ops, by, best.from)
-	}
-	return best, found
+	return all
 }
 
 // start is a beginning in words.
