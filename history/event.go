@@ -108,7 +108,8 @@ type Fault struct {
 	Kind  string `json:"kind"`
 	// Shape tells partitions apart: one, halves, majorities-ring, bridge, ….
 	Shape string `json:"shape,omitempty"`
-	// Target is how the nodes were chosen: one, half, minority, majority, leader, all.
+	// Target is how the nodes were chosen: one, half, minority, majority, all, or by the
+	// role they play: leader, holder, grantor.
 	Target string `json:"target,omitempty"`
 	// Nodes are the concrete targets.
 	Nodes []string `json:"nodes,omitempty"`
@@ -116,6 +117,9 @@ type Fault struct {
 	Links []Link `json:"links,omitempty"`
 	// Description is one sentence for a person.
 	Description string `json:"description,omitempty"`
+	// Limits are what the fault does not do although one might expect it, a sentence
+	// each, told with Inject.
+	Limits []string `json:"limits,omitempty"`
 	// Effects say what was done on each node, with evidence.
 	Effects []Effect `json:"effects,omitempty"`
 	// Confirmed: evidence shows that the fault acted (Active, Heal), or that the

@@ -107,8 +107,9 @@ type Step struct {
 	Kind string `json:"kind"`
 	// Shape tells partitions apart; "" for other kinds.
 	Shape string `json:"shape,omitempty"`
-	// Target says how Nodes were chosen. A "leader" is only known when the step
-	// fires: its Nodes and Links are empty here, and the history records whom it hit.
+	// Target says how Nodes were chosen. Who plays a role (leader, holder, grantor) is
+	// only known when the step fires: its Nodes and Links are empty here, and the
+	// history records whom it hit.
 	Target string   `json:"target"`
 	Nodes  []string `json:"nodes,omitempty"`
 	Links  []Link   `json:"links,omitempty"`

@@ -59,7 +59,7 @@ func ParseAmount(text string, timing history.Timing) (Amount, error) {
 		return multiple(times, u, timing), nil
 	}
 	d, err := time.ParseDuration(text)
-	if err != nil || d <= 0 {
+	if err != nil || d <= 0 || text[0] == '+' {
 		return Amount{}, fmt.Errorf("%q is neither a time such as 6s nor a multiple of a timeout such as 1.5lease or 0.5election", text)
 	}
 	if d > mostAmount {

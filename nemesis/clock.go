@@ -38,7 +38,7 @@ func clocks(f Fault) Fault {
 	f.effects = bend
 	f.Limits = append(f.Limits,
 		"times that the kernel keeps are not bent: of files, of its own log, of packets",
-		"a program that reads the processor's counter or asks the kernel by a system call of its own sees the true time",
+		"a program that reads the processor's counter, or the time by a system call, sees the truth",
 	)
 	return f
 }

@@ -73,6 +73,10 @@ func plainly(todo map[string][]agent.Effect) map[string][]any {
 				out[node] = append(out[node], *e)
 			case *effects.Pause:
 				out[node] = append(out[node], *e)
+			case *effects.Shadow:
+				out[node] = append(out[node], *e)
+			case *effects.Machine:
+				out[node] = append(out[node], *e)
 			}
 		}
 	}

@@ -96,6 +96,9 @@ func (l *life) enter(stage history.Stage, confirmed bool, more []history.Effect,
 		ID: l.step.ID, Stage: stage, Kind: l.step.Kind, Shape: l.step.Shape, Target: l.step.Target,
 		Nodes: l.step.Nodes, Links: l.step.Links, Description: Sentence(l.step), Confirmed: confirmed,
 	}
+	if stage == history.Inject && (l.step.Clock == nil || !l.step.Clock.Machine) {
+		entry.Limits = l.fault.Limits // what changes the whole machine has none
+	}
 	for _, a := range l.acts {
 		e := history.Effect{Node: a.node, Kind: a.effect.Kind(), Spec: a.spec, Took: a.took, Done: a.done, Evidence: a.seen}
 		if a.err != nil {

@@ -59,8 +59,8 @@ const shortestSlot = 1500 * time.Millisecond
 // The error, one sentence, names a fault that does not exist, that this cluster
 // cannot have, or that the options leave nothing of.
 func Schedule(rng *rand.Rand, opt Options) ([]history.Step, error) {
-	if len(opt.Faults) == 0 {
-		return nil, nil
+	if err := opt.idle(); err != nil || len(opt.Faults) == 0 {
+		return nil, err
 	}
 	drawn := map[string]*cards{}
 	for _, name := range opt.Faults {
@@ -102,6 +102,18 @@ func Schedule(rng *rand.Rand, opt Options) ([]history.Step, error) {
 		steps = append(steps, step)
 	}
 	return steps, nil
+}
+
+// idle refuses options that would go unnoticed.
+func (opt Options) idle() error {
+	switch {
+	case opt.Clocks != "" && opt.Clocks != ShadowClocks && opt.Clocks != MachineClocks:
+		return fmt.Errorf("schedule faults: --clocks is %s or %s, not %q", ShadowClocks, MachineClocks, opt.Clocks)
+	case len(opt.Faults) > 0:
+	case len(opt.Targets)+len(opt.Holds)+len(opt.Changes) > 0:
+		return fmt.Errorf("schedule faults: --fault-target, --fault-hold and --clock-change say how faults strike, and there are none; add some to --faults")
+	}
+	return nil
 }
 
 // cards are what the steps of one fault are dealt from.

@@ -51,9 +51,9 @@ func TestSchedulesArePrintedAsTrees(t *testing.T) {
 			Faults: []string{"pause"}, Nodes: named(3), TimeLimit: time.Minute, Targets: []string{"leader", "grantor"},
 			Holds: []Amount{{Time: 6 * time.Second, Said: "1.5lease"}, {Time: 9 * time.Second}},
 		},
-		"one-node":                  {Faults: []string{"kill"}, Nodes: named(1), TimeLimit: 20 * time.Second},
-		"one-short-fault":           {Faults: []string{"partition"}, Nodes: named(2), TimeLimit: 3 * time.Second},
-		"no-faults":                 {Nodes: named(3), TimeLimit: time.Minute},
+		"one-node":        {Faults: []string{"kill"}, Nodes: named(1), TimeLimit: 20 * time.Second},
+		"one-short-fault": {Faults: []string{"partition"}, Nodes: named(2), TimeLimit: 3 * time.Second},
+		"no-faults":       {Nodes: named(3), TimeLimit: time.Minute},
 	} {
 		t.Run(name, func(t *testing.T) {
 			steps, err := Schedule(dice(7), opt)
@@ -213,8 +213,8 @@ func TestFaultsStartAboutOneIntervalApart(t *testing.T) {
 
 func TestAScheduleThatCannotBe(t *testing.T) {
 	for want, opt := range map[string]Options{
-		`schedule faults: find fault "flood": there is no such fault; choose from partition, kill, stop, pause, clock-step, clock-drift, clock-freeze, clock-strobe`:     {Faults: []string{"flood"}, Nodes: named(3)},
-		`schedule faults: a cluster of 1 node cannot have a partition; give more nodes or leave it out of --faults`: {Faults: []string{"partition"}, Nodes: named(1)},
+		`schedule faults: find fault "flood": there is no such fault; choose from partition, kill, stop, pause, clock-step, clock-drift, clock-freeze, clock-strobe`: {Faults: []string{"flood"}, Nodes: named(3)},
+		`schedule faults: a cluster of 1 node cannot have a partition; give more nodes or leave it out of --faults`:                                                  {Faults: []string{"partition"}, Nodes: named(1)},
 	} {
 		opt.TimeLimit = time.Minute
 		if _, err := Schedule(dice(1), opt); err == nil || err.Error() != want {

@@ -27,7 +27,7 @@ type world struct {
 	leader func() (string, error)
 	// roles are who plays the other roles.
 	roles map[string]string
-	pids   int
+	pids  int
 }
 
 // fakeAgent is one node of a world.

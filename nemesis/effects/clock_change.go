@@ -67,6 +67,8 @@ func weigh(c history.ClockChange, clock string, was span, elapsed span) (string,
 			}, shown
 	}
 	low, high := rates(was, int64(c.Jump), elapsed)
+	// A rate that is only known to be below 1 is no evidence of one half.
+	shown = shown && high-low <= math.Abs(c.Rate-1)/2
 	text := fmt.Sprintf("%s clock ran at %.4f to %.4f of the true rate for %s, asked for %.4g", clock, low, high,
 		time.Duration(elapsed.high).Round(time.Millisecond), c.Rate)
 	if c.Jump != 0 {

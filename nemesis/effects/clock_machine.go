@@ -163,8 +163,13 @@ type found struct {
 // instant: what they were, plus what went by on the raw clock at the pace that was
 // right before.
 func (f found) truth(now instant) (wall, mono int64) {
-	gone := int64(math.Round(float64(now.Raw-f.At.Raw) * f.Pace.rate()))
+	gone := f.passed(f.At.Raw, now)
 	return f.At.Wall + gone + now.Asleep - f.At.Asleep, f.At.Mono + gone
+}
+
+// passed is how much true time went by since a reading of the raw clock.
+func (f found) passed(raw int64, now instant) int64 {
+	return int64(math.Round(float64(now.Raw-raw) * f.Pace.rate()))
 }
 
 // bender bends one machine's clock and keeps the note to bend it back by.
@@ -306,7 +311,7 @@ func (b bender) probe(c history.ClockChange) (history.Evidence, error) {
 		base := agent.ClockOffsets{
 			WallLow: -was.At.Took, WallHigh: was.At.Took, MonoLow: -was.At.Took, MonoHigh: was.At.Took,
 		}
-		e = judge(c, base, was.offsets(now), span{now.Raw - was.Until, now.Raw - was.From})
+		e = judge(c, base, was.offsets(now), span{was.passed(was.Until, now), was.passed(was.From, now)})
 		if e.Confirmed {
 			break
 		}

@@ -268,16 +268,16 @@ func (s *Shadow) probeUndone(h *agent.Host) (history.Evidence, error) {
 		return history.Evidence{}, err
 	}
 	var e history.Evidence
-	for range looks {
-		time.Sleep(lookAgain)
+	for apart := lookAgain; apart < looks*lookAgain; apart *= 2 {
+		time.Sleep(apart)
 		now, err := h.Clocks.Read()
 		if err != nil {
 			return history.Evidence{}, err
 		}
-		e = s.judgeUndone(first, now)
-		if e.Confirmed {
+		if e = s.judgeUndone(first, now); e.Confirmed {
 			break
 		}
+		first = now // the change may have ended between the two
 	}
 	return e, nil
 }

@@ -10,6 +10,7 @@ import (
 	"github.com/google/go-cmp/cmp/cmpopts"
 	"pgregory.net/rapid"
 
+	"nemesis/history"
 	"nemesis/nemesis/effects"
 	"nemesis/nodes/agent"
 )
@@ -20,6 +21,13 @@ var anyAddr = rapid.Custom(func(t *rapid.T) netip.Addr {
 	return a
 })
 
+var anyChange = rapid.Custom(func(t *rapid.T) history.ClockChange {
+	return history.ClockChange{
+		Of: rapid.String().Draw(t, "of"), Jump: history.Duration(rapid.Int64().Draw(t, "jump")),
+		Rate: rapid.Float64().Draw(t, "rate"), Machine: rapid.Bool().Draw(t, "machine"),
+	}
+})
+
 func TestAnEffectSurvivesTheLedgerAsItWas(t *testing.T) {
 	rapid.Check(t, func(t *rapid.T) {
 		id, process := rapid.String().Draw(t, "id"), rapid.String().Draw(t, "process")
@@ -27,6 +35,9 @@ func TestAnEffectSurvivesTheLedgerAsItWas(t *testing.T) {
 			&effects.Drop{ID: id, Peers: rapid.SliceOf(anyAddr).Draw(t, "peers"), In: rapid.Bool().Draw(t, "in"), Out: rapid.Bool().Draw(t, "out")},
 			&effects.Pause{ID: id, Process: process},
 			&effects.Kill{ID: id, Process: process},
+			&effects.Shadow{ID: id, Change: anyChange.Draw(t, "change"), Period: time.Duration(rapid.Int64().Draw(t, "period"))},
+			&effects.Machine{ID: id, Change: anyChange.Draw(t, "machine's change")},
+			&effects.Service{ID: id},
 			&effects.Stop{ID: id, Process: process, Grace: time.Duration(rapid.Int64().Draw(t, "grace"))},
 		} {
 			text, err := json.Marshal(e)
