@@ -117,7 +117,7 @@ func unfounded(t testing.TB, n uint64, defects defect) (wrong string, late int) 
 // that has an order begins late without one, the states are exactly those that orders
 // lead to, and where nothing is open the step loses nothing.
 func TestBeginningLateAccusesNobodyUnfoundedly(t *testing.T) {
-	const histories = 7000
+	const histories = 5000
 	late := 0
 	for n := range uint64(histories) {
 		wrong, illegal := unfounded(t, n, 0)
@@ -244,6 +244,27 @@ func TestALongChainIsToldFromWhereItEnds(t *testing.T) {
 	}
 	if diff := cmp.Diff([]string{"2"}, f.Start); diff != "" || len(f.Core) != 1 || f.Unexplained != 0 {
 		t.Errorf("begins with %v, %d operations, %d unexplained", f.Start, len(f.Core), f.Unexplained)
+	}
+}
+
+func TestMomentsAreTriedFromTheCulpritBackAndWhereLittleIsOpen(t *testing.T) {
+	var ops []porcupine.Operation
+	for i := range int64(100) {
+		ops = append(ops, porcupine.Operation{Call: 10 * i, Return: 10*i + 5})
+	}
+	ops = append(ops,
+		porcupine.Operation{Call: 600, Return: history.Never}, // open ever since
+		porcupine.Operation{Call: 2000, Return: 2001})         // the culprit
+	by := returns(ops)
+	got := moments(ops, by, len(by))
+	if diff := cmp.Diff([]int{100, 99, 98, 97}, got[:4]); diff != "" {
+		t.Error(diff)
+	}
+	if !slices.Contains(got, 60) {
+		t.Errorf("%v lack the last moment at which nothing is open", got)
+	}
+	if len(got) > 25 || got[len(got)-1] > 10 {
+		t.Errorf("%v are too many or do not go back to the beginning", got)
 	}
 }
 

@@ -44,6 +44,9 @@ func (s *Story) argue() (string, []checker.ProofStep) {
 	claim := fmt.Sprintf("%s, although client %d's %s had been %s %s earlier", did, o.Process, describe(o), verb(o), checker.Span(x.Call-o.Return))
 	// The short proof: all that could make the value was over before something else
 	// was there, and that was over before the culprit began.
+	if s.Start != nil { // what could make it may lie before the core
+		return claim + ".", s.conclude(s.list())
+	}
 	for _, m := range makers {
 		if order.Crashed(m) || m.Return >= s.Core[over].Call {
 			return claim + ".", s.conclude(s.list())
