@@ -53,6 +53,8 @@ type Option struct {
 type Promise struct {
 	// Text quotes or paraphrases the documentation, in one or two sentences.
 	Text string
+	// Leases is the same for workloads with leases; "" when Text speaks of those as well.
+	Leases string
 	// Linearizable says whether the documentation promises linearizable operations
 	// with these options.
 	Linearizable bool
@@ -63,6 +65,14 @@ type Promise struct {
 	// Bounds are the numbers of the claim; what the user gives comes first. Durations
 	// left at 0 get defaults made of the timeouts.
 	Bounds history.Bounds
+}
+
+// For is what is claimed of a workload.
+func (p Promise) For(work history.Workload) string {
+	if work.TTL > 0 && p.Leases != "" {
+		return p.Leases
+	}
+	return p.Text
 }
 
 // Install is a system's files on the control node.

@@ -46,7 +46,7 @@ type Workload struct {
 }
 
 // All is every workload, in the order in which they are listed.
-func All() []Workload { return []Workload{register, appends, set} }
+func All() []Workload { return []Workload{register, appends, set, lease, lock, fenced, election} }
 
 // Find returns the workload of that name, or an error that lists the names there are.
 func Find(name string) (Workload, error) {

@@ -27,7 +27,7 @@ func TestFindNamesWhatThereIs(t *testing.T) {
 		}
 	}
 	_, err := Find("bank")
-	if want := `find workload "bank": there is none of that name, choose one of register, append, set`; err == nil || err.Error() != want {
+	if want := `find workload "bank": there is none of that name, choose one of register, append, set, lease, lock, fenced-write, election`; err == nil || err.Error() != want {
 		t.Errorf("got error %v, want %s", err, want)
 	}
 }
@@ -35,6 +35,7 @@ func TestFindNamesWhatThereIs(t *testing.T) {
 // system is a simulated server that does each operation at once and whole, so
 // that every promise holds, unless wrong spoils the answer.
 type system struct {
+	tenancy
 	registers map[string]int
 	lists     map[string][]int
 	set       []int
@@ -43,7 +44,7 @@ type system struct {
 }
 
 func newSystem() *system {
-	return &system{registers: map[string]int{}, lists: map[string][]int{}}
+	return &system{tenancy: newTenancy(), registers: map[string]int{}, lists: map[string][]int{}}
 }
 
 // client takes a random time, in which the operation's effect lies, and loses one
@@ -51,19 +52,24 @@ func newSystem() *system {
 func (s *system) client(r *rand.Rand, op generator.Op) (time.Duration, generator.End, json.RawMessage) {
 	latency := time.Duration(1 + r.IntN(1000))
 	answer, ok := s.do(op)
+	crashed := r.IntN(100) == 0
+	if crashed {
+		s.crashes[op.Thread]++
+	}
 	s.n++
 	if s.wrong != nil {
 		answer = s.wrong(op, s.n, answer)
 	}
 	switch {
-	case r.IntN(100) == 0:
+	case crashed:
 		return latency, generator.EndInfo, nil
-	case !ok:
-		return latency, generator.EndFail, nil
 	}
 	value, err := json.Marshal(answer)
 	if err != nil {
 		panic(err)
+	}
+	if !ok {
+		return latency, generator.EndFail, value
 	}
 	return latency, generator.EndOK, value
 }
@@ -73,6 +79,9 @@ func (s *system) do(op generator.Op) (answer any, ok bool) {
 		if err := json.Unmarshal(op.Value, into); err != nil {
 			panic(fmt.Sprintf("%s has value %q: %v", op.F, op.Value, err))
 		}
+	}
+	if strings.HasPrefix(op.Key, "r") {
+		return s.tenancy.do(op)
 	}
 	switch op.F {
 	case "read":
@@ -136,6 +145,7 @@ func simulate(t *testing.T, w Workload, p history.Workload, s *system, seed uint
 		}
 	}
 	end := events[len(events)-1].Time
+	s.began += end + 1
 	highest := 0
 	for _, ev := range events {
 		highest = max(highest, ev.Process+1)
@@ -349,7 +359,7 @@ func TestFinalReadsReachEveryNode(t *testing.T) {
 		used[i] = keyName(i)
 	}
 	reads := map[string]int{"register": finalKeys, "append": finalKeys, "set": 1}
-	for _, w := range All() {
+	for _, w := range []Workload{register, appends, set} {
 		t.Run(w.Name, func(t *testing.T) {
 			steps, err := generator.Simulation{Threads: 10}.Run(w.Final(plan, used))
 			if err != nil {
@@ -384,7 +394,7 @@ func TestFinalReadsEndThoughNothingSucceeds(t *testing.T) {
 	fail := func(*rand.Rand, generator.Op) (time.Duration, generator.End, json.RawMessage) {
 		return time.Second, generator.EndFail, nil
 	}
-	for _, w := range All() {
+	for _, w := range []Workload{register, appends, set} {
 		steps, err := generator.Simulation{Threads: 10, Client: fail}.Run(w.Final(plan, used))
 		if err != nil {
 			t.Fatal(err)
@@ -469,13 +479,17 @@ func TestSizesLeftOpenTakeDefaults(t *testing.T) {
 
 func TestOperationsAreSpelledAsDocumented(t *testing.T) {
 	want := map[string][]string{
-		"register": {`cas [`, `read `, `write `},
-		"append":   {`txn [["`},
-		"set":      {`add `, `list `},
+		"register":     {`cas [`, `read `, `write `},
+		"append":       {`txn [["`},
+		"set":          {`add `, `list `},
+		"lease":        {`acquire `, `renew {"`, `release {"`, `holder `},
+		"lock":         {`acquire `, `add `, `release {"`, `holder `, `list `},
+		"fenced-write": {`acquire `, `add `, `write {"token":`, `release {"`, `holder `, `list `, `read `},
+		"election":     {`acquire `, `write {"token":`, `release {"`, `holder `, `read `},
 	}
 	for _, w := range All() {
 		seen := map[string]bool{}
-		steps, err := generator.Simulation{Threads: 4, Operations: 400}.Run(w.Main(plan))
+		steps, err := generator.Simulation{Threads: 4, Operations: 3000, Client: newSystem().client}.Run(w.Main(plan))
 		if err != nil {
 			t.Fatal(err)
 		}

@@ -16,7 +16,8 @@ import (
 	"nemesis/history"
 )
 
-// connect makes a client of one member. It does not wait for a connection.
+// connect makes a client of one member, with more dial options than are its own. It
+// does not wait for a connection.
 //
 // What differs from the official client's defaults, and why:
 //
@@ -29,7 +30,7 @@ import (
 //     and the run would mistake its own patience for the server's recovery time.
 //   - No proxy from the environment: nodes are reached directly.
 //   - No log: the client would warn on standard error about every fault we make.
-func connect(addr netip.Addr) (*clientv3.Client, error) {
+func connect(addr netip.Addr, more ...grpc.DialOption) (*clientv3.Client, error) {
 	reconnect := backoff.Config{BaseDelay: 50 * time.Millisecond, Multiplier: 1.6, Jitter: 0.2, MaxDelay: 500 * time.Millisecond}
 	return clientv3.New(clientv3.Config{
 		Endpoints:       []string{url(addr, clientPort)},
@@ -40,13 +41,13 @@ func connect(addr netip.Addr) (*clientv3.Client, error) {
 		DialKeepAliveTimeout: 3 * time.Second,
 		MaxCallRecvMsgSize:   64 << 20,
 		Logger:               zap.NewNop(),
-		DialOptions: []grpc.DialOption{
+		DialOptions: append([]grpc.DialOption{
 			grpc.WithStatsHandler(departures{}),
 			grpc.WithChainUnaryInterceptor(failFast),
 			grpc.WithDisableRetry(),
 			grpc.WithNoProxy(),
 			grpc.WithConnectParams(grpc.ConnectParams{Backoff: reconnect, MinConnectTimeout: 2 * time.Second}),
-		},
+		}, more...),
 	})
 }
 

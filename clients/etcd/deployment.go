@@ -11,6 +11,7 @@ import (
 
 	"nemesis/clients"
 	"nemesis/clients/gobuild"
+	"nemesis/history"
 	"nemesis/nodes/agent"
 )
 
@@ -18,6 +19,7 @@ import (
 type deployment struct {
 	binary  string // on the control node
 	arch    string // what binary was made for
+	work    history.Workload
 	cluster cluster
 	members map[string]*member
 	leaders leaders
@@ -32,7 +34,7 @@ type member struct {
 
 var _ clients.Deployment = (*deployment)(nil)
 
-func newDeployment(binary string, o options, seed int64, machines []clients.Machine) (*deployment, error) {
+func newDeployment(binary string, o options, plan history.Plan, machines []clients.Machine) (*deployment, error) {
 	arch, err := archOf(binary)
 	if err != nil {
 		return nil, fmt.Errorf("deploy etcd: %w", err)
@@ -40,7 +42,8 @@ func newDeployment(binary string, o options, seed int64, machines []clients.Mach
 	d := &deployment{
 		binary:  binary,
 		arch:    arch,
-		cluster: cluster{token: fmt.Sprintf("nemesis-%d", seed), options: o},
+		work:    plan.Workload,
+		cluster: cluster{token: fmt.Sprintf("nemesis-%d", plan.Seed), options: o},
 		members: map[string]*member{},
 	}
 	for _, m := range machines {
@@ -236,7 +239,7 @@ func (d *deployment) Open(_ context.Context, node string) (clients.Client, error
 	if err != nil {
 		return nil, err
 	}
-	c, err := newClient(m.Node.Address, d.cluster.options)
+	c, err := newClientFor(d.work, m.Node.Address, d.cluster.options)
 	if err != nil {
 		return nil, fmt.Errorf("open a client of etcd on %s: %w", node, err)
 	}

@@ -13,7 +13,9 @@ import (
 
 // options are the --set options of one run, read.
 type options struct {
-	serializable  bool
+	serializable bool
+	// fenced: holders of a lock show it with what they write.
+	fenced        bool
 	heartbeat     time.Duration
 	election      time.Duration
 	snapshotCount int
@@ -40,6 +42,17 @@ func settings() []setting {
 		},
 		read: func(o *options, v string) bool {
 			o.serializable = v == "serializable"
+			return true
+		},
+	}, {
+		Option: clients.Option{
+			Name:    "fencing",
+			Doc:     "on: in the workload lock, too, the holder of a lock writes only if etcd still has its key; off: it trusts its lock",
+			Default: "off",
+			Values:  []string{"off", "on"},
+		},
+		read: func(o *options, v string) bool {
+			o.fenced = v == "on"
 			return true
 		},
 	}, {

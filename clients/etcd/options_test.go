@@ -48,7 +48,7 @@ func TestOptionsThatAreWrongSayWhatIsAllowed(t *testing.T) {
 		{"election", "400ms", `set etcd option election: 400ms is less than five heartbeats of 100ms; make election longer or heartbeat shorter`},
 		{"snapshot-count", "few", `set etcd option snapshot-count: "few" is not allowed; it takes a number from 10 to 10000000`},
 		{"auto-compaction", "-1", `set etcd option auto-compaction: "-1" is not allowed; it takes a number from 0 to 10000000`},
-		{"read\nmode", "x", `set etcd option: there is no "read\nmode"; etcd has reads, heartbeat, election, snapshot-count, auto-compaction`},
+		{"read\nmode", "x", `set etcd option: there is no "read\nmode"; etcd has reads, fencing, heartbeat, election, snapshot-count, auto-compaction`},
 	}
 	for _, test := range tests {
 		t.Run(test.name+"="+test.value, func(t *testing.T) {

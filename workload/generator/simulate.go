@@ -24,7 +24,8 @@ type Simulation struct {
 	Operations int
 }
 
-// SimulatedClient says how long an operation takes and how it ends.
+// SimulatedClient says how long an operation takes and how it ends. The operation's
+// Time is now, its Thread the worker that does it.
 type SimulatedClient func(r *rand.Rand, op Op) (latency time.Duration, end End, result json.RawMessage)
 
 // End is how a simulated operation ends.
@@ -104,6 +105,7 @@ func (s Simulation) Run(g Generator) ([]Step, error) {
 			steps = append(steps, step)
 			g = update(after, ctx, step.event())
 
+			op.Time = ctx.Time
 			latency, end, result := s.Client(r, op)
 			step.Time, step.End, step.Value = ctx.Time+int64(latency), end, result
 			heap.Push(&open, step)

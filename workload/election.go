@@ -1,0 +1,32 @@
+package workload
+
+import (
+	"nemesis/checker"
+	checklease "nemesis/checker/lease"
+	"nemesis/history"
+	"nemesis/workload/generator"
+)
+
+// election: clients campaign, proclaim values while they lead, and resign. The token of
+// a grant is its epoch: no epoch has two leaders, and none speaks after a later one has.
+//
+//	acquire  null                     campaign: → a grant, or fails because another leads
+//	write    {"token":12,"value":7}   proclaim, refused when the leadership has passed on
+//	release  grant                    resign
+//	holder   null                     → the grant of the leader, or null
+//	read     null                     → what the leader proclaimed last, or null
+var election = Workload{
+	Name: "election",
+	Doc:  "clients campaign, proclaim and resign; an epoch has one leader, and old leaders are not heard",
+	Keys: 3,
+	TTL:  defaultTTL,
+	Main: func(plan history.Workload) generator.Generator {
+		return tenancies(plan, custom{works: []string{"write"}, looks: []string{"holder", "read"}, late: true})
+	},
+	Final: func(plan history.Workload, used []string) generator.Generator {
+		return handBack(plan, used, "holder", "read")
+	},
+	Checkers: func(plan history.Plan) []checker.Checker {
+		return timed(plan, checklease.Options{Fenced: true})
+	},
+}

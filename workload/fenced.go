@@ -1,0 +1,36 @@
+package workload
+
+import (
+	"nemesis/checker"
+	checklease "nemesis/checker/lease"
+	"nemesis/history"
+	"nemesis/workload/generator"
+)
+
+// fenced: locks as in the workload lock, whose holders show the token of their grant
+// with all that they write, so that who is the holder no longer changes nothing.
+//
+//	acquire  null                     → a grant, or fails because another holds it
+//	add      7                        a critical section, refused when the lock has passed on
+//	write    {"token":12,"value":7}   refused once a write with a newer token was taken
+//	release  grant
+//	holder   null                     → the grant of whoever holds it, or null
+//	list     null                     → all elements of the set
+//	read     null                     → the last write, or null
+//
+// Some holders try one more write under their old token after they gave the lock up.
+var fenced = Workload{
+	Name: "fenced-write",
+	Doc:  "locks whose holders write under fencing tokens; old tokens must be refused and no element lost",
+	Keys: 3,
+	TTL:  defaultTTL,
+	Main: func(plan history.Workload) generator.Generator {
+		return tenancies(plan, custom{works: []string{"add", "write"}, looks: []string{"holder", "list", "read"}, late: true})
+	},
+	Final: func(plan history.Workload, used []string) generator.Generator {
+		return handBack(plan, used, "holder", "list", "read")
+	},
+	Checkers: func(plan history.Plan) []checker.Checker {
+		return timed(plan, checklease.Options{Fenced: true}, sections())
+	},
+}

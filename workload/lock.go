@@ -1,0 +1,60 @@
+package workload
+
+import (
+	"context"
+
+	"nemesis/checker"
+	checklease "nemesis/checker/lease"
+	checkset "nemesis/checker/set"
+	"nemesis/history"
+	"nemesis/workload/generator"
+)
+
+// lock: a few locks, each of which protects a set that its holder reads, and writes
+// back with one more element. What is held is kept alive in the background.
+//
+//	acquire  null   → a grant, or fails because another holds it
+//	add      7      a critical section: only the holder of the lock does it
+//	release  grant
+//	holder   null   → the grant of whoever holds it, or null
+//	list     null   → all elements of the set, as a JSON array in any order
+//
+// Elements are unique per lock. Two holders at once overwrite each other's set, and an
+// element whose add was acknowledged is lost.
+var lock = Workload{
+	Name: "lock",
+	Doc:  "locks that protect a set which is read and written back; two holders lose an element",
+	Keys: 3,
+	TTL:  defaultTTL,
+	Main: func(plan history.Workload) generator.Generator {
+		return tenancies(plan, custom{works: []string{"add"}, looks: []string{"holder", "list"}})
+	},
+	Final: func(plan history.Workload, used []string) generator.Generator {
+		return handBack(plan, used, "holder", "list")
+	},
+	Checkers: func(plan history.Plan) []checker.Checker {
+		return timed(plan, checklease.Options{}, sections())
+	},
+}
+
+// sections judges the sets that critical sections wrote.
+func sections() checker.Checker { return only{checkset.Full(), []string{"add", "list"}} }
+
+// only shows a checker nothing but the operations of some functions.
+type only struct {
+	checker.Checker
+	functions []string
+}
+
+func (o only) Check(ctx context.Context, log *history.Log, budget checker.Budget) checker.Result {
+	part := *log
+	part.Operations = nil
+	for i := range log.Operations {
+		for _, f := range o.functions {
+			if log.Operations[i].F == f {
+				part.Operations = append(part.Operations, log.Operations[i])
+			}
+		}
+	}
+	return o.Checker.Check(ctx, &part, budget)
+}

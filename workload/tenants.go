@@ -1,0 +1,338 @@
+package workload
+
+import (
+	"encoding/json"
+	"math/rand/v2"
+	"slices"
+	"strconv"
+	"time"
+
+	"nemesis/checker"
+	checklease "nemesis/checker/lease"
+	"nemesis/checker/liveness"
+	"nemesis/checker/stats"
+	"nemesis/history"
+	"nemesis/workload/generator"
+)
+
+// defaultTTL is how long leases last where neither the plan nor the workload says it.
+const defaultTTL = 4 * time.Second
+
+// timed are the checkers of a workload with leases: what the leases themselves promise,
+// with further promises of the workload, and that somebody gets them in time.
+func timed(plan history.Plan, promise checklease.Options, more ...checker.Checker) []checker.Checker {
+	promise.Bounds, promise.TTL = plan.Bounds, ttlOf(plan.Workload)
+	all := append([]checker.Checker{checklease.Checker(promise)}, more...)
+	return append(all, liveness.Checker(liveness.ForPlan(plan)), stats.Stats(), stats.Availability())
+}
+
+// custom is how the clients of a workload treat what they hold.
+type custom struct {
+	ttl time.Duration
+	// renews: renewals are operations, one every quarter of a TTL. Otherwise what is
+	// held is kept alive in the background.
+	renews bool
+	// works are the functions that a holder performs, again and again; none does nothing.
+	works []string
+	// looks are what the others do between two tries to become the holder.
+	looks []string
+	// late: who was the holder tries a write under its old token, which a resource that
+	// keeps to its fencing must refuse once it has seen a newer one.
+	late bool
+}
+
+// tenancies are contests for independent resources: each has a group of at least two
+// workers, who all try to hold it.
+func tenancies(plan history.Workload, does custom) generator.Generator {
+	does.ttl = ttlOf(plan)
+	keys := orDefault(plan.Keys, 3)
+	return generator.Keys(max(plan.Concurrency/keys, 2), keys, resourceName, func(string) generator.Generator {
+		return &tenants{does: &does}
+	})
+}
+
+func ttlOf(plan history.Workload) time.Duration {
+	if plan.TTL > 0 {
+		return time.Duration(plan.TTL)
+	}
+	return defaultTTL
+}
+
+func resourceName(i int) string { return "r" + strconv.Itoa(i) }
+
+// tenants is the contest of a group of workers for one resource. Each goes through
+//
+//	contend ─▶ acquire ─▶ hold: renew, work ─▶ release, or fall silent ─▶ contend
+//
+// in its own time; a worker that goes on as a new process begins again, and knows
+// nothing of what the one before it held. All moments are drawn when the event before
+// them is known, so that a renewal is due when it is due, however often the generator is
+// asked meanwhile.
+type tenants struct {
+	does *custom
+	made int64    // values handed out, so that each is unique for its resource
+	all  []tenant // by position in Context.All
+}
+
+// tenant is one worker's part in the contest.
+type tenant struct {
+	process int
+	holds   bool
+	grant   history.Grant // the newest; of the past when not holds
+	next    int64         // holding: the next piece of work; else the next try
+	renewal int64         // holding: when to renew
+	end     int64         // holding: when to end it
+	silent  bool          // it ends by not being renewed
+	late    bool          // holding is over, and one late write is to come
+	called  int64         // when the open operation began
+}
+
+func (g *tenants) Next(ctx *generator.Context) (generator.Op, generator.Status, generator.Generator) {
+	never := generator.Op{Time: generator.Never, Thread: generator.AnyThread}
+	if len(ctx.Free) == 0 {
+		return never, generator.Pending, g
+	}
+	g = g.begin(ctx)
+	best, due := -1, generator.Never
+	first := ctx.Rand.IntN(len(ctx.Free))
+	for i := range ctx.Free {
+		at := position(ctx, ctx.Free[(first+i)%len(ctx.Free)])
+		if d := g.all[at].due(g.does); best < 0 || d < due {
+			best, due = at, d
+		}
+	}
+	if due > ctx.Time {
+		never.Time = due
+		return never, generator.Pending, g
+	}
+	after := &tenants{g.does, g.made, slices.Clone(g.all)}
+	op := after.act(ctx, &after.all[best])
+	op.Time, op.Thread = ctx.Time, ctx.All[best]
+	return op, generator.Ready, after
+}
+
+// begin gives each process that is new a part in the contest.
+func (g *tenants) begin(ctx *generator.Context) *tenants {
+	begun := g
+	for at, thread := range ctx.All {
+		process := ctx.Process[thread]
+		if g.all != nil && g.all[at].process == process {
+			continue
+		}
+		if begun == g {
+			begun = &tenants{g.does, g.made, slices.Clone(g.all)}
+			if g.all == nil {
+				begun.all = make([]tenant, len(ctx.All))
+			}
+		}
+		begun.all[at] = tenant{process: process, next: ctx.Time + g.does.between(ctx.Rand, 0, 0.1)}
+	}
+	return begun
+}
+
+func position(ctx *generator.Context, thread int) int {
+	at, _ := slices.BinarySearch(ctx.All, thread)
+	return at
+}
+
+// between draws a time from low to high TTLs.
+func (c *custom) between(r *rand.Rand, low, high float64) int64 {
+	return int64((low + (high-low)*r.Float64()) * float64(c.ttl))
+}
+
+// due is when the tenant has something to do.
+func (t *tenant) due(does *custom) int64 {
+	if !t.holds {
+		return t.next
+	}
+	due := t.end
+	if does.renews {
+		due = min(due, t.renewal)
+	}
+	if len(does.works) > 0 {
+		due = min(due, t.next)
+	}
+	return due
+}
+
+// act is what the tenant does now that something is due.
+func (g *tenants) act(ctx *generator.Context, t *tenant) generator.Op {
+	r, does := ctx.Rand, g.does
+	switch {
+	case t.holds && t.end <= ctx.Time:
+		t.holds, t.late = false, does.late && r.IntN(2) == 0
+		// Who gives something up lets the others have a go.
+		t.next = ctx.Time + does.between(r, 0.05, 0.5)
+		if !t.silent {
+			return grantOp("release", t.grant)
+		}
+		// Silence looks like nothing at all; somebody who looks on says when it ends.
+		return generator.F(does.looks[0])
+	case t.holds && does.renews && t.renewal <= ctx.Time:
+		return grantOp("renew", t.grant)
+	case t.holds:
+		return g.work(t, does.works[r.IntN(len(does.works))])
+	case t.late:
+		t.late = false
+		return g.work(t, "write")
+	case r.IntN(6) == 0:
+		return generator.F(does.looks[r.IntN(len(does.looks))])
+	}
+	return generator.F("acquire")
+}
+
+// work is one operation under the tenant's grant, with a value of its own.
+func (g *tenants) work(t *tenant, f string) generator.Op {
+	g.made++
+	op := generator.F(f)
+	if f == "write" {
+		op.Value, _ = json.Marshal(history.GuardedWrite{Token: t.grant.Token, Value: g.made}) // always marshals
+	} else {
+		op.Value = strconv.AppendInt(nil, g.made, 10)
+	}
+	return op
+}
+
+func grantOp(f string, grant history.Grant) generator.Op {
+	op := generator.F(f)
+	op.Value, _ = json.Marshal(grant) // always marshals
+	return op
+}
+
+func (g *tenants) Update(ctx *generator.Context, ev generator.Event) generator.Generator {
+	at := position(ctx, ev.Thread)
+	if g.all == nil || at >= len(g.all) || g.all[at].process != ev.Process || ctx.Process[ev.Thread] != ev.Process {
+		return g
+	}
+	after := &tenants{g.does, g.made, slices.Clone(g.all)}
+	t := &after.all[at]
+	if ev.Invocation {
+		t.called = ev.Time
+	} else {
+		g.does.learn(ctx.Rand, t, ev)
+	}
+	return after
+}
+
+// learn is what the end of an operation means for the tenant that asked for it.
+func (c *custom) learn(r *rand.Rand, t *tenant, ev generator.Event) {
+	var refusal history.Refusal // what servers say is hostile; nonsense says nothing
+	if !ev.OK && len(ev.Value) > 0 && json.Unmarshal(ev.Value, &refusal) != nil {
+		refusal = history.Refusal{}
+	}
+	switch {
+	case ev.F == "acquire" && ev.OK:
+		var grant history.Grant
+		if json.Unmarshal(ev.Value, &grant) == nil {
+			c.settle(r, t, grant, ev.Time)
+		}
+	case !t.holds:
+	case ev.F == "renew" && ev.OK:
+		t.renewal = t.called + int64(c.ttl/4)
+	case refusal.Gone || refusal.Rejected:
+		// It is over, whatever the tenant believed.
+		t.holds = false
+	case ev.F == "renew":
+		t.renewal = ev.Time + int64(c.ttl/16)
+	case ev.OK:
+		t.next = ev.Time + c.between(r, 0, 0.06)
+	default:
+		// Who cannot work gives up what others may put to use.
+		t.end, t.silent = ev.Time, false
+	}
+	if !t.holds {
+		t.next = max(t.next, ev.Time+c.between(r, 0.01, 0.1))
+	}
+}
+
+// settle begins a hold: a third of them are kept for long, as a service keeps its
+// leadership, the others last from half a TTL to three.
+func (c *custom) settle(r *rand.Rand, t *tenant, grant history.Grant, now int64) {
+	t.holds, t.grant, t.late = true, grant, false
+	t.renewal = t.called + int64(c.ttl/4)
+	t.next = now + c.between(r, 0, 0.06)
+	t.end = now + c.between(r, 0.5, 3)
+	if r.IntN(3) == 0 {
+		t.end = now + c.between(r, 4, 10)
+	}
+	// What is kept alive in the background cannot fall silent.
+	t.silent = c.renews && r.IntN(3) == 0
+}
+
+// handBack ends a run of a workload with leases. Every worker looks at every resource
+// through its node, in each way there is, and gives back what it still holds; then each
+// resource must be there for somebody to take, or it is wedged for good.
+func handBack(plan history.Workload, used []string, looks ...string) generator.Generator {
+	used = newest(used, finalKeys)
+	if len(used) == 0 {
+		return nil
+	}
+	var reads, returns []generator.Generator
+	for _, key := range used {
+		for _, f := range looks {
+			op := generator.F(f)
+			op.Key = key
+			reads = append(reads, generator.UntilOK(generator.Repeat(finalTries, generator.Ops(op))))
+		}
+		returns = append(returns, &leaver{key: key})
+	}
+	ttl := ttlOf(plan)
+	return generator.Sequence(
+		generator.TimeLimit(finalLimit, generator.EachThread(generator.Sequence(returns...))),
+		generator.TimeLimit(finalLimit+3*ttl, generator.Phases(
+			generator.EachThread(generator.Sequence(reads...)),
+			takeEach(used, ttl/20),
+		)),
+	)
+}
+
+// takeEach acquires every resource once, each by one worker, which tries until it works.
+func takeEach(keys []string, pause time.Duration) generator.Generator {
+	name := func(i int) string { return keys[i] }
+	few := func(thread int) bool { return thread < len(keys) }
+	return generator.OnThreads(few, generator.Keys(1, len(keys), name, func(string) generator.Generator {
+		tries := generator.Repeat(generator.Unlimited, generator.Ops(generator.F("acquire")))
+		return generator.UntilOK(generator.Delay(pause, tries))
+	}))
+}
+
+// leaver asks who holds a resource, and tries to release that: only the process whose
+// grant it is can, and the others are refused by their own clients.
+type leaver struct {
+	key   string
+	tries int
+	found bool
+	grant history.Grant
+}
+
+func (l *leaver) Next(ctx *generator.Context) (generator.Op, generator.Status, generator.Generator) {
+	op := generator.Op{Time: generator.Never, Thread: generator.AnyThread}
+	switch {
+	case l.tries >= finalTries:
+		return op, generator.Done, nil
+	case len(ctx.Free) == 0:
+		return op, generator.Pending, l
+	case l.found:
+		op = grantOp("release", l.grant)
+	default:
+		op = generator.F("holder")
+	}
+	after := *l
+	after.tries++
+	if l.found {
+		after.tries = finalTries
+	}
+	op.Time, op.Key = ctx.Time, l.key
+	return op, generator.Ready, &after
+}
+
+func (l *leaver) Update(_ *generator.Context, ev generator.Event) generator.Generator {
+	if ev.F != "holder" || !ev.OK || ev.Key != l.key {
+		return l
+	}
+	var grant *history.Grant
+	if json.Unmarshal(ev.Value, &grant) != nil || grant == nil {
+		return nil
+	}
+	return &leaver{key: l.key, found: true, grant: *grant}
+}
