@@ -35,7 +35,7 @@ func Judge(ctx context.Context, dir history.Dir, start time.Time, troubles []str
 	promise := system.Promise(plan.System.Options)
 	facts := checker.Facts{
 		RequireFaults: plan.RequireFaults,
-		Promise:       promise.Text,
+		Promise:       promise.For(plan.Workload),
 		Start:         start.UTC().Format(time.RFC3339Nano),
 		Version:       Version(),
 	}
