@@ -17,36 +17,6 @@ func TestMain(m *testing.M) { agenttest.Main(m, effects.Kinds()) }
 // On real nodes, with real packet filters and processes, each fault shows evidence,
 // and so does its heal. The servers are sleeps, the port is that of sshd.
 func TestFaultsOfARealClusterAreConfirmedAndHealed(t *testing.T) {
-	cluster := localtest.Cluster(t, 5)
-	began := time.Now()
-	var events []history.Event
-	config := Config{
-		Role:     func(context.Context, string) (string, error) { return "n2", nil },
-		Process:  func(string) string { return "db" },
-		PeerPort: 22,
-		Now:      func() int64 { return int64(time.Since(began)) },
-		Record:   func(e history.Event) { events = append(events, e) },
-	}
-	for _, node := range cluster.Nodes() {
-		client, err := agent.Connect(t.Context(), localtest.Connect(t, cluster, node.Name), agent.Options{})
-		if err != nil {
-			t.Fatal(err)
-		}
-		t.Cleanup(func() {
-			if err := client.Close(context.Background(), false); err != nil {
-				t.Error(err)
-			}
-		})
-		if why, cannot := client.Facts().Cannot[effects.DropKind]; cannot {
-			t.Skipf("%s cannot do %s: %s", node.Name, effects.DropKind, why)
-		}
-		spec := agent.ProcessSpec{Name: "db", Argv: []string{"sleep", "3600"}, Log: "db.log"}
-		if _, err := client.StartProcess(t.Context(), spec); err != nil {
-			t.Fatal(err)
-		}
-		config.Machines = append(config.Machines, Machine{Node: node, Agent: client})
-	}
-
 	rng := dice(1)
 	var steps []history.Step
 	for _, one := range []struct {
@@ -62,12 +32,65 @@ func TestFaultsOfARealClusterAreConfirmedAndHealed(t *testing.T) {
 		{partition(), Form{Shape: "flapping", Target: "one"}},
 	} {
 		step := one.fault.Draw(rng, named(5), one.form)
-		step.ID = len(steps) + 1
-		step.At, step.Hold = history.Duration(time.Duration(len(steps))*1100*time.Millisecond), history.Duration(time.Second)
 		if step.Shape == "flapping" {
-			step.Period = step.Hold / 2
+			step.Period = history.Duration(time.Second / 2)
 		}
 		steps = append(steps, step)
+	}
+	provedOnACluster(t, 5, effects.DropKind, steps)
+}
+
+// On real nodes, clocks are bent as a server sees them: what was asked for is what was
+// measured, and afterwards they are right again.
+func TestClockFaultsOfARealClusterAreConfirmedAndHealed(t *testing.T) {
+	provedOnACluster(t, 2, effects.ShadowKind, []history.Step{
+		bending("clock-step", "leader", "wall:+2lease"),
+		bending("clock-step", "one", "wall:-1h", "n1"),
+		bending("clock-drift", "leader", "monotonic:x0.5"),
+		bending("clock-step", "one", "both:+10s", "n2"),
+		bending("clock-drift", "all", "both:x1.1", "n1", "n2"),
+		bending("clock-freeze", "one", "monotonic:x0", "n1"),
+		bending("clock-strobe", "one", "wall:-2s/50ms", "n1"),
+	})
+}
+
+// provedOnACluster lets steps happen one after the other, each for a second, on so many
+// real nodes that can have an effect of the kind.
+func provedOnACluster(t *testing.T, nodes int, kind string, steps []history.Step) {
+	cluster := localtest.Cluster(t, nodes)
+	began := time.Now()
+	var events []history.Event
+	config := Config{
+		Role:     func(context.Context, string) (string, error) { return "n2", nil },
+		Process:  func(string) string { return "db" },
+		PeerPort: 22,
+		Now:      func() int64 { return int64(time.Since(began)) },
+		Record:   func(e history.Event) { events = append(events, e) },
+	}
+	clocks := kind == effects.ShadowKind
+	for _, node := range cluster.Nodes() {
+		client, err := agent.Connect(t.Context(), localtest.Connect(t, cluster, node.Name), agent.Options{Shadow: clocks})
+		if err != nil {
+			t.Fatal(err)
+		}
+		t.Cleanup(func() {
+			if err := client.Close(context.Background(), false); err != nil {
+				t.Error(err)
+			}
+		})
+		if why, cannot := client.Facts().Cannot[kind]; cannot {
+			t.Skipf("%s cannot do %s: %s", node.Name, kind, why)
+		}
+		spec := agent.ProcessSpec{Name: "db", Argv: []string{"sleep", "3600"}, Log: "db.log", Shadow: clocks}
+		if _, err := client.StartProcess(t.Context(), spec); err != nil {
+			t.Fatal(err)
+		}
+		config.Machines = append(config.Machines, Machine{Node: node, Agent: client})
+	}
+	for i := range steps {
+		step := &steps[i]
+		step.ID = i + 1
+		step.At, step.Hold = history.Duration(time.Duration(i)*1100*time.Millisecond), history.Duration(time.Second)
 	}
 	in := New(config)
 	if err := in.Run(t.Context(), steps, config.Now()); err != nil {
@@ -87,6 +110,9 @@ func TestFaultsOfARealClusterAreConfirmedAndHealed(t *testing.T) {
 			}
 			t.Logf("%s: from the first node to the last %s", f.Description, time.Duration(last-first))
 		case history.Heal, history.Healed:
+			if clocks {
+				t.Logf("%s: %s", f.Stage, f.Effects[0].Evidence.Summary)
+			}
 			if f.Confirmed && f.Error == "" {
 				proved++
 				break

@@ -43,6 +43,10 @@ type Options struct {
 	Faults        string // "partition,kill", "none", "all"
 	FaultInterval time.Duration
 	RequireFaults bool
+	FaultTargets  string // "leader,one"; "" leaves it to each fault
+	FaultHolds    string // "6s,1.5lease"; "" leaves it to the interval
+	ClockChanges  string // "wall:+2lease,monotonic:x0.5"; "" leaves it to each fault
+	Clocks        string // nemesis.ShadowClocks or nemesis.MachineClocks
 
 	TimeLimit time.Duration
 	OpTimeout time.Duration
@@ -189,13 +193,33 @@ func Resolve(opt Options) (history.Plan, error) {
 	if plan.System.Version == "" && plan.System.Binary == "" {
 		plan.System.Version = system.DefaultVersion()
 	}
-	plan.Schedule, err = nemesis.Schedule(random(seed, scheduleStream), nemesis.Options{
-		Faults: faults, Nodes: opt.Nodes, TimeLimit: opt.TimeLimit, Interval: opt.FaultInterval,
-	})
+	asked, err := scheduleOptions(opt, plan)
+	if err == nil {
+		plan.Schedule, err = nemesis.Schedule(random(seed, scheduleStream), asked)
+	}
 	if err != nil {
 		return none, &UsageError{err}
 	}
 	return plan, nil
+}
+
+// scheduleOptions are what the plan's faults are drawn by.
+func scheduleOptions(opt Options, plan history.Plan) (nemesis.Options, error) {
+	out := nemesis.Options{
+		Faults: plan.Faults, Nodes: opt.Nodes, TimeLimit: opt.TimeLimit, Interval: opt.FaultInterval,
+		Timing: plan.Timing, Leases: plan.Workload.TTL > 0, Clocks: opt.Clocks,
+	}
+	var err error
+	if out.Targets, err = nemesis.ParseTargets(opt.FaultTargets); err != nil {
+		return out, err
+	}
+	if out.Holds, err = nemesis.ParseHolds(opt.FaultHolds, plan.Timing); err != nil {
+		return out, err
+	}
+	if out.Changes, err = nemesis.ParseChanges(opt.ClockChanges, plan.Timing); err != nil {
+		return out, err
+	}
+	return out, nil
 }
 
 // resolveTTL is how long the workload's leases last; 0 for a workload without leases.

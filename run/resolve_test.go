@@ -128,3 +128,41 @@ func TestReplayMovesToOtherNodes(t *testing.T) {
 		t.Error(err)
 	}
 }
+
+func TestFaultsStrikeAsTheUserAsked(t *testing.T) {
+	opt := asked(7)
+	opt.Faults, opt.FaultTargets, opt.FaultHolds, opt.ClockChanges = "clock-drift,pause", "leader,one", "6s,7s", "monotonic:x0.5,both:x2"
+	plan, err := Resolve(opt)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if len(plan.Schedule) < 4 {
+		t.Fatalf("%d faults in a minute:\n%s", len(plan.Schedule), Describe(plan))
+	}
+	for _, step := range plan.Schedule {
+		hold := time.Duration(step.Hold)
+		if step.Target != "leader" && step.Target != "one" || hold != 6*time.Second && hold != 7*time.Second ||
+			step.Clock != nil && step.Clock.Rate != 0.5 && step.Clock.Rate != 2 {
+			t.Errorf("drew %+v", step)
+		}
+	}
+	for want, set := range map[string]func(*Options){
+		"read --fault-target: \"king\" is no target":                               func(o *Options) { o.FaultTargets = "king" },
+		"read --fault-hold: \"2lease\" says nothing here":                          func(o *Options) { o.FaultHolds = "2lease" },
+		"read --clock-change: \"wall\" is not a change such as":                    func(o *Options) { o.ClockChanges = "wall" },
+		"schedule faults: on 5 nodes a kill cannot be aimed at half":               func(o *Options) { o.FaultTargets = "half" },
+		"schedule faults: no fault of this run does --clock-change wall:+2s":       func(o *Options) { o.ClockChanges = "wall:+2s" },
+		"schedule faults: --clocks is shadow or machine":                           func(o *Options) { o.Clocks = "sun" },
+		"schedule faults: a fault of 2m0s does not fit into a run of 1m0s":         func(o *Options) { o.FaultHolds = "2m" },
+		"schedule faults: --fault-target, --fault-hold and --clock-change say how": func(o *Options) { o.Faults, o.FaultHolds = "none", "6s" },
+	} {
+		opt := asked(7)
+		opt.Faults = "kill"
+		set(&opt)
+		_, err := Resolve(opt)
+		var usage *UsageError
+		if !errors.As(err, &usage) || !strings.HasPrefix(err.Error(), want) || strings.Contains(err.Error(), "\n") {
+			t.Errorf("got  %v\nwant %s…", err, want)
+		}
+	}
+}

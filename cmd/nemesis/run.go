@@ -34,7 +34,8 @@ report, junit.xml and the servers' logs.`,
 		Example: `  nemesis run etcd
   nemesis run etcd --nodes local:3 --time-limit 30s --seed 7
   nemesis run etcd --set reads=serializable --faults partition --time-limit 30s
-  nemesis run etcd --workload append --faults all --fault-interval 8s
+  nemesis run etcd --workload append --faults partition,kill,stop,pause --fault-interval 8s
+  nemesis run etcd --faults clock-drift --fault-target leader --fault-hold 4election --clock-change monotonic:x0.5
   nemesis run etcd --nodes root@10.0.0.11,root@10.0.0.12,root@10.0.0.13 --ssh-key ~/.ssh/lab
   nemesis run etcd --nodes @hosts.txt --ssh-user admin --sudo --version v3.5.7`,
 		Args: cobra.ExactArgs(1),
@@ -64,6 +65,10 @@ report, junit.xml and the servers' logs.`,
 	flags.StringVar(&opt.Workload, "workload", "register", "what the clients do; nemesis list workloads shows them")
 	flags.StringVar(&opt.Faults, "faults", "partition,kill,pause", "faults to draw from, or none, or all")
 	flags.DurationVar(&opt.FaultInterval, "fault-interval", 5*time.Second, "time from one fault to the next")
+	flags.StringVar(&opt.FaultTargets, "fault-target", "", "whom faults strike, some of leader,one,half,minority,majority,all,holder,grantor (default: all that a fault knows)")
+	flags.StringVar(&opt.FaultHolds, "fault-hold", "", "how long a fault holds, such as 6s, 1.5lease or 0.5election, or a list to draw from (default: a part of --fault-interval)")
+	flags.StringVar(&opt.ClockChanges, "clock-change", "", "what clock faults do, a list to draw from, such as wall:+2lease,both:-1h,monotonic:x0.5,wall:+2s/100ms (default: all that a fault knows)")
+	flags.StringVar(&opt.Clocks, "clocks", "shadow", "which clocks are bent: shadow, those that the servers see, or machine, the machine's own where it can be bent as asked")
 	flags.BoolVar(&opt.RequireFaults, "require-faults", false, "call the run vacuous when a fault of its schedule shows no evidence")
 	flags.DurationVar(&opt.TimeLimit, "time-limit", 60*time.Second, "how long clients and faults run")
 	flags.StringVar(&opt.Concurrency, "concurrency", "2n", "number of clients, or a multiple of the nodes such as 2n")

@@ -166,7 +166,7 @@ func TestTroublesAreToldInOneLine(t *testing.T) {
 			o := finish(t, invocation(t, append([]string{"nodes", what}, away.flags...)...))
 			o.want(t, checker.Harness.ExitCode())
 			o.wantPlainText(t)
-			good := map[string]string{"check": "can have every effect", "heal": "nothing to undo"}[what]
+			good := map[string]string{"check": "agent directory", "heal": "nothing to undo"}[what]
 			if strings.Count(o.text, good) != 3 || strings.Count(o.text, "10.77.0.99: connect to 10.77.0.99 (root@10.77.0.99:2222): no") != 1 {
 				t.Errorf("nodes %s:\n%s", what, o.text)
 			}

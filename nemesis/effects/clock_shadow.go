@@ -156,7 +156,7 @@ func (s *Shadow) Probe(h *agent.Host) (history.Evidence, error) {
 		e.Confirmed = false
 		e.Summary += "; but no server runs that would see it"
 	default:
-		e.Summary += fmt.Sprintf("; %s see it", processes(len(seeing)))
+		e.Summary += "; seen by " + processes(len(seeing))
 	}
 	return e, nil
 }

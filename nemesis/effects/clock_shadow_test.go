@@ -151,7 +151,7 @@ func TestTheEvidenceOfABentClock(t *testing.T) {
 		shown   bool
 		summary string // part of it
 	}{
-		"a step forward": {change: jump("wall", 8*time.Second), shown: true, summary: "wall clock moved by +8.000 s, asked for +8.000 s; 1 process of the server see it"},
+		"a step forward": {change: jump("wall", 8*time.Second), shown: true, summary: "wall clock moved by +8.000 s, asked for +8.000 s; seen by 1 process of the server"},
 		"a step back":    {change: jump("wall", -time.Hour), shown: true, summary: "wall clock moved by -3600.000 s, asked for -3600.000 s"},
 		"a step of both": {
 			change: jump("both", 2*time.Second), held: time.Minute, shown: true,
