@@ -2,6 +2,7 @@ package shadow
 
 import (
 	"encoding/binary"
+	"errors"
 	"fmt"
 	"math/bits"
 	"strconv"
@@ -94,6 +95,10 @@ func (m *arm64) step() error {
 		m.a, m.b = arg(0), arg(1)
 	case "and":
 		m.set(args[0], arg(1)&arg(2))
+	case "eor":
+		m.set(args[0], arg(1)^arg(2))
+	case "lsr":
+		m.set(args[0], arg(1)>>arg(2))
 	case "orr":
 		m.set(args[0], arg(1)|arg(2))
 	case "mul":
@@ -206,6 +211,11 @@ func (m *arm64) value(arg string, here uint64) uint64 {
 		return here + n
 	case strings.HasPrefix(arg, "#"):
 		n, err := strconv.ParseInt(arg[1:], 0, 64)
+		if errors.Is(err, strconv.ErrRange) { // a pattern of bits
+			var u uint64
+			u, err = strconv.ParseUint(arg[1:], 0, 64)
+			n = int64(u)
+		}
 		if err != nil {
 			panic(err)
 		}

@@ -161,8 +161,8 @@ func (p Params) Heal(at Readings) Params {
 }
 
 // Lead is how long after the reading of the clocks a change of the rate takes place,
-// so that it is published before that moment comes.
-const Lead = time.Millisecond
+// so that every reader knows of it before that moment comes.
+const Lead = time.Millisecond / 2
 
 // ahead are the moments at which a change asked for at now can take place: Lead later,
 // or where a turn of an earlier change is still to come, at that, since a Clock knows

@@ -36,19 +36,22 @@
 // the parameters in force, as it finds the ledger. The file must never be truncated: a
 // server that reads the time behind the end of it dies of SIGBUS.
 //
-// # Never torn, never waiting, never backward
+// # Never torn, never backward, never stuck
 //
 // The page holds two tables of parameters and a generation; the generation's lowest
 // bit tells which table is in force. A writer fills the other table, then adds one. A
 // reader notes the generation, asks the kernel, reads its parameters, and begins anew if
 // the generation has moved on. So nobody sees half a change, the time and the
 // parameters applied to it belong together, and a writer killed at any moment leaves
-// every reader with a whole table and nothing to wait for.
+// every reader with a whole table.
 //
 // A clock that changes its rate must not jump, and a monotonic clock that jumps back
-// would be a fault that no real machine has. The moment of the change therefore lies a
-// little in the future when it is published (Lead): until then every reader goes on
-// along the old line, from then on along the new one, and both meet in (Base, Offset).
+// would be a fault that no real machine has. So the moment of the change lies a little
+// in the future (Lead): until then every reader goes on along the old line, from then
+// on along the new one, and both meet in (Base, Offset). Should the writer be held up in
+// between, readers who come to that moment with the old table wait for the new one, for
+// an eighth of a second at most: a writer who takes longer is taken for dead. Coarse
+// clocks, which lag behind, are read from the fine ones while they are bent.
 //
 // # What it cannot bend
 //

@@ -5,6 +5,7 @@ import (
 	"encoding/binary"
 	"math"
 	"testing"
+	"time"
 
 	"github.com/google/go-cmp/cmp"
 	"pgregory.net/rapid"
@@ -119,6 +120,18 @@ func (w *world) bend(gen uint64, p Params) {
 	}
 }
 
+// changes sets by how much the first calls of the kernel raise the generation, and that
+// there were none yet.
+func (w *world) changes(by ...int64) {
+	w.set(oracleAt+seenCalls, 0)
+	for call := range 8 {
+		w.set(oracleAt+toldChanges+8*call, 0)
+	}
+	for i, n := range by {
+		w.set(oracleAt+toldChanges+8*(i+1), n)
+	}
+}
+
 // tell sets what the kernel's clock says.
 func (w *world) tell(ns int64) {
 	w.set(oracleAt+toldSec, floor(ns, 1e9))
@@ -221,6 +234,59 @@ func TestBentClocksTellWhatTheArithmeticSays(t *testing.T) {
 	})
 }
 
+func TestParametersThatHoldUntilAMomentAwaitTheirSuccessors(t *testing.T) {
+	worlds(t, func(t *testing.T, w *world) {
+		const until, patience = 100e9, 1 << 30
+		for _, c := range []struct {
+			says        string
+			kernel      int64
+			ahead       time.Duration // of the table in force
+			want, calls int64
+		}{
+			{"before it", until - 1, 1e9, until - 1 + 1e9, 1},
+			{"at it", until, 1e9, until + 5e9, 4},
+			{"after it", until + 12345, 1e9, until + 12345 + 5e9, 4},
+			{"for the last time", until + patience - 1, 1e9, until + patience - 1 + 5e9, 4},
+			{"the writer is dead", until + patience, 1e9, until + patience + 1e9, 1},
+			{"unbent, before it", until - 1, 0, until - 1, 1},
+			{"unbent, at it", until, 0, until + 5e9, 4},
+		} {
+			w.bend(0, Params{}.Jump(c.ahead, 0))
+			w.bend(1, Params{}.Jump(5e9, 0))
+			w.set(pageAt+generationAt, 0)
+			w.set(pageAt+slotAt(0, realtime)+untilAt, untilWord(until))
+			w.changes(0, 0, 1) // by the third call, which nobody but a waiting reader makes
+			w.tell(c.kernel)
+			got, _ := w.clock(t, realtime)
+			if calls := w.get(oracleAt + seenCalls); got != c.want || calls != c.calls {
+				t.Errorf("%s: it reads %d after %d calls, want %d after %d", c.says, got, calls, c.want, c.calls)
+			}
+		}
+	})
+}
+
+// Behind a turn lies another, which the parameters no longer tell: a clock that lags
+// might be read from before it.
+func TestABentCoarseClockIsReadFromTheFineOne(t *testing.T) {
+	worlds(t, func(t *testing.T, w *world) {
+		for _, bent := range []bool{false, true} {
+			if bent {
+				w.bend(0, Params{}.Jump(1, 1))
+			}
+			for coarse, fine := range map[int32]int32{realtimeCoarse: realtime, monotonicCoarse: monotonic} {
+				want := coarse
+				if bent {
+					want = fine
+				}
+				w.clock(t, coarse)
+				if got := int32(w.get(oracleAt + seenFirst)); got != want {
+					t.Errorf("bent: %t: clock %d was read from %d, want %d", bent, coarse, got, want)
+				}
+			}
+		}
+	})
+}
+
 func TestAReadingThatAChangeOvertakesIsTakenAgain(t *testing.T) {
 	worlds(t, func(t *testing.T, w *world) {
 		w.bend(0, Params{}.Jump(1e9, 0))
@@ -238,8 +304,7 @@ func TestAReadingThatAChangeOvertakesIsTakenAgain(t *testing.T) {
 			{"many", 3, 100001, 101e9, 2},
 		} {
 			w.set(pageAt+generationAt, c.from)
-			w.set(oracleAt+toldChanges, c.changes)
-			w.set(oracleAt+seenCalls, 0)
+			w.changes(c.changes)
 			got, _ := w.clock(t, realtime)
 			if calls := w.get(oracleAt + seenCalls); got != c.want || calls != c.calls {
 				t.Errorf("%s: it reads %d after %d calls, want %d after %d", c.says, got, calls, c.want, c.calls)

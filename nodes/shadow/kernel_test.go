@@ -125,8 +125,8 @@ const (
 	seenCalls   = 0x20 // of any function
 	seenFirst   = 0x28 // the arguments
 	seenSecond  = 0x30
-	toldChanges = 0x38 // to add to the generation, once
 	toldWhere   = 0x40 // the address of the page's generation
+	toldChanges = 0x48 // what call 0, 1, … 7 adds to it
 )
 
 // originals are functions that answer from an oracle: clock_gettime, which leaves
@@ -144,9 +144,10 @@ clock_gettime:
 	488b4808 mov 0x8(%rax),%rcx
 	48894e08 mov %rcx,0x8(%rsi)
 	488b5040 mov 0x40(%rax),%rdx
-	488b4838 mov 0x38(%rax),%rcx
+	8b4820 mov 0x20(%rax),%ecx
+	83e107 and $0x7,%ecx
+	488b4cc848 mov 0x48(%rax,%rcx,8),%rcx
 	48010a add %rcx,(%rdx)
-	48c7403800000000 movq $0x0,0x38(%rax)
 	8b4010 mov 0x10(%rax),%eax
 	48c7c1ffffffff mov $-1,%rcx
 	4889ca mov %rcx,%rdx
@@ -176,11 +177,14 @@ clock_gettime:
 	f900112b str x11, [x9,#32]
 	a940312b ldp x11, x12, [x9]
 	a900302b stp x11, x12, [x1]
-	a943b12b ldp x11, x12, [x9,#56]
+	f940112b ldr x11, [x9,#32]
+	9240096b and x11, x11, #0x7
+	8b0b0d2c add x12, x9, x11, lsl #3
+	f940258b ldr x11, [x12,#72]
+	f940212c ldr x12, [x9,#64]
 	f940018d ldr x13, [x12]
 	8b0b01ad add x13, x13, x11
 	f900018d str x13, [x12]
-	f9001d3f str xzr, [x9,#56]
 	f9400920 ldr x0, [x9,#16]
 	aa0903e1 mov x1, x9
 	aa0903ea mov x10, x9

@@ -4,6 +4,7 @@ import (
 	"encoding/binary"
 	"errors"
 	"fmt"
+	"math"
 )
 
 // Size is the length of the page's file in bytes: a page on any machine, since arm64
@@ -19,7 +20,8 @@ const (
 	generationAt = 16 // counts changes; its lowest bit is the number of the table in force
 	tablesAt     = 64 // two tables of slots
 	slots        = 16 // in a table, by the kernel's number of the clock
-	slotSize     = 32 // Base, Offset, Before, After
+	slotSize     = 64 // Base, Offset, Before, After, until when; the rest is unused
+	untilAt      = 32 // in a slot
 	tableSize    = slots * slotSize
 )
 
@@ -47,19 +49,27 @@ func slotAt(generation uint64, id int) int {
 	return tablesAt + int(generation&1)*tableSize + id*slotSize
 }
 
-// slots are the clocks by the kernel's numbers. A coarse clock is the fine one as of
-// the last tick, so it is bent alike, and stays behind it.
+// slots are the clocks by the kernel's numbers. The slots of coarse clocks tell the
+// stubs whether these are bent; if so, they read the fine ones.
 func (p Params) slots() map[int]Clock {
-	return map[int]Clock{
-		realtime:        p.Wall,
-		realtimeCoarse:  p.Wall,
-		realtimeAlarm:   p.Wall,
-		tai:             p.TAI,
-		monotonic:       p.Mono,
-		monotonicCoarse: p.Mono,
-		monotonicRaw:    p.Raw,
-		boottime:        p.Boot,
-		boottimeAlarm:   p.Boot,
+	return slotsOf(p.Wall, p.TAI, p.Mono, p.Raw, p.Boot)
+}
+
+func (t Readings) slots() map[int]int64 {
+	return slotsOf(t.Wall, t.TAI, t.Mono, t.Raw, t.Boot)
+}
+
+func slotsOf[T any](wall, atomic, mono, raw, boot T) map[int]T {
+	return map[int]T{
+		realtime:        wall,
+		realtimeCoarse:  wall,
+		realtimeAlarm:   wall,
+		tai:             atomic,
+		monotonic:       mono,
+		monotonicCoarse: mono,
+		monotonicRaw:    raw,
+		boottime:        boot,
+		boottimeAlarm:   boot,
 	}
 }
 
@@ -74,14 +84,18 @@ func paramsOf(slot func(id int) Clock) Params {
 	}
 }
 
-// words are what the page holds of a clock.
-func (c Clock) words() [slotSize / 8]int64 {
+// words are what the page holds of a clock, from the beginning of its slot.
+func (c Clock) words() [4]int64 {
 	return [...]int64{c.Base, c.Offset, int64(c.Before), int64(c.After)}
 }
 
-func clockOf(w [slotSize / 8]int64) Clock {
+func clockOf(w [4]int64) Clock {
 	return Clock{Base: w[0], Offset: w[1], Before: Drift(w[2]), After: Drift(w[3])}
 }
+
+// untilWord is how a slot says that its parameters hold until t only. Its highest bit
+// is turned, so that a zero, the oldest time there is, means that they hold for ever.
+func untilWord(t int64) int64 { return t ^ math.MinInt64 }
 
 // blank is the content of a page that bends nothing.
 func blank() []byte {

@@ -4,6 +4,7 @@ import (
 	"errors"
 	"fmt"
 	"io/fs"
+	"math"
 	"os"
 	"path/filepath"
 	"sync"
@@ -68,7 +69,9 @@ func Open(path string) (*Page, error) {
 	if err := recognize(mem); err != nil {
 		return nil, errors.Join(fmt.Errorf("open the clock page %s: %w", path, err), unix.Munmap(mem))
 	}
-	return &Page{mem: mem}, nil
+	page := &Page{mem: mem}
+	page.limit(always()) // whoever wrote last may have died at it
+	return page, nil
 }
 
 // Close unmaps the page. The processes under it keep the clocks that it describes.
@@ -95,13 +98,14 @@ func (p *Page) Load() Params {
 func (p *Page) Store(params Params) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
-	p.store(params)
+	p.fill(params)
+	p.publish()
 }
 
 // Change puts in force what change makes of the parameters in force, and returns it.
 // The readings given to change are the moments, about Lead from now, for its turns. now
-// reads the machine's clocks (Now); change may be called several times, since what was
-// not published before those moments is computed anew.
+// reads the machine's clocks (Now); change may be called several times, since what
+// those moments overtake is computed anew.
 func (p *Page) Change(now func() Readings, change func(Params, Readings) Params) Params {
 	p.mu.Lock()
 	defer p.mu.Unlock()
@@ -109,30 +113,52 @@ func (p *Page) Change(now func() Readings, change func(Params, Readings) Params)
 		old := p.load()
 		at := old.ahead(now())
 		params := change(old, at)
+		p.fill(params)
+		p.limit(at)
+		// Who has not seen the limit read the time before it came. All others wait at
+		// it, so from here on we may lose the processor without harm.
 		if now().before(at) {
-			p.store(params)
+			p.publish()
 			return params
 		}
+		p.limit(always())
 	}
 }
 
-// store fills the table that is not in force, then makes it the one that is.
-func (p *Page) store(params Params) {
-	generation := p.word(generationAt)
-	next := uint64(generation.Load()) + 1
+// fill writes the table that is not in force.
+func (p *Page) fill(params Params) {
+	next := uint64(p.word(generationAt).Load()) + 1
 	for id, c := range params.slots() {
 		at := slotAt(next, id)
 		for i, v := range c.words() {
 			p.word(at + 8*i).Store(v)
 		}
+		p.word(at + untilAt).Store(untilWord(math.MinInt64))
 	}
-	generation.Store(int64(next))
 }
+
+// limit lets the table in force hold until the given moments only: whoever reads the
+// time later waits for the next table, though not for long, since we may be dead.
+func (p *Page) limit(to Readings) {
+	generation := uint64(p.word(generationAt).Load())
+	for id, t := range to.slots() {
+		p.word(slotAt(generation, id) + untilAt).Store(untilWord(t))
+	}
+}
+
+// always is a limit that never comes.
+func always() Readings {
+	const never = math.MinInt64
+	return Readings{Wall: never, TAI: never, Mono: never, Raw: never, Boot: never}
+}
+
+// publish puts the table in force that fill has written.
+func (p *Page) publish() { p.word(generationAt).Add(1) }
 
 func (p *Page) load() Params {
 	generation := uint64(p.word(generationAt).Load())
 	return paramsOf(func(id int) Clock {
-		var w [slotSize / 8]int64
+		var w [4]int64
 		for i := range w {
 			w[i] = p.word(slotAt(generation, id) + 8*i).Load()
 		}
@@ -159,8 +185,9 @@ func Now() Readings {
 
 func read(id int32) int64 {
 	var ts unix.Timespec
-	// It fails for a bad pointer or an unknown clock, and the oldest kernel that Go
-	// runs on knows all five.
-	_ = unix.ClockGettime(id, &ts)
+	// Raw, since telling the time does not block: while Change waits, servers do. It
+	// fails for a bad pointer or an unknown clock, and the oldest kernel that Go runs on
+	// knows all five.
+	_, _, _ = unix.RawSyscall(unix.SYS_CLOCK_GETTIME, uintptr(id), uintptr(unsafe.Pointer(&ts)), 0)
 	return ts.Nano()
 }

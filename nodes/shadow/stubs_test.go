@@ -93,5 +93,6 @@ var disassemblers = map[string]func(t *testing.T, code []byte, at int, names map
 
 // plain writes what means the same the same way.
 func plain(text string) string {
-	return strings.Join(strings.Fields(strings.ReplaceAll(text, ", ", ",")), " ")
+	text = strings.NewReplacer(", ", ",", "jmpq ", "jmp ").Replace(text)
+	return strings.Join(strings.Fields(text), " ")
 }

@@ -1,10 +1,10 @@
 #include "textflag.h"
 
-// func Call(fn, a, b uintptr) (result uintptr, kept bool)
+// func call(fn, a, b uintptr) (result uintptr, kept bool)
 //
 // The frame is the room that the function has. Its own stack pointer is kept on the
 // stack, below what an aligned callee may use, and in a register to compare it with.
-TEXT ·Call(SB), 0, $8192-33
+TEXT ·call(SB), 0, $8192-33
 	MOVQ fn+0(FP), AX
 	MOVQ a+8(FP), DI
 	MOVQ b+16(FP), SI

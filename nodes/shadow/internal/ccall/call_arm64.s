@@ -1,7 +1,7 @@
 #include "textflag.h"
 
-// func Call(fn, a, b uintptr) (result uintptr, kept bool)
-TEXT ·Call(SB), 0, $8192-33
+// func call(fn, a, b uintptr) (result uintptr, kept bool)
+TEXT ·call(SB), 0, $8192-33
 	MOVD fn+0(FP), R9
 	MOVD a+8(FP), R0
 	MOVD b+16(FP), R1
