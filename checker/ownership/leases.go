@@ -1,0 +1,199 @@
+package ownership
+
+import (
+	"cmp"
+	"slices"
+
+	"nemesis/history"
+)
+
+// lease is a time in which an owner certainly held a shard, [from, to).
+type lease struct {
+	entry    int32 // its acquire
+	renewal  int32 // the renewal that its end rests on, -1 for none
+	from, to int64
+}
+
+// leases judges the rectangles of leases, against each other and against answers.
+func (w *work) leases(p *plane) {
+	all := p.leases()
+	p.yield(all)
+	w.details.Leases += len(all)
+	all = slices.DeleteFunc(all, func(l lease) bool { return l.to <= l.from })
+	w.handovers(p)
+	if len(all) == 0 {
+		return
+	}
+	slices.SortStableFunc(all, func(a, b lease) int { return cmp.Compare(a.from, b.from) })
+	land := newTerritory[int32](p.size) // the lease that lasts longest, +1
+	at := 0
+	for _, i := range p.inOrder() {
+		e := &p.entries[i]
+		if e.kind != serve {
+			continue
+		}
+		// What begins at the very call of an answer is not known to be before it.
+		for ; at < len(all) && all[at].from < e.call; at++ {
+			w.open(p, land, all, int32(at))
+		}
+		w.within(p, land, all, i)
+	}
+	for ; at < len(all); at++ {
+		w.open(p, land, all, int32(at))
+	}
+}
+
+// leases are those of a plane, by call of their acquires.
+func (p *plane) leases() []lease {
+	type holder struct {
+		process int
+		shard   int32
+	}
+	now := map[holder]int{}
+	var all []lease
+	for i := range p.entries {
+		e := &p.entries[i]
+		h := holder{e.process, e.shard}
+		n, holds := now[h]
+		switch e.kind {
+		case acquire:
+			if holds {
+				all[n].to = min(all[n].to, e.call)
+			}
+			if e.done {
+				now[h] = len(all)
+				all = append(all, lease{int32(i), -1, e.ret, e.call + e.ttl})
+			}
+		case renew:
+			if holds && e.call+e.ttl > all[n].to {
+				all[n].to, all[n].renewal = e.call+e.ttl, int32(i)
+			}
+		case release:
+			if holds {
+				all[n].to = min(all[n].to, e.call)
+				delete(now, h)
+			}
+		}
+	}
+	return all
+}
+
+// yield ends leases at the call of the first move of any of their keys, and takes away
+// those during whose acquire a move was under way.
+func (p *plane) yield(all []lease) {
+	var moves []int32
+	for i := range p.entries {
+		if p.entries[i].kind == move {
+			moves = append(moves, int32(i))
+		}
+	}
+	if len(moves) == 0 {
+		return
+	}
+	order := make([]int, len(all))
+	for n := range order {
+		order[n] = n
+	}
+	slices.SortStableFunc(order, func(a, b int) int { return cmp.Compare(all[a].from, all[b].from) })
+
+	// Moves are by call. Forth: until when the moves called before are under way.
+	busy := newTerritory[int64](p.size)
+	busy.change(0, p.size, func(int64) int64 { return -1 })
+	m := 0
+	for _, n := range order {
+		l := &all[n]
+		for ; m < len(moves) && p.entries[moves[m]].call <= l.from; m++ {
+			e := &p.entries[moves[m]]
+			busy.change(e.from, e.to, func(t int64) int64 { return max(t, e.ret) })
+		}
+		a := &p.entries[l.entry]
+		busy.look(a.from, a.to, func(t int64) {
+			if t >= a.call {
+				l.to = l.from
+			}
+		})
+	}
+	// Back: when the next move is called.
+	next := newTerritory[int64](p.size)
+	next.change(0, p.size, func(int64) int64 { return history.Never })
+	m = len(moves) - 1
+	for _, n := range slices.Backward(order) {
+		l := &all[n]
+		for ; m >= 0 && p.entries[moves[m]].call > l.from; m-- {
+			e := &p.entries[moves[m]]
+			next.change(e.from, e.to, func(int64) int64 { return e.call })
+		}
+		a := &p.entries[l.entry]
+		next.look(a.from, a.to, func(t int64) { l.to = min(l.to, t) })
+	}
+}
+
+// open compares a lease with those in force, and puts it in force.
+func (w *work) open(p *plane, land *territory[int32], all []lease, n int32) {
+	l := all[n]
+	e := &p.entries[l.entry]
+	told := false
+	land.look(e.from, e.to, func(other int32) {
+		if other == 0 || told {
+			return
+		}
+		if o := all[other-1]; o.to > l.from && p.entries[o.entry].owner != e.owner {
+			told = true
+			w.twoOwners(p, o, l)
+		}
+	})
+	land.change(e.from, e.to, func(other int32) int32 {
+		if other > 0 && all[other-1].to > l.to {
+			return other
+		}
+		return n + 1
+	})
+}
+
+// within compares an answer with the leases in force.
+func (w *work) within(p *plane, land *territory[int32], all []lease, i int32) {
+	e := &p.entries[i]
+	by, first := int32(-1), true
+	land.look(e.from, e.to, func(n int32) {
+		switch {
+		case n == 0 || all[n-1].to <= e.ret || !first && by < 0:
+			by = -1
+		case first || p.entries[all[n-1].entry].owner == p.entries[all[by].entry].owner:
+			by = n - 1
+		default:
+			by = -1
+		}
+		first = false
+	})
+	if by < 0 {
+		return
+	}
+	a := &p.entries[all[by].entry]
+	// Clients that hold a lease are not the nodes that answer.
+	if !a.named {
+		return
+	}
+	w.details.Certain++
+	if a.owner != e.owner {
+		w.servedBesideLease(p, all[by], i)
+	}
+}
+
+// handovers counts moves, answers, and how often a shard was found with another owner than before.
+func (w *work) handovers(p *plane) {
+	last := map[int32]int32{}
+	for _, i := range p.byReturn(func(e *entry) bool { return e.done && (e.kind == serve || e.kind == acquire || e.kind == move) }) {
+		e := &p.entries[i]
+		switch e.kind {
+		case move:
+			w.details.Moves++
+			continue
+		case serve:
+			w.details.Answers++
+		}
+		if owner, known := last[e.shard]; known && owner != e.owner {
+			w.details.Handovers++
+		}
+		last[e.shard] = e.owner
+	}
+}
