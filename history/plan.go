@@ -67,6 +67,8 @@ type Workload struct {
 	OpsPerKey int `json:"opsPerKey"`
 	// TTL is how long a lease or lock lasts without renewal; 0 for workloads without.
 	TTL Duration `json:"ttl,omitempty"`
+	// Owners are who can own shards, where the workload moves them.
+	Owners []string `json:"owners,omitempty"`
 }
 
 // Timing is a system's own timeouts: the units in which faults are measured.

@@ -43,10 +43,14 @@ type Workload struct {
 	OpsPerKey int
 	// TTL is how long its leases last without renewal; 0 for a workload without leases.
 	TTL time.Duration
+	// Owners: its plan names who can own shards, which are the nodes.
+	Owners bool
 }
 
 // All is every workload, in the order in which they are listed.
-func All() []Workload { return []Workload{register, appends, set, lease, lock, fenced, election} }
+func All() []Workload {
+	return []Workload{register, appends, set, lease, lock, fenced, election, shards}
+}
 
 // Find returns the workload of that name, or an error that lists the names there are.
 func Find(name string) (Workload, error) {

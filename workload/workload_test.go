@@ -17,7 +17,7 @@ import (
 	"nemesis/workload/generator"
 )
 
-var plan = history.Workload{Concurrency: 10, Keys: 2, OpsPerKey: 60}
+var plan = history.Workload{Concurrency: 10, Keys: 2, OpsPerKey: 60, Owners: []string{"n1", "n2", "n3", "n4", "n5"}}
 
 func TestFindNamesWhatThereIs(t *testing.T) {
 	for _, w := range All() {
@@ -27,7 +27,7 @@ func TestFindNamesWhatThereIs(t *testing.T) {
 		}
 	}
 	_, err := Find("bank")
-	if want := `find workload "bank": there is none of that name, choose one of register, append, set, lease, lock, fenced-write, election`; err == nil || err.Error() != want {
+	if want := `find workload "bank": there is none of that name, choose one of register, append, set, lease, lock, fenced-write, election, shard-ownership`; err == nil || err.Error() != want {
 		t.Errorf("got error %v, want %s", err, want)
 	}
 }
@@ -44,7 +44,7 @@ type system struct {
 }
 
 func newSystem() *system {
-	return &system{tenancy: newTenancy(), registers: map[string]int{}, lists: map[string][]int{}}
+	return &system{tenancy: tenancy{crashes: map[int]int{}, places: map[string]*place{}}, registers: map[string]int{}, lists: map[string][]int{}}
 }
 
 // client takes a random time, in which the operation's effect lies, and loses one
@@ -80,7 +80,7 @@ func (s *system) do(op generator.Op) (answer any, ok bool) {
 			panic(fmt.Sprintf("%s has value %q: %v", op.F, op.Value, err))
 		}
 	}
-	if strings.HasPrefix(op.Key, "r") {
+	if s.leased != "" {
 		return s.tenancy.do(op)
 	}
 	switch op.F {
@@ -192,7 +192,7 @@ func TestCorrectSystemIsFoundValid(t *testing.T) {
 	for _, w := range All() {
 		t.Run(w.Name, func(t *testing.T) {
 			for seed := range uint64(3) {
-				log := simulate(t, w, plan, newSystem(), seed, 3000)
+				log := simulate(t, w, plan, systemFor(w), seed, 3000)
 				for name, r := range judge(t, w, log) {
 					if r.Outcome != checker.Valid {
 						t.Errorf("seed %d: checker %s says %s: %s", seed, name, r.Outcome, r.Summary)
@@ -210,13 +210,14 @@ func TestBrokenSystemIsFoundOut(t *testing.T) {
 		workload, checker string
 		name              string
 		wrong             func(op generator.Op, n int, answer any) any
+		broken            func(*system)
 	}{
 		{"register", "linearizable", "a stale read", func(op generator.Op, n int, answer any) any {
 			if v, isInt := answer.(int); op.F == "read" && isInt && v > 5 && n > 100 && n < 130 {
 				return v - 5
 			}
 			return answer
-		}},
+		}, nil},
 		{"append", "append", "a read that misses the end of a list", func(op generator.Op, n int, answer any) any {
 			if parts, isTxn := answer.([][]any); isTxn && n > 500 && n < 530 {
 				for _, part := range parts {
@@ -226,13 +227,20 @@ func TestBrokenSystemIsFoundOut(t *testing.T) {
 				}
 			}
 			return answer
-		}},
+		}, nil},
 		{"set", "set", "a lost element", func(op generator.Op, n int, answer any) any {
 			if list, isList := answer.([]int); isList && len(list) > 50 {
 				return slices.Delete(list, 30, 31)
 			}
 			return answer
-		}},
+		}, nil},
+		{"lease", "lease", "leases that end after three quarters of their TTL", nil, func(s *system) { s.ends = 0.75 }},
+		{"lease", "lease", "a lease granted to two", nil, func(s *system) { s.doubles = 20 }},
+		{"lock", "set", "a lock granted to two, whose sets overwrite each other", nil, func(s *system) { s.doubles = 20 }},
+		{"fenced-write", "lease", "a resource that compares no tokens", nil, func(s *system) { s.unfenced = true }},
+		{"election", "lease", "an old leader that is heard", nil, func(s *system) { s.unfenced = true }},
+		{"election", "lease", "an epoch with two leaders", nil, func(s *system) { s.doubles, s.sameToken = 5, true }},
+		{"shard-ownership", "ownership", "an old owner that goes on answering", nil, func(s *system) { s.lingers = 100 }},
 	}
 	for _, test := range tests {
 		t.Run(test.workload+": "+test.name, func(t *testing.T) {
@@ -240,8 +248,11 @@ func TestBrokenSystemIsFoundOut(t *testing.T) {
 			if err != nil {
 				t.Fatal(err)
 			}
-			broken := newSystem()
+			broken := systemFor(w)
 			broken.wrong = test.wrong
+			if test.broken != nil {
+				test.broken(broken)
+			}
 			results := judge(t, w, simulate(t, w, plan, broken, 1, 3000))
 			if r := results[test.checker]; r.Outcome != checker.Violation {
 				t.Errorf("checker %s says %s: %s", test.checker, r.Outcome, r.Summary)
@@ -479,17 +490,18 @@ func TestSizesLeftOpenTakeDefaults(t *testing.T) {
 
 func TestOperationsAreSpelledAsDocumented(t *testing.T) {
 	want := map[string][]string{
-		"register":     {`cas [`, `read `, `write `},
-		"append":       {`txn [["`},
-		"set":          {`add `, `list `},
-		"lease":        {`acquire `, `renew {"`, `release {"`, `holder `},
-		"lock":         {`acquire `, `add `, `release {"`, `holder `, `list `},
-		"fenced-write": {`acquire `, `add `, `write {"token":`, `release {"`, `holder `, `list `, `read `},
-		"election":     {`acquire `, `write {"token":`, `release {"`, `holder `, `read `},
+		"register":        {`cas [`, `read `, `write `},
+		"append":          {`txn [["`},
+		"set":             {`add `, `list `},
+		"lease":           {`acquire `, `renew {"`, `release {"`, `holder `},
+		"lock":            {`acquire `, `add `, `release {"`, `holder `, `list `},
+		"fenced-write":    {`acquire `, `add `, `write {"token":`, `release {"`, `holder `, `list `, `read `},
+		"shard-ownership": {`serve `, `holder `, `move {"low":`},
+		"election":        {`acquire `, `write {"token":`, `release {"`, `holder `, `read `},
 	}
 	for _, w := range All() {
 		seen := map[string]bool{}
-		steps, err := generator.Simulation{Threads: 4, Operations: 3000, Client: newSystem().client}.Run(w.Main(plan))
+		steps, err := generator.Simulation{Threads: 4, Operations: 5000, Client: systemFor(w).client}.Run(w.Main(plan))
 		if err != nil {
 			t.Fatal(err)
 		}
