@@ -30,7 +30,7 @@ func native(t testing.TB, arch string) *world {
 	})
 	w := &world{mem: mem, base: uint64(uintptr(unsafe.Pointer(&mem[0])))}
 	w.build(t, arch)
-	// The mapping is fresh: no processor has any of it in its instruction cache.
+	// The kernel makes the instruction cache agree with memory that becomes executable.
 	if err := unix.Mprotect(mem[:oracleAt], unix.PROT_READ|unix.PROT_EXEC); err != nil {
 		t.Fatal(err)
 	}

@@ -113,7 +113,7 @@ func (m machine) link(p program) error {
 		target, ok := p.labels[r.to]
 		if !ok {
 			// The stubs call the originals of functions that every known vDSO has.
-			return fmt.Errorf("it has no function for %q", r.to)
+			return fmt.Errorf("it has no function %s", strings.TrimPrefix(r.to, "original_"))
 		}
 		if err := m.relate(p.code, r.end, target); err != nil {
 			return err
