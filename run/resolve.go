@@ -190,6 +190,9 @@ func Resolve(opt Options) (history.Plan, error) {
 		CheckerTime:   history.Duration(opt.CheckerTime),
 		CheckerMemory: memory,
 	}
+	if work.Owners {
+		plan.Workload.Owners = opt.Nodes
+	}
 	if plan.System.Version == "" && plan.System.Binary == "" {
 		plan.System.Version = system.DefaultVersion()
 	}
