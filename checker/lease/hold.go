@@ -27,16 +27,14 @@ type grant struct {
 	older bool
 	// crashed: a renewal of unknown outcome may extend it at any time.
 	crashed bool
-	// cut is the earliest moment at which it may have been given up, released at
-	// which it certainly had been; history.Never when there is none.
-	cut      int64
-	cutBy    int // the operation behind cut, -1 when it is something else
-	released int64
-	// givenUp: its holder asked for its end, or told that it stopped.
-	givenUp bool
-	// alone: no other grant of the resource goes by the same lease and token, so that
-	// what is said of it is said of no other.
-	alone bool
+	// cut is the earliest moment at which it may have been given up, released that at
+	// which it certainly had been, by operation releasedBy; history.Never when there is none.
+	cut        int64
+	released   int64
+	releasedBy int
+	// givenUp: its holder asked for its end, or told that it stopped. replaced: the same
+	// name was granted again.
+	givenUp, replaced bool
 	// until is the earliest moment at which the hold can have ended: what proofs rest on.
 	until int64
 }
@@ -119,11 +117,7 @@ func (g *grant) granted(ttl int64) {
 }
 
 // end notes a moment from which it may have been given up.
-func (g *grant) end(at int64, op int) {
-	if at < g.cut {
-		g.cut, g.cutBy = at, op
-	}
-}
+func (g *grant) end(at int64) { g.cut = min(g.cut, at) }
 
 // best keeps the largest values of two different keys, so that the largest of all but
 // one key can be had. Its zero value is empty.

@@ -231,6 +231,9 @@ func (j *judge) tellEnding(e *ending) {
 		}
 		return
 	}
+	if g.token == 0 && g.lease == 0 {
+		return // the renewal may have been of what its owner got without learning of it
+	}
 	if k := sort.Search(len(g.renewals), func(i int) bool { return g.renewals[i].sent > e.to }); k < len(g.renewals) && g.renewals[k].sent < g.cut {
 		x := g.renewals[k]
 		if j.once(e.grant, "deposed-renewal") {
@@ -253,9 +256,23 @@ func (j *judge) tellSightings() {
 		}
 	}
 	j.tellAbsent(k, usable)
-	if j.kind() != kinds {
+	if j.kind() == byToken || j.kind() == byLease {
 		j.tellReturned(k, usable)
 	}
+}
+
+// surely: what a sighting shows under a name of this kind is this very grant, and not what
+// another acquire got under the same name and never learnt of. Tokens are names of one
+// grant, leases of one process, and an owner may be anybody's name again.
+func (j *judge) surely(k kind, g *grant, by int64) bool {
+	switch k {
+	case byToken:
+		return true
+	case byLease:
+		attempt, is := j.attempts[g.process]
+		return !is || attempt > by
+	}
+	return false
 }
 
 // tellAbsent finds sightings of another, or of nobody, within the time of a grant.
@@ -287,24 +304,28 @@ func (j *judge) tellReturned(k kind, usable []int) {
 	// What was seen, by when it was certain: sightings of anybody, grants among them.
 	type look struct {
 		from, to int64
-		who      int64
+		who      int64 // under kind k; -1 for nobody
+		holder   int64 // below zero for who is not known as one
 		op       int
-		holder   int64 // 0 when it is not known
 	}
 	looks := make([]look, 0, len(usable)+len(j.grants))
-	count := make(map[int64]int)
-	for _, n := range usable {
-		s := &j.sightings[n]
-		who := int64(-1)
-		if !s.nothing {
-			who = s.under(k)
-		}
-		looks = append(looks, look{s.from, s.to, who, s.op, 0})
-	}
+	count, holders := make(map[int64]int), make(map[int64]int64)
 	for i := range j.grants {
 		g := &j.grants[i]
-		looks = append(looks, look{g.call, g.ret, g.under(k), g.op, g.holder})
+		looks = append(looks, look{g.call, g.ret, g.under(k), g.holder, g.op})
 		count[g.under(k)]++
+		holders[g.under(k)] = g.holder
+	}
+	for _, n := range usable {
+		s := &j.sightings[n]
+		l := look{s.from, s.to, -1, -1, s.op}
+		if !s.nothing {
+			l.who, l.holder = s.under(k), -2
+			if holder, known := holders[l.who]; known {
+				l.holder = holder
+			}
+		}
+		looks = append(looks, l)
 	}
 	slices.SortStableFunc(looks, func(a, b look) int { return cmp.Compare(a.to, b.to) })
 	// Who was alive when: renewals, and sightings by name.
@@ -347,18 +368,24 @@ func (j *judge) tellReturned(k kind, usable []int) {
 	next := 0
 	for _, v := range lives {
 		for ; next < len(looks) && looks[next].to < v.at; next++ {
-			latest.add(looks[next].who, looks[next].from, next)
+			latest.add(looks[next].holder, looks[next].from, next)
 		}
 		g := &j.grants[v.grant]
+		if v.op >= 0 && !j.surely(k, g, j.log.Operations[v.op].Return) {
+			continue
+		}
 		if v.op >= 0 && gone[v.grant] < v.at {
 			if j.once(v.grant, "resurrection") {
 				j.report.add("resurrection", timed, g.call, j.log.Operations[v.op].Return, func() telling { return j.resurrected(v.grant, by[v.grant], -1, v.op) })
 			}
 			continue
 		}
-		from, n, ok := latest.but(g.under(k))
-		if !ok || from < g.ret || looks[n].holder == g.holder {
+		from, n, ok := latest.but(g.holder)
+		if !ok || from < g.ret {
 			continue
+		}
+		if k == byToken && looks[n].who > 0 && looks[n].who < g.token {
+			continue // what was seen was out of date itself: a stale read
 		}
 		op := looks[n].op
 		switch {
@@ -393,7 +420,7 @@ func (j *judge) tellOverstay() {
 	slack := int64(j.Bounds.Expiry)
 	// latest is the end of a grant by renewals sent before a moment.
 	latest := func(g *grant, before int64) int64 {
-		if g.longest == 0 || g.crashed {
+		if g.longest == 0 || g.crashed || j.uses[g.lease] > 1 { // renewed for another's sake
 			return history.Never
 		}
 		from := g.ret
@@ -417,7 +444,7 @@ func (j *judge) tellOverstay() {
 		}
 		from := g.ret
 		for _, x := range g.renewals {
-			if end := from + j.most(g.longest) + slack; g.longest > 0 && !g.crashed && x.sent > end && j.once(i, "overstay") {
+			if end := from + j.most(g.longest) + slack; ends[i] < history.Never && x.sent > end && j.once(i, "overstay") {
 				j.report.add("overstay", timed, from, x.seen, func() telling { return j.overstayed(i, x.op, end, from) })
 			}
 			from = max(from, x.seen)
@@ -429,6 +456,9 @@ func (j *judge) tellOverstay() {
 			continue
 		}
 		i := named[s.under(k)]
+		if !j.surely(k, &j.grants[i], s.to) {
+			continue
+		}
 		if end := latest(&j.grants[i], s.from); s.from > end && j.once(i, "overstay") {
 			j.report.add("overstay", timed, end-j.most(j.grants[i].longest)-slack, s.to, func() telling {
 				return j.overstayed(i, s.op, end, end-slack-j.most(j.grants[i].longest))

@@ -23,6 +23,9 @@ type resource struct {
 	busy []int
 	// unclear is the earliest call of an acquire of unknown outcome, history.Never without.
 	unclear int64
+	// attempts are those by process: what is shown under a name of that process may be
+	// what such an acquire got.
+	attempts map[int]int64
 	// spells are times in which clients believed to hold it.
 	spells []spell
 	open   map[int]int // process → its spell that has not ended
@@ -73,6 +76,7 @@ type name struct {
 // line is the grants that go by one name.
 type line struct {
 	open  []int // those not yet given up
+	last  int   // the latest of all
 	total int
 }
 
@@ -85,6 +89,7 @@ type loader struct {
 	list     []*resource
 	byKey    map[string]*resource
 	seen     map[int32]renewal // by lease: the latest renewal, or the zero one
+	uses     map[int32]int     // by lease: how many grants are on it
 	lastSign map[int]int64     // by process: after it the client may have been closed
 	counts   Details
 	judged   int
@@ -98,7 +103,7 @@ type belief struct {
 }
 
 func load(log *history.Log) (*loader, error) {
-	l := &loader{log: log, byKey: make(map[string]*resource), seen: make(map[int32]renewal), lastSign: make(map[int]int64)}
+	l := &loader{log: log, byKey: make(map[string]*resource), seen: make(map[int32]renewal), uses: make(map[int32]int), lastSign: make(map[int]int64)}
 	beliefs, err := l.beliefs()
 	if err != nil {
 		return nil, err
@@ -159,7 +164,7 @@ func (l *loader) beliefs() ([]belief, error) {
 func (l *loader) resource(key string) *resource {
 	r := l.byKey[key]
 	if r == nil {
-		r = &resource{key: key, unclear: history.Never, open: make(map[int]int), names: make(map[name]*line), tokens: make(map[int64]*line), holders: make(map[name]int64)}
+		r = &resource{key: key, unclear: history.Never, attempts: make(map[int]int64), open: make(map[int]int), names: make(map[name]*line), tokens: make(map[int64]*line), holders: make(map[name]int64)}
 		l.byKey[key] = r
 		l.list = append(l.list, r)
 	}
@@ -198,6 +203,7 @@ func (l *loader) operation(i int) error {
 			l.grant(r, i, out)
 		case o.Type == history.Info:
 			r.unclear = min(r.unclear, o.Call)
+			r.attempts[o.Process] = o.Call
 		case out.held:
 			r.busy = append(r.busy, i)
 		}
@@ -206,10 +212,10 @@ func (l *loader) operation(i int) error {
 	case "release":
 		if o.Type != history.Fail {
 			r.each(in, o.Process, func(_ int, g *grant) bool {
-				g.end(o.Call, i)
+				g.end(o.Call)
 				g.givenUp = true
 				if o.Type == history.OK {
-					g.released = min(g.released, o.Return)
+					g.released, g.releasedBy = o.Return, i
 				}
 				return false
 			})
@@ -243,10 +249,11 @@ func (l *loader) operation(i int) error {
 func (l *loader) grant(r *resource, i int, s said) {
 	o := &l.log.Operations[i]
 	g := grant{op: i, call: o.Call, ret: o.Return, process: o.Process, lease: s.lease, owner: s.owner, token: s.token,
-		cut: history.Never, cutBy: -1, released: history.Never, alone: true}
+		cut: history.Never, released: history.Never}
 	g.granted(s.ttl)
-	g.end(l.lastSign[o.Process], -1)
+	g.end(l.lastSign[o.Process])
 	if s.lease != 0 {
+		l.uses[s.lease]++
 		if last, older := l.seen[s.lease]; older {
 			g.older = true
 			if last.sent > 0 {
@@ -271,6 +278,15 @@ func (l *loader) grant(r *resource, i int, s said) {
 		r.holders[holder] = int64(len(r.holders) + 1)
 	}
 	g.holder = r.holders[holder]
+	// Whoever is granted a resource under the same name again has lost the first hold, or
+	// keeps it: nothing that is said of that name from now on extends the first.
+	if n := r.names[called]; n != nil {
+		for _, i := range n.open {
+			r.grants[i].end(o.Call)
+			r.grants[i].replaced = true
+		}
+		n.open = n.open[:0]
+	}
 	at := len(r.grants)
 	join(r.names, called, at)
 	if s.token != 0 {
@@ -284,6 +300,7 @@ func join[K comparable](lines map[K]*line, key K, at int) {
 		lines[key] = &line{}
 	}
 	lines[key].open = append(lines[key].open, at)
+	lines[key].last = at
 	lines[key].total++
 }
 
@@ -303,6 +320,11 @@ func (r *resource) line(s said, process int) *line {
 	return r.names[name{process: process + 1}]
 }
 
+// called: the names given do not contradict that this grant is meant.
+func (g *grant) called(s said) bool {
+	return (s.lease == 0 || g.lease == 0 || s.lease == g.lease) && (s.token == 0 || g.token == 0 || s.token == g.token)
+}
+
 // each visits the grants that are meant and not yet given up; those for which do
 // returns false are given up now.
 func (r *resource) each(s said, process int, do func(at int, g *grant) (open bool)) {
@@ -313,14 +335,12 @@ func (r *resource) each(s said, process int, do func(at int, g *grant) (open boo
 	kept := n.open[:0]
 	for _, at := range n.open {
 		g := &r.grants[at]
-		if s.lease != 0 && g.lease != 0 && s.lease != g.lease || s.token != 0 && g.token != 0 && s.token != g.token {
+		if !g.called(s) {
 			kept = append(kept, at)
 			continue
 		}
-		if g.givenUp || do(at, g) {
-			if !g.givenUp {
-				kept = append(kept, at)
-			}
+		if !g.givenUp && !g.replaced && do(at, g) {
+			kept = append(kept, at)
 		}
 	}
 	n.open = kept
@@ -357,13 +377,9 @@ func (l *loader) ended(r *resource, s said, e ending, process int) {
 	if n == nil || n.total != 1 {
 		return
 	}
-	r.each(s, process, func(at int, g *grant) bool {
-		if e.from >= g.ret {
-			e.grant = at
-			r.endings = append(r.endings, e)
-		}
-		return true
-	})
+	if e.grant = n.last; e.from >= r.grants[n.last].ret && r.grants[n.last].called(s) {
+		r.endings = append(r.endings, e)
+	}
 }
 
 func (l *loader) believe(b *belief) {
@@ -387,7 +403,7 @@ func (l *loader) believe(b *belief) {
 		if b.ev.F == "exit" {
 			// Whoever has done with it may give it back in ways that are no operation.
 			r.each(b.said, b.ev.Process, func(_ int, g *grant) bool {
-				g.end(b.at, -1)
+				g.end(b.at)
 				g.givenUp = true
 				return false
 			})

@@ -196,7 +196,7 @@ func (j *judge) resurrected(at int, e *ending, other, shown int) telling {
 		e = &ending{at, j.op(other).Call, j.op(other).Return, other, j.replaced(other)}
 	}
 	if e == nil {
-		e = &ending{at, g.cut, g.released, g.cutBy, fmt.Sprintf("client %d had released it", g.process)}
+		e = &ending{at, j.op(g.releasedBy).Call, g.released, g.releasedBy, fmt.Sprintf("client %d had released it", g.process)}
 	}
 	o := j.op(shown)
 	return telling{key: j.key, ops: []history.Operation{j.op(g.op), j.ending(e, g), o}, culprit: 2, from: g.call, to: o.Return,
