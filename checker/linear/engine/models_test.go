@@ -117,6 +117,20 @@ func objects() []object {
 		got, next := register(state, input.(call))
 		return output == got || output == unknown && got != refused, next
 	}
+	// One that is accepted everywhere tells as much: what it makes, wherever it has an effect.
+	tellsHints := registerHints
+	tellsHints.Makes = func(in, out any) (any, bool) {
+		if c := in.(call); c.f == 'c' && out == unknown {
+			return c.b, true
+		}
+		return registerHints.Makes(in, out)
+	}
+	adding := func(state any, c call) (int, any) {
+		if c.f == 'i' {
+			return done, state.(int) + c.a
+		}
+		return register(state, c)
+	}
 	hashed := of(0, register)
 	unhashed := of(0, register)
 	unhashed.Hash = nil
@@ -176,6 +190,8 @@ func objects() []object {
 		{"set", of(0, set), Hints{ReadOnly: reads}, pick("aadrr"), set},
 		{"queue", of("", queue), Hints{ReadOnly: func(in, out any) bool { return in.(call).f == 'd' && out == empty }}, pick("eed"), queue},
 		{"counter", of(0, counter), Hints{ReadOnly: reads}, pick("iir"), counter},
+		{"compare-and-set register that tells", hashed, tellsHints, pick("rrwcc"), register},
+		{"register that adds", of(0, adding), registerHints, pick("rrwi"), adding},
 		{"mutex", of(false, mutex), Hints{ReadOnly: func(_, out any) bool { return out == refused }}, pick("lu"), mutex},
 	}
 }

@@ -34,11 +34,12 @@ type Mutant struct {
 	Alone bool
 }
 
-// Fewest is how many mutants a file's rules should be tried with at least.
-const Fewest = 5
+// fewest is how many mutants a checker's rules are tried with at least. A file whose
+// mutants need not be alone is a checker; all others together are one.
+const fewest = 5
 
 // Hunt breaks the package in the working directory, and fails the test for each mutant that
-// is not caught, and for a file that is tried with too few. The probe is the source of a
+// is not caught, and for a checker that is tried with too few. The probe is the source of a
 // function Caught(file string) error in the package, which may use its test files and
 // returns nil when it finds nothing wrong with what the file is for. A mutant that panics is
 // caught. It needs the go command, and skips without it, or where tests are to be short.
@@ -56,16 +57,20 @@ func Hunt(t *testing.T, probe string, all []Mutant) {
 	}
 	tried := make(map[string]int)
 	for k, m := range all {
-		tried[m.File]++
+		if m.Alone {
+			tried["the package"]++
+		} else {
+			tried[m.File]++
+		}
 		if how, is := noticed[k]; is {
 			t.Logf("%-12s %-60s %s", m.File, m.Name, how)
 		} else {
 			t.Errorf("nobody noticed that %s (%s)", m.Name, m.File)
 		}
 	}
-	for file, n := range tried {
-		if n < Fewest {
-			t.Errorf("%s is tried with %d mutants only; think of %d more", file, n, Fewest-n)
+	for what, n := range tried {
+		if n < fewest {
+			t.Errorf("%s is tried with %d mutants only; think of %d more", what, n, fewest-n)
 		}
 	}
 }
@@ -132,7 +137,7 @@ func hunt(ctx context.Context, temporary, probe string, all []Mutant) (noticed m
 	if err := os.WriteFile(file, table, 0o600); err != nil {
 		return nil, fmt.Errorf("write the overlay: %w", err)
 	}
-	run := exec.CommandContext(ctx, "go", "run", "-overlay", file, path+"/mutantmain")
+	run := exec.CommandContext(ctx, "go", "run", "-trimpath", "-overlay", file, path+"/mutantmain")
 	var complaint strings.Builder
 	run.Stderr = &complaint
 	if output, err = run.Output(); err != nil {
