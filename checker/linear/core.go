@@ -235,11 +235,13 @@ func (s *subject) second(ctx context.Context, w *weak, steps int64) order.Answer
 
 // A core of plenty operations or fewer is good enough, however it begins; one that begins
 // with the model's first state is not even looked for among more than many when there is
-// another of no more than legible.
+// another of no more than legible that Porcupine confirms, or among more than hopeless
+// when there is any other.
 const (
-	plenty  = 4
-	legible = 8
-	many    = 32
+	plenty   = 4
+	legible  = 8
+	many     = 32
+	hopeless = 500
 )
 
 // reduce makes an accusation of ops as small as the steps can make it.
@@ -275,7 +277,7 @@ func (s *subject) smallest(ctx context.Context, ops []porcupine.Operation, a acc
 		return better(small, late())
 	}
 	small := late()
-	if small != nil && small.weight() <= legible && small.opinion != order.Undecided {
+	if small != nil && (len(a.ops) > hopeless || small.weight() <= legible && small.opinion != order.Undecided) {
 		return small
 	}
 	return better(early(), small)
@@ -335,20 +337,21 @@ func (s *subject) shrink(ctx context.Context, whole *weak, culprit int) weak {
 		}
 		return s.weaken(whole, k)
 	}
-	others = ddmin(others, func(others []int) bool {
+	others = ddmin(ctx, others, func(others []int) bool {
 		w := with(others)
-		return ctx.Err() == nil && s.try(ctx, &w) == order.Illegal
+		return s.try(ctx, &w) == order.Illegal
 	})
 	return with(others)
 }
 
 // ddmin returns a subset of items for which bad still holds and from which no
 // single item can be removed: delta debugging, large pieces first. bad holds for
-// items, and is asked about O(n log n) subsets where few items matter.
-func ddmin(items []int, bad func([]int) bool) []int {
-	for size := len(items); size > 0; {
+// items, and is asked about O(n log n) subsets where few items matter. When ctx ends, what
+// is left by then is returned.
+func ddmin(ctx context.Context, items []int, bad func([]int) bool) []int {
+	for size := len(items); size > 0 && ctx.Err() == nil; {
 		removed := false
-		for from := 0; from < len(items); {
+		for from := 0; from < len(items) && ctx.Err() == nil; {
 			to := min(from+size, len(items))
 			rest := append(append([]int(nil), items[:from]...), items[to:]...)
 			if bad(rest) {

@@ -100,7 +100,11 @@ func (s *Story) Finding() checker.Finding {
 		f.Proof = append([]checker.ProofStep{s.begin()}, f.Proof...)
 	}
 	if !s.Confirmed {
-		f.Proof = append(f.Proof, checker.ProofStep{Text: "The search over all operations found no order; the core by itself could not be searched again in the time there was."})
+		text := "The search over all operations found no order; the core by itself could not be searched again in the time there was."
+		if s.Start != nil {
+			text = "The search over all operations found no order; what came before the core could not be searched again in the time there was."
+		}
+		f.Proof = append(f.Proof, checker.ProofStep{Text: text})
 	}
 	f.Around = s.neighbours()
 	trim(&f)
