@@ -67,7 +67,7 @@ func (w *work) gather() {
 			continue
 		}
 		add(o.F, "", i)
-		if o.Node != "" {
+		if o.Node != "" && o.F != "serve" {
 			add(o.F, o.Node, i)
 		}
 	}

@@ -36,6 +36,8 @@
 // An answer is an ok completion, or a refusal in which the system observed something:
 // a compare-and-set that found another value was served. An acquire is different:
 // that another has the lock is no fault of the system, so acquires belong to hand-over.
+// And a node that does not own a shard refuses to serve it with every right, so serve is
+// a class of all clients together only.
 //
 // # The properties
 //

@@ -84,9 +84,3 @@ func (s spans) minus(o spans) spans {
 	}
 	return summed(left)
 }
-
-// holds reports whether t lies in s.
-func (s spans) holds(t int64) bool {
-	i := sort.Search(len(s.list), func(i int) bool { return s.list[i].to >= t })
-	return i < len(s.list) && s.list[i].from <= t
-}
