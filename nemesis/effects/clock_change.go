@@ -69,8 +69,7 @@ func weigh(c history.ClockChange, clock string, was span, elapsed span) (string,
 	low, high := rates(was, int64(c.Jump), elapsed)
 	// A rate that is only known to be below 1 is no evidence of one half.
 	shown = shown && high-low <= math.Abs(c.Rate-1)/2
-	text := fmt.Sprintf("%s clock ran at %.4f to %.4f of the true rate for %s, asked for %.4g", clock, low, high,
-		time.Duration(elapsed.high).Round(time.Millisecond), c.Rate)
+	text := fmt.Sprintf("%s clock ran at %s of its rate, asked for %.4g", clock, rateBetween(low, high), c.Rate)
 	if c.Jump != 0 {
 		text += fmt.Sprintf(" after a jump of %s", signed(int64(c.Jump)))
 	}
@@ -94,6 +93,15 @@ func rates(was span, jump int64, elapsed span) (low, high float64) {
 		}
 	}
 	return low, high
+}
+
+// rateBetween is an interval of rates in words, or one rate where that says the same.
+func rateBetween(low, high float64) string {
+	a, b := fmt.Sprintf("%.4f", low), fmt.Sprintf("%.4f", high)
+	if a == b {
+		return a
+	}
+	return a + " to " + b
 }
 
 // between is an interval in words, or its middle where it is narrow enough.

@@ -179,8 +179,8 @@ type bender struct {
 }
 
 func (b bender) bend(c history.ClockChange) error {
-	if b.note.others(MachineKind) {
-		return fmt.Errorf("change the machine's clock: another fault has changed it already")
+	if others := b.note.others(MachineKind); others != nil {
+		return fmt.Errorf("change the machine's clock: another fault, %s, has changed it already", others[0])
 	}
 	var was found
 	there, err := b.note.read(&was)
@@ -331,7 +331,7 @@ func (b bender) probeUndone() (history.Evidence, error) {
 		return history.Evidence{}, err
 	case there:
 		return history.Evidence{Summary: "the machine's clock has not been set back"}, nil
-	case b.note.others(MachineKind):
+	case b.note.others(MachineKind) != nil:
 		return history.Evidence{Confirmed: true, Summary: "let go of the machine's clock, which another fault changes"}, nil
 	}
 	there, err = b.undone().read(&was)

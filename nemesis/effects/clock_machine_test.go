@@ -216,7 +216,7 @@ func TestAMachinesClockThatIsNotOursToChange(t *testing.T) {
 		t.Fatal(err)
 	}
 	second := bender{k, note{filepath.Join(dir, MachineKind+".f2.json")}}
-	if err := second.bend(bothAt(0.9)); err == nil || !strings.Contains(err.Error(), "another fault has changed it already") {
+	if err := second.bend(bothAt(0.9)); err == nil || !strings.Contains(err.Error(), "another fault, f1, has changed it already") {
 		t.Errorf("got %v", err)
 	}
 	// Somebody else corrects the clock: a time service that was not stopped.
@@ -303,7 +303,9 @@ func TestTimeServicesThatRanRunAgain(t *testing.T) {
 	}
 }
 
-// The clock of this machine is everybody's: only whoever says so has it changed.
+// The clock of this machine is everybody's: only whoever says so has it changed, with
+//
+//	NEMESIS_TEST_MACHINE_CLOCK=1 go test -v -run ThisMachinesOwnClock ./nemesis/effects
 func TestThisMachinesOwnClock(t *testing.T) {
 	if err := machineOurs(); err != nil {
 		t.Skip(err)

@@ -95,11 +95,13 @@ func (s *Shadow) Apply(h *agent.Host) error {
 
 // Undo lets go of the clock.
 func (s *Shadow) Undo(h *agent.Host) error {
-	if checkID(ShadowKind, s.ID) != nil || h.Clocks == nil {
+	if checkID(ShadowKind, s.ID) != nil {
 		return nil // it was refused, so it never acted
 	}
-	if err := h.Clocks.Unbend(s.by()); err != nil {
-		return err
+	if h.Clocks != nil {
+		if err := h.Clocks.Unbend(s.by()); err != nil {
+			return err
+		}
 	}
 	return noteOf(h, ShadowKind, s.ID).remove()
 }
@@ -200,6 +202,9 @@ func judge(c history.ClockChange, was, now agent.ClockOffsets, elapsed span) his
 		}
 		e.Summary += text
 	}
+	if c.Rate != 1 {
+		e.Summary += fmt.Sprintf(", in %s", time.Duration(elapsed.high).Round(time.Millisecond))
+	}
 	return e
 }
 
@@ -260,8 +265,10 @@ func (s *Shadow) probeUndone(h *agent.Host) (history.Evidence, error) {
 	if h.Clocks.Bent(s.by()) {
 		return history.Evidence{Summary: "the clock is still bent"}, nil
 	}
-	if noteOf(h, ShadowKind, s.ID).others(ShadowKind) {
-		return history.Evidence{Confirmed: true, Summary: "let go of the clock, which another fault bends"}, nil
+	for _, id := range noteOf(h, ShadowKind, s.ID).others(ShadowKind) {
+		if other := (&Shadow{ID: id}); h.Clocks.Bent(other.by()) {
+			return history.Evidence{Confirmed: true, Summary: "let go of the clock, which another fault, " + id + ", bends"}, nil
+		}
 	}
 	first, err := h.Clocks.Read()
 	if err != nil {

@@ -7,6 +7,7 @@ import (
 	"io/fs"
 	"os"
 	"path/filepath"
+	"strings"
 
 	"nemesis/nodes/agent"
 )
@@ -86,13 +87,14 @@ func (n note) remove() error {
 	return nil
 }
 
-// others: another effect of the same kind has a note now.
-func (n note) others(kind string) bool {
+// others are the IDs of other effects of the same kind that have notes now.
+func (n note) others(kind string) []string {
 	all, _ := filepath.Glob(filepath.Join(filepath.Dir(n.path), kind+".*.json")) // fails for bad patterns alone
+	var ids []string
 	for _, path := range all {
 		if path != n.path {
-			return true
+			ids = append(ids, strings.TrimSuffix(strings.TrimPrefix(filepath.Base(path), kind+"."), ".json"))
 		}
 	}
-	return false
+	return ids
 }
