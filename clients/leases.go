@@ -324,7 +324,10 @@ func same(a, b history.Grant) bool { return a.Lease == b.Lease && a.Token == b.T
 func (c *leaseClient) hold(key string, grant history.Grant, sent time.Time) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	c.forget(key)
+	if old := c.holds[key]; old != nil { // the new grant takes the place of the old
+		c.forget(key)
+		c.sayLocked(Belief{F: "exit", Key: key, Grant: old.grant, At: time.Now()})
+	}
 	for _, lost := range c.early {
 		if same(lost, grant) {
 			return
