@@ -50,13 +50,15 @@
 // in the future (Lead): until then every reader goes on along the old line, from then
 // on along the new one, and both meet in (Base, Offset). Should the writer be held up in
 // between, readers who come to that moment with the old table wait for the new one, for
-// an eighth of a second at most: a writer who takes longer is taken for dead. Coarse
-// clocks, which lag behind, are read from the fine ones while they are bent.
+// about a second at most: a writer who takes longer is taken for dead. Coarse clocks,
+// which lag behind, are read from the fine ones while they are bent.
 //
 // # What it cannot bend
 //
 // Sleeps and timers of the kernel, file times, system calls made directly, the
 // processor's own counters, and the legacy vsyscall page go by the machine's clock.
-// A stack cannot be unwound through a stub by its unwind tables (there are none), only
-// by frame pointers.
+// A stack cannot be unwound through a stub by unwind tables (there are none), only by
+// frame pointers. And a Go program on arm64 that a signal reaches inside the kernel's own
+// function takes register x28 for its own, since it knows only the page of the copy;
+// that is well as long as a function as short as the kernel's leaves x28 alone.
 package shadow

@@ -33,8 +33,9 @@ func Create(path string) (*Page, error) {
 	}
 	defer os.Remove(draft.Name())
 	_, err = draft.Write(blank())
-	// Servers may run as another user than the agent; they map it read-only.
-	err = errors.Join(err, draft.Chmod(0o644), draft.Close())
+	// Servers may run as another user than the agent; they map it read-only. A node that
+	// loses its power must not come back with an empty file.
+	err = errors.Join(err, draft.Chmod(0o644), draft.Sync(), draft.Close())
 	if err == nil {
 		err = os.Link(draft.Name(), path)
 	}

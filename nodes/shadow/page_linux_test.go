@@ -80,6 +80,34 @@ func TestAWriterKilledInTheMiddleChangesNothing(t *testing.T) {
 	}
 }
 
+func TestAWriterKilledBeforeATurnHoldsNobodyUpForLong(t *testing.T) {
+	p, path := newPage(t)
+	limits := func() (set int) {
+		for id := range (Readings{}).slots() {
+			if p.word(slotAt(uint64(p.word(generationAt).Load()), id)+untilAt).Load() != 0 {
+				set++
+			}
+		}
+		return set
+	}
+	p.Change(Now, func(p Params, at Readings) Params { return p.Turn(at, One, One) })
+	if n := limits(); n != 0 {
+		t.Errorf("the change is made, and %d clocks await another", n)
+	}
+	p.limit(Now())
+	if n := limits(); n != len((Readings{}).slots()) {
+		t.Errorf("a change is to come, and %d clocks await it", n)
+	}
+	next, err := Open(path)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer next.Close()
+	if n := limits(); n != 0 {
+		t.Errorf("the next agent is there, and %d clocks await the last one", n)
+	}
+}
+
 func TestPagesThatAreNotOpened(t *testing.T) {
 	_, good := newPage(t)
 	if _, err := Create(good); err == nil || !strings.Contains(err.Error(), "it exists") {

@@ -236,6 +236,18 @@ func TestManyReadersUnderConstantChangesSeeTimeGoOn(t *testing.T) {
 	t.Logf("%d readings by each reader, under %d changes", readings, n)
 }
 
+// A limit that nobody lifts is over about a second after it came.
+func TestAReaderOutwaitsADeadWriter(t *testing.T) {
+	l := live(t)
+	const patience = 1 << 30
+	limit := Now()
+	limit.Mono -= patience - 20e6 // 20 ms are left
+	l.page.limit(limit)
+	if got := l.read(t, l.shadow, monotonic); got < limit.Mono+patience {
+		t.Errorf("it read %d, %d ns too early", got, limit.Mono+patience-got)
+	}
+}
+
 func TestAVDSOWithoutSectionHeaders(t *testing.T) {
 	vdso, at := ownVDSO(t)
 	want, err := Build(runtime.GOARCH, vdso, at, 0x10000, 0x20000)

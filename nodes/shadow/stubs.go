@@ -9,6 +9,10 @@ import (
 	"strings"
 )
 
+// The stubs are kept as listings, so that no assembler is needed to build them, and none
+// for another architecture to test them. Whoever changes an instruction asks an
+// assembler for its bytes; a test reads the bytes back and compares the meaning.
+
 //go:embed stubs_amd64.lst
 var amd64Stubs string
 
