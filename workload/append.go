@@ -7,6 +7,7 @@ import (
 
 	"nemesis/checker"
 	"nemesis/checker/list"
+	"nemesis/checker/liveness"
 	"nemesis/checker/stats"
 	"nemesis/history"
 	"nemesis/workload/generator"
@@ -46,8 +47,8 @@ var appends = Workload{
 		}
 		return eachThreadReads(reads)
 	},
-	Checkers: func(history.Plan) []checker.Checker {
-		return []checker.Checker{list.Append(), stats.Stats(), stats.Availability()}
+	Checkers: func(plan history.Plan) []checker.Checker {
+		return []checker.Checker{list.Append(), liveness.Checker(liveness.ForPlan(plan)), stats.Stats(), stats.Availability()}
 	},
 }
 

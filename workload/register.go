@@ -5,6 +5,7 @@ import (
 
 	"nemesis/checker"
 	"nemesis/checker/linear"
+	"nemesis/checker/liveness"
 	"nemesis/checker/stats"
 	"nemesis/history"
 	"nemesis/workload/generator"
@@ -36,8 +37,8 @@ var register = Workload{
 		}
 		return eachThreadReads(reads)
 	},
-	Checkers: func(history.Plan) []checker.Checker {
-		return []checker.Checker{linear.Register(), stats.Stats(), stats.Availability()}
+	Checkers: func(plan history.Plan) []checker.Checker {
+		return []checker.Checker{linear.Register(), liveness.Checker(liveness.ForPlan(plan)), stats.Stats(), stats.Availability()}
 	},
 }
 

@@ -5,6 +5,7 @@ import (
 	"time"
 
 	"nemesis/checker"
+	"nemesis/checker/liveness"
 	checkset "nemesis/checker/set"
 	"nemesis/checker/stats"
 	"nemesis/history"
@@ -32,8 +33,8 @@ var set = Workload{
 	Final: func(history.Workload, []string) generator.Generator {
 		return eachThreadReads([]generator.Op{generator.F("list")})
 	},
-	Checkers: func(history.Plan) []checker.Checker {
-		return []checker.Checker{checkset.Full(), stats.Stats(), stats.Availability()}
+	Checkers: func(plan history.Plan) []checker.Checker {
+		return []checker.Checker{checkset.Full(), liveness.Checker(liveness.ForPlan(plan)), stats.Stats(), stats.Availability()}
 	},
 }
 
