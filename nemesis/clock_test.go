@@ -116,6 +116,7 @@ func TestClockSchedulesKeepToWhatWasAskedFor(t *testing.T) {
 			Targets: rapid.SampledFrom([][]string{nil, {"leader"}, {"holder", "grantor"}}).Draw(t, "targets"),
 			Clocks:  rapid.SampledFrom([]string{"", ShadowClocks, MachineClocks}).Draw(t, "clocks"),
 		}
+		opt.Leases = opt.Leases || slices.Contains(opt.Targets, "holder")
 		for range rapid.IntRange(0, 3).Draw(t, "holds") {
 			opt.Holds = append(opt.Holds, Amount{Time: time.Duration(rapid.IntRange(10, 8_000).Draw(t, "hold ms")) * time.Millisecond})
 		}
@@ -174,7 +175,7 @@ func TestAskingForWhatCannotBe(t *testing.T) {
 	}
 	hold := []Amount{{Time: time.Minute}}
 	for want, opt := range map[string]Options{
-		"schedule faults: on 3 nodes a kill cannot be aimed at half, only at leader, one, majority, all, holder, grantor": {
+		"schedule faults: on 3 nodes a kill cannot be aimed at half, only at leader, one, majority, all": {
 			Faults: []string{"kill"}, Targets: []string{"half"},
 		},
 		"schedule faults: a fault of 1m0s does not fit into a run of 1m0s; give a shorter --fault-hold or a longer --time-limit": {

@@ -3,7 +3,7 @@
 //
 // Three steps, each plain data until the last. Schedule draws a list of
 // history.Steps from a seed: targets chosen, moments fixed. Resolve turns a step,
-// when it fires, into effects per node (only "leader" is still open until then).
+// when it fires, into effects per node (only a role such as "leader" is open until then).
 // The Injector applies them through the nodes' agents, probes, holds, undoes and
 // probes again, and tells each stage as a history.Fault. What happens on a node is
 // in nemesis/effects; one fault per file here, all listed in Faults.
@@ -20,6 +20,6 @@
 // heal too. A fault that nothing shows to have acted is told as such.
 //
 // A step that names its nodes is never drawn again, so a plan on disk replays
-// exactly; AsRecorded writes down whom "leader" meant, so that a replay can hit the
+// exactly; AsRecorded writes down whom a role meant, so that a replay can hit the
 // same nodes.
 package nemesis

@@ -6,9 +6,10 @@ import (
 	"nemesis/history"
 )
 
-// AsRecorded is a schedule in which "leader" stands for the nodes that it stood for
-// in a recorded run, so that a replay hits the same nodes. A leader step that was
-// never injected, for want of a leader or of time, is left out: it hit nobody.
+// AsRecorded is a schedule in which roles ("leader", "holder", "grantor") stand for the
+// nodes that they stood for in a recorded run, so that a replay hits the same nodes. A
+// step that was never injected, since nobody played its role or for want of time, is
+// left out: it hit nobody.
 func AsRecorded(steps []history.Step, events []history.Event) []history.Step {
 	hit := map[int]*history.Fault{}
 	for _, e := range events {

@@ -1,6 +1,7 @@
 package nemesis
 
 import (
+	"cmp"
 	"fmt"
 	"math/rand/v2"
 	"slices"
@@ -113,6 +114,11 @@ func (opt Options) idle() error {
 	case len(opt.Targets)+len(opt.Holds)+len(opt.Changes) > 0:
 		return fmt.Errorf("schedule faults: --fault-target, --fault-hold and --clock-change say how faults strike, and there are none; add some to --faults")
 	}
+	for _, target := range opt.Targets {
+		if role, _ := roleOf(target); role.leases && !opt.Leases {
+			return fmt.Errorf("schedule faults: no node plays %s where there are no leases; leave it out of --fault-target or take another workload", target)
+		}
+	}
 	return nil
 }
 
@@ -125,7 +131,7 @@ type cards struct {
 
 // cards makes the decks of a fault out of what the options leave of it.
 func (f Fault) cards(rng *rand.Rand, opt Options) (*cards, error) {
-	fitting := f.fitting(len(opt.Nodes), opt.Leases || len(opt.Targets) > 0)
+	fitting := f.fitting(len(opt.Nodes), opt.Leases)
 	if len(fitting) == 0 {
 		return nil, fmt.Errorf("schedule faults: a cluster of %d node cannot have a %s; give more nodes or leave it out of --faults", len(opt.Nodes), f.Name)
 	}
@@ -230,6 +236,19 @@ func lengths(rng *rand.Rand, opt Options) func(slot time.Duration) (time.Duratio
 	}
 }
 
+// usualInterval is from one fault to the next where nobody says otherwise.
+const usualInterval = 5 * time.Second
+
+// Spacing is the time from one fault's start to the next one's, about: Interval, or more
+// where the longest of Holds needs more.
+func (opt Options) Spacing() time.Duration {
+	return max(cmp.Or(opt.Interval, usualInterval), roomFor(opt.Holds))
+}
+
+// roomFor is the slot that the longest hold needs: as tight as the tightest that is
+// drawn where no holds are given.
+func roomFor(holds []Amount) time.Duration { return longest(holds) * 5 / 4 }
+
 func longest(holds []Amount) time.Duration {
 	most := time.Duration(0)
 	for _, h := range holds {
@@ -240,21 +259,15 @@ func longest(holds []Amount) time.Duration {
 
 // slots divides a run: the first slot's start, the width of each, and their number.
 func slots(opt Options, kinds int) (begin, slot time.Duration, count int) {
-	interval, delay := opt.Interval, opt.Delay
-	if interval <= 0 {
-		interval = 5 * time.Second
-	}
+	interval, delay := cmp.Or(opt.Interval, usualInterval), opt.Delay
 	if delay <= 0 {
 		delay = 2 * time.Second
 	}
 	begin = min(delay, opt.TimeLimit/5)
 	tail := min(max(interval/2, 2*time.Second), 5*time.Second, opt.TimeLimit/5)
 	usable := opt.TimeLimit - begin - tail
-	narrowest := shortestSlot
-	if most := longest(opt.Holds); most > 0 {
-		narrowest = max(narrowest, most*5/4) // as tight as the tightest that is drawn otherwise
-		interval = max(interval, narrowest)
-	}
+	narrowest := max(shortestSlot, roomFor(opt.Holds))
+	interval = opt.Spacing()
 	count = max(int(usable/interval), kinds)
 	count = min(count, int(usable/min(interval, narrowest)))
 	if count == 0 {

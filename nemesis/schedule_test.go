@@ -48,7 +48,7 @@ func TestSchedulesArePrintedAsTrees(t *testing.T) {
 			Leases: true, Timing: history.Timing{Election: history.Duration(time.Second), Lease: history.Duration(4 * time.Second)},
 		},
 		"pauses-of-one-and-a-half-leases": {
-			Faults: []string{"pause"}, Nodes: named(3), TimeLimit: time.Minute, Targets: []string{"leader", "grantor"},
+			Faults: []string{"pause"}, Nodes: named(3), TimeLimit: time.Minute, Targets: []string{"leader", "grantor"}, Leases: true,
 			Holds: []Amount{{Time: 6 * time.Second, Said: "1.5lease"}, {Time: 9 * time.Second}},
 		},
 		"one-node":        {Faults: []string{"kill"}, Nodes: named(1), TimeLimit: 20 * time.Second},

@@ -9,7 +9,7 @@ import (
 )
 
 // PlanToReplay is the plan of a recorded run. With asRecorded, faults that were
-// aimed at the leader are aimed at the nodes that they hit.
+// aimed at a role are aimed at the nodes that they hit.
 func PlanToReplay(dir history.Dir, asRecorded bool) (history.Plan, error) {
 	plan, err := dir.Plan()
 	if err != nil || !asRecorded {

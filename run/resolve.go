@@ -3,6 +3,7 @@ package run
 import (
 	"crypto/rand"
 	"encoding/binary"
+	"errors"
 	"fmt"
 	"math"
 	mathrand "math/rand/v2"
@@ -198,6 +199,7 @@ func Resolve(opt Options) (history.Plan, error) {
 	}
 	asked, err := scheduleOptions(opt, plan)
 	if err == nil {
+		plan.FaultInterval = history.Duration(asked.Spacing())
 		plan.Schedule, err = nemesis.Schedule(random(seed, scheduleStream), asked)
 	}
 	if err != nil {
@@ -211,6 +213,9 @@ func scheduleOptions(opt Options, plan history.Plan) (nemesis.Options, error) {
 	out := nemesis.Options{
 		Faults: plan.Faults, Nodes: opt.Nodes, TimeLimit: opt.TimeLimit, Interval: opt.FaultInterval,
 		Timing: plan.Timing, Leases: plan.Workload.TTL > 0, Clocks: opt.Clocks,
+	}
+	if opt.Clocks == nemesis.MachineClocks && strings.HasPrefix(opt.Spec, "local:") {
+		return out, errors.New("read --clocks machine: local nodes share the clock of this machine, which is not theirs to change; leave it out")
 	}
 	var err error
 	if out.Targets, err = nemesis.ParseTargets(opt.FaultTargets); err != nil {

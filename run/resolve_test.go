@@ -136,6 +136,9 @@ func TestFaultsStrikeAsTheUserAsked(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
+	if plan.FaultInterval != history.Duration(8750*time.Millisecond) { // wide enough for 7s
+		t.Errorf("the plan says one fault about every %s", plan.FaultInterval)
+	}
 	if len(plan.Schedule) < 4 {
 		t.Fatalf("%d faults in a minute:\n%s", len(plan.Schedule), Describe(plan))
 	}
@@ -152,6 +155,8 @@ func TestFaultsStrikeAsTheUserAsked(t *testing.T) {
 		"read --clock-change: \"wall\" is not a change such as":                    func(o *Options) { o.ClockChanges = "wall" },
 		"schedule faults: on 5 nodes a kill cannot be aimed at half":               func(o *Options) { o.FaultTargets = "half" },
 		"schedule faults: no fault of this run does --clock-change wall:+2s":       func(o *Options) { o.ClockChanges = "wall:+2s" },
+		"read --clocks machine: local nodes share the clock of this machine":       func(o *Options) { o.Clocks = "machine" },
+		"schedule faults: no node plays holder where there are no leases":          func(o *Options) { o.FaultTargets = "holder" },
 		"schedule faults: --clocks is shadow or machine":                           func(o *Options) { o.Clocks = "sun" },
 		"schedule faults: a fault of 2m0s does not fit into a run of 1m0s":         func(o *Options) { o.FaultHolds = "2m" },
 		"schedule faults: --fault-target, --fault-hold and --clock-change say how": func(o *Options) { o.Faults, o.FaultHolds = "none", "6s" },

@@ -96,7 +96,7 @@ func replayCommand() *cobra.Command {
 		Long: `replay takes the resolved plan of a recorded run: the same system, versions,
 workload, seed and schedule. Operations are drawn again from the same seed, but
 servers and networks have their own timing, so a replay repeats the faults, not
-every interleaving. A fault aimed at the leader is aimed at whoever leads now;
+every interleaving. A fault aimed at a role, such as the leader, is aimed at whoever plays it now;
 --as-recorded aims it at the nodes that it hit then.`,
 		Example: `  nemesis replay store/etcd-register-partition/20261122T010203.004Z
   nemesis replay RUN --nodes root@10.0.0.11,root@10.0.0.12,root@10.0.0.13`,
@@ -125,7 +125,7 @@ every interleaving. A fault aimed at the leader is aimed at whoever leads now;
 	}
 	cluster.register(cmd.Flags())
 	present.register(cmd.Flags())
-	cmd.Flags().BoolVar(&asRecorded, "as-recorded", false, "aim faults on the leader at the nodes they hit in the recorded run")
+	cmd.Flags().BoolVar(&asRecorded, "as-recorded", false, "aim faults on roles, such as the leader, at the nodes they hit in the recorded run")
 	return cmd
 }
 
