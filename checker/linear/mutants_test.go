@@ -3,7 +3,7 @@ package linear
 import (
 	"testing"
 
-	"nemesis/checker/linear/internal/mutants"
+	"nemesis/checker/internal/mutants"
 )
 
 // Each rule by which Porcupine is asked, slightly wrong, must be caught.

@@ -3,7 +3,7 @@ package engine
 import (
 	"testing"
 
-	"nemesis/checker/linear/internal/mutants"
+	"nemesis/checker/internal/mutants"
 )
 
 // TestEveryMutantIsCaught breaks the fine print of the reductions' proofs, which has no

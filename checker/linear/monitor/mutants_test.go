@@ -3,7 +3,7 @@ package monitor
 import (
 	"testing"
 
-	"nemesis/checker/linear/internal/mutants"
+	"nemesis/checker/internal/mutants"
 )
 
 // Each rule of the proofs, slightly wrong, must be caught by the differential test.

@@ -3,7 +3,7 @@ package order
 import (
 	"testing"
 
-	"nemesis/checker/linear/internal/mutants"
+	"nemesis/checker/internal/mutants"
 )
 
 // Each rule of the verifier, slightly wrong, must be told from the definition.
