@@ -23,11 +23,16 @@ func TestMain(m *testing.M) {
 	kinds := effects.Kinds()
 	kinds["test.fatal"] = func() agent.Effect { return &fatal{} }
 	kinds["test.bend"] = func() agent.Effect { return &bend{} }
-	if len(os.Args) == 2 && os.Args[1] == "tell-time" {
+	kinds["test.strobe"] = func() agent.Effect { return &strobe{} }
+	// What runs as a server in these tests may be this program, too.
+	switch strings.Join(os.Args[1:], " ") {
+	case "tell-time":
 		tellTime()
-		return
+	case "meter":
+		meter()
+	default:
+		agenttest.Main(m, kinds)
 	}
-	agenttest.Main(m, kinds)
 }
 
 // fatal is a file while it is in force, and can be the death of its agent.

@@ -120,5 +120,6 @@ func checkChange(c history.ClockChange) error {
 	case c.Of != history.WallClock && c.Of != history.MonotonicClock && c.Of != history.BothClocks:
 		return fmt.Errorf("bend the shadow clock: %q is none of its clocks: say %s, %s or %s", c.Of, history.WallClock, history.MonotonicClock, history.BothClocks)
 	}
-	return nil
+	_, err := shadow.DriftOf(c.Rate)
+	return err
 }

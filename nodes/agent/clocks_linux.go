@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"io/fs"
 	"os"
+	"os/exec"
 	"sync"
 	"time"
 
@@ -59,6 +60,22 @@ func (c *clocks) close() {
 	}
 	c.launcher.Clock.Close()
 	c.launcher.Log.Close()
+}
+
+// start starts a program that reads this clock.
+func (c *clocks) start(cmd *exec.Cmd) error {
+	if err := c.able(); err != nil {
+		return fmt.Errorf("put %s under the shadow clock: %w", cmd.Path, err)
+	}
+	return c.launcher.Start(cmd)
+}
+
+// able says why no program can be started under it; nil when one can.
+func (c *clocks) able() error {
+	if c.broken == nil && len(c.launcher.Self) == 0 {
+		return errors.New("this agent does not know the command that starts programs under it")
+	}
+	return c.broken
 }
 
 // heal puts the clocks right. While somebody reads them, the monotonic clock goes on

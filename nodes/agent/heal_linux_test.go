@@ -12,6 +12,7 @@ import (
 	"golang.org/x/sys/unix"
 
 	"nemesis/history"
+	"nemesis/nemesis/effects"
 	"nemesis/nodes/agent"
 	"nemesis/nodes/agent/agenttest"
 	"nemesis/nodes/local/localtest"
@@ -206,3 +207,108 @@ func TestNodesOfALocalClusterHaveClocksOfTheirOwn(t *testing.T) {
 		}
 	}
 }
+
+func TestAServerThatAFaultBroughtDownComesBackUnderItsClock(t *testing.T) {
+	for _, by := range []string{"the agent", "its watchdog", "the next agent"} {
+		t.Run("by "+by, func(t *testing.T) {
+			dir := agenttest.Dir(t)
+			c, conn := shadowed(t, dir)
+			before := teller(t, c)
+			down := &effects.Kill{ID: "f1", Process: "server"}
+			if err := c.Apply(context.Background(), down); err != nil {
+				t.Fatal(err)
+			}
+			switch by {
+			case "the agent":
+				if err := c.Undo(context.Background(), down); err != nil {
+					t.Fatal(err)
+				}
+			case "its watchdog":
+				kill(t, conn, c)
+				c, _ = shadowed(t, dir)
+			default:
+				for _, pid := range []int{watchdog(t, conn.PIDs()[0]), conn.PIDs()[0]} {
+					if err := unix.Kill(pid, unix.SIGKILL); err != nil {
+						t.Fatal(err)
+					}
+				}
+				<-c.Lost()
+				c, _ = shadowed(t, dir)
+			}
+			apply(t, c, step(history.WallClock, time.Hour))
+			got := lately(t, c)
+			if got.PID == before.PID {
+				t.Error("it was not killed")
+			}
+			near(t, "wall clock", got.wall(), time.Hour, got.unsure())
+			if u := look(t, c); len(u.Blind) > 0 || len(u.Seeing) != 1 {
+				t.Errorf("%+v", u)
+			}
+		})
+	}
+}
+
+// Whenever the agent dies while it starts a server: either there is none, or it runs
+// under the clock.
+func TestAnAgentKilledDuringALaunchLeavesNoServerWithAnotherClock(t *testing.T) {
+	exe := self(t)
+	for i := range 6 {
+		dir := agenttest.Dir(t)
+		c, conn := shadowed(t, dir)
+		started := make(chan error, 1)
+		go func() {
+			_, err := c.StartProcess(context.Background(), agent.ProcessSpec{Name: "server", Argv: []string{exe, "tell-time"}})
+			started <- err
+		}()
+		time.Sleep(time.Duration(i) * 4 * time.Millisecond)
+		if err := unix.Kill(conn.PIDs()[0], unix.SIGKILL); err != nil {
+			t.Fatal(err)
+		}
+		<-started
+		<-c.Lost()
+		next, _ := shadowed(t, dir)
+		apply(t, next, step(history.WallClock, time.Hour))
+		// One that is still about to begin is not yet under it.
+		eventually(t, "no server with another clock", func() bool { return len(look(t, next).Blind) == 0 })
+		if st := state(t, next); st.State == agent.Running {
+			got := lately(t, next)
+			near(t, "wall clock", got.wall(), time.Hour, got.unsure())
+		}
+	}
+}
+
+func TestAClockThatStrobesGoesThereAndBackAndEndsWhereItBegan(t *testing.T) {
+	c, _ := shadowed(t, agenttest.Dir(t))
+	teller(t, c)
+	s := &strobe{bend{"strobe", history.ClockChange{Of: history.BothClocks, Jump: history.Duration(time.Hour), Rate: 1}}, 10 * time.Millisecond}
+	if err := c.Apply(context.Background(), s); err != nil {
+		t.Fatal(err)
+	}
+	var there, back int
+	eventually(t, "seen there and back, again and again", func() bool {
+		switch got := lately(t, c); {
+		case got.wall() > 30*time.Minute && got.mono() > 30*time.Minute:
+			there++
+		case got.wall() < 30*time.Minute && got.mono() < 30*time.Minute:
+			back++
+		}
+		return there > 3 && back > 3
+	})
+	if err := c.Undo(context.Background(), s); err != nil {
+		t.Fatal(err)
+	}
+	one := lately(t, c)
+	time.Sleep(50 * time.Millisecond)
+	two := lately(t, c)
+	near(t, "wall clock", two.wall(), 0, two.unsure())
+	near(t, "monotonic clock still jumps: it", two.mono()-one.mono(), 0, one.unsure()+two.unsure())
+}
+
+// strobe is a bend that comes and goes.
+type strobe struct {
+	bend
+	Period time.Duration `json:"period"`
+}
+
+func (s *strobe) Kind() string              { return "test.strobe" }
+func (s *strobe) Apply(h *agent.Host) error { return h.Clocks.Strobe(s.By, s.Change, s.Period) }

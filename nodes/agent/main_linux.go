@@ -37,13 +37,12 @@ func Main(args []string, kinds Kinds, stdin io.Reader, stdout, stderr io.Writer)
 	// handler does not pass on to the servers we start; an ignored signal would.
 	signal.Notify(make(chan os.Signal, 1), syscall.SIGPIPE)
 
-	opt := ServeOptions{Dir: *dir, Cache: *cache}
+	opt := ServeOptions{Dir: *dir, Cache: *cache, Self: []string{"/proc/self/exe", "agent"}}
 	var err error
 	if *watch {
 		err = Watch(ctx, stdin, kinds, opt)
 	} else {
 		opt.Watchdog = []string{"/proc/self/exe", "agent", "--watch", "--dir", *dir}
-		opt.Self = []string{"/proc/self/exe", "agent"}
 		err = Serve(ctx, stdin, stdout, kinds, opt)
 	}
 	if err != nil {

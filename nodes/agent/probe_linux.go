@@ -3,7 +3,6 @@ package agent
 import (
 	"bufio"
 	"encoding/json"
-	"errors"
 	"fmt"
 	"io"
 	"os"
@@ -114,12 +113,8 @@ func (c *clocks) askProbe() (m measurement, err error) {
 }
 
 func (c *clocks) startProbe() (*probe, error) {
-	if c.broken != nil {
-		return nil, c.broken
-	}
-	self := c.launcher.Self
-	if len(self) == 0 {
-		return nil, errors.New("this agent was started without the command that starts programs under it")
+	if err := c.able(); err != nil {
+		return nil, err
 	}
 	asked, ask, err := os.Pipe()
 	if err != nil {
@@ -132,12 +127,10 @@ func (c *clocks) startProbe() (*probe, error) {
 		return nil, fmt.Errorf("start the probe: %w", err)
 	}
 	defer say.Close()
-	// The launcher's "/proc/self/exe" is this program, and so is that of what it becomes.
-	cmd := &exec.Cmd{
-		Path: self[0], Args: append(self[:len(self):len(self)], probeWord), Dir: "/",
-		Env: environment(ProcessSpec{}, "/"), Stdin: asked, Stdout: say,
-		SysProcAttr: &syscall.SysProcAttr{Setsid: true},
-	}
+	// "/proc/self/exe" is this program to the launcher, too.
+	cmd := exec.Command(c.launcher.Self[0], append(c.launcher.Self[1:len(c.launcher.Self):len(c.launcher.Self)], probeWord)...)
+	cmd.Dir, cmd.Env, cmd.Stdin, cmd.Stdout = "/", environment(ProcessSpec{}, "/"), asked, say
+	cmd.SysProcAttr = &syscall.SysProcAttr{Setsid: true}
 	if err := c.launcher.Start(cmd); err != nil {
 		ask.Close()
 		answer.Close()

@@ -161,7 +161,7 @@ func (s *server) open(control string, wait time.Duration) (leftovers, stuck []st
 	s.log.Printf("begin, for %s", holder)
 	if s.ledger, err = openLedger(s.files.own("")); err == nil {
 		s.clocks = openClocks(s.files, s.opt.Self)
-		s.super, err = openSupervisor(s.files, s.clocks.launcher, s.exited)
+		s.super, err = openSupervisor(s.files, s.clocks.start, s.exited)
 	}
 	if err != nil {
 		if s.clocks != nil {

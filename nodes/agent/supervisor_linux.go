@@ -14,7 +14,6 @@ import (
 	"golang.org/x/sys/unix"
 
 	"nemesis/history"
-	"nemesis/nodes/agent/launch"
 )
 
 // supervisor starts server processes, watches them, and acts on them.
@@ -27,7 +26,7 @@ type supervisor struct {
 	files  *files
 	path   string // processes.json
 	boot   string
-	shadow *launch.Launcher // starts what runs under the shadow clock
+	shadow func(*exec.Cmd) error // starts what runs under the shadow clock
 	onExit func(history.Exit)
 	stop   chan struct{} // ends the watching of adopted processes
 
@@ -81,7 +80,7 @@ func (l *life) over() bool {
 	}
 }
 
-func openSupervisor(f *files, shadow *launch.Launcher, onExit func(history.Exit)) (*supervisor, error) {
+func openSupervisor(f *files, shadow func(*exec.Cmd) error, onExit func(history.Exit)) (*supervisor, error) {
 	s := &supervisor{files: f, shadow: shadow, path: f.own("processes.json"), boot: bootID(), onExit: onExit, stop: make(chan struct{}), procs: map[string]*process{}}
 	return s, s.adopt()
 }
@@ -161,7 +160,7 @@ func (s *supervisor) launch(p *process, spec ProcessSpec, by string) error {
 		SysProcAttr: &syscall.SysProcAttr{Setsid: true},
 	}
 	if spec.Shadow {
-		err = s.shadow.Start(cmd)
+		err = s.shadow(cmd)
 	} else if cmd, err = run(cmd); err != nil {
 		err = fmt.Errorf("run %s: %w", argv0, errors.Unwrap(err))
 	}

@@ -24,6 +24,7 @@ const (
 type shepherd struct {
 	listener int
 	once     sync.Once // the first program decides what Start is told
+	busy     sync.WaitGroup
 }
 
 // watch serves until no process is left under the filter.
@@ -46,9 +47,10 @@ func watch() int {
 			return 1
 		}
 		if !ok {
+			s.busy.Wait() // a program may end sooner than Start is told that it ran
 			return 0
 		}
-		go s.follow(n)
+		s.busy.Go(func() { s.follow(n) })
 	}
 }
 
