@@ -39,14 +39,22 @@ type custom struct {
 	// late: who was the holder tries a write under its old token, which a resource that
 	// keeps to its fencing must refuse once it has seen a newer one.
 	late bool
+	// keeps: everybody who holds the resource keeps it for long.
+	keeps bool
 }
 
 // tenancies are contests for independent resources: each has a group of at least two
-// workers, who all try to hold it.
+// workers, who all try to hold it. The first resource goes from keeper to keeper: what
+// outlasts a fault shows most.
 func tenancies(plan history.Workload, does custom) generator.Generator {
 	does.ttl = ttlOf(plan)
 	keys := orDefault(plan.Keys, 3)
-	return generator.Keys(max(plan.Concurrency/keys, 2), keys, resourceName, func(string) generator.Generator {
+	keeps := does
+	keeps.keeps = true
+	return generator.Keys(max(plan.Concurrency/keys, 2), keys, resourceName, func(key string) generator.Generator {
+		if key == resourceName(0) {
+			return &tenants{does: &keeps}
+		}
 		return &tenants{does: &does}
 	})
 }
@@ -252,7 +260,7 @@ func (c *custom) settle(r *rand.Rand, t *tenant, grant history.Grant, now int64)
 	t.renewal = t.called + int64(c.ttl/4)
 	t.next = now + c.between(r, 0, 0.06)
 	t.end = now + c.between(r, 0.5, 3)
-	if r.IntN(3) == 0 {
+	if r.IntN(3) == 0 || c.keeps {
 		t.end = now + c.between(r, 4, 10)
 	}
 	// What is kept alive in the background cannot fall silent.

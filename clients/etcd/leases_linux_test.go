@@ -211,6 +211,9 @@ func TestLocksOfOneMember(t *testing.T) {
 			renewed = h.all("renewed")
 		}
 		ended(t, h.do("add", "y", 1), history.OK, "")
+		if last := renewed[len(renewed)-1]; last.Key != "y" || last.Grant != grant {
+			t.Errorf("a keep-alive of what is held is told as %+v", last)
+		}
 		for _, b := range renewed {
 			if b.Grant.Lease != grant.Lease || b.Grant.TTL != grant.TTL || b.Sent.IsZero() || b.At.Before(b.Sent) {
 				t.Errorf("renewal %+v of %+v", b, grant)

@@ -122,10 +122,26 @@ func (s *sessions) Renew(context.Context, string, history.Grant) (history.Grant,
 	return history.Grant{}, &clients.Refused{Reason: "sessions are renewed in the background"}
 }
 
-// heard is told of each answered keep-alive.
+// heard is told of each answered keep-alive. It is news of each resource held, or of the
+// lease alone: who gets a resource on a lease that was renewed before has it for no
+// longer than that renewal says.
 func (s *sessions) heard(lease clientv3.LeaseID, ttl int64, sent, at time.Time) {
-	if ttl > 0 {
-		s.tell(clients.Belief{F: "renewed", Grant: history.Grant{Lease: leaseName(lease), TTL: ttl * 1000}, Sent: sent, At: at})
+	if ttl <= 0 {
+		return
+	}
+	renewed := clients.Belief{F: "renewed", Grant: history.Grant{Lease: leaseName(lease), TTL: ttl * 1000}, Sent: sent, At: at}
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	alone := true
+	for resource, grant := range s.held {
+		if grant.Lease == renewed.Grant.Lease {
+			grant.TTL = ttl * 1000
+			s.tell(clients.Belief{F: "renewed", Key: resource, Grant: grant, Sent: sent, At: at})
+			alone = false
+		}
+	}
+	if alone {
+		s.tell(renewed)
 	}
 }
 
