@@ -127,7 +127,7 @@ func (p *panel) Read() (agent.ClockOffsets, error) {
 
 func (p *panel) Under() (seeing, blind []int, err error) { return p.seeing, p.blind, nil }
 
-// bent is a host with that clock, and an effect that is in force or not.
+// host has that clock, and a ledger that holds every effect or none.
 func host(t *testing.T, p *panel, inForce *bool) *agent.Host {
 	return &agent.Host{Dir: t.TempDir(), Clocks: p, InForce: func(agent.Effect) bool { return *inForce }}
 }

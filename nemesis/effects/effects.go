@@ -5,7 +5,10 @@
 // agent.Client; the agent writes it into its ledger as JSON, applies it, probes it and
 // undoes it, possibly in another process long after. So an effect keeps nothing
 // outside its fields: what it made in the kernel carries a name computed from its ID,
-// and what it did to a process is held by the supervisor under its ID.
+// and what it did to a process is held by the supervisor under its ID. Only what a
+// machine was like before, which nobody but the machine can tell, is written into a note
+// beside the ledger, under the effect's kind and ID: how a clock stood, which time
+// services ran.
 //
 // IDs tell effects of overlapping faults apart. Two faults may pause the same server:
 // it continues when the later of the two is undone.
