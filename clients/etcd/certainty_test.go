@@ -12,6 +12,7 @@ import (
 	"google.golang.org/grpc/codes"
 	"google.golang.org/grpc/status"
 
+	"nemesis/clients"
 	"nemesis/history"
 )
 
@@ -98,5 +99,32 @@ func TestErrorTextsAreShortLines(t *testing.T) {
 				t.Errorf("%.40q became %.80q", text, got)
 			}
 		}
+	}
+}
+
+// A lease that the server looked for and does not know is an observation; the writes
+// of other errors' tables end leases' requests in the same ways.
+func TestHowRequestsOfLeasesEnd(t *testing.T) {
+	for name, row := range writeErrors() {
+		t.Run(name, func(t *testing.T) {
+			var refused *clients.Refused
+			if got := errors.As(changed(row.err, true), &refused); got != (row.want == history.Fail) {
+				t.Errorf("%v proves that nothing happened: %v, want the end %s", row.err, got, row.want)
+			}
+			if !errors.As(changed(row.err, false), &refused) {
+				t.Errorf("%v of a request that never left is left open", row.err)
+			}
+			if leaseUnknown(row.err) {
+				t.Errorf("%v is taken for a lease that is not known", row.err)
+			}
+		})
+	}
+	for _, err := range []error{rpctypes.ErrGRPCLeaseNotFound, rpctypes.ErrLeaseNotFound} {
+		if !leaseUnknown(err) {
+			t.Errorf("%v is not taken for a lease that is not known", err)
+		}
+	}
+	if leaseUnknown(status.Error(codes.Unavailable, "etcdserver: requested lease not found, perhaps")) {
+		t.Error("a text that looks like it will do")
 	}
 }

@@ -1,6 +1,7 @@
 package etcd
 
 import (
+	"nemesis/history"
 	"strings"
 	"testing"
 	"time"
@@ -76,5 +77,16 @@ func TestPromiseFollowsTheReads(t *testing.T) {
 		if p.Linearizable != test.linearizable || !strings.Contains(p.Text, test.says) {
 			t.Errorf("with %v etcd promises %+v", test.given, p)
 		}
+	}
+}
+
+func TestWhatIsPromisedOfLeases(t *testing.T) {
+	p := System{}.Promise(map[string]string{"election": "2s"})
+	if time.Duration(p.Timing.Election) != 2*time.Second || p.Bounds.ClockRate != 0.01 || p.Bounds.ClockOffset != -1 {
+		t.Errorf("got %+v, %+v", p.Timing, p.Bounds)
+	}
+	leases, registers := p.For(history.Workload{TTL: 1}), p.For(history.Workload{})
+	if leases == registers || !strings.Contains(leases, "lease") || registers != p.Text {
+		t.Errorf("of leases it promises %q, of registers %q", leases, registers)
 	}
 }
