@@ -27,7 +27,8 @@ type Options struct {
 	// agent waits in silence before it undoes everything. Zero means 500 ms and 3 s.
 	Heartbeat, DeadAfter time.Duration
 	// Shadow: processes are started under the node's shadow clock, and Clock measures
-	// that one.
+	// that one. Without it the node's Facts say that the clock cannot be bent, since
+	// nothing would see it.
 	Shadow bool
 }
 
@@ -129,7 +130,7 @@ func start(ctx context.Context, conn nodes.Conn, site site, bin *executable, opt
 	go c.read()
 
 	var g greeting
-	err := c.call(ctx, doHello, hello{Protocol: protocolVersion, Control: whoAmI(), DeadAfter: int64(opt.DeadAfter)}, nil, &g)
+	err := c.call(ctx, doHello, hello{Protocol: protocolVersion, Control: whoAmI(), DeadAfter: int64(opt.DeadAfter), Shadow: opt.Shadow}, nil, &g)
 	switch {
 	case err != nil && c.dead() && !errors.As(err, new(*RemoteError)):
 		// The program ended without an answer: its own last words say more than ours.

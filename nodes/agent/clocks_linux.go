@@ -24,6 +24,7 @@ type clocks struct {
 	launcher *launch.Launcher
 	page     *shadow.Page
 	broken   error // why there is no page
+	wanted   bool  // the client asked for it; fixed before anybody measures
 
 	mu      sync.Mutex
 	bends   bends

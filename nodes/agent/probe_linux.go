@@ -3,6 +3,7 @@ package agent
 import (
 	"bufio"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"io"
 	"os"
@@ -115,6 +116,9 @@ func (c *clocks) askProbe() (m measurement, err error) {
 func (c *clocks) startProbe() (*probe, error) {
 	if err := c.able(); err != nil {
 		return nil, err
+	}
+	if !c.wanted {
+		return nil, errors.New("no server runs under it, since this client did not ask for a shadow clock")
 	}
 	asked, ask, err := os.Pipe()
 	if err != nil {

@@ -118,6 +118,7 @@ type (
 		Protocol  int    `json:"protocol"`
 		Control   string `json:"control"`   // who asks: user@host, pid
 		DeadAfter int64  `json:"deadAfter"` // ns
+		Shadow    bool   `json:"shadow,omitempty"`
 	}
 	greeting struct {
 		Protocol int    `json:"protocol"`

@@ -113,6 +113,7 @@ func Serve(ctx context.Context, in io.Reader, out io.Writer, kinds Kinds, opt Se
 		return err
 	}
 	defer release()
+	s.clocks.wanted = h.Shadow
 	goodbye, err := s.watchdog()
 	if err != nil {
 		s.answer(first.ID, nil, nil, err)

@@ -56,20 +56,22 @@ func tell() {
 	fmt.Println(time.Duration(time.Now().UnixNano() - ts.Nano()).Round(time.Hour).Hours())
 }
 
-// executeInThread executes from a thread that is not the process's first.
+// executeInThread executes from a thread that is not the process's first, which another
+// goroutine keeps.
 func executeInThread() {
-	var others sync.WaitGroup
-	others.Go(func() {
-		runtime.LockOSThread()
-		if unix.Gettid() == unix.Getpid() {
-			time.Sleep(time.Second) // keep the first thread busy
-			return
+	for {
+		var both sync.WaitGroup
+		for range 2 {
+			both.Go(func() {
+				runtime.LockOSThread()
+				if unix.Gettid() != unix.Getpid() {
+					fmt.Println(unix.Exec("/proc/self/exe", []string{"x", "tell"}, os.Environ()))
+				}
+				time.Sleep(10 * time.Millisecond)
+			})
 		}
-		fmt.Println(unix.Exec("/proc/self/exe", []string{"x", "tell"}, os.Environ()))
-	})
-	runtime.LockOSThread()
-	others.Wait()
-	executeInThread()
+		both.Wait()
+	}
 }
 
 // storm executes programs from many threads, under a rain of handled signals.
