@@ -32,7 +32,7 @@ func (j *judge) tellStale() {
 		}
 	}
 	j.stale(versions, "the guarded object")
-	if j.kind() != byToken {
+	if j.by != byToken {
 		return
 	}
 	versions = versions[:0]

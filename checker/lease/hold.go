@@ -42,7 +42,8 @@ type grant struct {
 // renewal is one acknowledged renewal. It took effect between sent and seen.
 type renewal struct {
 	sent, seen int64
-	op         int // -1 for one in the background
+	op         int   // -1 for one in the background
+	latest     int64 // the latest seen of those sent up to this one
 }
 
 // terms is what a TTL is worth in true time.
@@ -101,7 +102,22 @@ func (g *grant) settle(t terms) {
 		g.shortest, g.longest = t.ttl, t.ttl
 	}
 	sort.SliceStable(g.renewals, func(i, j int) bool { return g.renewals[i].sent < g.renewals[j].sent })
+	latest := g.ret
+	for i := range g.renewals {
+		latest = max(latest, g.renewals[i].seen)
+		g.renewals[i].latest = latest
+	}
 	g.until = g.lasts(history.Never, t)
+}
+
+// counts is the latest moment from which the TTL may count, by the acquire and the
+// renewals sent before a limit.
+func (g *grant) counts(limit int64) int64 {
+	n := sort.Search(len(g.renewals), func(i int) bool { return g.renewals[i].sent >= limit })
+	if n == 0 {
+		return g.ret
+	}
+	return g.renewals[n-1].latest
 }
 
 // granted notes a TTL that the system told, in milliseconds.

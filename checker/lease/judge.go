@@ -16,6 +16,7 @@ type judge struct {
 	Options
 	terms
 	report *report
+	by     kind                    // how its grants are told apart
 	told   map[int]map[string]bool // by grant: classes it was reported for
 }
 
@@ -28,6 +29,7 @@ func (j *judge) all() {
 			e.from = j.grants[e.grant].ret
 		}
 	}
+	j.by = j.sharpest()
 	j.tellTokens()
 	j.tellHolders()
 	j.tellEndings()
@@ -99,8 +101,8 @@ func (g *grant) under(k kind) int64 {
 	return int64(g.owner)
 }
 
-// kind is the sharpest one that all grants have, kinds when there is none.
-func (j *judge) kind() kind {
+// sharpest is the first that all grants have, kinds when there is none.
+func (j *judge) sharpest() kind {
 	for k := byToken; k < kinds; k++ {
 		if !slices.ContainsFunc(j.grants, func(g grant) bool { return g.under(k) == 0 }) {
 			return k
@@ -147,7 +149,7 @@ func (j *judge) tellTokens() {
 
 // tellHolders is L1.
 func (j *judge) tellHolders() {
-	if j.kind() == byToken {
+	if j.by == byToken {
 		j.tellInOrder()
 		return
 	}
@@ -245,18 +247,18 @@ func (j *judge) tellEnding(e *ending) {
 // tellSightings holds what was seen of the holder against what must have been: a grant
 // within its time is shown and no other, and one that was over does not come back.
 func (j *judge) tellSightings() {
-	k := j.kind()
+	k := j.by
 	if k == kinds && len(j.grants) > 0 {
 		k = byToken // of which only sightings of nobody can be used
 	}
 	usable := make([]int, 0, len(j.sightings))
 	for n := range j.sightings {
-		if s := &j.sightings[n]; s.nothing || s.under(k) != 0 && j.kind() != kinds {
+		if s := &j.sightings[n]; s.nothing || s.under(k) != 0 && j.by != kinds {
 			usable = append(usable, n)
 		}
 	}
 	j.tellAbsent(k, usable)
-	if j.kind() == byToken || j.kind() == byLease {
+	if j.by == byToken || j.by == byLease {
 		j.tellReturned(k, usable)
 	}
 }
@@ -281,7 +283,7 @@ func (j *judge) tellAbsent(k kind, usable []int) {
 	var longest best
 	for _, n := range usable {
 		s := &j.sightings[n]
-		for len(ret) > 0 && j.grants[ret[0]].ret <= s.from {
+		for len(ret) > 0 && j.grants[ret[0]].ret < s.from {
 			longest.add(j.grants[ret[0]].under(k), j.grants[ret[0]].until, ret[0])
 			ret = ret[1:]
 		}
@@ -338,7 +340,7 @@ func (j *judge) tellReturned(k kind, usable []int) {
 	var lives []life
 	named := make(map[int64]int)
 	gone := make([]int64, len(j.grants)) // when each was certainly seen gone
-	by := make([]*ending, len(j.grants))
+	seen := make([]*ending, len(j.grants))
 	for i := range j.grants {
 		g := &j.grants[i]
 		gone[i] = g.released
@@ -354,7 +356,7 @@ func (j *judge) tellReturned(k kind, usable []int) {
 	}
 	for n := range j.endings {
 		if e := &j.endings[n]; e.to < gone[e.grant] {
-			gone[e.grant], by[e.grant] = e.to, e
+			gone[e.grant], seen[e.grant] = e.to, e
 		}
 	}
 	for _, n := range usable {
@@ -376,12 +378,12 @@ func (j *judge) tellReturned(k kind, usable []int) {
 		}
 		if v.op >= 0 && gone[v.grant] < v.at {
 			if j.once(v.grant, "resurrection") {
-				j.report.add("resurrection", timed, g.call, j.log.Operations[v.op].Return, func() telling { return j.resurrected(v.grant, by[v.grant], -1, v.op) })
+				j.report.add("resurrection", timed, g.call, j.log.Operations[v.op].Return, func() telling { return j.resurrected(v.grant, seen[v.grant], -1, v.op) })
 			}
 			continue
 		}
 		from, n, ok := latest.but(g.holder)
-		if !ok || from < g.ret {
+		if !ok || from <= g.ret {
 			continue
 		}
 		if k == byToken && looks[n].who > 0 && looks[n].who < g.token {
@@ -423,15 +425,9 @@ func (j *judge) tellOverstay() {
 		if g.longest == 0 || g.crashed || j.uses[g.lease] > 1 { // renewed for another's sake
 			return history.Never
 		}
-		from := g.ret
-		for _, x := range g.renewals {
-			if x.sent < before {
-				from = max(from, x.seen)
-			}
-		}
-		return from + j.most(g.longest) + slack
+		return g.counts(before) + j.most(g.longest) + slack
 	}
-	k := j.kind()
+	k := j.by
 	named := make(map[int64]int)
 	count := make(map[int64]int)
 	ends := make([]int64, len(j.grants))

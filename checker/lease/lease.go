@@ -64,7 +64,7 @@
 //
 // A3 by observation. A look at the holder, a renewal or release refused as "gone", a
 // rejected write, or a watcher's "gone", that shows within [n, m] that i is not held, with
-// b(i) ≤ n (a watcher's news is of any time since the grant) and until(i) > m, contradicts
+// b(i) < n (a watcher's news is of any time since the grant) and until(i) > m, contradicts
 // (*). It counts as early-expiry if the renewals sent up to m suffice. If it takes later
 // ones it is a deposed-renewal: acknowledged after the grant was over, which breaks A2 with
 // any clocks. The same after another's grant had been acknowledged. Resurrection is a grant

@@ -351,10 +351,10 @@ func (l *loader) renew(r *resource, i int, in, out said) {
 	switch {
 	case o.Type == history.OK:
 		l.counts.Renewals++
-		l.renewed(in.lease, renewal{o.Call, o.Return, i})
+		l.renewed(in.lease, renewal{sent: o.Call, seen: o.Return, op: i})
 		r.each(in, o.Process, func(_ int, g *grant) bool {
 			g.granted(out.ttl)
-			g.renewals = append(g.renewals, renewal{o.Call, o.Return, i})
+			g.renewals = append(g.renewals, renewal{sent: o.Call, seen: o.Return, op: i})
 			return true
 		})
 	case o.Type == history.Info:
@@ -377,14 +377,14 @@ func (l *loader) ended(r *resource, s said, e ending, process int) {
 	if n == nil || n.total != 1 {
 		return
 	}
-	if e.grant = n.last; e.from >= r.grants[n.last].ret && r.grants[n.last].called(s) {
+	if e.grant = n.last; e.from > r.grants[n.last].ret && r.grants[n.last].called(s) {
 		r.endings = append(r.endings, e)
 	}
 }
 
 func (l *loader) believe(b *belief) {
 	if b.ev.Key == "" && b.ev.F == "renewed" {
-		l.renewed(b.lease, renewal{b.sent, b.at, -1})
+		l.renewed(b.lease, renewal{sent: b.sent, seen: b.at, op: -1})
 		for _, r := range l.list {
 			l.background(r, b)
 		}
@@ -410,7 +410,7 @@ func (l *loader) believe(b *belief) {
 		}
 	case "renewed":
 		l.counts.Renewals++
-		l.renewed(b.lease, renewal{b.sent, b.at, -1})
+		l.renewed(b.lease, renewal{sent: b.sent, seen: b.at, op: -1})
 		l.background(r, b)
 	case "gone":
 		// A watcher may hear of it late, so it can have been gone since it was granted.
@@ -421,7 +421,7 @@ func (l *loader) believe(b *belief) {
 func (l *loader) background(r *resource, b *belief) {
 	r.each(b.said, b.ev.Process, func(_ int, g *grant) bool {
 		g.granted(b.ttl)
-		g.renewals = append(g.renewals, renewal{b.sent, b.at, -1})
+		g.renewals = append(g.renewals, renewal{sent: b.sent, seen: b.at, op: -1})
 		return true
 	})
 }

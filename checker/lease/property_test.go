@@ -2,6 +2,8 @@ package lease
 
 import (
 	"context"
+	"errors"
+	"fmt"
 	"math/rand/v2"
 	"os"
 	"strconv"
@@ -37,22 +39,33 @@ func classesOf(r checker.Result) map[string]bool {
 }
 
 func TestNoAlarmOnCorrectServices(t *testing.T) {
-	outcomes := make(map[checker.Outcome]int)
-	for n := range executions(t) {
+	if err := noAlarm(executions(t)); err != nil {
+		t.Error(err)
+	}
+}
+
+// noAlarm says on which correct execution the checker raises an alarm.
+func noAlarm(executions int) error {
+	valid := 0
+	for n := range executions {
 		w := simulate(rand.New(rand.NewPCG(1, uint64(n))), "")
 		r := judgeWorld(w)
-		outcomes[r.Outcome]++
-		if r.Outcome != checker.Valid && r.Outcome != checker.Vacuous {
-			t.Fatalf("execution %d: %s: %s\n%v", n, r.Outcome, r.Summary, r.Findings[0].Proof)
+		switch r.Outcome {
+		case checker.Valid:
+			valid++
+		case checker.Vacuous:
+		default:
+			return fmt.Errorf("execution %d: %s: %s\n%+v", n, r.Outcome, r.Summary, r.Findings)
 		}
-		if naive := w.refutable(); len(naive) > 0 {
-			t.Fatalf("execution %d: the naive judge finds %v", n, naive)
+		// The naive judge is slow, and here only to be judged itself.
+		if naive := w.refutable(); n < 1000 && len(naive) > 0 {
+			return fmt.Errorf("execution %d: the naive judge finds %v", n, naive)
 		}
 	}
-	t.Log(outcomes)
-	if outcomes[checker.Vacuous] > outcomes[checker.Valid]/10 {
-		t.Errorf("too many executions test nothing: %v", outcomes)
+	if valid < executions*9/10 {
+		return fmt.Errorf("only %d of %d executions test anything", valid, executions)
 	}
+	return nil
 }
 
 func TestNoAlarmWhateverRapidThinksOf(t *testing.T) {
@@ -65,41 +78,54 @@ func TestNoAlarmWhateverRapidThinksOf(t *testing.T) {
 	})
 }
 
+// seeds are the violations that the simulator can commit.
+var seeds = []string{"two-holders", "early-expiry", "deposed-renewal", "resurrection", "token-reused",
+	"token-order", "stale-write-accepted", "epoch-conflict", "stale-read", "overstay"}
+
 func TestEverySeededViolationThatCanBeRefutedIsFound(t *testing.T) {
-	for _, class := range []string{"two-holders", "early-expiry", "deposed-renewal", "resurrection", "token-reused",
-		"token-order", "stale-write-accepted", "epoch-conflict", "stale-read", "overstay"} {
+	for _, class := range seeds {
 		t.Run(class, func(t *testing.T) {
-			seeded, refutable, silent := 0, 0, 0
-			for n := range executions(t) / 5 { // of each class
-				w := simulate(rand.New(rand.NewPCG(3, uint64(n))), class)
-				if w.seed == class {
-					continue // there was no opportunity
-				}
-				seeded++
-				r := judgeWorld(w)
-				got, want := classesOf(r), w.refutable()
-				if want[class] {
-					refutable++
-				}
-				// One fact can be told in several classes; of the seeded one the checker is
-				// to find its own.
-				names := class == "token-reused" || class == "token-order"
-				if want[class] && !got[class] || len(want) > 0 && len(got) == 0 && !names {
-					t.Fatalf("execution %d: the naive judge finds %v, the checker %v", n, want, got)
-				}
-				if len(want) == 0 {
-					silent++
-					// A token that is given out twice makes the second grant look like the first
-					// come back, even where nobody was told of the second.
-					if len(got) > 0 && !names && !(class == "overstay" && got["overstay"]) {
-						t.Fatalf("execution %d: the naive judge finds nothing, the checker %v\n%v", n, got, r.Findings[0].Proof)
-					}
-				}
-			}
-			t.Logf("%d seeded, %d refutable as such, %d not at all", seeded, refutable, silent)
-			if refutable == 0 {
-				t.Errorf("the generator never makes a violation that can be refuted")
+			told, err := everySeeded(class, executions(t)/5)
+			t.Log(told)
+			if err != nil {
+				t.Error(err)
 			}
 		})
 	}
+}
+
+// everySeeded says on which execution with one violation the checker and the naive judge
+// do not agree.
+func everySeeded(class string, executions int) (told string, err error) {
+	seeded, refutable, silent := 0, 0, 0
+	for n := range executions {
+		w := simulate(rand.New(rand.NewPCG(3, uint64(n))), class)
+		if w.seed == class {
+			continue // there was no opportunity
+		}
+		seeded++
+		r := judgeWorld(w)
+		got, want := classesOf(r), w.refutable()
+		if want[class] {
+			refutable++
+		}
+		// One fact can be told in several classes; of the seeded one the checker is to
+		// find its own. A token that is given out twice makes the second grant look like the
+		// first come back, even where nobody was told of the second.
+		names := class == "token-reused" || class == "token-order"
+		if want[class] && !got[class] || len(want) > 0 && len(got) == 0 && !names {
+			return "", fmt.Errorf("execution %d: the naive judge finds %v, the checker %v", n, want, got)
+		}
+		if len(want) == 0 {
+			silent++
+			if len(got) > 0 && !names && !(class == "overstay" && got["overstay"]) {
+				return "", fmt.Errorf("execution %d: the naive judge finds nothing, the checker %v\n%v", n, got, r.Findings[0].Proof)
+			}
+		}
+	}
+	told = fmt.Sprintf("%d seeded, %d refutable as such, %d not at all", seeded, refutable, silent)
+	if refutable == 0 {
+		return told, errors.New("the generator never makes a violation that can be refuted")
+	}
+	return told, nil
 }
