@@ -149,9 +149,9 @@ func (s *stage) believed(want ...told) {
 }
 
 var (
-	doubt   = errors.New("the connection broke")
-	grants  = `{"lease":"l","token":7,"ttl":4000,"owner":"me"}`
-	refusal = func(r history.Refusal) error { return &Refused{r, "no"} }
+	errDoubt = errors.New("the connection broke")
+	grants   = `{"lease":"l","token":7,"ttl":4000,"owner":"me"}`
+	refusal  = func(r history.Refusal) error { return &Refused{r, "no"} }
 )
 
 func TestHowOperationsEnd(t *testing.T) {
@@ -167,25 +167,25 @@ func TestHowOperationsEnd(t *testing.T) {
 		"held":                       {f: "acquire", fake: fake{acquire: refusal(history.Refusal{Held: true, Token: 6})}, want: history.Fail, text: `{"held":true,"token":6}`},
 		"acquire proved not to be":   {f: "acquire", fake: fake{acquire: refusal(history.Refusal{})}, want: history.Fail},
 		"acquire wrapped":            {f: "acquire", fake: fake{acquire: fmt.Errorf("go: %w", refusal(history.Refusal{Held: true}))}, want: history.Fail, text: `{"held":true}`},
-		"acquire in doubt":           {f: "acquire", fake: fake{acquire: doubt}, want: history.Info},
+		"acquire in doubt":           {f: "acquire", fake: fake{acquire: errDoubt}, want: history.Info},
 		"renewed":                    {f: "renew", value: lent, want: history.OK, text: grants},
 		"renewed too late":           {f: "renew", value: lent, fake: fake{renew: gone}, want: history.Fail, text: `{"gone":true}`},
-		"renewal in doubt":           {f: "renew", value: lent, fake: fake{renew: doubt}, want: history.Info},
+		"renewal in doubt":           {f: "renew", value: lent, fake: fake{renew: errDoubt}, want: history.Info},
 		"renewal proved not to be":   {f: "renew", value: lent, fake: fake{renew: refusal(history.Refusal{})}, want: history.Fail},
 		"release of nothing":         {f: "release", value: lent, want: history.Fail},
 		"nobody holds it":            {f: "holder", want: history.OK, text: "null"},
-		"a look in doubt":            {f: "holder", fake: fake{look: doubt}, want: history.Fail},
+		"a look in doubt":            {f: "holder", fake: fake{look: errDoubt}, want: history.Fail},
 		"written":                    {f: "write", value: history.GuardedWrite{Token: 7, Value: 1}, want: history.OK},
 		"write rejected":             {f: "write", value: history.GuardedWrite{Token: 7, Value: 1}, fake: fake{acquire: refusal(history.Refusal{Rejected: true, Token: 9})}, want: history.Fail, text: `{"rejected":true,"token":9}`},
-		"write in doubt":             {f: "write", value: history.GuardedWrite{}, fake: fake{acquire: doubt}, want: history.Info},
+		"write in doubt":             {f: "write", value: history.GuardedWrite{}, fake: fake{acquire: errDoubt}, want: history.Info},
 		"read":                       {f: "read", want: history.OK, text: `{"token":7,"value":3}`},
-		"read in doubt":              {f: "read", fake: fake{look: doubt}, want: history.Fail},
+		"read in doubt":              {f: "read", fake: fake{look: errDoubt}, want: history.Fail},
 		"added without a hold":       {f: "add", value: 3, want: history.Fail},
 		"an empty list":              {f: "list", want: history.OK, text: "[]"},
 		"served":                     {f: "serve", want: history.OK, text: grants},
 		"served by another":          {f: "serve", fake: fake{look: refusal(history.Refusal{})}, want: history.Fail},
 		"moved":                      {f: "move", value: history.Move{High: 5, To: "n2"}, want: history.OK},
-		"a move in doubt":            {f: "move", value: history.Move{}, fake: fake{acquire: doubt}, want: history.Info},
+		"a move in doubt":            {f: "move", value: history.Move{}, fake: fake{acquire: errDoubt}, want: history.Info},
 		"nothing that leases can do": {f: "cas", want: history.Fail},
 		"a grant that is none":       {f: "renew", value: 7, want: history.Fail},
 		"an element that is none":    {f: "add", value: "x", want: history.Fail},
@@ -231,7 +231,7 @@ func TestWhatAHolderBelieves(t *testing.T) {
 		})
 	})
 	t.Run("a renewal that fails is asked again, and the answered one is known", func(t *testing.T) {
-		play(t, LeaseOptions{}, &fake{renew: doubt, failFor: 2}, func(s *stage) {
+		play(t, LeaseOptions{}, &fake{renew: errDoubt, failFor: 2}, func(s *stage) {
 			s.do("acquire", nil)
 			time.Sleep(second)
 			s.ended(s.do("renew", lent), history.OK, grants)
@@ -254,7 +254,7 @@ func TestWhatAHolderBelieves(t *testing.T) {
 	t.Run("an unknown outcome ends it", func(t *testing.T) {
 		play(t, LeaseOptions{}, &fake{}, func(s *stage) {
 			s.do("acquire", nil)
-			s.fake.acquire = doubt
+			s.fake.acquire = errDoubt
 			s.ended(s.do("add", 1), history.Info, "")
 			s.believed(told{"enter", "k", 0, 0}, told{"exit", "k", 0, 0})
 		})
@@ -336,7 +336,7 @@ func TestBeliefsAreInOrder(t *testing.T) {
 				case 0:
 					s.fake.acquire, s.fake.renew = refusal(history.Refusal{Held: true}), refusal(history.Refusal{Gone: true})
 				case 1:
-					s.fake.acquire, s.fake.renew = doubt, doubt
+					s.fake.acquire, s.fake.renew = errDoubt, errDoubt
 				}
 				if st.f == "wait" {
 					time.Sleep(st.takes)

@@ -1,12 +1,13 @@
 package etcd
 
 import (
-	"nemesis/history"
 	"strings"
 	"testing"
 	"time"
 
 	"github.com/google/go-cmp/cmp"
+
+	"nemesis/history"
 )
 
 func TestOptionsHaveDefaultsAndTakeValues(t *testing.T) {
