@@ -151,6 +151,9 @@ func (w *world) clock(t rapid.TB, id int32) (ns int64, result int32) {
 	w.set(bufferAt, math.MinInt64)
 	w.set(bufferAt+8, math.MinInt64)
 	r := w.call(t, w.entries["clock_gettime"], uint64(uint32(id)), w.base+bufferAt)
+	if to := uint64(w.get(oracleAt + seenSecond)); to != w.base+bufferAt {
+		t.Fatalf("clock %d: the kernel was asked to write to %#x, not to the caller's buffer", id, to)
+	}
 	nsec := w.get(bufferAt + 8)
 	if int32(r) == 0 && (nsec < 0 || nsec >= 1e9) {
 		t.Fatalf("clock %d has %d nanoseconds", id, nsec)
@@ -220,7 +223,7 @@ func TestBentClocksTellWhatTheArithmeticSays(t *testing.T) {
 			}
 
 			r := w.call(t, w.entries["gettimeofday"], w.base+bufferAt, 0)
-			if got := w.get(bufferAt)*1e6 + w.get(bufferAt+8); r != 0 || got != floor(want.Wall, 1e3) {
+			if got := w.get(bufferAt)*1e6 + w.get(bufferAt+8); int32(r) != 0 || got != floor(want.Wall, 1e3) {
 				t.Fatalf("gettimeofday is %d µs (result %d), want %d", got, r, floor(want.Wall, 1e3))
 			}
 			if _, ok := w.entries["time"]; ok {
@@ -287,6 +290,33 @@ func TestABentCoarseClockIsReadFromTheFineOne(t *testing.T) {
 	})
 }
 
+func TestReadingsAtTheEdges(t *testing.T) {
+	worlds(t, func(t *testing.T, w *world) {
+		for _, c := range []struct {
+			says         string
+			clock        Clock
+			kernel, want int64
+		}{
+			{"before a turn back to the truth", Clock{Base: 100e9, Before: One}, 90e9, 80e9},
+			{"at it", Clock{Base: 100e9, Before: One}, 100e9, 100e9},
+			{"before the first turn", Clock{Base: 100e9, After: One}, 90e9, 90e9},
+			{"after it", Clock{Base: 100e9, After: One}, 110e9, 120e9},
+			{"nothing but an offset", Clock{Offset: 1}, 90e9, 90e9 + 1},
+			{"a whole second before 1970", Clock{Offset: -93e9}, 90e9, -3e9},
+			{"a nanosecond before that", Clock{Offset: -93e9 - 1}, 90e9, -3e9 - 1},
+			{"a nanosecond after that", Clock{Offset: -93e9 + 1}, 90e9, -3e9 + 1},
+			{"1970", Clock{Offset: -90e9}, 90e9, 0},
+			{"the end of a second", Clock{Offset: 999_999_999}, 90e9, 90_999_999_999},
+		} {
+			w.bend(0, Params{Mono: c.clock})
+			w.tell(c.kernel)
+			if got, r := w.clock(t, monotonic); r != 0 || got != c.want {
+				t.Errorf("%s: it reads %d (result %d), want %d", c.says, got, r, c.want)
+			}
+		}
+	})
+}
+
 func TestAReadingThatAChangeOvertakesIsTakenAgain(t *testing.T) {
 	worlds(t, func(t *testing.T, w *world) {
 		w.bend(0, Params{}.Jump(1e9, 0))
@@ -340,7 +370,7 @@ func TestArgumentsThatMayBeMissing(t *testing.T) {
 		w.tell(100e9)
 		zone := w.base + bufferAt + 64
 		w.set(bufferAt, 0)
-		if r := w.call(t, w.entries["gettimeofday"], w.base+bufferAt, zone); r != 0 || w.get(bufferAt) != 101 {
+		if r := w.call(t, w.entries["gettimeofday"], w.base+bufferAt, zone); int32(r) != 0 || w.get(bufferAt) != 101 {
 			t.Errorf("with a time zone it is %d s, result %d", w.get(bufferAt), r)
 		}
 		if got := uint64(w.get(oracleAt + seenSecond)); got != zone {
@@ -350,11 +380,11 @@ func TestArgumentsThatMayBeMissing(t *testing.T) {
 			t.Errorf("the kernel was asked for the time once more, at %#x", got)
 		}
 		w.set(oracleAt+seenSecond, 0)
-		if r := w.call(t, w.entries["gettimeofday"], 0, zone); r != 0 || uint64(w.get(oracleAt+seenSecond)) != zone {
+		if r := w.call(t, w.entries["gettimeofday"], 0, zone); int32(r) != 0 || uint64(w.get(oracleAt+seenSecond)) != zone {
 			t.Errorf("without a time it did not ask for the zone, result %d", r)
 		}
 		w.set(oracleAt+seenCalls, 0)
-		if r := w.call(t, w.entries["gettimeofday"], 0, 0); r != 0 || w.get(oracleAt+seenCalls) != 0 {
+		if r := w.call(t, w.entries["gettimeofday"], 0, 0); int32(r) != 0 || w.get(oracleAt+seenCalls) != 0 {
 			t.Errorf("without both: result %d, %d calls", r, w.get(oracleAt+seenCalls))
 		}
 		if fn, ok := w.entries["time"]; ok {

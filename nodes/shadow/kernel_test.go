@@ -130,7 +130,7 @@ const (
 )
 
 // originals are functions that answer from an oracle: clock_gettime, which leaves
-// nothing in the registers that it may use, and one that only notes its arguments.
+// nothing of use in the registers that it may use (an int is 32 bits of one), and one that only notes its arguments.
 var originals = map[string]string{
 	"amd64": `
 clock_gettime:
@@ -186,6 +186,7 @@ clock_gettime:
 	8b0b01ad add x13, x13, x11
 	f900018d str x13, [x12]
 	f9400920 ldr x0, [x9,#16]
+	b2607c00 orr x0, x0, #0xffffffff00000000
 	aa0903e1 mov x1, x9
 	aa0903ea mov x10, x9
 	aa0903ef mov x15, x9
