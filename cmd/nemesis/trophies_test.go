@@ -84,7 +84,7 @@ func TestTrophyLeaseLostUnderPause(t *testing.T) {
 	n := trophies(t)
 	lease := []string{"run", "etcd", "--version", "v3.6.5", "--nodes", "local:3", "--workload", "lease", "--ttl", "4s", "--time-limit", "180s"}
 	paused := func(hold string) []string {
-		return append(slices.Clone(lease), "--faults", "pause", "--fault-target", "leader", "--fault-hold", hold, "--fault-interval", "12s")
+		return append(slices.Clone(lease), "--faults", "pause", "--fault-target", "leader", "--fault-hold", hold, "--fault-interval", "9s")
 	}
 	t.Run("pauses of one and a half TTL", func(t *testing.T) {
 		ended, classes := hunt(t, n, paused("1.5lease")...)
@@ -105,12 +105,13 @@ func TestTrophyLeaseLostUnderPause(t *testing.T) {
 }
 
 // A lock is no protection for what it guards: its holder may be paused, or its server's
-// clock run fast, and another goes on. Writes that compare the lock's revision are.
+// clock run fast, and another goes on. Writes that compare the lock's revision are. The
+// pauses outlast the lease, but not the patience of the clients.
 func TestTrophyUnfencedLockLosesAnUpdate(t *testing.T) {
 	n := trophies(t)
 	lock := func(fencing string) []string {
 		return []string{"run", "etcd", "--version", "v3.6.5", "--nodes", "local:3", "--workload", "lock", "--ttl", "4s", "--time-limit", "180s",
-			"--faults", "pause,clock-drift", "--fault-target", "leader", "--fault-hold", "1.5lease", "--fault-interval", "12s",
+			"--faults", "pause,clock-drift", "--fault-target", "holder", "--fault-hold", "1.15lease", "--fault-interval", "9s",
 			"--clock-change", "monotonic:x2", "--set", "fencing=" + fencing}
 	}
 	t.Run("without fencing", func(t *testing.T) {
