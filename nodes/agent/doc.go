@@ -15,11 +15,14 @@
 //	Client.Apply(effect) ──▶ {id, "apply"} ──▶ ledger (on disk) ──▶ Effect.Apply(Host)
 //	Client.Exits()       ◀── {"exit"}      ◀── supervisor: a server process ended
 //
-// Four parts of the node side carry the promises:
+// Five parts of the node side carry the promises:
 //
 //   - the supervisor starts server processes in sessions of their own with their
 //     output in files, so they survive the agent, and finds them again afterwards;
 //   - the ledger holds every effect in force, on disk before it acts;
+//   - the shadow clock is what servers read when they ask for the time (package shadow),
+//     and they are started under it (package launch); its page is a file beside the
+//     ledger, and whoever undoes the ledger puts it right;
 //   - the lock lets one agent at a time use a directory;
 //   - the dead-man's switch undoes the ledger when the channel closes, when the
 //     client falls silent, or on a signal. A sibling process, the watchdog, does

@@ -99,3 +99,47 @@ func BenchmarkStartShadow(b *testing.B) {
 		})
 	}
 }
+
+// What etcd, a Go server with many threads, pays for it: puts of eight clients at once,
+// and the processor time of the server for each.
+func BenchmarkEtcdShadow(b *testing.B) {
+	for _, shadow := range []bool{false, true} {
+		b.Run(map[bool]string{false: "plain", true: "shadow"}[shadow], func(b *testing.B) {
+			dir := agenttest.Dir(b)
+			c, err := agent.Connect(context.Background(), agenttest.NewConn(), agent.Options{Dir: dir, Shadow: shadow})
+			if err != nil {
+				b.Fatal(err)
+			}
+			defer c.Close(context.Background(), false)
+			e := startEtcd(b, c)
+			st, err := c.ProcessState(context.Background(), "etcd")
+			if err != nil {
+				b.Fatal(err)
+			}
+			put := map[string]any{"key": encode("k"), "value": encode(strings.Repeat("v", 256))}
+			before := ticks(b, st.PID)
+			b.SetParallelism(4)
+			b.RunParallel(func(pb *testing.PB) {
+				for pb.Next() {
+					if err := e.ask("kv/put", put, nil); err != nil {
+						b.Error(err)
+						return
+					}
+				}
+			})
+			b.ReportMetric(float64(b.N)/b.Elapsed().Seconds(), "puts/s")
+			b.ReportMetric((ticks(b, st.PID)-before)*1e4/float64(b.N), "µs-of-cpu/put") // a tick is 10 ms
+		})
+	}
+}
+
+// ticks is the processor time that a process has used.
+func ticks(b *testing.B, pid int) float64 {
+	b.Helper()
+	text, err := os.ReadFile(fmt.Sprintf("/proc/%d/stat", pid))
+	if err != nil {
+		b.Fatal(err)
+	}
+	fields := strings.Fields(string(text[strings.LastIndexByte(string(text), ')')+1:]))
+	return float64(number(b, fields[11]) + number(b, fields[12]))
+}

@@ -16,12 +16,13 @@
 //	  │ "ok"                │ execve, now and later
 //	  └──────────── shepherd: answers each report, by ptrace of the one thread that asked
 //
-// The filter is the reason why nobody stays attached. A process under ptrace stops for
-// each signal and each new thread until its tracer was scheduled, shows another state
-// in /proc when it is paused, and its end is told to its tracer first; a Go or Java
-// server receives thousands of signals a second. Here a server is traced for
-// a fraction of a millisecond for each execve and never else; for the rest the filter
-// costs a few nanoseconds of each system call.
+// The filter is the reason why nobody stays attached. It would not be dear: an etcd at
+// 5000 puts a second receives some 30 signals a second, each a stop until the tracer was
+// scheduled. But it would show. A traced process that is paused is in another state in
+// /proc, its end is told to its tracer first, no debugger can look at it, and a tracer
+// that is slow or dead slows the server down or leaves its children with the true clock.
+// Here a server is traced for a fraction of a millisecond for each execve and never
+// else; for the rest the filter costs some ten nanoseconds of each system call.
 //
 // The shepherd is a process of its own, in a session of its own, since the server must
 // not depend on the agent's life: when the agent is killed, what the server executes is
