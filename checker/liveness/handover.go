@@ -38,8 +38,9 @@ type resource struct {
 	// byProcess and byGrant are the positions in holds of what may be held still.
 	byProcess map[int][]int
 	byGrant   map[string][]int
-	// ended is when each process let go last.
+	// ended is when each process let go last, begun its acquires that were acknowledged.
 	ended map[int]int64
+	begun map[int][]span
 }
 
 func (r *resource) String() string { return "acquire of " + checker.Show(r.key) }
@@ -123,12 +124,15 @@ func (w *work) resources() []*resource {
 		if r == nil {
 			r = &resource{
 				class: class{f: o.F}, key: o.Key,
-				byProcess: map[int][]int{}, byGrant: map[string][]int{}, ended: map[int]int64{},
+				byProcess: map[int][]int{}, byGrant: map[string][]int{}, ended: map[int]int64{}, begun: map[int][]span{},
 			}
 			byKey[o.Key] = r
 			all = append(all, r)
 		}
 		r.ops = append(r.ops, int32(i))
+		if o.Type == history.OK {
+			r.begun[o.Process] = append(r.begun[o.Process], span{o.Call, o.Return})
+		}
 	}
 	if len(all) == 0 {
 		return nil
@@ -276,6 +280,11 @@ func (w *work) believe(r *resource, l lesson) int64 {
 		from := b.At
 		if b.Sent > 0 {
 			from = min(from, b.Sent)
+		}
+		// A client may believe before it has told that it acquired: that is one hand-over.
+		acquires := r.begun[l.process]
+		if i := sort.Search(len(acquires), func(i int) bool { return acquires[i].to > from }); i < len(acquires) && acquires[i].from <= from {
+			from = acquires[i].to
 		}
 		long := w.lasts(b.TTL)
 		r.hold(span{from, saturated(b.At, long)}, l.process, b.Grant)

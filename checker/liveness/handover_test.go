@@ -107,6 +107,15 @@ func TestHandover(t *testing.T) {
 			},
 			met: 1,
 		},
+		"a holder that believes before its acquire is on record": {
+			tell: func(l *lock) {
+				token := l.acquire(holder, 0, s)
+				l.on(holder, "release", history.OK, token, 3*s, 4*s)
+				l.waits(s, 5*s)
+				l.believes(next, "enter", l.acquire(next, 5*s, 6*s), 6*s-1, 0)
+			},
+			met: 2,
+		},
 		"a renewal that was under way when the lock was released": {
 			tell: func(l *lock) {
 				token := l.acquire(holder, 0, s)
@@ -187,7 +196,7 @@ func TestHandover(t *testing.T) {
 			story.tell(l)
 			options := ten()
 			options.TTL = 0
-			r, d := check(t, l.done(), options)
+			r, d := check(l.done(), options)
 			if diff := cmp.Diff(story.want, classesOf(r)); diff != "" {
 				t.Errorf("%s\n%s", r.Summary, diff)
 			}

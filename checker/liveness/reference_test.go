@@ -1,6 +1,7 @@
 package liveness
 
 import (
+	"fmt"
 	"math/rand/v2"
 	"slices"
 	"testing"
@@ -135,53 +136,58 @@ func (r *slow) broken(f, node string, from, to int64) bool {
 	return waited > r.bound && lost*10 <= to-from && attempts >= MinAttempts
 }
 
+// differs compares the sweep with the definitions on one small history, and adds up the
+// violations of recovery, final and availability.
+func differs(seed uint64, met *[3]int) error {
+	g := &truth{Rand: rand.New(rand.NewPCG(seed, 3))}
+	nodes := []string{"n1", "n2", "n3"}
+	r := &slow{nodes: nodes, bound: 4 * s}
+	for range 2 + g.IntN(24) {
+		call := g.Int64N(40) * s
+		node, f := nodes[g.IntN(3)], []string{"read", "write"}[g.IntN(2)]
+		g.do(node, f, []history.Type{history.OK, history.Fail, history.Info, history.Info}[g.IntN(4)], call, call+g.Int64N(4)*s)
+	}
+	for id := range g.IntN(4) {
+		begin := g.Int64N(35) * s
+		f := slowFault{begin: begin, nodes: nodes[:1+g.IntN(2)], fenced: g.IntN(4) > 0}
+		f.undo = begin + (1+g.Int64N(10))*s
+		f.over = f.undo + g.Int64N(2)*s
+		kind := "pause"
+		if !f.fenced {
+			kind = "clock-drift"
+		}
+		for stage, at := range map[history.Stage]int64{history.Inject: f.begin, history.Heal: f.undo, history.Healed: f.over} {
+			g.event(history.Event{Type: history.FaultChange, Time: at, Fault: &history.Fault{ID: id + 1, Kind: kind, Stage: stage, Nodes: f.nodes, Confirmed: true}})
+		}
+		r.faults = append(r.faults, f)
+	}
+	if g.IntN(3) == 0 {
+		at := g.Int64N(30) * s
+		g.stall(at, at+s)
+		r.stalls = append(r.stalls, span{at, at + s})
+	}
+	o := ten()
+	o.Nodes = nodes
+	o.Bounds.Recovery, o.Bounds.Outage = history.Duration(r.bound), history.Duration(r.bound)
+	o.OpTimeout = 2 * time.Second
+	r.log = g.done()
+	_, d := check(r.log, o)
+	recovery, final, availability := r.count()
+	for n, want := range []int{recovery, final, availability} {
+		if got := d.Properties[n]; got.Violated != want {
+			return fmt.Errorf("%d violations of %s, by definition %d", got.Violated, got.Name, want)
+		}
+		met[n] += want
+	}
+	return nil
+}
+
 func TestTheSweepFindsWhatTheDefinitionsSay(t *testing.T) {
 	var met [3]int
-	for seed := range uint64(*runs) {
-		g := &truth{Rand: rand.New(rand.NewPCG(seed, 3))}
-		nodes := []string{"n1", "n2", "n3"}
-		r := &slow{nodes: nodes, bound: 4 * s}
-		for range 2 + g.IntN(24) {
-			call := g.Int64N(40) * s
-			node, f := nodes[g.IntN(3)], []string{"read", "write"}[g.IntN(2)]
-			g.do(node, f, []history.Type{history.OK, history.Fail, history.Info, history.Info}[g.IntN(4)], call, call+g.Int64N(4)*s)
-		}
-		for id := range g.IntN(4) {
-			begin := g.Int64N(35) * s
-			f := slowFault{begin: begin, nodes: nodes[:1+g.IntN(2)], fenced: g.IntN(4) > 0}
-			f.undo = begin + (1+g.Int64N(10))*s
-			f.over = f.undo + g.Int64N(2)*s
-			kind := "pause"
-			if !f.fenced {
-				kind = "clock-drift"
-			}
-			for stage, at := range map[history.Stage]int64{history.Inject: f.begin, history.Heal: f.undo, history.Healed: f.over} {
-				g.event(history.Event{Type: history.FaultChange, Time: at, Fault: &history.Fault{ID: id + 1, Kind: kind, Stage: stage, Nodes: f.nodes, Confirmed: true}})
-			}
-			r.faults = append(r.faults, f)
-		}
-		if g.IntN(3) == 0 {
-			at := g.Int64N(30) * s
-			g.stall(at, at+s)
-			r.stalls = append(r.stalls, span{at, at + s})
-		}
-		o := ten()
-		o.Nodes = nodes
-		o.Bounds.Recovery, o.Bounds.Outage = history.Duration(r.bound), history.Duration(r.bound)
-		o.OpTimeout = 2 * time.Second
-		r.log = g.done()
-		_, d := check(t, r.log, o)
-		recovery, final, availability := r.count()
-		for n, want := range []int{recovery, final, availability} {
-			if got := d.Properties[n]; got.Violated != want {
-				t.Fatalf("seed %d: %d violations of %s, by definition %d", seed, got.Violated, got.Name, want)
-			}
-			met[n] += want
-		}
-	}
+	every(t, func(seed uint64) error { return differs(seed, &met) })
 	for n, count := range met {
-		if count < *runs/20 {
-			t.Errorf("property %d was violated %d times in %d histories only", n, count, *runs)
+		if count < int(executions())/20 {
+			t.Errorf("property %d was violated %d times in %d histories only", n, count, executions())
 		}
 	}
 }

@@ -254,7 +254,7 @@ func TestStories(t *testing.T) {
 			if story.options != nil {
 				story.options(&options)
 			}
-			r, _ := check(t, w.done(), options)
+			r, _ := check(w.done(), options)
 			if r.Outcome != story.outcome || !strings.Contains(r.Summary, story.summary) {
 				t.Errorf("judged %s: %s", r.Outcome, r.Summary)
 			}
@@ -327,7 +327,7 @@ func TestWhatIsMeasured(t *testing.T) {
 	w.fault(3, "pause", []string{"n1"}, 50*s, 52*s)
 	w.works("n1", "read", history.OK, 52*s, 60*s)
 	w.stall(5*s, 5*s+s/5)
-	r, d := check(t, w.done(), ten())
+	r, d := check(w.done(), ten())
 	if r.Outcome != checker.Valid {
 		t.Fatalf("judged %s: %s", r.Outcome, r.Summary)
 	}
@@ -363,7 +363,7 @@ func TestAFindingTellsItsNumbers(t *testing.T) {
 	w.fault(1, "kill", []string{"n1"}, 10*s, 15*s)
 	w.works("n1", "read", history.Fail, 15*s, 27*s)
 	w.works("n1", "read", history.OK, 27*s, 40*s)
-	r, _ := check(t, w.done(), ten())
+	r, _ := check(w.done(), ten())
 	if len(r.Findings) != 1 {
 		t.Fatal(r.Summary)
 	}
@@ -395,7 +395,7 @@ func TestHostileTextStaysText(t *testing.T) {
 	}
 	w.event(history.Event{Type: history.Stall, Time: 1, Value: json.RawMessage(`"soon"`)})
 	w.event(history.Event{Type: history.BeliefChange, F: "gone", Value: json.RawMessage(`{`)})
-	r, _ := check(t, w.done(), ten())
+	r, _ := check(w.done(), ten())
 	if r.Outcome != checker.Violation {
 		t.Fatal(r.Summary)
 	}

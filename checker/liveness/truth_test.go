@@ -1,17 +1,36 @@
 package liveness
 
 import (
-	"flag"
 	"fmt"
 	"math/rand/v2"
+	"os"
 	"slices"
+	"strconv"
 	"testing"
 	"time"
 
+	"nemesis/checker"
 	"nemesis/history"
 )
 
-var runs = flag.Int("runs", 1000, "how many generated histories each property test checks")
+// executions is how many generated histories each property is tried with:
+// NEMESIS_EXECUTIONS, or some that take a second.
+func executions() uint64 {
+	if n, err := strconv.ParseUint(os.Getenv("NEMESIS_EXECUTIONS"), 10, 32); err == nil && n > 0 {
+		return n
+	}
+	return 1000
+}
+
+// every tries a property with all executions.
+func every(t *testing.T, property func(seed uint64) error) {
+	t.Helper()
+	for seed := range executions() {
+		if err := property(seed); err != nil {
+			t.Fatalf("seed %d: %s", seed, err)
+		}
+	}
+}
 
 // truth is an execution of a system that keeps to its bounds. Times are whole seconds.
 type truth struct {
@@ -94,54 +113,71 @@ func (g *truth) options() Options {
 	return o
 }
 
+// accused is the error that a correct system was accused.
+func accused(r checker.Result) error {
+	if len(r.Findings) > 0 {
+		return fmt.Errorf("%s: %s", r.Summary, r.Findings[0].Claim)
+	}
+	return nil
+}
+
+// missed is the error that something else than one class was found.
+func missed(r checker.Result, want string) error {
+	if got := classesOf(r); !slices.Equal(got, []string{want}) {
+		return fmt.Errorf("%v instead of %s: %s", got, want, r.Summary)
+	}
+	return nil
+}
+
+// keeps tells whether a system that keeps its bounds is accused, and adds up what became
+// of the judgements.
+func keeps(seed uint64, met, unclear *int) error {
+	g := correct(seed)
+	r, d := check(g.done(), g.options())
+	for _, p := range d.Properties[:3] {
+		*met += p.Met
+		*unclear += p.Inconclusive
+	}
+	return accused(r)
+}
+
 func TestSystemsThatKeepTheirBoundsAreNeverAccused(t *testing.T) {
 	met, unclear := 0, 0
-	for seed := range uint64(*runs) {
-		g := correct(seed)
-		r, d := check(t, g.done(), g.options())
-		if len(r.Findings) > 0 {
-			t.Fatalf("seed %d: %s\n%s", seed, r.Summary, r.Findings[0].Claim)
-		}
-		for _, p := range d.Properties[:3] {
-			met += p.Met
-			unclear += p.Inconclusive
-		}
-	}
+	every(t, func(seed uint64) error { return keeps(seed, &met, &unclear) })
 	if unclear > met {
 		t.Errorf("%d judgements were met, but %d inconclusive", met, unclear)
 	}
 }
 
-func TestASeededWaitIsFound(t *testing.T) {
-	for seed := range uint64(*runs) {
-		g := correct(seed)
-		node := g.nodes[g.IntN(len(g.nodes))]
-		// After all that, one more fault, or none, and then a node does not answer for long.
-		from := g.end + 12*s
-		want := "unavailable-without-quorum-loss"
-		if g.IntN(2) == 0 {
-			g.fault(100, "kill", []string{node}, from-s, from)
-			want = "slow-recovery"
-		} else {
-			g.do(node, "list", history.OK, from-s/10, from)
-		}
-		long := 16*s + g.Int64N(10*s)
-		for at := from + g.Int64N(s/2); at < from+long; at += s/2 + g.Int64N(s/2) {
-			g.do(node, "list", []history.Type{history.Info, history.Fail}[g.IntN(2)], at, at+g.Int64N(2*s))
-		}
-		switch {
-		case g.IntN(2) == 0:
-			g.do(node, "list", history.OK, from+long, from+long+s)
-		case want == "slow-recovery":
-			want = "never-recovered"
-		}
-		r, _ := check(t, g.done(), g.options())
-		// A single client's wait is everybody's who asks for the same.
-		if got := classesOf(r); !slices.Equal(got, []string{want}) {
-			t.Fatalf("seed %d: %v instead of %s: %s", seed, got, want, r.Summary)
-		}
+// waits puts one wait that is too long after a correct execution, and tells whether it
+// is found.
+func waits(seed uint64) error {
+	g := correct(seed)
+	node := g.nodes[g.IntN(len(g.nodes))]
+	// After all that, one more fault, or none, and then a node does not answer for long.
+	from := g.end + 12*s
+	want := "unavailable-without-quorum-loss"
+	if g.IntN(2) == 0 {
+		g.fault(100, "kill", []string{node}, from-s, from)
+		want = "slow-recovery"
+	} else {
+		g.do(node, "list", history.OK, from-s/10, from)
 	}
+	long := 16*s + g.Int64N(10*s)
+	for at := from + g.Int64N(s/2); at < from+long; at += s/2 + g.Int64N(s/2) {
+		g.do(node, "list", []history.Type{history.Info, history.Fail}[g.IntN(2)], at, at+g.Int64N(2*s))
+	}
+	switch {
+	case g.IntN(2) == 0:
+		g.do(node, "list", history.OK, from+long, from+long+s)
+	case want == "slow-recovery":
+		want = "never-recovered"
+	}
+	r, _ := check(g.done(), g.options())
+	return missed(r, want)
 }
+
+func TestASeededWaitIsFound(t *testing.T) { every(t, waits) }
 
 // locks makes the execution of a correct lock: whoever waits gets it within 10 s of its
 // latest end, which a slow clock and faults may put off.
@@ -205,51 +241,53 @@ func locks(seed uint64) *truth {
 	return g
 }
 
+// hands tells whether a correct lock is accused, and counts the hand-overs.
+func hands(seed uint64, met *int) error {
+	g := locks(seed)
+	o := ten()
+	o.Bounds.Handover += history.Duration(time.Second)
+	r, d := check(g.done(), o)
+	*met += d.Properties[3].Met
+	return accused(r)
+}
+
 func TestCorrectLocksAreNeverAccused(t *testing.T) {
 	met := 0
-	for seed := range uint64(*runs) {
-		g := locks(seed)
-		o := ten()
-		o.Bounds.Handover += history.Duration(time.Second)
-		r, d := check(t, g.done(), o)
-		if len(r.Findings) > 0 {
-			t.Fatalf("seed %d: %s\n%s", seed, r.Summary, r.Findings[0].Claim)
-		}
-		met += d.Properties[3].Met
-	}
-	if met < *runs {
-		t.Errorf("only %d hand-overs in %d histories could be judged", met, *runs)
+	every(t, func(seed uint64) error { return hands(seed, &met) })
+	if met < int(executions()) {
+		t.Errorf("only %d hand-overs in %d histories could be judged", met, executions())
 	}
 }
 
-func TestALockThatIsNotHandedOverIsFound(t *testing.T) {
-	for seed := range uint64(*runs) {
-		g := locks(seed)
-		from := g.log.End + 20*s
-		o := g.by(2e6, "n1", "acquire", history.OK, from, from+s)
-		o.Key, o.Output = "lock", grant(1000)
-		free := from + s + 4*s + s/10
-		if g.IntN(2) == 0 {
-			free = from + 3*s
-			release := g.by(2e6, "n1", "release", history.OK, from+2*s, free)
-			release.Key = "lock"
-		}
-		until := free + 12*s + g.Int64N(10*s)
-		for at := from; at < until; at += s / 2 {
-			w := g.do("n2", "acquire", history.Fail, at, at+s/10)
-			w.Key = "lock"
-		}
-		want := "wedged"
-		if g.IntN(2) == 0 {
-			w := g.do("n3", "acquire", history.OK, until, until+s)
-			w.Key, w.Output = "lock", grant(1001)
-			want = "no-handover"
-		}
-		if r, _ := check(t, g.done(), ten()); !slices.Equal(classesOf(r), []string{want}) {
-			t.Fatalf("seed %d: %v instead of %s: %s", seed, classesOf(r), want, r.Summary)
-		}
+// keepsBack lets a lock that is free be given to nobody for too long, and tells whether it
+// is found.
+func keepsBack(seed uint64) error {
+	g := locks(seed)
+	from := g.log.End + 20*s
+	o := g.by(2e6, "n1", "acquire", history.OK, from, from+s)
+	o.Key, o.Output = "lock", grant(1000)
+	free := from + s + 4*s + s/10
+	if g.IntN(2) == 0 {
+		free = from + 3*s
+		release := g.by(2e6, "n1", "release", history.OK, from+2*s, free)
+		release.Key = "lock"
 	}
+	until := free + 11*s + g.Int64N(10*s)
+	for at := from; at < until; at += s / 2 {
+		w := g.do("n2", "acquire", history.Fail, at, at+s/10)
+		w.Key = "lock"
+	}
+	want := "wedged"
+	if g.IntN(2) == 0 {
+		w := g.do("n3", "acquire", history.OK, until, until+s)
+		w.Key, w.Output = "lock", grant(1001)
+		want = "no-handover"
+	}
+	r, _ := check(g.done(), ten())
+	return missed(r, want)
 }
+
+func TestALockThatIsKeptBackIsFound(t *testing.T) { every(t, keepsBack) }
 
 // BenchmarkCheck judges half a million operations, a million events.
 func BenchmarkCheck(b *testing.B) {
@@ -281,7 +319,7 @@ func BenchmarkCheck(b *testing.B) {
 		b.Run(name, func(b *testing.B) {
 			b.ReportAllocs()
 			for b.Loop() {
-				check(b, log, ten())
+				check(log, ten())
 			}
 		})
 	}

@@ -6,7 +6,6 @@ import (
 	"encoding/json"
 	"fmt"
 	"slices"
-	"testing"
 	"time"
 
 	"nemesis/checker"
@@ -96,12 +95,11 @@ func ten() Options {
 	}
 }
 
-func check(t testing.TB, log *history.Log, options Options) (checker.Result, Details) {
-	t.Helper()
+func check(log *history.Log, options Options) (checker.Result, Details) {
 	r := Checker(options).Check(context.Background(), log, checker.Budget{})
 	var d Details
 	if err := json.Unmarshal(r.Details, &d); err != nil {
-		t.Fatalf("%s: %s: %s", r.Outcome, r.Summary, err)
+		panic(fmt.Sprintf("%s: %s: %s", r.Outcome, r.Summary, err))
 	}
 	return r, d
 }

@@ -1,6 +1,7 @@
 package ownership
 
 import (
+	"fmt"
 	"math/rand/v2"
 	"slices"
 	"strconv"
@@ -77,108 +78,117 @@ func reference(p *plane) []string {
 	return found
 }
 
+// differs compares the sweep with the definitions on one small history, and counts the
+// classes met.
+func differs(seed uint64, met map[string]int) error {
+	g := &truth{Rand: rand.New(rand.NewPCG(seed, 3))}
+	epochs := g.IntN(2) == 0
+	for range g.IntN(5) {
+		low := g.Uint64N(3)
+		call, ret := g.window(g.Int64N(100))
+		g.move(g.node(), low, low+1+g.Uint64N(3), []history.Type{history.OK, history.OK, history.OK, history.Info}[g.IntN(4)], call, ret)
+	}
+	for range g.IntN(16) {
+		epoch := int64(0)
+		if epochs {
+			epoch = 1 + g.Int64N(3)
+		}
+		call, ret := g.window(g.Int64N(100))
+		g.serve(g.node(), []string{"0", "0", "0", "3"}[g.IntN(4)], epoch, call, ret)
+	}
+	log := g.done()
+	got := classesOf(check(log, bounds()))
+	w := &work{ops: log.Operations}
+	var want []string
+	for _, p := range w.load() {
+		want = append(want, reference(p)...)
+	}
+	slices.Sort(got)
+	slices.Sort(want)
+	if !slices.Equal(got, want) {
+		return fmt.Errorf("found %v, by definition %v", got, want)
+	}
+	for _, class := range want {
+		met[class]++
+	}
+	return nil
+}
+
 func TestTheSweepFindsWhatTheDefinitionsSay(t *testing.T) {
 	met := map[string]int{}
-	for seed := range uint64(*runs) {
-		g := &truth{Rand: rand.New(rand.NewPCG(seed, 3))}
-		epochs := g.IntN(2) == 0
-		for range g.IntN(5) {
-			low := g.Uint64N(3)
-			call, ret := g.window(g.Int64N(100))
-			g.move(g.node(), low, low+1+g.Uint64N(3), []history.Type{history.OK, history.OK, history.OK, history.Info}[g.IntN(4)], call, ret)
-		}
-		for range g.IntN(9) {
-			epoch := int64(0)
-			if epochs {
-				epoch = 1 + g.Int64N(3)
-			}
-			call, ret := g.window(g.Int64N(100))
-			g.serve(g.node(), []string{"0", "1", "2", "3"}[g.IntN(4)], epoch, call, ret)
-		}
-		log := g.done()
-		got := classesOf(check(log, bounds()))
-		w := &work{ops: log.Operations}
-		var want []string
-		for _, p := range w.load() {
-			want = append(want, reference(p)...)
-		}
-		slices.Sort(got)
-		slices.Sort(want)
-		if !slices.Equal(got, want) {
-			t.Fatalf("seed %d: found %v, by definition %v", seed, got, want)
-		}
-		for _, class := range want {
-			met[class]++
-		}
-	}
+	every(t, func(seed uint64) error { return differs(seed, met) })
 	for _, class := range []string{"served-by-another", "interleaved-owners", "epoch-shared", "epoch-went-back"} {
-		if met[class] < *runs/200 {
-			t.Errorf("%s was met in %d of %d histories only", class, met[class], *runs)
+		if met[class] < int(executions())/200 {
+			t.Errorf("%s was met in %d of %d histories only", class, met[class], executions())
 		}
 	}
 }
 
-// TestLeasesAgainstTheirDefinition tries all pairs of leases of a few ranges under moves.
-func TestLeasesAgainstTheirDefinition(t *testing.T) {
-	met := 0
-	for seed := range uint64(*runs) {
-		g := &truth{Rand: rand.New(rand.NewPCG(seed, 4))}
-		for range g.IntN(3) {
-			low := g.Uint64N(6)
-			call, ret := g.window(g.Int64N(9e9))
-			g.move(g.node(), low, low+1+g.Uint64N(3), history.OK, call, ret+g.Int64N(s))
+// overlaps tries all pairs of leases of a few ranges under moves, and counts the histories
+// in which two overlap.
+func overlaps(seed uint64, met *int) error {
+	g := &truth{Rand: rand.New(rand.NewPCG(seed, 4))}
+	for range g.IntN(3) {
+		low := g.Uint64N(6)
+		call, ret := g.window(g.Int64N(9e9))
+		g.move(g.node(), low, low+1+g.Uint64N(3), history.OK, call, ret+g.Int64N(s))
+	}
+	for process := range 2 + g.IntN(4) {
+		call := g.Int64N(9e9)
+		g.acquire(process, g.node(), []string{"0-2", "2-4", "3", "5"}[g.IntN(4)], 0, call, call+g.Int64N(3*s))
+	}
+	log := g.done()
+	w := &work{Options: bounds(), ops: log.Operations}
+	want := false
+	for _, p := range w.load() {
+		type rectangle struct {
+			*entry
+			from, to int64
 		}
-		for process := range 2 + g.IntN(4) {
-			call := g.Int64N(9e9)
-			g.acquire(process, g.node(), []string{"0-2", "2-4", "3", "5"}[g.IntN(4)], 0, call, call+g.Int64N(3*s))
-		}
-		log := g.done()
-		w := &work{Options: bounds(), ops: log.Operations}
-		want := false
-		for _, p := range w.load() {
-			type rectangle struct {
-				*entry
-				from, to int64
+		var all []rectangle
+		for i := range p.entries {
+			a := &p.entries[i]
+			if a.kind != acquire {
+				continue
 			}
-			var all []rectangle
-			for i := range p.entries {
-				a := &p.entries[i]
-				if a.kind != acquire {
+			r := rectangle{a, a.ret, a.call + a.ttl}
+			for k := range p.entries {
+				m := &p.entries[k]
+				if m.kind != move || m.low > a.high || a.low > m.high {
 					continue
 				}
-				r := rectangle{a, a.ret, a.call + a.ttl}
-				for k := range p.entries {
-					m := &p.entries[k]
-					if m.kind != move || m.low > a.high || a.low > m.high {
-						continue
-					}
-					switch {
-					case m.call > r.from:
-						r.to = min(r.to, m.call)
-					case m.ret >= a.call:
-						r.to = r.from
-					}
-				}
-				all = append(all, r)
-			}
-			for _, a := range all {
-				for _, b := range all {
-					if a.owner != b.owner && a.low <= b.high && b.low <= a.high && max(a.from, b.from) < min(a.to, b.to) {
-						want = true
-					}
+				switch {
+				case m.call > r.from:
+					r.to = min(r.to, m.call)
+				case m.ret >= a.call:
+					r.to = r.from
 				}
 			}
+			all = append(all, r)
 		}
-		got := slices.Contains(classesOf(check(log, bounds())), "two-owners")
-		if got != want {
-			t.Fatalf("seed %d: two owners %v, by definition %v", seed, got, want)
-		}
-		if want {
-			met++
+		for _, a := range all {
+			for _, b := range all {
+				if a.owner != b.owner && a.low <= b.high && b.low <= a.high && max(a.from, b.from) < min(a.to, b.to) {
+					want = true
+				}
+			}
 		}
 	}
-	if met < *runs/10 || met > *runs*9/10 {
-		t.Errorf("%d of %d histories had two owners", met, *runs)
+	got := slices.Contains(classesOf(check(log, bounds())), "two-owners")
+	if got != want {
+		return fmt.Errorf("two owners %v, by definition %v", got, want)
+	}
+	if want {
+		*met++
+	}
+	return nil
+}
+
+func TestLeasesAgainstTheirDefinition(t *testing.T) {
+	met := 0
+	every(t, func(seed uint64) error { return overlaps(seed, &met) })
+	if met < int(executions())/10 || met > int(executions())*9/10 {
+		t.Errorf("%d of %d histories had two owners", met, executions())
 	}
 }
 

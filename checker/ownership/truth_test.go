@@ -1,16 +1,51 @@
 package ownership
 
 import (
-	"flag"
 	"fmt"
 	"math/rand/v2"
+	"os"
 	"slices"
+	"strconv"
 	"testing"
 
+	"nemesis/checker"
 	"nemesis/history"
 )
 
-var runs = flag.Int("runs", 4000, "how many generated histories each property test checks")
+// executions is how many generated histories each property is tried with:
+// NEMESIS_EXECUTIONS, or some that take a second.
+func executions() uint64 {
+	if n, err := strconv.ParseUint(os.Getenv("NEMESIS_EXECUTIONS"), 10, 32); err == nil && n > 0 {
+		return n
+	}
+	return 2000
+}
+
+// every tries a property with all executions.
+func every(t *testing.T, property func(seed uint64) error) {
+	t.Helper()
+	for seed := range executions() {
+		if err := property(seed); err != nil {
+			t.Fatalf("seed %d: %s", seed, err)
+		}
+	}
+}
+
+// accused is the error that a correct system was accused.
+func accused(r checker.Result) error {
+	if len(r.Findings) > 0 {
+		return fmt.Errorf("%s: %s", r.Summary, r.Findings[0].Claim)
+	}
+	return nil
+}
+
+// missed is the error that something else than one class was found.
+func missed(r checker.Result, want string) error {
+	if got := classesOf(r); !slices.Equal(got, []string{want}) {
+		return fmt.Errorf("%v instead of %s: %s", got, want, r.Summary)
+	}
+	return nil
+}
 
 // truth is an execution of a correct system, of which it remembers who owned what when.
 type truth struct {
@@ -92,17 +127,18 @@ func (g *truth) answer(at int64, key uint64) {
 	g.serve(owner, fmt.Sprint(key), epoch, call, ret)
 }
 
+// keeps tells whether a correct system is accused, and counts answers and certain ones.
+func keeps(seed uint64, judged, certain *int) error {
+	g := correct(seed)
+	r := check(g.done(), bounds())
+	*judged += details(r).Answers
+	*certain += details(r).Certain
+	return accused(r)
+}
+
 func TestCorrectSystemsAreNeverAccused(t *testing.T) {
 	certain, judged := 0, 0
-	for seed := range uint64(*runs) {
-		g := correct(seed)
-		r := check(g.done(), bounds())
-		if len(r.Findings) > 0 {
-			t.Fatalf("seed %d: %s\n%s", seed, r.Summary, r.Findings[0].Claim)
-		}
-		certain += details(t, r).Certain
-		judged += details(t, r).Answers
-	}
+	every(t, func(seed uint64) error { return keeps(seed, &judged, &certain) })
 	// A checker to which nothing is certain accuses nobody either.
 	if certain*10 < judged {
 		t.Errorf("only %d of %d answers fell into a certain time", certain, judged)
@@ -137,35 +173,37 @@ func (g *truth) seeded() string {
 	return "interleaved-owners"
 }
 
+// breaks tells whether a seeded violation is found, and counts them.
+func breaks(seed uint64, found *int) error {
+	g := correct(seed)
+	want := g.seeded()
+	if want == "" {
+		return nil
+	}
+	*found++
+	return missed(check(g.done(), bounds()), want)
+}
+
 func TestASeededViolationIsFound(t *testing.T) {
 	found := 0
-	for seed := range uint64(*runs) {
-		g := correct(seed)
-		want := g.seeded()
-		if want == "" {
-			continue
-		}
-		found++
-		if r := check(g.done(), bounds()); !slices.Equal(classesOf(r), []string{want}) {
-			t.Fatalf("seed %d: %s instead of %s", seed, r.Summary, want)
-		}
-	}
-	if found < *runs/2 {
-		t.Errorf("only %d of %d histories had a place for a violation", found, *runs)
+	every(t, func(seed uint64) error { return breaks(seed, &found) })
+	if found < int(executions())/2 {
+		t.Errorf("only %d of %d histories had a place for a violation", found, executions())
 	}
 }
 
-// leases makes the history of a correct system of leases: an owner holds a shard until it
+// leasesOf makes the history of a correct system of leases: an owner holds a shard until it
 // releases it or its lease has run out by a clock that is as fast or slow as allowed.
 func leasesOf(seed uint64) *truth {
 	g := &truth{Rand: rand.New(rand.NewPCG(seed, 2))}
 	const ms = int64(1e6)
+	width := []int64{10 * ms, 500 * ms}[g.IntN(2)]
 	free, token := int64(0), int64(0)
 	for process := range 1 + g.IntN(8) {
-		at := free + g.Int64N(1000*ms)
+		at := free + g.Int64N(2*width)
 		token++
 		owner := g.node()
-		window := func(at int64) (int64, int64) { return max(at-g.Int64N(500*ms), 0), at + g.Int64N(500*ms) }
+		window := func(at int64) (int64, int64) { return max(at-g.Int64N(width), 0), at + g.Int64N(width) }
 		call, ret := window(at)
 		g.acquire(process, owner, "4-9", token, call, ret)
 		rate := 0.99 + 0.02*g.Float64()
@@ -196,24 +234,17 @@ func leasesOf(seed uint64) *truth {
 	return g
 }
 
-func TestCorrectLeasesAreNeverAccused(t *testing.T) {
-	for seed := range uint64(*runs) {
-		g := leasesOf(seed)
-		if r := check(g.done(), bounds()); len(r.Findings) > 0 {
-			t.Fatalf("seed %d: %s\n%s", seed, r.Summary, r.Findings[0].Claim)
-		}
-	}
+func lets(seed uint64) error { return accused(check(leasesOf(seed).done(), bounds())) }
+
+func TestCorrectLeasesAreNeverAccused(t *testing.T) { every(t, lets) }
+
+// grantsTwice makes a last lease, and another one granted well within its time.
+func grantsTwice(seed uint64) error {
+	g := leasesOf(seed)
+	end := g.log.End + 10*s
+	g.acquire(100, "n1", "0-5", 100, end, end+g.Int64N(s))
+	g.acquire(101, "n2", "5-7", 101, end+s, end+s+g.Int64N(2*s))
+	return missed(check(g.done(), bounds()), "two-owners")
 }
 
-func TestALeaseGrantedTwiceIsFound(t *testing.T) {
-	for seed := range uint64(*runs) {
-		g := leasesOf(seed)
-		// A last lease, and another one granted well within its time.
-		end := g.log.End + 10*s
-		g.acquire(100, "n1", "0-5", 100, end, end+g.Int64N(s))
-		g.acquire(101, "n2", "5-7", 101, end+s, end+s+g.Int64N(2*s))
-		if r := check(g.done(), bounds()); !slices.Equal(classesOf(r), []string{"two-owners"}) {
-			t.Fatalf("seed %d: %s", seed, r.Summary)
-		}
-	}
-}
+func TestALeaseGrantedTwiceIsFound(t *testing.T) { every(t, grantsTwice) }

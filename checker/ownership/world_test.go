@@ -6,7 +6,6 @@ import (
 	"encoding/json"
 	"fmt"
 	"slices"
-	"testing"
 	"time"
 
 	"nemesis/checker"
@@ -71,11 +70,10 @@ func classesOf(r checker.Result) []string {
 	return names
 }
 
-func details(t testing.TB, r checker.Result) Details {
-	t.Helper()
+func details(r checker.Result) Details {
 	var d Details
 	if err := json.Unmarshal(r.Details, &d); err != nil {
-		t.Fatal(err)
+		panic(err)
 	}
 	return d
 }

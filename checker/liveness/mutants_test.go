@@ -1,0 +1,48 @@
+package liveness
+
+import (
+	"testing"
+
+	"nemesis/checker/internal/mutants"
+)
+
+// Each rule, slightly wrong, must be noticed by the executions whose truth is known.
+func TestEveryMutantIsCaught(t *testing.T) {
+	var all []mutants.Mutant
+	in := func(file string, rules ...[3]string) {
+		for _, r := range rules {
+			all = append(all, mutants.Mutant{Name: r[0], File: file, From: r[1], To: r[2], Alone: true})
+		}
+	}
+	in("classes.go",
+		[3]string{"nobody need have asked", "waited = c.demand.within(v.from, v.to)", "waited = v.length()"},
+		[3]string{"lost time counts as well", "union(open).minus(lost)", "union(open)"},
+		[3]string{"however much was lost", "lost*lostShare <= v.length() && ", ""},
+		[3]string{"one attempt is enough", ">= least:", ">= 1:"},
+		[3]string{"an attempt may begin at the very end", "max(v.to-int64(w.OpTimeout), v.from)", "v.to"},
+		[3]string{"the first wait after a heal is never late", "p.after != nil && (first.answered || !p.last)", "p.after != nil && !p.last"},
+		[3]string{"the first wait after a heal counts twice", "if p.whole && p.after != nil && v.first {", "if false {"})
+	in("calendar.go",
+		[3]string{"who was hit must serve", "p.spared[n] = !hit[n]", "p.spared[n] = true"},
+		[3]string{"a majority may be hit", "2*len(hit) < len(c.nodes)", "len(hit) < len(c.nodes)"},
+		[3]string{"any fault disturbs its nodes only", "t.fenced && t.undo > from", "t.undo > from"},
+		[3]string{"a fault is over when its heal begins", "t.over = ev.Time\n", "t.over = t.undo\n"})
+	in("handover.go",
+		[3]string{"a renewal does not count", `case "acquire", "renew", "release":`, `case "acquire", "release":`},
+		[3]string{"a release ends nothing", "r.end(o.Process, o.Return)", "_ = r"},
+		[3]string{"clocks are never slow", "* (1 + w.Bounds.ClockRate)", "* (1 - 3*w.Bounds.ClockRate)"},
+		[3]string{"faults do not prolong a lease", "h.to = max(h.to, reach[k])", "h.to = max(h.to, 0)"})
+	mutants.Hunt(t, `func Caught(string) error {
+	var met, unclear int
+	var all [3]int
+	for seed := range uint64(200) {
+		for _, err := range []error{differs(seed, &all), keeps(seed, &met, &unclear), waits(seed), hands(seed, &met), keepsBack(seed)} {
+			if err != nil {
+				return err
+			}
+		}
+	}
+	return nil
+}
+`, all)
+}
