@@ -99,8 +99,22 @@ type Finding struct {
 	// Around are other operations of the same key near the core, for the picture; by
 	// Call, at most some 60.
 	Around []history.Operation `json:"around,omitempty"`
+	// Holds are the stretches of time in which the argument says that somebody held the
+	// object; only findings about holders have any.
+	Holds []Hold `json:"holds,omitempty"`
 	// Count is how many findings of this class this one stands for, itself included.
 	Count int `json:"count"`
+}
+
+// Hold is a stretch of time in which one client must have held an object, if what it was
+// granted was kept. Moments are nanoseconds since the run began.
+type Hold struct {
+	Process int `json:"process"`
+	// From is when the grant had been acknowledged, Counted from when its TTL counted
+	// last, Until the earliest moment at which it can have ended.
+	From    int64 `json:"from"`
+	Counted int64 `json:"counted"`
+	Until   int64 `json:"until"`
 }
 
 // ProofStep is one sentence of a proof and the positions in Core it speaks of.

@@ -72,6 +72,7 @@ type telling struct {
 	ops                     []history.Operation
 	culprit                 int
 	steps                   []checker.ProofStep
+	holds                   []checker.Hold
 	from, to                int64 // for which faults are named
 }
 
@@ -80,7 +81,7 @@ func step(text string, about ...int) checker.ProofStep {
 }
 
 func (r *report) finding(t telling, beyond string) checker.Finding {
-	f := checker.Finding{Claim: t.claim, Rule: t.rule, Key: t.key, State: t.state, Unexplained: -1}
+	f := checker.Finding{Claim: t.claim, Rule: t.rule, Key: t.key, State: t.state, Holds: t.holds, Unexplained: -1}
 	order := make([]int, len(t.ops))
 	for i := range order {
 		order[i] = i

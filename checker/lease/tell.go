@@ -78,6 +78,16 @@ func (j *judge) hold(at int, limit int64) (ops []history.Operation, steps []chec
 	return ops, steps
 }
 
+// held is the hold that the argument of hold makes, for pictures.
+func (j *judge) held(at int, limit int64) checker.Hold {
+	g := &j.grants[at]
+	from, _, ok := g.base(limit)
+	if !ok {
+		from = g.ret
+	}
+	return checker.Hold{Process: g.process, From: g.ret, Counted: from, Until: g.lasts(limit, j.terms)}
+}
+
 // lastOf says from what a hold counts: "a renewal of 4 s was sent", "it was asked for".
 func (j *judge) lastOf(g *grant, limit int64) (from int64, words string) {
 	from, n, _ := g.base(limit)
@@ -99,6 +109,7 @@ func (j *judge) early(e *ending) telling {
 	short := g.lasts(e.to, j.terms) - e.to
 	steps = append(steps, step(fmt.Sprintf("By %s it was gone: %s. That is at least %s too soon.", checker.Moment(e.to), e.how, checker.Span(short)), len(ops)-1))
 	return telling{key: j.key, rule: holdRule, ops: ops, culprit: len(ops) - 1, steps: steps, from: from, to: e.to,
+		holds: []checker.Hold{j.held(e.grant, e.to)},
 		claim: fmt.Sprintf("The lease of %s was lost %s after %s.", j.name(), checker.Span(e.to-from), words),
 		state: fmt.Sprintf("held by client %d until %s at least", g.process, checker.Moment(g.lasts(e.to, j.terms)))}
 }
@@ -119,6 +130,7 @@ func (j *judge) two(a, b int) telling {
 	ops = append(ops, j.op(h.op))
 	culprit := len(ops) - 1
 	until := g.lasts(h.ret, j.terms)
+	holds := []checker.Hold{j.held(a, h.ret)}
 	text := fmt.Sprintf("Client %d was granted %s by %s, at least %s before that.", h.process, j.name(), checker.Moment(h.ret), checker.Span(until-h.ret))
 	if h.token != 0 {
 		text = fmt.Sprintf("Client %d was granted %s under token %d by %s, at least %s before that.", h.process, j.name(), h.token, checker.Moment(h.ret), checker.Span(until-h.ret))
@@ -132,6 +144,7 @@ func (j *judge) two(a, b int) telling {
 	default:
 		more, why := j.hold(b, history.Never)
 		ops = append(ops, more[1:]...)
+		holds = append(holds, j.held(b, history.Never))
 		for i := range why {
 			for n, about := range why[i].Core {
 				why[i].Core[n] = culprit + about
@@ -140,7 +153,7 @@ func (j *judge) two(a, b int) telling {
 		steps = append(steps, step("Nor can it have been the earlier one, as it would have kept the other out:", culprit))
 		steps = append(steps, why...)
 	}
-	return telling{key: j.key, ops: ops, culprit: culprit, steps: steps, from: from, to: h.ret,
+	return telling{key: j.key, ops: ops, culprit: culprit, steps: steps, holds: holds, from: from, to: h.ret,
 		rule:  "At most one client holds a resource at any moment.",
 		claim: fmt.Sprintf("Client %d was granted %s at least %s before client %d's hold of it could end.", h.process, j.name(), checker.Span(until-h.ret), g.process),
 		state: fmt.Sprintf("held by client %d until %s at least", g.process, checker.Moment(until))}
@@ -164,7 +177,11 @@ func (j *judge) deposed(e *ending, x renewal) telling {
 // deposedBy tells the same where another's grant had returned.
 func (j *judge) deposedBy(a, b int, x renewal) telling {
 	h := &j.grants[b]
-	return j.deposed(&ending{a, h.call, h.ret, h.op, j.replaced(h.op)}, x)
+	t := j.deposed(&ending{a, h.call, h.ret, h.op, j.replaced(h.op)}, x)
+	if h.call <= j.grants[a].ret && h.token != 0 {
+		t.steps = append(t.steps, step(fmt.Sprintf("Tokens grow with every grant, so the one with token %d, after token %d, is the later one.", h.token, j.grants[a].token), 0, 1))
+	}
+	return t
 }
 
 // replaced is how an operation shows that a grant was over: another was holder.
