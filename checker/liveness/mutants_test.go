@@ -35,8 +35,13 @@ func TestEveryMutantIsCaught(t *testing.T) {
 	mutants.Hunt(t, `func Caught(string) error {
 	var met, unclear int
 	var all [3]int
+	for seed := range uint64(1500) {
+		if err := differs(seed, &all); err != nil {
+			return err
+		}
+	}
 	for seed := range uint64(200) {
-		for _, err := range []error{differs(seed, &all), keeps(seed, &met, &unclear), waits(seed), hands(seed, &met), keepsBack(seed)} {
+		for _, err := range []error{keeps(seed, &met, &unclear), waits(seed), hands(seed, &met), keepsBack(seed)} {
 			if err != nil {
 				return err
 			}
