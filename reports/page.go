@@ -64,6 +64,7 @@ type findingCard struct {
 	Open                     bool
 	Class, Claim, Key, Count string
 	SameAsSentence           bool
+	Holders                  bool // drawn as lanes
 	Picture                  template.HTML
 	Core                     []coreRow
 	Proof                    []proofRow
@@ -319,9 +320,13 @@ func (r *Run) addFindings(p *page) {
 		card := findingCard{
 			N: i + 1, Open: i == 0, Class: visible.Text(f.Class), Claim: visible.Text(f.Claim), Key: visible.Cap(f.Key, longValue),
 			SameAsSentence: i == 0 && f.Claim == r.Verdict.Sentence,
-			Picture:        story(i+1, f, r.Verdict.Faults, r.countOn(f.Key)),
 			Start:          start(f), State: visible.Cap(f.State, 4*longValue), Meanwhile: meanwhile(r.Verdict.Faults, from, to),
 			Rule: visible.Text(f.Rule), Promise: visible.Text(r.Verdict.Promise),
+		}
+		if aboutHolders(f) {
+			card.Picture, card.Holders = holders(i+1, f, r.Verdict.Faults, r.Log), true
+		} else {
+			card.Picture = story(i+1, f, r.Verdict.Faults, r.countOn(f.Key))
 		}
 		if f.Count > 1 {
 			card.Count = fmt.Sprintf("one of %s like it", number(f.Count))

@@ -153,6 +153,9 @@ func deed(op history.Operation, max int) string {
 	if s, ok := steps(op, max); ok {
 		return s
 	}
+	if s, ok := leaseDeed(op); ok {
+		return s
+	}
 	f := visible.Cap(op.F, shortValue)
 	var pair []json.RawMessage
 	if op.F == "cas" && json.Unmarshal(op.Input, &pair) == nil && len(pair) == 2 {

@@ -105,23 +105,10 @@ func (r *Run) findingText(t *text, i, of int) {
 	if len(f.Start) > 0 {
 		t.line("  ", "All that was possible before these: %s", start(f))
 	}
-	when, who := 0, 0
-	for _, op := range f.Core {
-		when, who = max(when, len([]rune(interval(op)))), max(who, len([]rune(client(op))))
-	}
-	for i, op := range f.Core {
-		mark := "  "
-		if i == f.Unexplained {
-			mark = "> "
-		}
-		s := fmt.Sprintf("%s%-3d%-*s  %-*s  %s", mark, i+1, when, interval(op), who, client(op), deed(op, longValue))
-		if op.Type != "ok" {
-			s += "  (" + ending(op) + ")"
-		}
-		if i == f.Unexplained {
-			s += "  <- cannot be explained"
-		}
-		t.line("    ", "%s", s)
+	if aboutHolders(f) {
+		momentLines(t, f, r.Verdict.Faults)
+	} else {
+		operationLines(t, f)
 	}
 	if len(f.Proof) > 0 {
 		t.line("  ", "Why:")
@@ -141,6 +128,28 @@ func (r *Run) findingText(t *text, i, of int) {
 	}
 	if r.Verdict.Promise != "" {
 		t.line("  ", "The system promises: %s", visible.Text(r.Verdict.Promise))
+	}
+}
+
+// operationLines are the operations of a core, numbered as the proof refers to them.
+func operationLines(t *text, f checker.Finding) {
+	when, who := 0, 0
+	for _, op := range f.Core {
+		when, who = max(when, len([]rune(interval(op)))), max(who, len([]rune(client(op))))
+	}
+	for i, op := range f.Core {
+		mark := "  "
+		if i == f.Unexplained {
+			mark = "> "
+		}
+		s := fmt.Sprintf("%s%-3d%-*s  %-*s  %s", mark, i+1, when, interval(op), who, client(op), deed(op, longValue))
+		if op.Type != "ok" {
+			s += "  (" + ending(op) + ")"
+		}
+		if i == f.Unexplained {
+			s += "  <- cannot be explained"
+		}
+		t.line("    ", "%s", s)
 	}
 }
 

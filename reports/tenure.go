@@ -1,0 +1,172 @@
+package reports
+
+import (
+	"encoding/json"
+	"sort"
+
+	"nemesis/checker"
+	"nemesis/history"
+)
+
+// tenure is a stretch in which a client acted as the holder of a resource, as it
+// believed itself, or else from the answer to its acquire to its release.
+type tenure struct {
+	process  int
+	token    int64
+	from, to int64  // to is history.Never when nobody told its end
+	end      string // how it ended, "" when nobody told
+}
+
+// tenants is what the history tells of those who held or wanted one resource.
+type tenants struct {
+	tenures []tenure
+	// deeds are the operations on the resource, by Call.
+	deeds []history.Operation
+	// renewed are the acknowledged renewals in the background.
+	renewed []notice
+	// gone are the moments at which somebody who watches saw a client's grant disappear.
+	gone  []notice
+	nodes map[int]string // whom each client talks to
+}
+
+// notice is something that a client learned, or did, besides its operations.
+type notice struct {
+	process int
+	at      int64
+}
+
+// tenantsOf reads a resource's past up to a moment. Without a history a finding's own
+// operations have to do.
+func tenantsOf(f checker.Finding, log *history.Log, until int64) tenants {
+	t := tenants{nodes: map[int]string{}}
+	if log == nil {
+		for _, op := range append(append([]history.Operation(nil), f.Core...), f.Around...) {
+			if op.Index >= 0 {
+				t.deeds = append(t.deeds, op)
+			}
+		}
+		sort.SliceStable(t.deeds, func(i, j int) bool { return t.deeds[i].Call < t.deeds[j].Call })
+	} else {
+		for i := range log.Operations {
+			op := &log.Operations[i]
+			if op.Call > until {
+				break
+			}
+			if op.Key == f.Key {
+				t.deeds = append(t.deeds, *op)
+			}
+		}
+		t.readBeliefs(f.Key, log.Events)
+	}
+	for _, op := range t.deeds {
+		t.nodes[op.Process] = op.Node
+	}
+	if len(t.tenures) == 0 {
+		t.readGrants()
+	}
+	return t
+}
+
+func (t *tenants) readBeliefs(key string, events []history.Event) {
+	open := map[int]int{}
+	for i := range events {
+		ev := &events[i]
+		if ev.Type != history.BeliefChange || ev.Key != key {
+			continue
+		}
+		var b history.Belief
+		if json.Unmarshal(ev.Value, &b) != nil {
+			continue
+		}
+		t.nodes[ev.Process] = ev.Node
+		end := func(how string) {
+			if at, is := open[ev.Process]; is {
+				t.tenures[at].to, t.tenures[at].end = b.At, how
+				delete(open, ev.Process)
+			}
+		}
+		switch ev.F {
+		case "enter":
+			end("began anew")
+			open[ev.Process] = len(t.tenures)
+			t.tenures = append(t.tenures, tenure{process: ev.Process, token: b.Token, from: b.At, to: history.Never})
+		case "exit":
+			end("stopped")
+		case "lost":
+			end("told of the loss")
+		case "renewed":
+			if b.Sent > 0 {
+				t.renewed = append(t.renewed, notice{ev.Process, b.Sent})
+			}
+		case "gone":
+			t.gone = append(t.gone, notice{ev.Process, b.At})
+		}
+	}
+}
+
+// readGrants is for clients that tell no beliefs.
+func (t *tenants) readGrants() {
+	open := map[int]int{}
+	for _, op := range t.deeds {
+		switch at, is := open[op.Process]; {
+		case op.F == "acquire" && op.Type == history.OK:
+			open[op.Process] = len(t.tenures)
+			t.tenures = append(t.tenures, tenure{process: op.Process, token: grantIn(op.Output).Token, from: op.Return, to: history.Never})
+		case op.F == "release" && op.Type != history.Fail && is:
+			t.tenures[at].to, t.tenures[at].end = op.Call, "gave it up"
+			delete(open, op.Process)
+		}
+	}
+}
+
+// grantIn is the grant that a value tells, empty when it tells none.
+func grantIn(raw json.RawMessage) history.Grant {
+	var g history.Grant
+	if json.Unmarshal(raw, &g) != nil {
+		return history.Grant{}
+	}
+	return g
+}
+
+// within are the tenures that touch [from, to].
+func (t *tenants) within(from, to int64) []tenure {
+	var in []tenure
+	for _, x := range t.tenures {
+		if x.from <= to && x.to >= from {
+			in = append(in, x)
+		}
+	}
+	return in
+}
+
+// lanes are the clients to draw, most telling first: those of the finding, those who
+// held it, those who tried; lost is how many more tried.
+func (t *tenants) lanes(f checker.Finding, from, to int64) (processes []int, lost int) {
+	known := map[int]bool{}
+	add := func(process int) {
+		if known[process] {
+			return
+		}
+		known[process] = true
+		if len(processes) == mostLanes {
+			lost++
+			return
+		}
+		processes = append(processes, process)
+	}
+	for _, h := range f.Holds {
+		add(h.Process)
+	}
+	for _, op := range f.Core {
+		add(op.Process)
+	}
+	for _, x := range t.within(from, to) {
+		add(x.process)
+	}
+	for _, op := range t.deeds {
+		if op.F == "acquire" && op.Call <= to && finish(op) >= from {
+			add(op.Process)
+		}
+	}
+	return processes, lost
+}
