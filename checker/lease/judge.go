@@ -78,9 +78,6 @@ const (
 	kinds
 )
 
-// nobody is what a sighting of a free resource shows, under any kind.
-const nobody = 0
-
 func (s *said) under(k kind) int64 {
 	switch k {
 	case byToken:

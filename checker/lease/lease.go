@@ -15,7 +15,8 @@
 //   - A1: recorded intervals hold the true moments. An operation is stamped before it is
 //     sent and after it was answered; Belief.Sent is before sending, Belief.At of "gone"
 //     is after it was gone, "enter" is after the client began to act and "exit" before it
-//     gives anything up.
+//     gives anything up. That nemesis itself stalled makes returns and news later, and so
+//     proves less and never more.
 //   - A2: an operation that is ok takes effect at one moment between call and return, one
 //     that is info at most once, at or after its call, one that is fail never.
 //   - A3 (promised): a grant whose TTL τ began to count, or was renewed, at s is held until

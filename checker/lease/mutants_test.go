@@ -1,0 +1,65 @@
+package lease
+
+import (
+	"testing"
+
+	"nemesis/checker/internal/mutants"
+)
+
+// Each rule, slightly wrong, must be noticed: by the search over all moments, or by
+// executions of which the truth is known.
+func TestEveryMutantIsCaught(t *testing.T) {
+	var all []mutants.Mutant
+	in := func(file string, rules ...[3]string) {
+		for _, r := range rules {
+			all = append(all, mutants.Mutant{Name: r[0], File: file, From: r[1], To: r[2], Alone: true})
+		}
+	}
+	in("hold.go",
+		[3]string{"a renewal counts from its return", "return g.renewals[n-1].sent, n - 1, true", "return g.renewals[n-1].seen, n - 1, true"},
+		[3]string{"clocks run slow when leases are kept", "math.Floor(float64(ttl)*(1-t.rate))", "math.Floor(float64(ttl)*(1+t.rate))"},
+		[3]string{"wall clocks are right", "-2*t.offset)", ")"},
+		[3]string{"what was given up is held on", "min(from+t.least(g.shortest), g.cut)", "from+t.least(g.shortest)"},
+		[3]string{"an older lease counts from the acquire", "\tcase g.older:\n\t\treturn 0, -1, false\n", ""},
+		[3]string{"a hold counts from the acquire alone", "case n > 0 && (", "case false && ("})
+	in("load.go",
+		[3]string{"releases are ignored", "g.end(o.Call)\n\t\t\t\tg.givenUp", "g.givenUp"},
+		[3]string{"clients never fall silent", "\tg.end(l.lastSign[o.Process])\n", ""},
+		[3]string{"who stops acting gives nothing up", "\t\t\t\tg.end(b.at)\n", ""},
+		[3]string{"a name that is granted again is the first hold", "\t\t\tr.grants[i].end(o.Call)\n\t\t\tr.grants[i].replaced = true\n", "\t\t\t_ = i\n"},
+		[3]string{"background renewals count from when they were heard of", "renewal{sent: b.sent, seen: b.at, op: -1})\n\t\treturn true", "renewal{sent: b.at, seen: b.at, op: -1})\n\t\treturn true"},
+		[3]string{"an answer says nothing about when it was gone", "e.from > r.grants[n.last].ret", "true"})
+	in("judge.go",
+		[3]string{"a slow look is from its call", "ok && until > s.to {", "ok && until > s.from {"},
+		[3]string{"a look may begin before the grant", "j.grants[ret[0]].ret < s.from {", "j.grants[ret[0]].call < s.from {"},
+		[3]string{"tokens tell no order", "if j.by == byToken {\n\t\tj.tellInOrder()", "if false {\n\t\tj.tellInOrder()"},
+		[3]string{"of two slow acquires the first returned first", "j.grants[ret[0]].ret < g.until {", "j.grants[ret[0]].ret <= history.Never-1 {"},
+		[3]string{"smaller tokens may come later", "j.grants[greatest].token > g.token &&", "false &&"},
+		[3]string{"a grant that was seen gone may be renewed", "g.renewals[k].sent < g.cut {", "false {"},
+		[3]string{"what is over may come back", "gone[v.grant] < v.at {", "false {"},
+		[3]string{"a refusal proves an end at its call", "if g.lasts(e.to, j.terms) > e.to {", "if g.lasts(e.to, j.terms) > e.from {"})
+	in("fencing.go",
+		[3]string{"old tokens may write", "greatest.op >= 0 && greatest.token > a.token {", "false {"},
+		[3]string{"writes under way count already", "ops[known[next].op].Return < ops[a.op].Call; next++ {\n\t\t\tif known[next].token", "ops[known[next].op].Call < ops[a.op].Call; next++ {\n\t\t\tif known[next].token"},
+		[3]string{"reads may be of any time", "greatest[len(greatest)-1].value <= v.value {", "true {"},
+		[3]string{"what is under way was seen", "ops[known[next].op].Return < o.Call; next++", "ops[known[next].op].Call < o.Call; next++"},
+		[3]string{"epochs may change owners", "case was.owner != now.owner &&", "case false &&"})
+	mutants.Hunt(t, `
+import "fmt"
+
+func Caught(string) error {
+	if err := compareWithSearch(0, 3000); err != nil {
+		return err
+	}
+	if err := noAlarm(300); err != nil {
+		return err
+	}
+	for _, class := range seeds {
+		if _, err := everySeeded(class, 60); err != nil {
+			return fmt.Errorf("%s: %w", class, err)
+		}
+	}
+	return nil
+}
+`, all)
+}
