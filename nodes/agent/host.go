@@ -61,7 +61,9 @@ type Clocks interface {
 	Strobe(by string, change history.ClockChange, period time.Duration) error
 	// Unbend lets go of the holder's change. The wall clock goes back to the truth; the
 	// monotonic clock goes on from where it stands, at the rate that is left, since a
-	// jump of it would be a new fault.
+	// jump of it would be a new fault. A server that waits until an absolute moment of
+	// that clock, as the JVM and pthread_cond_clockwait do, goes on to wait longer by the
+	// lead that stays, until it is started anew: the kernel counts by the machine's clock.
 	Unbend(by string) error
 	// Bent reports whether the holder has a change in force.
 	Bent(by string) bool

@@ -410,3 +410,41 @@ func children(t *testing.T) map[int]bool {
 	}
 	return all
 }
+
+// Whenever the shepherd dies: the program runs under the clock, or not at all and Start
+// says so.
+func TestAShepherdKilledDuringALaunchLeavesNoProgramWithAnotherClock(t *testing.T) {
+	page := anHourAhead(t)
+	exe := here(t, page)
+	l, err := launcher(page)
+	if err != nil {
+		t.Fatal(err)
+	}
+	ran := 0
+	for i := range 40 {
+		var said strings.Builder
+		cmd := &exec.Cmd{Path: exe, Args: []string{exe, "tell"}, Stdout: &said, Stderr: &said}
+		before := children(t)
+		started := make(chan error, 1)
+		go func() { started <- l.Start(cmd) }()
+		time.Sleep(time.Duration(i) * 500 * time.Microsecond)
+		for pid := range children(t) {
+			command, _ := os.ReadFile(fmt.Sprintf("/proc/%d/cmdline", pid))
+			if !before[pid] && strings.Contains(string(command), shepherdWord) {
+				_ = unix.Kill(pid, unix.SIGKILL) // our own child, unless it has ended
+			}
+		}
+		if err := <-started; err != nil {
+			if said.Len() > 0 && !strings.Contains(said.String(), "shepherd") {
+				t.Errorf("Start says %q, and the program %q", err, said.String())
+			}
+			continue
+		}
+		ran++
+		_ = cmd.Wait()
+		if got := strings.TrimSpace(said.String()); got != "1" {
+			t.Errorf("it is off by %s hours, want 1", got)
+		}
+	}
+	t.Logf("%d of 40 ran", ran)
+}

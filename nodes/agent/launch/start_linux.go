@@ -34,7 +34,7 @@ type Launcher struct {
 	// Clock is the parameter page's file, open for reading.
 	Clock *os.File
 	// Log receives what the shepherds have to tell: each program that could not be put
-	// under the clock.
+	// under the clock. It may be nil.
 	Log *os.File
 }
 
@@ -58,7 +58,9 @@ func (l *Launcher) Start(cmd *exec.Cmd) error {
 
 	shepherd := exec.Command(l.Self[0], append(l.Self[1:len(l.Self):len(l.Self)], shepherdWord)...)
 	shepherd.ExtraFiles = []*os.File{ours, say, l.Clock}
-	shepherd.Stdout, shepherd.Stderr = l.Log, l.Log
+	if l.Log != nil {
+		shepherd.Stdout, shepherd.Stderr = l.Log, l.Log
+	}
 	shepherd.Dir = "/"
 	shepherd.SysProcAttr = &syscall.SysProcAttr{Setsid: true} // what ends the agent's session must not end it
 	if err := shepherd.Start(); err != nil {
