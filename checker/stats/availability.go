@@ -43,6 +43,10 @@ type Window struct {
 	// Attempts is how many operations did not succeed that were open within.
 	Attempts int  `json:"attempts"`
 	Open     bool `json:"open,omitempty"`
+	// SureFrom and SureTo are the part in which nothing can have succeeded unseen: from
+	// the call of the first attempt in vain to the end of the last. Equal without any.
+	SureFrom int64 `json:"sureFrom"`
+	SureTo   int64 `json:"sureTo"`
 }
 
 // Recovery is how long after a heal the first operation succeeded.
@@ -137,11 +141,17 @@ func inWords(d Unavailability) string {
 	return s
 }
 
-// returns are the completion times of the ok operations, ascending.
+// served: the operation was done, or refused for something that the system looked up and
+// told, such as that another holds a lock. A lock that is held is no outage.
+func served(o *history.Operation) bool {
+	return o.Type == history.OK || o.Type == history.Fail && len(o.Output) > 0 && string(o.Output) != "null"
+}
+
+// returns are the completion times of the operations that were served, ascending.
 func returns(ops []*history.Operation) []int64 {
 	var ts []int64
 	for _, o := range ops {
-		if o.Type == history.OK {
+		if served(o) {
 			ts = append(ts, o.Return)
 		}
 	}
@@ -160,7 +170,7 @@ func windows(ops []*history.Operation, oks []int64) Windows {
 	var calls, ends []int64 // of the operations that did not succeed
 	for _, o := range ops {
 		end = max(end, o.End)
-		if o.Type != history.OK {
+		if !served(o) {
 			calls = append(calls, o.Call)
 			ends = append(ends, o.End)
 		}
@@ -182,7 +192,20 @@ func windows(ops []*history.Operation, oks []int64) Windows {
 		if n == 0 && !waited(ops, from, to) {
 			return
 		}
-		w.Windows = append(w.Windows, Window{From: from, To: to, Attempts: n, Open: open})
+		window := Window{From: from, To: to, Attempts: n, Open: open, SureFrom: from, SureTo: from}
+		if n > 0 {
+			window.SureTo = to
+			// Those called by from are the first; if all of them were over, nobody asked yet.
+			if at := sort.Search(len(calls), func(i int) bool { return calls[i] > from }); at < len(calls) &&
+				at == sort.Search(len(ends), func(i int) bool { return ends[i] >= from }) {
+				window.SureFrom = min(calls[at], to)
+			}
+			called := sort.Search(len(calls), func(i int) bool { return calls[i] > to })
+			if over := sort.Search(len(ends), func(i int) bool { return ends[i] > to }); over == called && over > 0 {
+				window.SureTo = max(ends[over-1], window.SureFrom)
+			}
+		}
+		w.Windows = append(w.Windows, window)
 		w.Total += to - from
 		w.Longest = max(w.Longest, to-from)
 	}

@@ -104,7 +104,7 @@ func TestTheStoryOfAPartition(t *testing.T) {
 	if want := "some operation succeeded at all times; after a heal the first success took at most 100.0 ms"; r.Outcome != checker.Valid || r.Summary != want {
 		t.Errorf("judged %s: %s", r.Outcome, r.Summary)
 	}
-	window := Window{From: 9*s + 6*s/10, To: 15*s + 4*s/10, Attempts: 5}
+	window := Window{From: 9*s + 6*s/10, To: 15*s + 4*s/10, Attempts: 5, SureFrom: 10 * s, SureTo: 15 * s}
 	want := Unavailability{
 		Overall: Windows{OK: 80 + 28 + 2},
 		Nodes: []Windows{
@@ -137,12 +137,31 @@ func TestASystemThatNeverComesBack(t *testing.T) {
 	}
 	var got Unavailability
 	r := judge(t, Availability(), log, &got)
-	want := Windows{OK: 1, Windows: []Window{{From: 0, To: s}, {From: s, To: 12 * s, Attempts: 1, Open: true}}, Total: 12 * s, Longest: 11 * s}
+	want := Windows{OK: 1, Windows: []Window{{From: 0, To: s}, {From: s, To: 12 * s, Attempts: 1, Open: true, SureFrom: 2 * s, SureTo: 12 * s}}, Total: 12 * s, Longest: 11 * s}
 	if diff := cmp.Diff(want, got.Overall); diff != "" {
 		t.Error(diff)
 	}
 	if got.Recoveries[0].Overall != -1 || !strings.Contains(r.Summary, "after 1 heal nothing succeeded before the next fault or the end") {
 		t.Errorf("recovery %d: %s", got.Recoveries[0].Overall, r.Summary)
+	}
+}
+
+func TestALockThatIsHeldIsNoOutage(t *testing.T) {
+	log := &history.Log{Operations: []history.Operation{op("n1", "acquire", history.OK, 0, s/10)}}
+	for at := int64(1); at < 20; at++ {
+		refused := op("n1", "acquire", history.Fail, at*s, at*s+s/10)
+		refused.Output = json.RawMessage(`{"held":true}`)
+		log.Operations = append(log.Operations, refused)
+	}
+	var got Unavailability
+	if r := judge(t, Availability(), log, &got); len(got.Overall.Windows) > 0 {
+		t.Errorf("%s", r.Summary)
+	}
+	for i := range log.Operations {
+		log.Operations[i].Output = json.RawMessage("null")
+	}
+	if judge(t, Availability(), log, &got); len(got.Overall.Windows) != 1 {
+		t.Errorf("%d windows, although nobody was told why", len(got.Overall.Windows))
 	}
 }
 
