@@ -18,7 +18,9 @@ type sight struct {
 	Text string
 }
 
-func (r *Run) coverage() []sight {
+func (r *Run) coverage() []sight { return append(r.faultCoverage(), r.leaseCoverage()...) }
+
+func (r *Run) faultCoverage() []sight {
 	var s []sight
 	add := func(seen bool, format string, args ...any) {
 		s = append(s, sight{seen, fmt.Sprintf(format, args...)})
@@ -171,6 +173,9 @@ func (r *Run) planTree() string {
 	line(1, "workload %s: %s %s, %s at once, %s on each", p.Workload.Name, count(p.Workload.Concurrency, "client"), rate,
 		count(p.Workload.Keys, "key"), count(p.Workload.OpsPerKey, "operation"))
 	line(1, "for %s, seed %d, operations wait %s", p.TimeLimit, p.Seed, p.OpTimeout)
+	if list := promised(p); len(list) > 0 {
+		line(1, "held to: %s", strings.Join(list, ", "))
+	}
 	if len(p.Schedule) == 0 {
 		line(1, "no faults")
 		return b.String()

@@ -93,6 +93,13 @@ func holdersWindow(f checker.Finding, faults []checker.Fault) (from, to int64) {
 		from, to = list[0].from, list[len(list)-1].to
 	}
 	length := max(to-from, 1e6)
+	if _, _, both := bothBelieved(f); both {
+		// A short overlap of long tenures, and what was done in them.
+		for _, op := range f.Core[2:] {
+			from, to = min(from, op.Call), max(to, finish(op))
+		}
+		length = max(to-from, (last-first)/4)
+	}
 	low := max(first-length/10, from-2*length)
 	from -= length / 4
 	for _, x := range during(faults, from, to) {
@@ -102,7 +109,8 @@ func holdersWindow(f checker.Finding, faults []checker.Fault) (from, to int64) {
 	return from, to + length/10
 }
 
-// holders draws a finding about holders. n numbers it on the page; log may be nil.
+// holders draws a finding about holders. n numbers it on the page, and is not positive for
+// a picture beside others; log may be nil.
 func holders(n int, f checker.Finding, faults []checker.Fault, log *history.Log) template.HTML {
 	from, to := holdersWindow(f, faults)
 	p := &holding{n: n, f: f, a: scale(from, to, storyGutter+16, holdersRight), tenants: tenantsOf(f, log, to)}
@@ -362,7 +370,11 @@ func (p *holding) cores() {
 		if i == p.f.Unexplained && p.f.Class != "believed-overlap" {
 			class = "core bad"
 		}
-		p.d.group(fmt.Sprintf("f%d-op%d", p.n, i+1), class)
+		id := ""
+		if p.n > 0 { // another picture has the anchors of this one
+			id = fmt.Sprintf("f%d-op%d", p.n, i+1)
+		}
+		p.d.group(id, class)
 		p.d.title(opTitle(op))
 		x := p.a.x(at)
 		w := textWidth(words, labelSize)

@@ -42,6 +42,12 @@ type page struct {
 	Faults                        []faultRow
 	MoreFaults                    int
 	Coverage                      []sight
+	Believed                      *beside
+	Promised                      []string
+	Bounds                        []boundRow
+	Excesses                      []excess
+	MoreExcesses                  int
+	Exceeded                      bool
 	Timeline                      template.HTML
 	Unread                        string
 	Recovery                      recovery
@@ -64,7 +70,8 @@ type findingCard struct {
 	Open                     bool
 	Class, Claim, Key, Count string
 	SameAsSentence           bool
-	Holders                  bool // drawn as lanes
+	Holders                  bool    // drawn as lanes
+	Beside                   *beside // who held the lock that was to prevent it
 	Picture                  template.HTML
 	Core                     []coreRow
 	Proof                    []proofRow
@@ -241,6 +248,9 @@ func (r *Run) page() (*page, error) {
 		Environment: r.environment(), Recovery: r.recovery(),
 	}
 	p.Reasons = r.reasons()
+	p.Believed, p.Promised, p.Bounds = r.believed(), promised(r.Plan), r.bounds()
+	p.Excesses, p.MoreExcesses = r.excesses()
+	p.Exceeded = v.Outcome == checker.Exceeded
 	for _, a := range v.Assumptions {
 		p.Assumptions = append(p.Assumptions, assumption{a.Exceeded, visible.Text(a.Name), visible.Text(a.Text), visible.Text(a.Why)})
 	}
@@ -327,6 +337,7 @@ func (r *Run) addFindings(p *page) {
 			card.Picture, card.Holders = holders(i+1, f, r.Verdict.Faults, r.Log), true
 		} else {
 			card.Picture = story(i+1, f, r.Verdict.Faults, r.countOn(f.Key))
+			card.Beside = r.besideLoss(i+1, f)
 		}
 		if f.Count > 1 {
 			card.Count = fmt.Sprintf("one of %s like it", number(f.Count))

@@ -1,0 +1,115 @@
+package reports
+
+import (
+	"fmt"
+	"html/template"
+	"math"
+
+	"nemesis/checker"
+	"nemesis/checker/lease"
+	"nemesis/history"
+	"nemesis/reports/visible"
+)
+
+// leaseDetails is what the checker of leases counted; ok is false where none ran.
+func (r *Run) leaseDetails() (lease.Details, bool) {
+	return details[lease.Details](r, lease.Checker(lease.Options{}).Name())
+}
+
+// leaseCoverage is what a run with leases ought to have seen of them.
+func (r *Run) leaseCoverage() []sight {
+	d, ok := r.leaseDetails()
+	if !ok {
+		return nil
+	}
+	s := []sight{
+		{d.Handovers > 0, fmt.Sprintf("%s of %s, %s to another client", count(d.Grants, "grant"), count(d.Resources, "resource"), count(d.Handovers, "hand-over"))},
+		{d.Contested > 0, fmt.Sprintf("%s asked for while another held it", count(d.Contested, "grant"))},
+		{d.Expiries > 0, fmt.Sprintf("%s that nobody had given up ran out", count(d.Expiries, "hold"))},
+		{d.Refused > 0, fmt.Sprintf("%s refused as another held it, %s of who holds it", count(d.Refused, "attempt"), count(d.Looks, "look"))},
+		{d.Renewals > 0, fmt.Sprintf("%s acknowledged; the longest hold certainly lasted %s", count(d.Renewals, "renewal"), span(d.LongestHold))},
+	}
+	if d.Rejected > 0 {
+		s = append(s, sight{true, fmt.Sprintf("%s rejected for an old token", count(d.Rejected, "write"))})
+	}
+	return s
+}
+
+// beside is a picture of what is told beside the verdict, or beside a finding.
+type beside struct {
+	Words   string
+	Picture template.HTML
+}
+
+// believed is the first time two clients believed to hold one resource, unless it is a
+// finding itself. It breaks no promise by itself, and explains what does.
+func (r *Run) believed() *beside {
+	d, ok := r.leaseDetails()
+	if !ok || d.Believed == nil || d.Overlaps == 0 {
+		return nil
+	}
+	for _, f := range r.findings() {
+		if f.Class == d.Believed.Class {
+			return nil
+		}
+	}
+	words := fmt.Sprintf("%s two clients believed to hold the same, for %s at most. The first:", times(d.Overlaps), span(d.LongestOverlap))
+	return &beside{words + " " + visible.Text(d.Believed.Claim), holders(0, *d.Believed, r.Verdict.Faults, r.Log)}
+}
+
+func times(n int) string {
+	if n == 1 {
+		return "Once"
+	}
+	return number(n) + " times"
+}
+
+// besideLoss shows who held a lock when something that it protects was lost: a finding
+// about the set tells the add, and the beliefs of its two holders why it was in vain.
+func (r *Run) besideLoss(n int, f checker.Finding) *beside {
+	if r.Log == nil || f.Class != "lost-element" || len(f.Core) == 0 {
+		return nil
+	}
+	add := f.Core[0]
+	all := tenantsOf(f, r.Log, history.Never)
+	a, b, found := clash(all.tenures, add)
+	if !found {
+		return nil
+	}
+	told := checker.Finding{Class: "believed-overlap", Key: f.Key, Unexplained: -1, Core: []history.Operation{asBelief(a, f.Key, r.Log.End), asBelief(b, f.Key, r.Log.End), add}}
+	return &beside{
+		fmt.Sprintf("Client %d added it as holder from %s to %s; client %d acted as holder from %s to %s.",
+			a.process, moment(a.from), moment(min(a.to, r.Log.End)), b.process, moment(b.from), moment(min(b.to, r.Log.End))),
+		holders(-n, told, r.Verdict.Faults, r.Log),
+	}
+}
+
+// clash is the tenure in which an operation was done, and the one of another client that
+// overlaps it nearest to that operation.
+func clash(tenures []tenure, op history.Operation) (own, other tenure, found bool) {
+	for _, x := range tenures {
+		if x.process == op.Process && x.from <= op.Call && x.to >= op.Call {
+			own, found = x, true
+		}
+	}
+	if !found {
+		return own, other, false
+	}
+	nearest := int64(math.MaxInt64)
+	for _, x := range tenures {
+		if x.process == own.process || x.from >= own.to || x.to <= own.from {
+			continue
+		}
+		away := max(0, max(x.from, own.from)-finish(op), op.Call-min(x.to, own.to))
+		if away < nearest {
+			nearest, other = away, x
+		}
+	}
+	return own, other, nearest < math.MaxInt64
+}
+
+// asBelief is a tenure as the checker of leases tells it.
+func asBelief(x tenure, key string, end int64) history.Operation {
+	to := max(min(x.to, end), x.from)
+	return history.Operation{Index: -1, Completion: -1, Process: x.process, F: "believed", Key: key, Type: history.OK, Call: x.from, Return: to, End: to}
+}
