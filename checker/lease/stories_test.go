@@ -125,6 +125,20 @@ func tokenOf(n int, ttl float64) history.Grant {
 }
 
 func TestStories(t *testing.T) {
+	eachStory(func(name string, judge func(errorf func(string, ...any))) {
+		t.Run(name, func(t *testing.T) { judge(t.Errorf) })
+	})
+}
+
+// stories says which story is not judged as it should be.
+func stories() (err error) {
+	eachStory(func(name string, judge func(errorf func(string, ...any))) {
+		judge(func(text string, about ...any) { err = fmt.Errorf(name+": "+text, about...) })
+	})
+	return err
+}
+
+func eachStory(tell func(name string, judge func(errorf func(string, ...any)))) {
 	bounds := history.Bounds{ClockRate: 0.001, ClockOffset: -1}
 	g := func(n int) history.Grant { return grantOf(n, 4) }
 	f := func(n int) history.Grant { return tokenOf(n, 4) }
@@ -193,6 +207,20 @@ func TestStories(t *testing.T) {
 		}, class: "early-expiry", claim: "The lease of L was lost 2.0 s after 4 s of it were asked for and granted."},
 		{name: "a look that began before the grant says nothing", tale: func(t *tale) {
 			t.acquires(1, g(1), 0, 1).looks(2, nil, 0.5, 2).does(3, "acquire", history.Fail, nil, held, 1, 1.1)
+		}},
+		{name: "a slow look may be of after the end", tale: func(t *tale) {
+			t.acquires(1, g(1), 0, 0.1).looks(2, nil, 3.5, 4.5).does(3, "acquire", history.Fail, nil, held, 1, 1.1)
+		}},
+		{name: "a refusal from before the grant says nothing", tale: func(t *tale) {
+			t.acquires(1, g(1), 0, 1).does(2, "renew", history.Fail, g(1), gone, 0.5, 0.9).does(3, "acquire", history.Fail, nil, held, 1, 1.1)
+		}},
+		{name: "a renewal in the background counts from when it was sent", tale: func(t *tale) {
+			t.acquires(1, g(1), 0, 0.1).believes(1, "renewed", g(1), 2, 3).believes(7, "gone", g(1), 0, 6.5)
+		}},
+		{name: "an owner that comes again has a new hold", tale: func(t *tale) {
+			a, b := history.Grant{Owner: "a", TTL: 4000}, history.Grant{Owner: "b", TTL: 4000}
+			t.acquires(1, a, 0, 0.1).acquires(2, b, 4.1, 4.2).releases(2, b, 4.5, 4.6).acquires(1, a, 5, 5.1).renews(1, a, 6, 6.1).
+				does(3, "acquire", history.Fail, nil, held, 7, 7.1)
 		}},
 		{name: "a fenced write is rejected while its token is held", o: Options{Fenced: true}, tale: func(t *tale) {
 			t.acquires(1, f(1), 0, 0.1).does(1, "write", history.Fail, write(1, 5), rejected, 1, 2)
@@ -274,7 +302,7 @@ func TestStories(t *testing.T) {
 		}, class: "early-expiry", claim: "The lease of L was lost 2.5 s after 4 s of it were asked for and granted."},
 		{name: "nobody ever had to wait", tale: func(t *tale) { t.acquires(1, g(1), 0, 0.1) }, class: "-", want: checker.Vacuous},
 	} {
-		t.Run(c.name, func(t *testing.T) {
+		tell(c.name, func(errorf func(string, ...any)) {
 			var tale tale
 			c.tale(&tale)
 			o := c.o
@@ -299,14 +327,14 @@ func TestStories(t *testing.T) {
 				want = checker.Violation
 			}
 			if want != "" && r.Outcome != want || want == "" && r.Outcome == checker.Violation {
-				t.Errorf("judged %s (%s), want %s", r.Outcome, r.Summary, want)
+				errorf("judged %s (%s), want %s", r.Outcome, r.Summary, want)
 			}
 			if w := strings.TrimPrefix(c.class, "-"); class != w || claim != c.claim {
-				t.Errorf("found %s: %s\nwant %s: %s", class, claim, w, c.claim)
+				errorf("found %s: %s\nwant %s: %s", class, claim, w, c.claim)
 			}
 			for _, f := range r.Findings {
 				if strings.Contains(f.Claim, "failed to explain") {
-					t.Errorf("%v", f.Proof)
+					errorf("%v", f.Proof)
 				}
 			}
 		})
