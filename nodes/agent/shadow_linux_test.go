@@ -356,3 +356,40 @@ func TestAServerUnderAShadowClockIsPausedKilledAndToldOfLikeAnyOther(t *testing.
 		t.Errorf("%+v", got)
 	}
 }
+
+func TestAnAgentWhoseClockPageIsSpoiledSaysSoAndStartsNothingUnderIt(t *testing.T) {
+	dir := agenttest.Dir(t)
+	if err := os.MkdirAll(filepath.Join(dir, "agent"), 0o700); err != nil {
+		t.Fatal(err)
+	}
+	page := filepath.Join(dir, "agent", "clock")
+	if err := os.WriteFile(page, []byte("spoiled"), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	c, err := agent.Connect(context.Background(), agenttest.NewConn(), agent.Options{Dir: dir, Shadow: true})
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer c.Close(context.Background(), false)
+	const want = "it has 7 bytes, not 65536, and is none of ours; remove it"
+	if why := c.Facts().Cannot["clock.shadow"]; !strings.Contains(why, want) {
+		t.Errorf("the facts say %q", why)
+	}
+	_, err = c.StartProcess(context.Background(), agent.ProcessSpec{Name: "server", Argv: []string{"sleep", "1000"}})
+	if err == nil || !strings.Contains(err.Error(), "sleep under the shadow clock") || !strings.Contains(err.Error(), want) {
+		t.Errorf("got %v", err)
+	}
+	if st := state(t, c); st.State != agent.Absent {
+		t.Errorf("%+v", st)
+	}
+	if _, err := c.Clock(context.Background()); err == nil {
+		t.Error("a clock that nobody can see was measured")
+	}
+}
+
+func TestAClientThatAsksForNoShadowClockIsToldThatNothingWouldSeeIt(t *testing.T) {
+	c := agenttest.Connect(t, agenttest.Dir(t))
+	if why := c.Facts().Cannot["clock.shadow"]; !strings.Contains(why, "this client did not ask for a shadow clock") {
+		t.Errorf("the facts say %q", why)
+	}
+}

@@ -40,7 +40,8 @@ type Launcher struct {
 
 // Start is cmd.Start under the shadow clock: when it returns nil, the program runs
 // under it. Process, Wait and the rest of cmd work as ever; cmd.ExtraFiles must be
-// empty. When it fails, nothing of the program runs and cmd has been waited for.
+// empty. When it fails, nothing of the program runs any more, nothing of it ran with
+// another clock, and cmd has been waited for.
 func (l *Launcher) Start(cmd *exec.Cmd) error {
 	pair, err := unix.Socketpair(unix.AF_UNIX, unix.SOCK_STREAM|unix.SOCK_CLOEXEC, 0)
 	if err != nil {
