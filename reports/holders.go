@@ -366,8 +366,11 @@ func (p *holding) cores() {
 		case "believed":
 			at, words = op.Call, numeral(i+1)+" believed to hold it"
 		}
+		if p.n <= 0 { // the numbers are those of another picture
+			words = strings.TrimSpace(strings.TrimPrefix(words, numeral(i+1)))
+		}
 		class := "core"
-		if i == p.f.Unexplained && p.f.Class != "believed-overlap" {
+		if i == p.f.Unexplained && op.F != "believed" {
 			class = "core bad"
 		}
 		id := ""
@@ -379,6 +382,10 @@ func (p *holding) cores() {
 		x := p.a.x(at)
 		w := textWidth(words, labelSize)
 		h := y + laneBar + holdHeight - 3.5
+		if p.f.Class == "believed-overlap" && op.F != "believed" { // what was done as holder stands below
+			h = y + laneBar + holdHeight + 13
+			x = p.a.x(op.Call) - 5
+		}
 		if above {
 			h = y + laneBar - 3
 			p.d.text(x-textWidth(words, labelSize)/2, h-10, "label", words)

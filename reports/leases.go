@@ -76,7 +76,11 @@ func (r *Run) besideLoss(n int, f checker.Finding) *beside {
 	if !found {
 		return nil
 	}
-	told := checker.Finding{Class: "believed-overlap", Key: f.Key, Unexplained: -1, Core: []history.Operation{asBelief(a, f.Key, r.Log.End), asBelief(b, f.Key, r.Log.End), add}}
+	first, second := a, b
+	if b.from < a.from {
+		first, second = b, a
+	}
+	told := checker.Finding{Class: "believed-overlap", Key: f.Key, Unexplained: 2, Core: []history.Operation{asBelief(first, f.Key, r.Log.End), asBelief(second, f.Key, r.Log.End), add}}
 	return &beside{
 		fmt.Sprintf("Client %d added it as holder from %s to %s; client %d acted as holder from %s to %s.",
 			a.process, moment(a.from), moment(min(a.to, r.Log.End)), b.process, moment(b.from), moment(min(b.to, r.Log.End))),

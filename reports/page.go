@@ -42,6 +42,9 @@ type page struct {
 	Faults                        []faultRow
 	MoreFaults                    int
 	Coverage                      []sight
+	Bent                          []bentRow
+	MoreBent                      int
+	Limits                        []limit
 	Believed                      *beside
 	Promised                      []string
 	Bounds                        []boundRow
@@ -49,6 +52,7 @@ type page struct {
 	MoreExcesses                  int
 	Exceeded                      bool
 	Timeline                      template.HTML
+	Stalled                       bool
 	Unread                        string
 	Recovery                      recovery
 	Checks                        []checkRow
@@ -110,8 +114,7 @@ type checkRow struct {
 type nodeCard struct {
 	Name  string
 	Facts string
-	Clock template.HTML
-	Words string
+	Clock []clockPanel
 	Exits []string
 	More  int
 	Logs  []excerpt
@@ -249,6 +252,7 @@ func (r *Run) page() (*page, error) {
 	}
 	p.Reasons = r.reasons()
 	p.Believed, p.Promised, p.Bounds = r.believed(), promised(r.Plan), r.bounds()
+	p.Bent, p.MoreBent, p.Limits = r.bent()
 	p.Excesses, p.MoreExcesses = r.excesses()
 	p.Exceeded = v.Outcome == checker.Exceeded
 	for _, a := range v.Assumptions {
@@ -417,7 +421,7 @@ func (r *Run) addRun(p *page) {
 	shown := nodes[:min(len(nodes), mostNodes)]
 	if r.Log != nil && (len(log.Operations) > 0 || len(log.Events) > 0) {
 		t := &timeline{nodes: shown, faults: r.Verdict.Faults, findings: r.findings(), events: log.Events, outages: r.outages(), bins: bins}
-		p.Timeline = t.draw()
+		p.Timeline, p.Stalled = t.draw(), len(stalls(log.Events)) > 0
 	}
 	for _, ev := range log.Events {
 		if ev.Type == history.Note && len(p.Notes) < mostNotes {
@@ -437,7 +441,7 @@ func (r *Run) node(node string, bins *binned) nodeCard {
 	}
 	facts := []string{fmt.Sprintf("%s asked of it (%s ok, %s fail, %s info)", count(int(total.all()), "operation"), number(int(total.ok)), number(int(total.fail)), number(int(total.info)))}
 	if r.Log != nil {
-		c.Clock, c.Words = clockCurve(node, r.Log.Events, bins.end)
+		c.Clock = clockPanels(node, r.Log.Events, r.Verdict.Faults, bins.end)
 		led := 0
 		for _, ev := range r.Log.Events {
 			switch {

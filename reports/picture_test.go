@@ -255,14 +255,17 @@ func TestAClockStepIsNeverThinnedAway(t *testing.T) {
 		}
 		events = append(events, history.Event{Type: history.ClockReading, Node: "n1", Time: i * ms, Clock: c})
 	}
-	svg, words := clockCurve("n1", events, 10*second)
-	if want := "wall clock (blue) at most 5 s (± 1 ms) from the control node's, monotonic clock (green) drifted at most 0 ns (± 0 ns)"; words != want {
-		t.Errorf("got %q, want %q", words, want)
+	panels := clockPanels("n1", events, nil, 10*second)
+	if len(panels) != 1 {
+		t.Fatalf("%d panels, want one", len(panels))
 	}
-	if len(svg) > 40_000 {
-		t.Errorf("the curve takes %d bytes", len(svg))
+	if want := "Clocks, the machine's own: wall clock (blue) at most 5 s (± 1 ms) from the control node's, monotonic clock (green) drifted at most 0 ns (± 0 ns)"; panels[0].Words != want {
+		t.Errorf("got %q, want %q", panels[0].Words, want)
 	}
-	if svg, _ := clockCurve("n2", events, 10*second); svg != "" {
+	if n := len(panels[0].Picture); n > 40_000 {
+		t.Errorf("the curve takes %d bytes", n)
+	}
+	if len(clockPanels("n2", events, nil, 10*second)) > 0 {
 		t.Error("a node that was never asked has a curve")
 	}
 }
