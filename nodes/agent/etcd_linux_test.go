@@ -25,6 +25,7 @@ import (
 )
 
 func TestALeaseOfEtcdLastsByTheMonotonicClockOfItsServer(t *testing.T) {
+	t.Parallel()
 	const ttl = 6 * time.Second
 	for _, way := range []struct {
 		name  string
