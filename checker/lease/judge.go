@@ -2,6 +2,7 @@ package lease
 
 import (
 	"cmp"
+	"fmt"
 	"math"
 	"slices"
 	"sort"
@@ -186,9 +187,15 @@ func (j *judge) tellInOrder() {
 	}
 }
 
-// tellTwo reports grant b, which came after grant a while that was held.
+// tellTwo reports grant b, which came after grant a while that was held. A client that
+// gets anew what it must have held still is no second holder: its first hold was over.
 func (j *judge) tellTwo(a, b int) {
 	g, h := &j.grants[a], &j.grants[b]
+	if g.process == h.process {
+		j.endings = append(j.endings, ending{a, h.call, h.ret, h.op, fmt.Sprintf("client %d was granted it anew", h.process)})
+		j.tellEnding(&j.endings[len(j.endings)-1])
+		return
+	}
 	if g.lasts(h.ret, j.terms) > h.ret {
 		if j.once(b, "two-holders") {
 			j.report.add("two-holders", timed, j.since(g, h.ret), h.ret, func() telling { return j.two(a, b) })

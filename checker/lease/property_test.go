@@ -119,11 +119,9 @@ func everySeeded(class string, executions int) (summary string, err error) {
 			refutable++
 		}
 		// One fact can be told in several classes; of the seeded one the checker is to
-		// find its own, or one that is alike. A token that is given out twice makes the second grant look like the
-		// first come back, even where nobody was told of the second.
-		// One fact can be told in several classes; of the seeded one the checker is to
-		// find its own, or one that is alike. A token that is given out twice makes the second grant look like the
-		// first come back, even where nobody was told of the second.
+		// find its own, or one that is alike. A token that is given out twice makes the
+		// second grant look like the first come back, even where nobody was told of the
+		// second.
 		// Two holders of whom the first could also renew later are told by either fact.
 		if class == "two-holders" && got["deposed-renewal"] {
 			got[class] = true

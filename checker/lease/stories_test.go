@@ -153,6 +153,9 @@ func eachStory(tell func(name string, judge func(errorf func(string, ...any)))) 
 		{name: "two holders at once", tale: func(t *tale) {
 			t.acquires(1, g(1), 0, 0.1).acquires(2, g(2), 1, 1.5)
 		}, class: "two-holders", claim: "Client 2 was granted L at least 2.5 s before client 1's hold of it could end."},
+		{name: "a client that gets anew what it must still have", tale: func(t *tale) {
+			t.acquires(1, f(1), 0, 0.1).acquires(1, f(2), 1, 1.5).acquires(1, f(3), 9, 9.1)
+		}, class: "early-expiry", claim: "The lease of L was lost 1.5 s after 4 s of it were asked for and granted."},
 		{name: "slow acquires may have been either way round", tale: func(t *tale) {
 			t.acquires(1, g(1), 0, 5).acquires(2, g(2), 0.5, 1).does(3, "acquire", history.Fail, nil, held, 1, 1.1)
 		}},

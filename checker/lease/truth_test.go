@@ -314,9 +314,12 @@ func (n *naive) holds(found map[string]bool) {
 			if n.tokens {
 				second = n.grants[i].token < n.grants[k].token && b.ret >= a.call
 			}
-			if first && second && n.lasts(i, b.ret) > b.ret {
+			switch {
+			case first && second && a.process == b.process:
+				found["early-expiry"] = true // it got anew what it had
+			case first && second && n.lasts(i, b.ret) > b.ret:
 				found["two-holders"] = true
-			} else if first && second {
+			case first && second:
 				found["deposed-renewal"] = true
 			}
 		}
