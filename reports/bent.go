@@ -2,6 +2,7 @@ package reports
 
 import (
 	"fmt"
+	"slices"
 	"sort"
 	"strings"
 
@@ -21,13 +22,13 @@ type bentRow struct {
 	Confirmed       bool
 }
 
-// limit is what faults of a kind do not do, although one might expect it.
-type limit struct {
-	Kind  string
-	Texts []string
-}
+// limit is something that faults of these kinds do not do, although one might expect it.
+type limit struct{ Kinds, Text string }
 
-const mostBent = 200
+const (
+	mostBent   = 200
+	mostLimits = 20
+)
 
 // bent gathers both; more counts the rows left out.
 func (r *Run) bent() (rows []bentRow, more int, limits []limit) {
@@ -38,7 +39,6 @@ func (r *Run) bent() (rows []bentRow, more int, limits []limit) {
 	for _, s := range r.Plan.Schedule {
 		said[s.ID] = s.Said
 	}
-	known := map[string]int{}
 	latest := map[int]*history.Fault{} // its last look, while it was in force
 	var order []int
 	for i := range r.Log.Events {
@@ -46,19 +46,7 @@ func (r *Run) bent() (rows []bentRow, more int, limits []limit) {
 		if r.Log.Events[i].Type != history.FaultChange || f == nil {
 			continue
 		}
-		if len(f.Limits) > 0 {
-			at, is := known[f.Kind]
-			if !is && len(limits) < mostNodes {
-				at, known[f.Kind] = len(limits), len(limits)
-				limits = append(limits, limit{Kind: visible.Cap(f.Kind, shortValue)})
-				is = true
-			}
-			for _, text := range f.Limits {
-				if text = visible.Cap(text, 4*longValue); is && !contains(limits[at].Texts, text) && len(limits[at].Texts) < mostExits {
-					limits[at].Texts = append(limits[at].Texts, text)
-				}
-			}
-		}
+		limits = limited(limits, f)
 		if f.Stage == history.Active || f.Stage == history.Heal {
 			if latest[f.ID] == nil {
 				order = append(order, f.ID)
@@ -87,6 +75,22 @@ func (r *Run) bent() (rows []bentRow, more int, limits []limit) {
 	return rows, more, limits
 }
 
+// limited adds the limits that a fault tells to those known.
+func limited(limits []limit, f *history.Fault) []limit {
+	kind := visible.Cap(f.Kind, shortValue)
+	for _, text := range f.Limits {
+		text = visible.Cap(text, 4*longValue)
+		at := slices.IndexFunc(limits, func(l limit) bool { return l.Text == text })
+		switch {
+		case at < 0 && len(limits) < mostLimits:
+			limits = append(limits, limit{kind, text})
+		case at >= 0 && !slices.Contains(strings.Split(limits[at].Kinds, ", "), kind) && len(limits[at].Kinds) < 2*longValue:
+			limits[at].Kinds = listed(limits[at].Kinds, kind)
+		}
+	}
+	return limits
+}
+
 // askedOf finds what was asked of a clock among an effect's measures.
 func askedOf(clock string, measures []history.Measure, said string) (bentRow, bool) {
 	value := map[string]history.Measure{}
@@ -97,21 +101,28 @@ func askedOf(clock string, measures []history.Measure, said string) (bentRow, bo
 	if !ok {
 		return bentRow{}, false
 	}
-	row := bentRow{Clock: clock, Asked: inUnit(asked.Value, asked.Unit), Measured: "–"}
+	row := bentRow{Clock: clock, Asked: figure(asked) + unit(asked), Measured: "–"}
 	if said != "" {
 		row.Asked += " (" + visible.Cap(said, shortValue) + ")"
 	}
 	low, one := value[clock+" measured low"]
 	high, two := value[clock+" measured high"]
 	if one && two {
-		row.Measured = inUnit(low.Value, low.Unit) + " to " + inUnit(high.Value, high.Unit)
+		row.Measured = figure(low) + " to " + figure(high) + unit(high)
 	}
 	return row, true
 }
 
-func inUnit(v float64, unit string) string {
-	if unit == "s/s" {
-		return fmt.Sprintf("%.4f × true rate", v)
+func figure(m history.Measure) string {
+	if m.Unit == "s/s" {
+		return fmt.Sprintf("%.4f", m.Value)
 	}
-	return strings.TrimSpace(fmt.Sprintf("%+.4f %s", v, visible.Cap(unit, shortValue)))
+	return fmt.Sprintf("%+.4f", m.Value)
+}
+
+func unit(m history.Measure) string {
+	if m.Unit == "s/s" {
+		return " × the true rate"
+	}
+	return " " + visible.Cap(m.Unit, shortValue)
 }

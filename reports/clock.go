@@ -4,6 +4,7 @@ import (
 	"fmt"
 	"html/template"
 	"math"
+	"slices"
 	"strings"
 
 	"nemesis/checker"
@@ -30,6 +31,12 @@ type clockPanel struct {
 	Faults []string
 }
 
+// nodeClocks are a node's panels.
+type nodeClocks struct {
+	Node   string
+	Panels []clockPanel
+}
+
 // clockPanels are those of the clocks that the servers of a node see, and of the
 // machine's own, as far as each was read.
 func clockPanels(node string, events []history.Event, faults []checker.Fault, end int64) []clockPanel {
@@ -45,7 +52,7 @@ func clockPanels(node string, events []history.Event, faults []checker.Fault, en
 	}
 	var bent []checker.Fault
 	for _, f := range faults {
-		if strings.HasPrefix(f.Step.Kind, "clock-") && f.Injected >= 0 && contains(hit(f), node) {
+		if strings.HasPrefix(f.Step.Kind, "clock-") && f.Injected >= 0 && slices.Contains(hit(f), node) {
 			bent = append(bent, f)
 		}
 	}
@@ -57,15 +64,6 @@ func clockPanels(node string, events []history.Event, faults []checker.Fault, en
 		panels = append(panels, clockCurve(node, "the machine's own", machine, bent, end))
 	}
 	return panels
-}
-
-func contains(list []string, s string) bool {
-	for _, x := range list {
-		if x == s {
-			return true
-		}
-	}
-	return false
 }
 
 // clockCurve draws how far a node's clocks were from the control node's: the

@@ -368,6 +368,9 @@ func (p *holding) cores() {
 		}
 		if p.n <= 0 { // the numbers are those of another picture
 			words = strings.TrimSpace(strings.TrimPrefix(words, numeral(i+1)))
+			if i == p.f.Unexplained && op.F != "believed" {
+				words += ", lost"
+			}
 		}
 		class := "core"
 		if i == p.f.Unexplained && op.F != "believed" {

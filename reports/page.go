@@ -42,6 +42,7 @@ type page struct {
 	Faults                        []faultRow
 	MoreFaults                    int
 	Coverage                      []sight
+	Clocks                        []nodeClocks
 	Bent                          []bentRow
 	MoreBent                      int
 	Limits                        []limit
@@ -114,7 +115,6 @@ type checkRow struct {
 type nodeCard struct {
 	Name  string
 	Facts string
-	Clock []clockPanel
 	Exits []string
 	More  int
 	Logs  []excerpt
@@ -430,6 +430,9 @@ func (r *Run) addRun(p *page) {
 	}
 	for _, node := range shown {
 		p.Nodes = append(p.Nodes, r.node(node, bins))
+		if panels := clockPanels(node, log.Events, r.Verdict.Faults, bins.end); len(panels) > 0 {
+			p.Clocks = append(p.Clocks, nodeClocks{visible.Cap(node, shortValue), panels})
+		}
 	}
 }
 
@@ -441,7 +444,6 @@ func (r *Run) node(node string, bins *binned) nodeCard {
 	}
 	facts := []string{fmt.Sprintf("%s asked of it (%s ok, %s fail, %s info)", count(int(total.all()), "operation"), number(int(total.ok)), number(int(total.fail)), number(int(total.info)))}
 	if r.Log != nil {
-		c.Clock = clockPanels(node, r.Log.Events, r.Verdict.Faults, bins.end)
 		led := 0
 		for _, ev := range r.Log.Events {
 			switch {

@@ -1,7 +1,10 @@
 package reports
 
 import (
+	"cmp"
 	"fmt"
+	"slices"
+	"strings"
 	"time"
 
 	"nemesis/checker/clocks"
@@ -62,8 +65,10 @@ func (r *Run) bounds() []boundRow {
 			row.State, row.Class = "✗ violated", "no"
 		case p.Met > 0:
 			row.State, row.Class = "✓ met", "yes"
-		default:
+		case p.Inconclusive > 0:
 			row.State, row.Class = "? inconclusive", "open"
+		default:
+			row.State, row.Class = "– nothing to judge", "open"
 		}
 		rows = append(rows, row)
 	}
@@ -97,25 +102,99 @@ func promised(p history.Plan) []string {
 }
 
 // excess is a time in which a node's clock was beyond the claim's bounds.
-type excess struct{ Node, When, Why string }
+type excess struct {
+	Node, When string
+	Faults     string // that bent it, by number
+	Why        []string
+	Findings   string // that rest on a moment of it, by number
+}
 
-const mostExcesses = 30
+const (
+	mostExcesses = 30
+	mostWhys     = 2
+	// Windows closer together than this are told as one: a drift is measured anew with
+	// every sample.
+	excessGap = int64(time.Second)
+)
 
-// excesses are those times, and how many more there were.
+// excesses are those times, each node's joined where they touch, and how many more
+// there were.
 func (r *Run) excesses() (rows []excess, more int) {
 	if r.Log == nil {
 		return nil, 0
 	}
-	for _, w := range clocks.Windows(r.Log.Events, r.Plan.Bounds) {
+	for _, group := range joined(clocks.Windows(r.Log.Events, r.Plan.Bounds)) {
 		if len(rows) == mostExcesses {
 			more++
 			continue
 		}
-		to := "the end"
-		if w.To != history.Never {
-			to = moment(w.To)
-		}
-		rows = append(rows, excess{visible.Cap(w.Node, shortValue), moment(max(w.From, 0)) + " – " + to, visible.Cap(w.Why, 4*longValue)})
+		rows = append(rows, r.excess(group))
 	}
 	return rows, more
+}
+
+// joined gathers the windows of each node that touch, in the order of their begin.
+func joined(windows clocks.List) []clocks.List {
+	var groups []clocks.List
+	ends := map[string]int64{}
+	last := map[string]int{}
+	for _, w := range windows {
+		at, is := last[w.Node]
+		if !is || w.From > ends[w.Node] && w.From-ends[w.Node] > excessGap {
+			at = len(groups)
+			groups = append(groups, nil)
+			last[w.Node], ends[w.Node] = at, w.To
+		}
+		groups[at] = append(groups[at], w)
+		ends[w.Node] = max(ends[w.Node], w.To)
+	}
+	return groups
+}
+
+// excess tells one group. What lasted longest says best what happened; the many
+// measurements within it say the same.
+func (r *Run) excess(group clocks.List) excess {
+	from, to := max(group[0].From, 0), group[0].To
+	for _, w := range group {
+		to = max(to, w.To)
+	}
+	x := excess{Node: visible.Cap(group[0].Node, shortValue), When: moment(from) + " – the end"}
+	if to != history.Never {
+		x.When = moment(from) + " – " + moment(to)
+	}
+	byLength := slices.Clone(group)
+	slices.SortStableFunc(byLength, func(a, b clocks.Window) int { return cmp.Compare(b.To-b.From, a.To-a.From) })
+	for _, w := range byLength {
+		why := visible.Cap(w.Why, 4*longValue)
+		switch {
+		case slices.Contains(x.Why, why):
+		case len(x.Why) < mostWhys:
+			x.Why = append(x.Why, why)
+		}
+	}
+	if n := len(group); n > mostWhys {
+		x.Why = append(x.Why, fmt.Sprintf("%s in all", count(n, "time")))
+	}
+	for _, f := range during(r.Verdict.Faults, from, to) {
+		if strings.HasPrefix(f.Step.Kind, "clock-") && slices.Contains(hit(f), group[0].Node) {
+			x.Faults = listed(x.Faults, fmt.Sprintf("%d (%s)", f.Step.ID, visible.Cap(f.Step.Kind, shortValue)))
+		}
+	}
+	for i, f := range r.findings() {
+		begin, end := window(f.Core)
+		if len(f.Holds) > 0 {
+			begin = max(begin, f.Holds[0].Counted)
+		}
+		if begin <= to && end >= from && i < mostFindings {
+			x.Findings = listed(x.Findings, fmt.Sprint(i+1))
+		}
+	}
+	return x
+}
+
+func listed(list, one string) string {
+	if list == "" {
+		return one
+	}
+	return list + ", " + one
 }
