@@ -103,7 +103,7 @@ func askedOf(clock string, measures []history.Measure, said string) (bentRow, bo
 	}
 	row := bentRow{Clock: clock, Asked: figure(asked) + unit(asked), Measured: "–"}
 	if said != "" {
-		row.Asked += " (" + visible.Cap(said, shortValue) + ")"
+		row.Asked += " (" + multiple(said) + ")"
 	}
 	low, one := value[clock+" measured low"]
 	high, two := value[clock+" measured high"]
@@ -111,6 +111,16 @@ func askedOf(clock string, measures []history.Measure, said string) (bentRow, bo
 		row.Measured = figure(low) + " to " + figure(high) + unit(high)
 	}
 	return row, true
+}
+
+// multiple writes a magnitude in the units it was asked for: "2 × lease" for 2lease.
+func multiple(said string) string {
+	said = visible.Cap(said, shortValue)
+	unit := strings.TrimLeft(said, "+-.0123456789")
+	if number := strings.TrimSuffix(said, unit); number != "" && unit != "" {
+		return number + " × " + unit
+	}
+	return said
 }
 
 func figure(m history.Measure) string {

@@ -184,7 +184,7 @@ func readOff(f checker.Fault, samples []history.Event) string {
 		low1, high1 := clock.of(first)
 		if before != nil && f.Step.Clock != nil && f.Step.Clock.Jump != 0 {
 			low0, high0 := clock.of(before)
-			s = append(s, fmt.Sprintf("moved by %s to %s", signed(low1-high0), signed(high1-low0)))
+			s = append(s, fmt.Sprintf("moved by %+.4f to %+.4f s", float64(low1-high0)/1e9, float64(high1-low0)/1e9))
 		}
 		if length := last.Time - first.Time; length >= 5e8 && f.Step.Period == 0 {
 			low2, high2 := clock.of(last)
@@ -201,14 +201,6 @@ func readOff(f checker.Fault, samples []history.Event) string {
 		return ""
 	}
 	return fmt.Sprintf("During fault %d (%s): %s", f.Step.ID, visible.Cap(f.Step.Kind, shortValue), strings.Join(told, ", "))
-}
-
-// signed is a length that says its sign.
-func signed(ns int64) string {
-	if ns < 0 {
-		return span(ns)
-	}
-	return "+" + span(ns)
 }
 
 // widest says the offset that was furthest from zero, with what is uncertain of it.

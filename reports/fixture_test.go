@@ -213,6 +213,10 @@ func verdict(outcome checker.Outcome, sentence string) checker.Verdict {
 // fixture is one of the runs; log false leaves out the history, as goldens of text do not need it.
 func fixture(t testing.TB, name string, log bool) *Run {
 	t.Helper()
+	switch name {
+	case "lease", "lock", "exceeded":
+		return leaseFixture(t, name, log)
+	}
 	r := &Run{Dir: "store/etcd-register/20260102T150405.000Z", Plan: plan("partition", "kill", "pause")}
 	fs := faults()
 	for _, f := range fs {

@@ -23,6 +23,16 @@ import (
 	"golang.org/x/net/html"
 )
 
+// keepPage leaves a page in REPORT_DIR, if that is set.
+func keepPage(t *testing.T, name string, text []byte) {
+	t.Helper()
+	if dir := os.Getenv("REPORT_DIR"); dir != "" {
+		if err := os.WriteFile(filepath.Join(dir, name+".html"), text, 0o644); err != nil {
+			t.Fatal(err)
+		}
+	}
+}
+
 // With REPORT_DIR set, the fixtures' pages are left there to be looked at.
 func TestThePageTellsItsStoryWithoutScript(t *testing.T) {
 	for name, say := range map[string][]string{
@@ -39,11 +49,7 @@ func TestThePageTellsItsStoryWithoutScript(t *testing.T) {
 			r := fixture(t, name, true)
 			logs(t, r, serverLog())
 			text := rendered(t, r)
-			if dir := os.Getenv("REPORT_DIR"); dir != "" {
-				if err := os.WriteFile(filepath.Join(dir, name+".html"), text, 0o644); err != nil {
-					t.Fatal(err)
-				}
-			}
+			keepPage(t, name, text)
 			seen := said(t, text)
 			for _, s := range say {
 				if !strings.Contains(seen, s) {

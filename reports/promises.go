@@ -173,7 +173,7 @@ func (r *Run) excess(group clocks.List) excess {
 		}
 	}
 	if n := len(group); n > mostWhys {
-		x.Why = append(x.Why, fmt.Sprintf("%s in all", count(n, "time")))
+		x.Why = append(x.Why, fmt.Sprintf("%s in all", count(n, "such window")))
 	}
 	for _, f := range during(r.Verdict.Faults, from, to) {
 		if strings.HasPrefix(f.Step.Kind, "clock-") && slices.Contains(hit(f), group[0].Node) {

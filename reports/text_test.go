@@ -18,7 +18,7 @@ import (
 
 var update = flag.Bool("update", false, "write the golden files anew")
 
-var fixtures = []string{"stale-read", "lost-element", "valid", "vacuous", "harness"}
+var fixtures = []string{"stale-read", "lost-element", "valid", "vacuous", "harness", "lease", "lock", "exceeded"}
 
 func golden(t *testing.T, name, got string) {
 	t.Helper()
