@@ -2,6 +2,7 @@ package reports
 
 import (
 	"bytes"
+	"cmp"
 	"context"
 	"encoding/json"
 	"encoding/xml"
@@ -21,6 +22,8 @@ import (
 	"unicode"
 
 	"nemesis/checker"
+	"nemesis/checker/lease"
+	"nemesis/checker/liveness"
 	"nemesis/history"
 	"nemesis/reports/visible"
 
@@ -112,6 +115,83 @@ func poison(t testing.TB, h string) *Run {
 	return r
 }
 
+// poisonHolders is the same for runs with leases, clocks that were bent, and beliefs: h
+// is every name of a node, a key, a lease and an owner, and every text of a fault.
+func poisonHolders(name string) func(testing.TB, string) *Run {
+	return func(t testing.TB, h string) *Run {
+		r := leaseFixture(t, name, true)
+		quoted := func(suffix string) string { return string(asJSON(h + suffix)) }
+		all := strings.NewReplacer(`"n1"`, quoted("1"), `"n2"`, quoted("2"), `"n3"`, quoted("3"), `"r1"`, quoted(""), `"a1"`, quoted("a"), `"b2"`, quoted("b"))
+		var parts struct {
+			Plan    history.Plan
+			Verdict checker.Verdict
+			Log     history.Log
+		}
+		whole := asJSON(map[string]any{"Plan": r.Plan, "Verdict": r.Verdict, "Log": r.Log})
+		if err := json.Unmarshal([]byte(all.Replace(string(whole))), &parts); err != nil {
+			t.Fatal(err)
+		}
+		r.Plan, r.Verdict, r.Log = parts.Plan, parts.Verdict, &parts.Log
+		r.Plan.Schedule[0].Said = h
+		for i := range r.Log.Events {
+			ev := &r.Log.Events[i]
+			switch {
+			case ev.Fault != nil:
+				ev.Fault.Limits = append(ev.Fault.Limits, h)
+				for k := range ev.Fault.Effects {
+					e := &ev.Fault.Effects[k]
+					e.Kind, e.Evidence.Summary, e.Error = h, h, h
+					for n := range e.Evidence.Measures {
+						e.Evidence.Measures[n].Unit = h
+					}
+				}
+			case ev.Type == history.Stall:
+				r.Log.Events = append(r.Log.Events, history.Event{Type: history.Stall, Value: json.RawMessage(h)})
+			}
+		}
+		r.Log.Events = append(r.Log.Events, history.Event{Type: history.BeliefChange, Key: h, F: "enter", Value: json.RawMessage(h)},
+			history.Event{Type: history.FaultChange, Fault: &history.Fault{ID: 9, Kind: h, Stage: history.Active, Limits: []string{h}}})
+		r.Log.Operations[1].Output, r.Log.Operations[2].Input, r.Log.Operations[3].F = json.RawMessage(h), json.RawMessage(h), h
+		v := &r.Verdict
+		v.Sentence, v.Promise, v.Assumptions = h, h, []checker.Assumption{{Name: h, Text: h, Why: h, Exceeded: true}}
+		v.Faults[0].Evidence, v.Faults[0].Step.Target = h, h
+		told := func(f *checker.Finding) {
+			f.Claim, f.Rule, f.State = h, h, h
+			for k := range f.Proof {
+				f.Proof[k].Text = h
+			}
+			for k := range f.Core {
+				f.Core[k].Error = h
+			}
+		}
+		for i := range v.Results {
+			c := &v.Results[i]
+			c.Summary = h
+			for j := range c.Findings {
+				told(&c.Findings[j])
+			}
+			var d lease.Details
+			if c.Checker == "lease" && json.Unmarshal(c.Details, &d) == nil && d.Believed != nil {
+				told(d.Believed)
+				c.Details = asJSON(d)
+			}
+			var l liveness.Details
+			if c.Checker == "liveness" && json.Unmarshal(c.Details, &l) == nil {
+				for k := range l.Properties {
+					l.Properties[k].Name, l.Properties[k].Where = h, h
+				}
+				c.Details = asJSON(l)
+			}
+		}
+		return r
+	}
+}
+
+// poisons are all runs that want to do harm.
+func poisons() map[string]func(testing.TB, string) *Run {
+	return map[string]func(testing.TB, string) *Run{"register": poison, "lease": poisonHolders("lease"), "lock": poisonHolders("lock"), "exceeded": poisonHolders("exceeded")}
+}
+
 func rendered(t testing.TB, r *Run) []byte {
 	t.Helper()
 	var b bytes.Buffer
@@ -156,20 +236,32 @@ func elements(t testing.TB, text []byte) map[string]bool {
 }
 
 func TestHostileTextMakesNoMarkup(t *testing.T) {
-	tame, wild := poison(t, "tame"), poison(t, hostile("http://127.0.0.1:9"))
-	want, got := elements(t, rendered(t, tame)), elements(t, rendered(t, wild))
-	for e := range got {
-		if !want[e] {
-			t.Errorf("hostile text made %q", e)
+	for name, poison := range poisons() {
+		tame, wild := poison(t, "tame"), poison(t, hostile("http://127.0.0.1:9"))
+		want, got := elements(t, rendered(t, tame)), elements(t, rendered(t, wild))
+		for e := range got {
+			if !want[e] {
+				t.Errorf("%s: hostile text made %q", name, e)
+			}
 		}
-	}
-	if len(got) < 40 {
-		t.Errorf("only %d kinds of element were compared; the page is not what this test thinks", len(got))
+		for _, class := range map[string][]string{"lease": {"story holders", "hold must", "core bad"}, "lock": {"story holders", "core bad"}, "exceeded": {"card beyond", "story holders", "clockcurve"}}[name] {
+			if !bytes.Contains(rendered(t, wild), []byte(`class="`+class+`"`)) {
+				t.Errorf("%s: the poisoned page has no %s", name, class)
+			}
+		}
+		if len(got) < 40 {
+			t.Errorf("%s: only %d kinds of element were compared; the page is not what this test thinks", name, len(got))
+		}
 	}
 }
 
 func TestNothingHiddenReachesAReader(t *testing.T) {
-	r := poison(t, hostile("http://127.0.0.1:9"))
+	for name, poison := range poisons() {
+		t.Run(name, func(t *testing.T) { nothingHidden(t, poison(t, hostile("http://127.0.0.1:9"))) })
+	}
+}
+
+func nothingHidden(t *testing.T, r *Run) {
 	junit, err := r.JUnit()
 	if err != nil {
 		t.Fatal(err)
@@ -192,7 +284,8 @@ func TestNothingHiddenReachesAReader(t *testing.T) {
 	if err := xml.Unmarshal(junit, &parsed); err != nil {
 		t.Errorf("junit.xml is not XML: %v", err)
 	}
-	if !strings.Contains(parsed.Suite.Cases[0].Error.Message, "<script>") {
+	whole := parsed.Suite.Cases[0]
+	if trouble := cmp.Or(whole.Failure, whole.Error); !strings.Contains(trouble.Message, "<script>") {
 		t.Error("junit.xml lost the message")
 	}
 }
@@ -260,11 +353,23 @@ func TestABrowserRunsNothingHostile(t *testing.T) {
 	var requests atomic.Int32
 	home := httptest.NewServer(http.HandlerFunc(func(http.ResponseWriter, *http.Request) { requests.Add(1) }))
 	defer home.Close()
-	path := filepath.Join(t.TempDir(), "report.html")
-	if err := os.WriteFile(path, rendered(t, poison(t, hostile(home.URL))), 0o644); err != nil {
-		t.Fatal(err)
+	for name, poison := range poisons() {
+		t.Run(name, func(t *testing.T) {
+			path := filepath.Join(t.TempDir(), "report.html")
+			if err := os.WriteFile(path, rendered(t, poison(t, hostile(home.URL))), 0o644); err != nil {
+				t.Fatal(err)
+			}
+			dom, log := chromium(t, path)
+			harmless(t, dom, log)
+		})
 	}
-	dom, log := chromium(t, path)
+	if n := requests.Load(); n != 0 {
+		t.Errorf("the pages made %d requests", n)
+	}
+}
+
+// harmless looks at what a browser made of a page.
+func harmless(t *testing.T, dom, log string) {
 	doc, err := html.Parse(strings.NewReader(dom))
 	if err != nil {
 		t.Fatal(err)
@@ -293,9 +398,6 @@ func TestABrowserRunsNothingHostile(t *testing.T) {
 	}
 	if !ran {
 		t.Error("the page's own script did not run, so this test proves nothing")
-	}
-	if n := requests.Load(); n != 0 {
-		t.Errorf("the page made %d requests", n)
 	}
 	for _, line := range strings.Split(log, "\n") {
 		if strings.Contains(line, "CONSOLE") {

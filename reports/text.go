@@ -31,6 +31,10 @@ func (r *Run) Text(width int) string {
 		t.line("- ", "%s", reason)
 	}
 	r.findingsText(t)
+	if b := r.believed(); b != nil {
+		t.blank()
+		t.line("", "Beside the verdict: %s", b.Words)
+	}
 	if len(v.Faults) > 0 {
 		t.blank()
 		t.line("", "Faults: %s", r.faultSentence())

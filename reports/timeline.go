@@ -4,9 +4,7 @@ import (
 	"fmt"
 	"html/template"
 	"math"
-	"slices"
 	"sort"
-	"strconv"
 	"strings"
 
 	"nemesis/checker"
@@ -21,18 +19,17 @@ import (
 // one column.
 
 const (
-	runWidth   = 1200
-	runLeft    = 118
-	runRight   = 1184
-	nodeRow    = 34
-	latencyH   = 150
-	rateH      = 80
-	gapH       = 14
-	panelGap   = 26
-	levels     = 5 // shades of the latency density
-	cellRows   = 4 // density rows an octave
-	exitsMost  = 300
-	stallsMost = 200
+	runWidth  = 1200
+	runLeft   = 118
+	runRight  = 1184
+	nodeRow   = 34
+	latencyH  = 150
+	rateH     = 80
+	gapH      = 14
+	panelGap  = 26
+	levels    = 5 // shades of the latency density
+	cellRows  = 4 // density rows an octave
+	exitsMost = 300
 	// A 99th percentile of a dozen operations is noise, so quantiles are taken over
 	// longer stretches than everything else.
 	quantileBins = 60
@@ -98,49 +95,6 @@ func faultSpan(a axis, f checker.Fault) (x0, x1 float64) {
 		x1 = a.x(f.Healed)
 	}
 	return x0, max(x1, x0+2)
-}
-
-// pennant marks the findings of one place on the axis.
-type pennant struct {
-	x     float64
-	words string
-}
-
-func (t *timeline) flags(a axis) []pennant {
-	var at []pennant
-	numbers := map[int][]int{} // by position in at
-	for i, f := range t.findings {
-		op, ok := culprit(f)
-		if !ok {
-			continue
-		}
-		x := a.x(op.Call)
-		near := slices.IndexFunc(at, func(p pennant) bool { return math.Abs(p.x-x) < 70 })
-		if near < 0 {
-			near = len(at)
-			at = append(at, pennant{x: x})
-		}
-		numbers[near] = append(numbers[near], i+1)
-	}
-	for i := range at {
-		list := numbers[i]
-		at[i].words = "finding"
-		if len(list) > 1 {
-			at[i].words = "findings"
-		}
-		for k, n := range list {
-			switch {
-			case k == 3:
-				at[i].words += ", …"
-			case k > 3:
-			case k > 0:
-				at[i].words += fmt.Sprintf(", %d", n)
-			default:
-				at[i].words += fmt.Sprintf(" %d", n)
-			}
-		}
-	}
-	return at
 }
 
 // drawFlags marks findings and phases above the nodes.
@@ -444,47 +398,6 @@ func (t *timeline) drawRate(d *drawing, a axis, top float64) {
 	d.path(area(a, all, base, func(o outcomes) (float64, float64) { return height(o.ok), height(o.ok + o.fail) }), "area strong fail")
 	d.path(area(a, all, base, func(o outcomes) (float64, float64) { return height(o.ok + o.fail), height(o.all()) }), "area strong info")
 	d.line(a.left, base, a.right, base, "rail")
-}
-
-func (t *timeline) drawOutages(d *drawing, a axis, top float64) {
-	d.text(8, top+11, "label", "unavailable")
-	d.rect(a.left, top, a.right-a.left, gapH, "strip")
-	for _, o := range t.outages.Overall.Windows {
-		x0, x1 := a.x(o.From), max(a.x(o.To), a.x(o.From)+2)
-		words := span(o.To - o.From)
-		said := fmt.Sprintf("nothing succeeded from %s to %s (%s)", moment(o.From), moment(o.To), words)
-		if o.SureTo <= o.SureFrom { // an older verdict, or nobody failed
-			d.described(x0, top, x1-x0, gapH, "down", said)
-		} else {
-			d.described(x0, top, x1-x0, gapH, "down maybe", said)
-			s0 := a.x(o.SureFrom)
-			d.described(s0, top, max(a.x(o.SureTo)-s0, 1), gapH, "down", fmt.Sprintf("%s; attempts failed from %s to %s", said, moment(o.SureFrom), moment(o.SureTo)))
-		}
-		if textWidth(words, 11)+6 < x1-x0 {
-			d.text((x0+x1)/2, top+11, "tick middle inside", words)
-		}
-	}
-}
-
-// stalls are when nemesis itself stood still.
-func stalls(events []history.Event) (list [][2]int64) {
-	for _, ev := range events {
-		if ev.Type != history.Stall || len(list) == stallsMost {
-			continue
-		}
-		if late, err := strconv.ParseInt(string(ev.Value), 10, 64); err == nil && late > 0 {
-			list = append(list, [2]int64{max(ev.Time-late, 0), ev.Time})
-		}
-	}
-	return list
-}
-
-// drawStalls marks them on the axis: what was recorded there may be late.
-func (t *timeline) drawStalls(d *drawing, a axis, floor float64) {
-	for _, s := range stalls(t.events) {
-		x0, x1 := a.x(s[0]), a.x(s[1])
-		d.described(x0, floor-4, max(x1-x0, 1.5), 8, "stall", fmt.Sprintf("nemesis itself stood still for %s until %s", span(s[1]-s[0]), moment(s[1])))
-	}
 }
 
 // describe tells the drawing in words, for those who cannot see it.
