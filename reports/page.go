@@ -77,6 +77,7 @@ type findingCard struct {
 	SameAsSentence           bool
 	Holders                  bool    // drawn as lanes
 	Beside                   *beside // who held the lock that was to prevent it
+	Moments                  []string
 	Picture                  template.HTML
 	Core                     []coreRow
 	Proof                    []proofRow
@@ -339,6 +340,9 @@ func (r *Run) addFindings(p *page) {
 		}
 		if aboutHolders(f) {
 			card.Picture, card.Holders = holders(i+1, f, r.Verdict.Faults, r.Log), true
+			for _, x := range happenings(f, r.Verdict.Faults) {
+				card.Moments = append(card.Moments, moment(x.at)+"  "+x.text)
+			}
 		} else {
 			card.Picture = story(i+1, f, r.Verdict.Faults, r.countOn(f.Key))
 			card.Beside = r.besideLoss(i+1, f)
