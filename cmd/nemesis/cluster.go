@@ -20,15 +20,18 @@ type cluster = nodes.Cluster
 
 // clusterFlags are --nodes and how to reach them.
 type clusterFlags struct {
-	spec string
-	ssh  ssh.Options
+	spec       string
+	vagrantDir string // of the Vagrantfile, "" to look for it
+	ssh        ssh.Options
 }
 
 func (c *clusterFlags) register(flags *pflag.FlagSet) {
-	flags.StringVar(&c.spec, "nodes", "local:5", `the nodes: local:5 | host,host | user@host:port,… | @file | CIDR or range | ssh-config:ALIAS,…`)
+	flags.StringVar(&c.spec, "nodes", "local:5", `the nodes: local:5 | host,host | user@host:port,… | @file or Ansible inventory | CIDR or range | ssh-config:PATTERN,… | vagrant`)
+	flags.StringVar(&c.vagrantDir, "vagrant-dir", "", "directory of the Vagrantfile for --nodes vagrant (default: $VAGRANT_CWD, ./vagrant or .)")
 	flags.StringVar(&c.ssh.User, "ssh-user", "", "user on the nodes (default: as ~/.ssh/config says, or yours)")
-	flags.StringSliceVar(&c.ssh.Keys, "ssh-key", nil, "private key file (default: agent, ~/.ssh/config, ~/.ssh/id_*)")
+	flags.StringSliceVar(&c.ssh.Keys, "ssh-key", nil, "private key file, with its certificate beside it if there is one (default: agent, ~/.ssh/config, ~/.ssh/id_*)")
 	flags.IntVar(&c.ssh.Port, "ssh-port", 0, "port of the nodes' SSH servers (default 22)")
+	flags.StringVar(&c.ssh.Jump, "ssh-jump", "", "jump hosts to log in through, as ProxyJump has them (default: as ~/.ssh/config says)")
 	flags.StringVar(&c.ssh.Config, "ssh-config", "", "ssh configuration file, or none (default ~/.ssh/config)")
 	flags.StringSliceVar(&c.ssh.KnownHosts, "known-hosts", nil, "file with the nodes' host keys (default ~/.ssh/known_hosts)")
 	flags.BoolVar(&c.ssh.InsecureHostKeys, "insecure-host-keys", false, "accept any host key; gives up knowing that the machine which gets the agent and runs its commands is the one you named")
@@ -72,7 +75,14 @@ func (c clusterFlags) names() ([]string, error) {
 	if n > 0 {
 		return names, nil
 	}
-	hosts, err := c.hosts()
+	if c.spec == vagrant {
+		machines, err := c.machines()
+		for _, m := range machines.Machines {
+			names = append(names, m.Name)
+		}
+		return names, err
+	}
+	hosts, err := ssh.Parse(c.spec, c.ssh)
 	if err != nil {
 		return nil, err
 	}
@@ -82,12 +92,15 @@ func (c clusterFlags) names() ([]string, error) {
 	return names, nil
 }
 
-func (c clusterFlags) hosts() ([]ssh.Host, error) {
-	hosts, err := ssh.Parse(c.spec)
+// vagrant is the --nodes of Vagrant's machines.
+const vagrant = "vagrant"
+
+func (c clusterFlags) machines() (ssh.Vagrant, error) {
+	dir, err := ssh.VagrantDir(c.vagrantDir)
 	if err != nil {
-		return nil, &run.UsageError{Err: err}
+		return ssh.Vagrant{}, err
 	}
-	return hosts, nil
+	return ssh.FindVagrant(dir)
 }
 
 // agentBinary says what is wrong with the file given for the nodes.
@@ -114,11 +127,22 @@ func (c clusterFlags) possible(ctx context.Context) error {
 }
 
 func (c clusterFlags) remote(ctx context.Context) (cluster, error) {
-	hosts, err := c.hosts()
+	if c.spec != vagrant {
+		hosts, err := ssh.Parse(c.spec, c.ssh)
+		if err != nil {
+			return nil, err
+		}
+		return ssh.NewCluster(ctx, hosts, c.ssh)
+	}
+	machines, err := c.machines()
 	if err != nil {
 		return nil, err
 	}
-	return ssh.NewCluster(ctx, hosts, c.ssh)
+	hosts, opt, err := machines.Hosts(ctx, c.ssh)
+	if err != nil {
+		return nil, err
+	}
+	return ssh.NewCluster(ctx, hosts, opt)
 }
 
 func newLocal(ctx context.Context, n int) (cluster, error) {

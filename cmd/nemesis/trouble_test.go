@@ -289,7 +289,7 @@ func (m machines) fill(t *testing.T, node, path, size string) (restore func()) {
 func (m machines) execute(t *testing.T, etcd string, cfg run.Config, change func(*history.Plan)) (checker.Verdict, history.Dir) {
 	t.Helper()
 	plan := m.plan(t, etcd, change)
-	hosts, err := ssh.Parse(plan.Cluster.Spec)
+	hosts, err := ssh.Parse(plan.Cluster.Spec, ssh.Options{})
 	if err != nil {
 		t.Fatal(err)
 	}

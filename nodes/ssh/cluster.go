@@ -21,24 +21,24 @@ type Cluster struct {
 // NewCluster looks up the hosts' addresses, once for the whole run: a name that
 // changes its address half-way must not turn one node into another. Two names of
 // one machine are refused, since a fault on one would strike the other, and so are
-// files of keys that cannot be read, before anything is begun with them.
+// files of keys that cannot be read, before anything is begun with them. Nobody is
+// dialled but forwarded hosts.
 func NewCluster(ctx context.Context, hosts []Host, opt Options) (*Cluster, error) {
 	c := &Cluster{hosts: slices.Clone(hosts), opt: opt}
 	machines := map[netip.AddrPort]string{}
+	var forwarded []*Host
 	for i := range c.hosts {
 		h := &c.hosts[i]
-		s, err := settle(*h, opt)
+		legs, err := route(*h, opt)
 		if err != nil {
 			return nil, err
 		}
-		if _, err := knownKeys(s, opt); err != nil {
-			return nil, err
+		closeKeys(legs)
+		s := legs[len(legs)-1].settings
+		if h.Forwarded {
+			forwarded = append(forwarded, h)
+			continue
 		}
-		keys, err := gather(s, opt)
-		if err != nil {
-			return nil, err
-		}
-		keys.close()
 		if !h.Node.Address.IsValid() {
 			addrs, err := lookUp(ctx, s.hostName)
 			if err != nil {
@@ -51,6 +51,9 @@ func NewCluster(ctx context.Context, hosts []Host, opt Options) (*Cluster, error
 			return nil, &UsageError{fmt.Sprintf("read nodes: %s and %s are both %s; name each node once", other, h.Node.Name, at)}
 		}
 		machines[at] = h.Node.Name
+	}
+	if err := locate(ctx, forwarded, opt); err != nil {
+		return nil, err
 	}
 	return c, nil
 }

@@ -8,10 +8,13 @@ import (
 	"os"
 	"os/user"
 	"path/filepath"
+	"slices"
 	"strconv"
 	"strings"
 
 	"github.com/kevinburke/ssh_config"
+
+	"nemesis/nodes"
 )
 
 // settings is everything that is settled about one host before it is dialled.
@@ -24,8 +27,12 @@ type settings struct {
 	keys           []string
 	keysNamed      bool // by the user's own flag: each must be usable, and no other is tried
 	identitiesOnly bool
+	certificates   []string // files, beside those that lie next to a key
 	agentSocket    string
 	knownHosts     []string
+	// acceptNew remembers the key of a host that none is known of; a changed key is refused.
+	acceptNew bool
+	jump      string // as ProxyJump says it, "" for none
 }
 
 func (s settings) address() string { return net.JoinHostPort(s.hostName, strconv.Itoa(s.port)) }
@@ -39,19 +46,12 @@ func settle(h Host, opt Options) (settings, error) {
 	}
 	home, _ := os.UserHomeDir() // without one, "~" stays what it is and no default key is found
 
-	files, err := readConfig(opt.Config, home)
+	files, err := readConfig(opt, home)
 	if err != nil {
 		return settings{}, err
 	}
 	if h.Alias && !files.names(name) {
 		return settings{}, &UsageError{fmt.Sprintf("find ssh-config:%s: no Host block names it in %s", name, files.paths())}
-	}
-	for _, relay := range []string{"ProxyJump", "ProxyCommand"} {
-		if v := files.get(name, relay); v != "" && !strings.EqualFold(v, "none") {
-			// Not a missing feature of this package alone: the clients of the system
-			// under test connect to the node's address from here.
-			return settings{}, fmt.Errorf("connect to %s: ssh_config says %s %s, but the clients of the system must reach the node directly; run nemesis on the other side", name, relay, v)
-		}
 	}
 
 	s := settings{name: name, hostName: name, port: h.Port, user: h.User}
@@ -82,6 +82,13 @@ func settle(h Host, opt Options) (settings, error) {
 		}
 	}
 
+	if s.jump = first(h.Jump, opt.Jump, files.get(name, "ProxyJump")); strings.EqualFold(s.jump, "none") {
+		s.jump = ""
+	}
+	if v := files.get(name, "ProxyCommand"); v != "" && !strings.EqualFold(v, "none") && first(h.Jump, opt.Jump, files.get(name, "ProxyJump")) == "" {
+		return settings{}, &UsageError{fmt.Sprintf("connect to %s: ssh_config says ProxyCommand %s, and nemesis starts no programs for that; write it as ProxyJump, or pass --ssh-jump", name, v)}
+	}
+
 	expand := func(path string) string {
 		path = strings.NewReplacer("%%", "%", "%d", home, "%h", s.hostName, "%n", name, "%r", s.user).Replace(path)
 		if rest, ok := strings.CutPrefix(path, "~/"); ok && home != "" {
@@ -95,11 +102,18 @@ func settle(h Host, opt Options) (settings, error) {
 		s.checkAs = net.JoinHostPort(v, strconv.Itoa(defaultPort)) // the ssh command adds no port to an alias
 	}
 
-	s.keys, s.keysNamed = opt.Keys, len(opt.Keys) > 0
+	s.keys = h.Keys
+	if len(s.keys) == 0 {
+		s.keys = opt.Keys
+	}
+	s.keysNamed = len(s.keys) > 0
 	if !s.keysNamed {
 		for _, path := range files.all(name, "IdentityFile") {
 			s.keys = append(s.keys, expand(path))
 		}
+	}
+	for _, path := range files.all(name, "CertificateFile") {
+		s.certificates = append(s.certificates, expand(path))
 	}
 	s.identitiesOnly = strings.EqualFold(files.get(name, "IdentitiesOnly"), "yes")
 	if len(s.keys) == 0 && home != "" {
@@ -121,7 +135,7 @@ func settle(h Host, opt Options) (settings, error) {
 
 	s.knownHosts = opt.KnownHosts
 	if len(s.knownHosts) == 0 {
-		for _, path := range strings.Fields(files.get(name, "UserKnownHostsFile")) {
+		for _, path := range pathsIn(files.get(name, "UserKnownHostsFile")) {
 			s.knownHosts = append(s.knownHosts, expand(path))
 		}
 		if len(s.knownHosts) == 0 && home != "" {
@@ -129,6 +143,7 @@ func settle(h Host, opt Options) (settings, error) {
 		}
 		s.knownHosts = append(s.knownHosts, "/etc/ssh/ssh_known_hosts")
 	}
+	s.acceptNew = strings.EqualFold(files.get(name, "StrictHostKeyChecking"), "accept-new")
 	return s, nil
 }
 
@@ -140,8 +155,16 @@ type configFile struct {
 	*ssh_config.Config
 }
 
-func readConfig(path, home string) (configFiles, error) {
+func readConfig(opt Options, home string) (configFiles, error) {
+	if opt.ConfigText != "" {
+		cfg, err := ssh_config.DecodeBytes([]byte(opt.ConfigText))
+		if err != nil {
+			return nil, fmt.Errorf("read %s: %s", opt.ConfigName, nodes.OneLine(strings.TrimPrefix(err.Error(), "ssh_config: ")))
+		}
+		return configFiles{{opt.ConfigName, cfg}}, nil
+	}
 	const system = "/etc/ssh/ssh_config"
+	path := opt.Config
 	var paths []string
 	switch path {
 	case "none":
@@ -181,6 +204,27 @@ func (f configFiles) get(host, key string) string {
 		}
 	}
 	return ""
+}
+
+// pathsIn splits a list of paths at blanks. The parser has taken the quotes off a
+// path that is alone, so that a word with which no path begins goes on with the
+// path before it.
+func pathsIn(list string) []string {
+	var all []string
+	for i, part := range strings.Split(list, `"`) {
+		if i%2 == 1 {
+			all = append(all, part)
+			continue
+		}
+		for word := range strings.FieldsSeq(part) {
+			if last := len(all) - 1; last < 0 || strings.ContainsRune("/~%", rune(word[0])) {
+				all = append(all, word)
+			} else {
+				all[last] += " " + word
+			}
+		}
+	}
+	return all
 }
 
 func (f configFiles) all(host, key string) []string {
@@ -233,6 +277,22 @@ func namedIn(cfg *ssh_config.Config, host string) bool {
 		}
 	}
 	return false
+}
+
+// named lists the names that Host blocks have without a wildcard, in the order of
+// the files. The parser keeps included files to itself.
+func (f configFiles) named() []string {
+	var names []string
+	for _, file := range f {
+		for _, block := range file.Hosts {
+			for _, p := range block.Patterns {
+				if text := p.String(); !strings.ContainsAny(text, "*?!") && !slices.Contains(names, text) {
+					names = append(names, text)
+				}
+			}
+		}
+	}
+	return names
 }
 
 func (f configFiles) paths() string {

@@ -33,8 +33,13 @@ Host far
   ProxyJump bastion
 Host near
   ProxyJump none
+Host piped
+  ProxyCommand nc %h %p
 Host odd
   Port seventy
+Host fresh
+  StrictHostKeyChecking accept-new
+  CertificateFile ~/.ssh/signed-cert.pub
 
 Match host db4
   User matched
@@ -76,6 +81,15 @@ func TestSettlingAHost(t *testing.T) {
 			settings{name: "db4", hostName: "db4", port: 22, user: "matched", checkAs: "db4:22", keys: defaults, agentSocket: "/run/agent", knownHosts: known}},
 		"no jump is no obstacle": {Host{HostName: "near"}, Options{},
 			settings{name: "near", hostName: "near", port: 22, user: "anybody", checkAs: "near:22", keys: defaults, agentSocket: "/run/agent", knownHosts: known}},
+		"a jump": {Host{HostName: "far"}, Options{},
+			settings{name: "far", hostName: "far", port: 22, user: "anybody", checkAs: "far:22", keys: defaults, agentSocket: "/run/agent", knownHosts: known, jump: "bastion"}},
+		"a jump by flag comes before the file's": {Host{HostName: "far"}, Options{Jump: "none"},
+			settings{name: "far", hostName: "far", port: 22, user: "anybody", checkAs: "far:22", keys: defaults, agentSocket: "/run/agent", knownHosts: known}},
+		"a jump takes the place of a command": {Host{HostName: "piped", Jump: "me@b:2200"}, Options{},
+			settings{name: "piped", hostName: "piped", port: 22, user: "anybody", checkAs: "piped:22", keys: defaults, agentSocket: "/run/agent", knownHosts: known, jump: "me@b:2200"}},
+		"new keys and certificates": {Host{HostName: "fresh"}, Options{},
+			settings{name: "fresh", hostName: "fresh", port: 22, user: "anybody", checkAs: "fresh:22", keys: defaults, agentSocket: "/run/agent", knownHosts: known,
+				acceptNew: true, certificates: []string{home + "/.ssh/signed-cert.pub"}}},
 		"no file at all": {Host{HostName: "db1"}, Options{Config: "none", User: "u"},
 			settings{name: "db1", hostName: "db1", port: 22, user: "u", checkAs: "db1:22", keys: defaults, agentSocket: "/run/agent", knownHosts: known}},
 	} {
@@ -109,7 +123,7 @@ func TestWhatTheConfigurationMakesImpossible(t *testing.T) {
 		alias, usage  bool
 		says          string
 	}{
-		"a jump":           {sample, "far", false, false, `^connect to far: ssh_config says ProxyJump bastion, but the clients of the system must reach the node directly; run nemesis on the other side$`},
+		"a proxy command":  {sample, "piped", false, true, `^connect to piped: ssh_config says ProxyCommand nc %h %p, and nemesis starts no programs for that; write it as ProxyJump, or pass --ssh-jump$`},
 		"a port in words":  {sample, "odd", false, true, `^read the port of odd in \S+/config: "seventy" is not a port \(1 to 65535\)$`},
 		"an unknown alias": {sample, "db9", true, true, `^find ssh-config:db9: no Host block names it in \S+/config$`},
 		"a command": {"Match exec \"true\"\n  Port 1\n", "db1", false, true,

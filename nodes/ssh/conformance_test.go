@@ -40,7 +40,7 @@ func TestConformanceOnGivenHosts(t *testing.T) {
 	if list == "" {
 		t.Skip("NEMESIS_TEST_HOSTS names no host")
 	}
-	hosts, err := ssh.Parse(list)
+	hosts, err := ssh.Parse(list, ssh.Options{})
 	if err != nil {
 		t.Fatal(err)
 	}

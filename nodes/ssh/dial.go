@@ -17,71 +17,47 @@ import (
 	"nemesis/nodes"
 )
 
-// Dial connects to a host's SSH server. Its errors are one line each, and tell
+// Dial connects to a host's SSH server, through its jump hosts if it has any, each
+// of which is checked as the host itself is. Its errors are one line each, and tell
 // apart a port that refuses, an address that does not answer, a server that is
 // not SSH, a host key that is unknown or has changed, and a login refused with
 // every key that was tried. A *UsageError is the user's own doing.
 func Dial(ctx context.Context, host Host, opt Options) (nodes.Conn, error) {
-	s, err := settle(host, opt)
+	legs, err := route(host, opt)
 	if err != nil {
 		return nil, err
 	}
-	known, err := knownKeys(s, opt)
-	if err != nil {
-		return nil, err
-	}
-	keys, err := gather(s, opt)
-	if err != nil {
-		return nil, err
-	}
-	defer keys.close()
+	defer closeKeys(legs)
 
-	timeout := or(opt.Timeout, defaultTimeout)
+	timeout := or(opt.Timeout, defaultTimeout) * time.Duration(len(legs))
 	if end, ok := ctx.Deadline(); ok {
 		timeout = min(timeout, max(0, time.Until(end)).Round(time.Millisecond))
 	}
 	within, cancel := context.WithTimeout(ctx, timeout)
 	defer cancel()
-	a := attempt{host: host, settings: s, keys: keys, timeout: timeout, ctx: ctx}
-
-	address := s.address()
-	if host.Node.Address.IsValid() {
-		address = netip.AddrPortFrom(host.Node.Address, uint16(s.port)).String()
-	}
 	dial := opt.Dial
 	if dial == nil {
 		dial = new(net.Dialer).DialContext
 	}
-	raw, err := dial(within, "tcp", address)
-	if err != nil {
-		return nil, a.explain(err)
-	}
-
-	config := &gossh.ClientConfig{
-		User:              s.user,
-		ClientVersion:     "SSH-2.0-nemesis",
-		HostKeyAlgorithms: known.algorithms,
-		HostKeyCallback: func(name string, remote net.Addr, key gossh.PublicKey) error {
-			a.keyRefused = known.check(name, remote, key)
-			a.keyAccepted = a.keyRefused == nil
-			return a.keyRefused
-		},
-		Auth: []gossh.AuthMethod{gossh.PublicKeysCallback(func() ([]gossh.Signer, error) {
-			a.asked = true
-			return keys.signers, nil
-		})},
-	}
-	a.connected = true
-	// The handshake knows nothing of contexts; a deadline in the past ends it.
-	stop := context.AfterFunc(within, func() { raw.SetDeadline(time.Unix(1, 0)) })
-	sshConn, channels, requests, err := gossh.NewClientConn(raw, address, config)
-	if !stop() && err == nil {
-		sshConn.Close()
-		err = within.Err()
-	}
-	if err != nil {
-		raw.Close()
-		return nil, a.explain(err)
+	var bottom, raw net.Conn
+	var client *gossh.Client
+	for i, l := range legs {
+		a := attempt{leg: l, timeout: timeout, ctx: ctx}
+		if i > 0 {
+			dial, a.via = through(client, bottom), via(legs[:i+1])
+		}
+		if i < len(legs)-1 {
+			a.towards = first(host.Node.Name, host.HostName)
+		}
+		if raw, client, err = a.login(within, dial); err != nil {
+			if bottom != nil {
+				bottom.Close()
+			}
+			return nil, err
+		}
+		if i == 0 {
+			bottom = raw
+		}
 	}
 
 	node := host.Node
@@ -90,19 +66,61 @@ func Dial(ctx context.Context, host Host, opt Options) (nodes.Conn, error) {
 			node.Address = at.Addr().Unmap()
 		}
 	}
-	c := newConn(node, raw, gossh.NewClient(sshConn, channels, requests))
-	c.sudo = opt.Sudo && s.user != "root"
+	c := newConn(node, raw, client)
+	c.sudo = opt.Sudo && legs[len(legs)-1].settings.user != "root"
 	go c.keepAlive(or(opt.KeepAlive, defaultKeepAlive), or(opt.Patience, defaultPatience))
 	return c, nil
 }
 
+// login goes one leg.
+func (a *attempt) login(within context.Context, dial func(ctx context.Context, network, address string) (net.Conn, error)) (net.Conn, *gossh.Client, error) {
+	raw, err := dial(within, "tcp", a.address())
+	if err != nil {
+		return nil, nil, a.explain(err)
+	}
+	config := &gossh.ClientConfig{
+		User:              a.settings.user,
+		ClientVersion:     "SSH-2.0-nemesis",
+		HostKeyAlgorithms: a.known.algorithms,
+		HostKeyCallback: func(name string, remote net.Addr, key gossh.PublicKey) error {
+			a.keyRefused = a.known.check(name, remote, key)
+			a.keyAccepted = a.keyRefused == nil
+			return a.keyRefused
+		},
+		Auth: []gossh.AuthMethod{gossh.PublicKeysCallback(func() ([]gossh.Signer, error) {
+			a.asked = true
+			return a.keys.signers, nil
+		})},
+	}
+	a.connected = true
+	// The handshake knows nothing of contexts. A deadline in the past ends it, but a
+	// connection through a jump host has none and must be closed.
+	stop := context.AfterFunc(within, func() {
+		if raw.SetDeadline(time.Unix(1, 0)) != nil {
+			raw.Close()
+		}
+	})
+	sshConn, channels, requests, err := gossh.NewClientConn(raw, a.address(), config)
+	if !stop() {
+		if err == nil {
+			sshConn.Close()
+		}
+		err = within.Err()
+	}
+	if err != nil {
+		raw.Close()
+		return nil, nil, a.explain(err)
+	}
+	return raw, gossh.NewClient(sshConn, channels, requests), nil
+}
+
 // attempt remembers how far a connection came, since the library's errors do not say.
 type attempt struct {
-	host     Host
-	settings settings
-	keys     *keyring
-	timeout  time.Duration
-	ctx      context.Context
+	leg
+	via     string // the jump hosts before it, "" for none
+	towards string // the node that this leg is on the way to, "" for its own
+	timeout time.Duration
+	ctx     context.Context
 
 	connected   bool  // TCP
 	keyRefused  error // by us
@@ -119,17 +137,29 @@ func (a *attempt) explain(err error) error {
 		cause = errors.Join(ended, cause) // all we saw was the deadline that it set
 	}
 	name := first(a.host.Node.Name, a.host.HostName, a.settings.hostName)
-	return because(cause, "connect to %s (%s@%s): %s", name, a.settings.user, a.settings.address(), what)
+	way := ""
+	if a.towards != "" {
+		way = " on the way to " + a.towards
+	}
+	if a.via != "" {
+		way += " through " + a.via
+	}
+	return because(cause, "connect to %s (%s@%s)%s: %s", name, a.settings.user, a.settings.address(), way, what)
 }
 
 func (a *attempt) reason(err error) string {
 	s := a.settings
 	var lookup *net.DNSError
 	var algorithms *gossh.AlgorithmNegotiationError
+	var refused *gossh.OpenChannelError
 	timedOut := errors.Is(err, context.DeadlineExceeded) || errors.Is(err, os.ErrDeadlineExceeded) || errors.Is(err, syscall.ETIMEDOUT)
 	switch {
 	case errors.Is(a.ctx.Err(), context.Canceled):
 		return "given up, because the run was interrupted"
+	case errors.As(err, &refused) && refused.Reason == gossh.ConnectionFailed:
+		return a.via + " cannot connect there: " + nodes.OneLine(refused.Message)
+	case errors.As(err, &refused):
+		return a.via + " forwards no connections; allow AllowTcpForwarding in its sshd_config, or name another jump host"
 	case errors.As(err, &lookup):
 		return fmt.Sprintf("no address is known for %q; check the spelling, /etc/hosts and DNS", s.hostName)
 	case errors.Is(err, syscall.ECONNREFUSED):

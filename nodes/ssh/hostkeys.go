@@ -52,9 +52,35 @@ func knownKeys(s settings, opt Options) (hostKeys, error) {
 			key = cert.Key
 			err = known(s.checkAs, remote, key)
 		}
+		if s.acceptNew && isUnknown(err) {
+			return remember(s, key)
+		}
 		return explainKey(err, key, s)
 	}
 	return hostKeys{check, preference(known, s.checkAs)}, nil
+}
+
+func isUnknown(err error) bool {
+	var mismatch *knownhosts.KeyError
+	return errors.As(err, &mismatch) && len(mismatch.Want) == 0
+}
+
+// remember adds a host's key to the first file of known hosts, for the user who
+// asked to trust whoever answers first ("StrictHostKeyChecking accept-new").
+func remember(s settings, key gossh.PublicKey) error {
+	if len(s.knownHosts) == 0 {
+		return errors.New("its new host key can be accepted, but no file of known hosts is named to remember it in")
+	}
+	line := knownhosts.Line([]string{s.checkAs}, key) + "\n"
+	f, err := os.OpenFile(s.knownHosts[0], os.O_WRONLY|os.O_APPEND|os.O_CREATE, 0o600)
+	if err == nil {
+		_, err = f.WriteString(line)
+		err = errors.Join(err, f.Close())
+	}
+	if err != nil {
+		return because(err, "its new host key cannot be remembered: %s", nodes.OneLine(err.Error()))
+	}
+	return nil
 }
 
 // preference asks for certificates first if an authority vouches for this host,

@@ -1,15 +1,16 @@
 package ssh
 
 import (
+	"errors"
 	"fmt"
+	"io/fs"
 	"net/netip"
 	"os"
 	"strconv"
 	"strings"
 
 	"github.com/hashicorp/go-sockaddr"
-
-	"nemesis/nodes"
+	"github.com/kevinburke/ssh_config"
 )
 
 // maxHosts bounds a list. Nobody tests a cluster of a thousand nodes, but many
@@ -24,14 +25,17 @@ const aliasPrefix = "ssh-config:"
 //	10.0.0.0/29                the usable addresses of a network
 //	10.0.0.11-10.0.0.15        a range of addresses, both ends included
 //	@file                      one or more of these on each line, # for comments
-//	ssh-config:db1,db2         from here on, names of Host blocks in ~/.ssh/config
+//	@inventory, @inventory:db  an Ansible inventory (INI or YAML), or a group of it
+//	ssh-config:db1,web*        from here on, Host blocks of ~/.ssh/config
 //
 // with a user in front and a port behind wherever that makes sense. A node is
 // called what its host is called; where one host appears with several ports,
 // the port is part of the name. Whatever is wrong with the list is a
 // *UsageError.
-func Parse(list string) ([]Host, error) {
-	hosts, err := parseList(list, true)
+//
+// The options say which configuration patterns of Host blocks are looked up in.
+func Parse(list string, opt Options) ([]Host, error) {
+	hosts, err := parser{opt: opt, files: true}.list(list)
 	if err != nil {
 		return nil, &UsageError{fmt.Sprintf("read nodes %q: %v", list, err)}
 	}
@@ -44,7 +48,13 @@ func Parse(list string) ([]Host, error) {
 	return hosts, nil
 }
 
-func parseList(list string, files bool) ([]Host, error) {
+// parser reads lists of hosts.
+type parser struct {
+	opt   Options
+	files bool // a list may name files
+}
+
+func (p parser) list(list string) ([]Host, error) {
 	if strings.TrimSpace(list) == "" {
 		return nil, nil
 	}
@@ -61,9 +71,9 @@ func parseList(list string, files bool) ([]Host, error) {
 		case item == "":
 			err = fmt.Errorf("a host is missing beside a comma")
 		case alias:
-			more, err = parseAlias(item)
-		case item[0] == '@' && files:
-			more, err = parseFile(item[1:])
+			more, err = p.alias(item)
+		case item[0] == '@' && p.files:
+			more, err = p.file(item[1:])
 		case item[0] == '@':
 			err = fmt.Errorf("%q: a file of hosts cannot name another", item)
 		default:
@@ -79,31 +89,82 @@ func parseList(list string, files bool) ([]Host, error) {
 	return hosts, nil
 }
 
-func parseFile(path string) ([]Host, error) {
+// file reads a list of hosts with several lines, or an inventory. What the file is
+// shows in what it holds.
+func (p parser) file(path string) ([]Host, error) {
 	content, err := os.ReadFile(path)
+	group := ""
+	if before, after, ok := cutLast(path, ":"); ok && errors.Is(err, fs.ErrNotExist) {
+		if more, again := os.ReadFile(before); again == nil {
+			content, path, group, err = more, before, after, nil
+		}
+	}
 	if err != nil {
 		return nil, err
 	}
 	var hosts []Host
-	for i, text := range strings.Split(string(content), "\n") {
-		text, _, _ = strings.Cut(text, "#")
-		more, err := parseList(text, false)
-		if err != nil {
-			return nil, fmt.Errorf("%s:%d: %v", path, i+1, err)
-		}
-		hosts = append(hosts, more...)
+	switch form := formOf(string(content)); {
+	case form != formList:
+		hosts, err = inventory(form, content, group)
+	case group != "":
+		err = fmt.Errorf("it is a plain list, without a group %s", group)
+	default:
+		hosts, err = p.lines(string(content))
 	}
-	if len(hosts) == 0 {
+	var at *lineError
+	switch {
+	case errors.As(err, &at):
+		return nil, fmt.Errorf("%s:%w", path, err)
+	case err != nil:
+		return nil, fmt.Errorf("%s: %w", path, err)
+	case len(hosts) == 0:
 		return nil, fmt.Errorf("%s names no host", path)
 	}
 	return hosts, nil
 }
 
-func parseAlias(alias string) ([]Host, error) {
-	if strings.ContainsAny(alias, "*?!@/ \t") {
-		return nil, fmt.Errorf("%q is not the name of one Host block", alias)
+func (p parser) lines(content string) ([]Host, error) {
+	p.files = false
+	var hosts []Host
+	for i, text := range strings.Split(content, "\n") {
+		text, _, _ = strings.Cut(text, "#")
+		more, err := p.list(text)
+		if err != nil {
+			return nil, wrong(i+1, "%v", err)
+		}
+		hosts = append(hosts, more...)
 	}
-	return []Host{{HostName: alias, Alias: true}}, nil
+	return hosts, nil
+}
+
+// alias is the Host block of that name, or those that fit a pattern.
+func (p parser) alias(alias string) ([]Host, error) {
+	if strings.ContainsAny(alias, "!@/ \t") {
+		return nil, fmt.Errorf("%q is neither the name nor a pattern of Host blocks", alias)
+	}
+	if !strings.ContainsAny(alias, "*?") {
+		return []Host{{HostName: alias, Alias: true}}, nil
+	}
+	home, _ := os.UserHomeDir() // without one there is no file to read
+	files, err := readConfig(p.opt, home)
+	if err != nil {
+		return nil, err
+	}
+	pattern, err := ssh_config.NewPattern(alias)
+	if err != nil {
+		return nil, fmt.Errorf("%q is not a pattern of Host blocks", alias)
+	}
+	one := ssh_config.Host{Patterns: []*ssh_config.Pattern{pattern}}
+	var hosts []Host
+	for _, name := range files.named() {
+		if one.Matches(name) {
+			hosts = append(hosts, Host{HostName: name, Alias: true})
+		}
+	}
+	if len(hosts) == 0 {
+		return nil, fmt.Errorf("no Host block in %s fits %q", files.paths(), alias)
+	}
+	return hosts, nil
 }
 
 // parseItem reads [user@]address[:port], where the address may be many.
@@ -243,14 +304,18 @@ func checkName(s string) error {
 func name(hosts []Host) error {
 	count := map[string]int{}
 	for _, h := range hosts {
-		count[h.HostName]++
+		if h.Node.Name == "" {
+			count[h.HostName]++
+		}
 	}
 	taken := map[string]bool{}
 	for i := range hosts {
 		h := &hosts[i]
-		h.Node = nodes.Node{Name: h.HostName}
-		if count[h.HostName] > 1 && h.Port != 0 {
-			h.Node.Name = hostPort(h.HostName, h.Port)
+		if h.Node.Name == "" { // an inventory has names of its own
+			h.Node.Name = h.HostName
+			if count[h.HostName] > 1 && h.Port != 0 {
+				h.Node.Name = hostPort(h.HostName, h.Port)
+			}
 		}
 		if taken[h.Node.Name] {
 			return fmt.Errorf("%s is named twice", h.Node.Name)

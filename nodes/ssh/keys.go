@@ -43,6 +43,9 @@ func gather(s settings, opt Options) (*keyring, error) {
 		signer, err := readKey(path, held)
 		switch {
 		case err == nil:
+			for _, certified := range certificates(path, signer, s.certificates) {
+				files, names = append(files, certified), append(names, path+" with its certificate")
+			}
 			files, names = append(files, signer), append(names, path)
 		case s.keysNamed:
 			k.close()
@@ -128,6 +131,29 @@ func readKey(path string, held []gossh.Signer) (gossh.Signer, error) {
 		}
 	}
 	return nil, fmt.Errorf("it is encrypted and no agent holds it; unlock it with ssh-add %s", shown(path))
+}
+
+// certificates are those that authorities have signed for a key: in the file beside
+// it, or in one that the configuration names. A certificate of another key, or a
+// file that is none, says nothing about this key.
+func certificates(path string, key gossh.Signer, more []string) []gossh.Signer {
+	var signed []gossh.Signer
+	for _, file := range append([]string{path + "-cert.pub"}, more...) {
+		content, err := os.ReadFile(file)
+		if err != nil {
+			continue
+		}
+		public, _, _, _, err := gossh.ParseAuthorizedKey(content)
+		if err != nil {
+			continue
+		}
+		if cert, ok := public.(*gossh.Certificate); ok {
+			if signer, err := gossh.NewCertSigner(cert, key); err == nil {
+				signed = append(signed, signer)
+			}
+		}
+	}
+	return signed
 }
 
 // shown quotes a path only where a user's shell, or a terminal, would need it.

@@ -131,7 +131,7 @@ func TestAnAliasBringsAllThatItsBlockSays(t *testing.T) {
 	}
 	write(t, home+"/.ssh/config", fmt.Appendf(nil, "Host one\n  HostName 127.0.0.1\n  Port %d\n  User %s\n  IdentityFile %s\n  UserKnownHostsFile %s\n",
 		s.port, me(t), s.user.path, s.knownHosts(t, s.hostKey)))
-	hosts, err := ssh.Parse("ssh-config:one")
+	hosts, err := ssh.Parse("ssh-config:one", ssh.Options{})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -152,7 +152,7 @@ func TestAnAliasBringsAllThatItsBlockSays(t *testing.T) {
 		t.Errorf("sudo for %s: %v", me(t), conn.Sudo())
 	}
 
-	hosts, _ = ssh.Parse("ssh-config:two")
+	hosts, _ = ssh.Parse("ssh-config:two", ssh.Options{})
 	if _, err := ssh.NewCluster(context.Background(), hosts, ssh.Options{}); err == nil || !regexp.MustCompile(`^find ssh-config:two: no Host block names it in \S+/config`).MatchString(err.Error()) {
 		t.Errorf("an alias that is not there: %v", err)
 	}

@@ -44,8 +44,14 @@ type Host struct {
 	HostName string
 	Port     int
 	User     string
+	// Keys and Jump are Options' for this host alone, and come before them.
+	Keys []string
+	Jump string
 	// Alias says that HostName must be named in ~/.ssh/config ("ssh-config:NAME").
 	Alias bool
+	// Forwarded says that HostName is where its SSH server is reached and not an
+	// address of the node, as with a forwarded port. NewCluster asks the node for its own.
+	Forwarded bool
 }
 
 // Options are how to reach hosts. The zero value does what the ssh command
@@ -57,6 +63,10 @@ type Options struct {
 	// Keys are private key files. When there are any, no other key is tried;
 	// an encrypted one is used through the agent that holds it.
 	Keys []string
+	// Jump is the way to hosts that cannot be logged in to directly, as ProxyJump says
+	// it: [user@]host[:port], several separated by commas in the order in which they
+	// are passed. Empty means what ~/.ssh/config says, "none" that there is none.
+	Jump string
 	// KnownHosts are the files with the accepted host keys, instead of
 	// ~/.ssh/known_hosts and /etc/ssh/ssh_known_hosts.
 	KnownHosts []string
@@ -66,6 +76,9 @@ type Options struct {
 	// Config is the configuration file to read instead of ~/.ssh/config and
 	// /etc/ssh/ssh_config; "none" reads no file.
 	Config string
+	// ConfigText is a configuration itself, read instead of any file, and ConfigName
+	// what messages call it.
+	ConfigText, ConfigName string
 	// Sudo says that programs act as root through "sudo -n". It is only recorded
 	// here; nodes/agent puts it in front.
 	Sudo bool

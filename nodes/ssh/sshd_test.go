@@ -200,3 +200,19 @@ func me(t testing.TB) string {
 	}
 	return u.Username
 }
+
+// sever kills the processes that serve the server's connections.
+func (s *server) sever(t testing.TB) {
+	t.Helper()
+	kids, err := os.ReadFile(fmt.Sprintf("/proc/%d/task/%d/children", s.cmd.Process.Pid, s.cmd.Process.Pid))
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, kid := range strings.Fields(string(kids)) {
+		var pid int
+		fmt.Sscan(kid, &pid)
+		if err := syscall.Kill(pid, syscall.SIGKILL); err != nil {
+			t.Fatal(err)
+		}
+	}
+}
