@@ -24,6 +24,7 @@ const (
 	leaderRow    = 26
 	mostLanes    = 5
 	markPitch    = 2.5 // marks closer than this are one
+	waitWidth    = 8   // an attempt drawn wider than this is a line
 	holdersRight = 1160
 )
 
@@ -282,7 +283,11 @@ func (p *holding) marks(process int, y float64) {
 		case "renew":
 			mark(kind{"renewal " + ending, "renewals, where they were sent"}, op.Call, above)
 		case "acquire":
-			if op.Type != history.OK {
+			if x0, x1 := p.begin(op.Call), p.a.x(finish(op)); x1-x0 > waitWidth && finish(op) >= p.a.from() {
+				mark(kind{"waiting " + ending, "waits to acquire it"}, max(op.Call, p.a.from()), func(float64) string {
+					return fmt.Sprintf("M%s %sH%s", px(x0), px(y+laneBar+holdHeight+4.5), px(x1))
+				})
+			} else if op.Type != history.OK {
 				mark(kind{"attempt " + ending, "attempts to acquire it"}, op.Call, below)
 			}
 		case "release", "holder", "list", "read":

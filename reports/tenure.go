@@ -71,14 +71,17 @@ func (t *tenants) readBeliefs(key string, events []history.Event) {
 	open := map[int]int{}
 	for i := range events {
 		ev := &events[i]
-		if ev.Type != history.BeliefChange || ev.Key != key {
+		// Who keeps a session alive tells of no key: it is about all that the client holds.
+		if ev.Type != history.BeliefChange || ev.Key != key && (ev.Key != "" || ev.F == "enter") {
 			continue
 		}
 		var b history.Belief
 		if json.Unmarshal(ev.Value, &b) != nil {
 			continue
 		}
-		t.nodes[ev.Process] = ev.Node
+		if ev.Key == key {
+			t.nodes[ev.Process] = ev.Node
+		}
 		end := func(how string) {
 			if at, is := open[ev.Process]; is {
 				t.tenures[at].to, t.tenures[at].end = b.At, how
