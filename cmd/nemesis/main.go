@@ -134,6 +134,7 @@ Exit status: 0 valid, 1 violation, 2 unknown, 3 vacuous, 4 exceeded,
 	}
 	root.AddCommand(
 		runCommand(), replayCommand(), checkCommand(), reportCommand(),
+		campaignCommand(), compareCommand(),
 		listCommand(), nodesCommand(), benchCommand(),
 		agentCommand(), insideCommand(),
 	)

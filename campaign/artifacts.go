@@ -1,0 +1,140 @@
+package campaign
+
+import (
+	"errors"
+	"fmt"
+	"io"
+	"io/fs"
+	"os"
+	"path/filepath"
+	"slices"
+
+	"nemesis/checker"
+	"nemesis/history"
+	"nemesis/reports/visible"
+	"nemesis/run"
+)
+
+// thin makes a result's directory as small as it is worth: of a valid run the plan, the
+// verdict and the reports are left, of anything else all.
+func (w *worker) thin(r *Result) {
+	if r.Verdict != checker.Valid || r.Dir == "" {
+		return
+	}
+	dir := history.Dir(filepath.Join(w.store.dir, filepath.FromSlash(r.Dir)))
+	gone := []string{history.HistoryFile, history.NodesDir}
+	if w.File.Artifacts.Valid == "summary" {
+		gone = append(gone, history.ReportFile)
+	}
+	for _, name := range gone {
+		_ = os.RemoveAll(dir.Path(name)) // what cannot be removed counts against the budget
+	}
+}
+
+// trim keeps all run directories within their budget. What is worth least goes first:
+// reports of valid runs, then runs that prove nothing, then findings seen more than once
+// and re-checks. The first run of every finding stays, even beyond the budget, and so do those
+// of canaries that failed; the night then says so.
+func (w *worker) trim(n Night) error {
+	if w.File.Artifacts.Size == "" {
+		return nil
+	}
+	budget, err := run.ParseBytes(w.File.Artifacts.Size)
+	if err != nil {
+		return err
+	}
+	total, err := size(filepath.Join(w.store.dir, runsDir))
+	if err != nil {
+		return err
+	}
+	first := map[string]bool{}
+	for _, f := range n.Findings {
+		first[f.Run] = true
+	}
+	worth := func(r Result) int {
+		switch {
+		case first[r.ID] || r.Kind == Canary && r.Verdict != checker.Valid:
+			return 3
+		case r.Verdict == checker.Valid:
+			return 0
+		case r.Verdict == checker.Violation:
+			return 2
+		}
+		return 1
+	}
+	results := slices.Clone(n.results)
+	slices.SortStableFunc(results, func(a, b Result) int { return worth(a) - worth(b) })
+	for _, r := range results {
+		if total <= budget || worth(r) == 3 {
+			break
+		}
+		dir := w.store.itemDir(r.ID)
+		freed, err := size(dir)
+		if err != nil {
+			return err
+		}
+		if err := os.RemoveAll(dir); err != nil {
+			return fmt.Errorf("keep to artifacts.size: %w", err)
+		}
+		total -= freed
+	}
+	return nil
+}
+
+// size is the bytes of all files below a directory; 0 when there is none.
+func size(dir string) (int64, error) {
+	var sum int64
+	err := filepath.WalkDir(dir, func(_ string, entry fs.DirEntry, err error) error {
+		if err != nil || entry.IsDir() {
+			return ignoreMissing(err)
+		}
+		info, err := entry.Info()
+		if err == nil {
+			sum += info.Size()
+		}
+		return ignoreMissing(err)
+	})
+	if err != nil {
+		return 0, fmt.Errorf("measure %s: %w", dir, err)
+	}
+	return sum, nil
+}
+
+func ignoreMissing(err error) error {
+	if errors.Is(err, fs.ErrNotExist) {
+		return nil
+	}
+	return err
+}
+
+// linkOrCopy makes a file available under another name: by a link where both are on one
+// file system, since a history never changes once it is written.
+func linkOrCopy(from, to string) error {
+	err := os.Link(from, to)
+	if err == nil || errors.Is(err, fs.ErrExist) {
+		return nil
+	}
+	in, err := os.Open(from)
+	if err != nil {
+		return err
+	}
+	defer in.Close()
+	tmp := to + ".tmp"
+	out, err := os.Create(tmp)
+	if err != nil {
+		return err
+	}
+	_, err = io.Copy(out, in)
+	if err = errors.Join(err, out.Sync(), out.Close()); err == nil {
+		err = os.Rename(tmp, to)
+	}
+	return err
+}
+
+// shown is foreign text for a line: visible, and cut.
+func shown(s string, most int) string { return visible.Cap(s, most) }
+
+func exists(path string) bool {
+	_, err := os.Stat(path)
+	return err == nil
+}

@@ -1,0 +1,281 @@
+package campaign
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"os"
+	"path/filepath"
+	"slices"
+	"strconv"
+	"strings"
+	"sync"
+	"time"
+
+	"nemesis/checker"
+	"nemesis/history"
+	"nemesis/reports/visible"
+)
+
+// run makes an item's result by a run of its plan. Where a killed campaign had begun with
+// it, what is there counts first: a verdict is the item's result, and a violation in a
+// history that was cut off is one. An error ends the campaign; whatever happens to the run
+// is in the result.
+func (w *worker) run(ctx context.Context, it Item, r *Result) error {
+	before := w.attempts(r.ID)
+	for i, out := range slices.Backward(before) {
+		r.Attempt = i + 1
+		if w.adopt(ctx, findRun(out), r) {
+			return nil
+		}
+		if ctx.Err() != nil {
+			return context.Cause(ctx)
+		}
+	}
+	r.Attempt = len(before) + 1
+	if err := w.prepare(ctx, it.Plan.System); err != nil {
+		if ctx.Err() != nil {
+			return context.Cause(ctx)
+		}
+		r.harness("the server could not be made ready: " + err.Error())
+		return nil
+	}
+	item := w.store.itemDir(r.ID)
+	out := filepath.Join(item, strconv.Itoa(r.Attempt))
+	if err := os.MkdirAll(out, 0o755); err != nil {
+		return fmt.Errorf("make the directory of a run: %w", err)
+	}
+	if err := writeJSON(filepath.Join(item, history.PlanFile), it.Plan); err != nil {
+		return err
+	}
+	args := append([]string{"replay", item, "--json", "--out", out}, w.cfg.Reach...)
+	c, err := start(ctx, w.limits(), w.cfg.Executable, args, w.cfg.Env)
+	if err != nil {
+		return err
+	}
+	if c.crashed() {
+		w.heal(context.WithoutCancel(ctx), it.Plan.Cluster.Spec, r)
+	}
+	w.conclude(ctx, c, findRun(out), r)
+	if ctx.Err() != nil && r.Verdict != checker.Violation {
+		// It did not have its time. What it recorded stays, and another attempt is made
+		// when the campaign goes on.
+		return context.Cause(ctx)
+	}
+	return nil
+}
+
+// adopt takes an earlier attempt's run for the item's result, if it is one.
+func (w *worker) adopt(ctx context.Context, dir history.Dir, r *Result) bool {
+	if dir == "" {
+		return false
+	}
+	if _, err := os.Stat(dir.Path(history.VerdictFile)); err != nil {
+		if w.check(ctx, dir) != nil {
+			return false
+		}
+		// Judged without having ended, it is worth its violations only.
+		var v checker.Verdict
+		if dir.ReadJSON(history.VerdictFile, &v) != nil || v.Outcome != checker.Violation && v.Outcome != checker.Exceeded {
+			os.Remove(dir.Path(history.VerdictFile))
+			return false
+		}
+	}
+	got := *r
+	if got.observe(dir, w.File.Floors) != nil || strings.Contains(strings.Join(got.Reasons, " "), "interrupted after ") && got.Verdict != checker.Violation {
+		return false
+	}
+	got.Dir = w.store.relative(string(dir))
+	*r = got
+	return true
+}
+
+// conclude makes a result of how a run's process ended and what it left behind. A
+// violation that was written down stands whatever came after it. Who did not end by itself
+// while judging is a checker that hung, crashed or took too much: unknown. Everything else
+// that is not in order is harness.
+func (w *worker) conclude(ctx context.Context, c child, dir history.Dir, r *Result) {
+	trouble := c.Ended
+	if trouble == "" && c.Code < 0 || trouble == "" && c.Said != "" && c.Code > 5 {
+		trouble = "it ended with status " + strconv.Itoa(c.Code)
+	}
+	if line := lastLine(c.Said); line != "" && (trouble != "" || c.Code != 0) {
+		trouble = strings.TrimPrefix(trouble+": "+line, ": ")
+	}
+	if dir == "" {
+		if trouble == "" {
+			trouble = fmt.Sprintf("it ended with status %d and left no run directory", c.Code)
+		}
+		r.harness(trouble)
+		return
+	}
+	r.Dir = w.store.relative(string(dir))
+	unread := r.observe(dir, w.File.Floors)
+	switch {
+	case unread == nil && r.Said == checker.Violation:
+		if c.crashed() {
+			r.Reasons = append(r.Reasons, "after the verdict the run did not end in order: "+trouble)
+		}
+	case unread == nil && !c.crashed() && c.Code == r.Said.ExitCode():
+	case unread == nil && c.crashed():
+		r.harness("the run did not end in order: " + trouble)
+	case unread == nil:
+		r.harness(fmt.Sprintf("its verdict is %s, but its exit status %d: %s", r.Said, c.Code, trouble))
+	case c.judging():
+		undecided(c, trouble, r)
+	default:
+		// It died before it had judged. Nobody must miss a violation for that.
+		if w.check(ctx, dir) == nil && r.observe(dir, w.File.Floors) == nil && (r.Said == checker.Violation || r.Said == checker.Exceeded) {
+			r.Reasons = append(r.Reasons, "the run did not end in order: "+trouble)
+			return
+		}
+		if trouble == "" {
+			trouble = unread.Error()
+		}
+		r.harness("the run did not end in order: " + trouble)
+	}
+}
+
+// undecided is a result whose history was recorded and could not be judged.
+func undecided(c child, trouble string, r *Result) {
+	if trouble == "" {
+		trouble = fmt.Sprintf("it ended with status %d and wrote no verdict", c.Code)
+	}
+	r.Verdict, r.Said = checker.Unknown, ""
+	r.Sentence = visible.Text("The history is recorded, but judging it did not end in order: " + trouble + ".")
+	r.Reasons = append(r.Reasons, visible.Text(trouble))
+}
+
+func (r *Result) harness(trouble string) {
+	trouble = visible.Text(trouble)
+	r.Verdict = checker.Harness
+	r.Sentence = "The harness failed: " + strings.TrimSuffix(trouble, ".") + "."
+	r.Reasons = append([]string{trouble}, r.Reasons...)
+	r.Findings = nil
+}
+
+// check lets a child judge a run directory, and tells why there is no verdict.
+func (w *worker) check(ctx context.Context, dir history.Dir) error {
+	c, err := start(ctx, w.limits(), w.cfg.Executable, []string{"check", string(dir), "--quiet"}, w.cfg.Env)
+	switch {
+	case err != nil:
+		return err
+	case c.crashed():
+		return errors.New(strings.TrimSuffix(c.Ended+": "+lastLine(c.Said), ": "))
+	case c.Code > 5:
+		return errors.New(lastLine(c.Said))
+	}
+	return nil
+}
+
+// recheck lets tonight's checkers judge a stored history, on a copy: the stored verdict
+// is what it is compared with.
+func (w *worker) recheck(ctx context.Context, it Item, r *Result) error {
+	r.Attempt = 1
+	var stored checker.Verdict
+	if err := it.stored.ReadJSON(history.VerdictFile, &stored); err != nil {
+		r.harness(err.Error())
+		return nil
+	}
+	r.Was = stored.Outcome
+	dir := history.Dir(filepath.Join(w.store.itemDir(r.ID), "1", "recheck", "1"))
+	if err := os.RemoveAll(string(dir)); err != nil { // of an attempt that was killed
+		return fmt.Errorf("judge a stored history: %w", err)
+	}
+	if err := os.MkdirAll(string(dir), 0o755); err != nil {
+		return fmt.Errorf("judge a stored history: %w", err)
+	}
+	for _, name := range []string{history.PlanFile, history.HistoryFile} {
+		if err := linkOrCopy(it.stored.Path(name), dir.Path(name)); err != nil {
+			r.harness(err.Error())
+			return nil
+		}
+	}
+	r.Dir = w.store.relative(string(dir))
+	if err := w.check(ctx, dir); err != nil {
+		if ctx.Err() != nil {
+			return context.Cause(ctx)
+		}
+		r.Verdict = checker.Unknown
+		r.Sentence = visible.Text("The stored history could not be judged: " + err.Error() + ".")
+		return nil
+	}
+	if err := r.observe(dir, Floors{}); err != nil {
+		r.harness(err.Error())
+	}
+	return nil
+}
+
+func (w *worker) limits() limits {
+	return limits{time: w.File.Budget.Run, memory: w.memory, grace: w.cfg.Grace}
+}
+
+// preparation is a server that is made ready once.
+type preparation struct {
+	once sync.Once
+	err  error
+}
+
+func (w *worker) prepare(ctx context.Context, system history.System) error {
+	if w.cfg.Prepare == nil {
+		return nil
+	}
+	name := system.Name + "@" + system.Version + system.Binary
+	w.mu.Lock()
+	p := w.prepared[name]
+	if p == nil {
+		p = &preparation{}
+		w.prepared[name] = p
+	}
+	w.mu.Unlock()
+	p.once.Do(func() { p.err = w.cfg.Prepare(ctx, system) })
+	return p.err
+}
+
+// heal undoes what a run may have left on remote nodes; local ones are gone with it. That
+// it could not is a trouble of the result.
+func (w *worker) heal(ctx context.Context, spec string, r *Result) {
+	if err := w.healNodes(ctx, spec); err != nil {
+		r.Reasons = append(r.Reasons, visible.Text(err.Error()))
+	}
+}
+
+// healWithin bounds nodes heal, which has a deadline of its own.
+const healWithin = 3 * time.Minute
+
+func (w *worker) healNodes(ctx context.Context, spec string) error {
+	if isLocal(spec) {
+		return nil
+	}
+	args := append([]string{"nodes", "heal", "--nodes", spec}, w.cfg.Reach...)
+	c, err := start(ctx, limits{time: healWithin, grace: 10 * time.Second}, w.cfg.Executable, args, w.cfg.Env)
+	if err == nil && (c.crashed() || c.Code != 0) {
+		err = fmt.Errorf("nemesis nodes heal --nodes %s did not undo everything: %s", spec, strings.TrimPrefix(c.Ended+" "+lastLine(c.Said), " "))
+	}
+	return err
+}
+
+// healLeftovers heals the nodes of runs that a killed campaign left without a result,
+// before anything is started there.
+func (w *worker) healLeftovers(ctx context.Context) error {
+	items, err := os.ReadDir(filepath.Join(w.store.dir, runsDir))
+	if err != nil {
+		return fmt.Errorf("look for unfinished runs: %w", err)
+	}
+	specs := map[string]bool{}
+	for _, entry := range items {
+		if w.result(entry.Name()) != nil {
+			continue
+		}
+		var plan history.Plan
+		if history.Dir(w.store.itemDir(entry.Name())).ReadJSON(history.PlanFile, &plan) == nil {
+			specs[plan.Cluster.Spec] = true
+		}
+	}
+	for spec := range specs {
+		if err := w.healNodes(ctx, spec); err != nil {
+			return err
+		}
+	}
+	return nil
+}
