@@ -161,6 +161,8 @@ type lesson struct {
 	f, key  string
 	process int
 	belief  history.Belief
+	// session: it was told of no resource, and is about all that the process holds.
+	session bool
 }
 
 // lessons are everything that is known about the resources, in order of time.
@@ -176,14 +178,23 @@ func (w *work) lessons(byKey map[string]*resource) []lesson {
 	}
 	for i := range w.log.Events {
 		ev := &w.log.Events[i]
-		if ev.Type != history.BeliefChange || byKey[ev.Key] == nil {
+		if ev.Type != history.BeliefChange {
 			continue
 		}
 		l := lesson{f: ev.F, key: ev.Key, process: ev.Process}
 		// A belief that cannot be read tells nothing.
-		if json.Unmarshal(ev.Value, &l.belief) == nil {
-			l.at = l.belief.At
+		if json.Unmarshal(ev.Value, &l.belief) != nil {
+			continue
+		}
+		l.at = l.belief.At
+		if byKey[l.key] != nil {
 			all = append(all, l)
+		} else if l.key == "" {
+			// A session kept alive prolongs whatever is held by it.
+			l.session = true
+			for l.key = range byKey {
+				all = append(all, l)
+			}
 		}
 	}
 	slices.SortStableFunc(all, func(a, b lesson) int { return cmp.Compare(a.at, b.at) })
@@ -274,7 +285,7 @@ func (w *work) believe(r *resource, l lesson) int64 {
 	b := l.belief
 	switch l.f {
 	case "renewed", "enter":
-		if at, let := r.ended[l.process]; let && b.At <= at {
+		if at, let := r.ended[l.process]; let && b.At <= at || l.session && len(r.byProcess[l.process]) == 0 {
 			return 0
 		}
 		from := b.At

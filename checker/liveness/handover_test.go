@@ -47,6 +47,12 @@ func (l *lock) believes(process int, f string, token, at, sent int64) {
 	l.event(history.Event{Type: history.BeliefChange, Time: at, Process: process, Key: "lock", F: f, Value: value})
 }
 
+// keepsSession is a renewal of a lease that tells of no lock.
+func (l *lock) keepsSession(process int, token, at int64) {
+	value, _ := json.Marshal(history.Belief{Grant: history.Grant{Lease: fmt.Sprintf("l%d", token), TTL: 4000}, At: at + s/100, Sent: at})
+	l.event(history.Event{Type: history.BeliefChange, Time: at + s/100, Process: process, F: "renewed", Value: value})
+}
+
 func TestHandover(t *testing.T) {
 	const holder, next = 1001, 1002
 	for name, story := range map[string]struct {
@@ -67,6 +73,30 @@ func TestHandover(t *testing.T) {
 			tell: func(l *lock) {
 				token := l.acquire(holder, 0, s)
 				l.on(holder, "release", history.OK, token, 3*s, 4*s)
+				l.waits(s, 15*s)
+				l.acquire(next, 15*s, 16*s)
+			},
+			want: []string{"no-handover"}, met: 1,
+		},
+		"the holder keeps its session alive, of which the lock is one": {
+			tell: func(l *lock) {
+				token := l.acquire(holder, 0, s)
+				for at := s; at < 15*s; at += s {
+					l.keepsSession(holder, token, at)
+				}
+				l.on(holder, "release", history.OK, token, 15*s, 16*s)
+				l.waits(s, 16*s)
+				l.acquire(next, 16*s, 17*s)
+			},
+			met: 2,
+		},
+		"a session outlives the lock that was held by it": {
+			tell: func(l *lock) {
+				token := l.acquire(holder, 0, s)
+				l.on(holder, "release", history.OK, token, s, 2*s)
+				for at := 3 * s; at < 15*s; at += s {
+					l.keepsSession(holder, token, at)
+				}
 				l.waits(s, 15*s)
 				l.acquire(next, 15*s, 16*s)
 			},
