@@ -7,6 +7,8 @@ import (
 	"strings"
 
 	"go.yaml.in/yaml/v3"
+
+	"nemesis/nodes"
 )
 
 // ungrouped is the group of hosts that are in no other.
@@ -43,7 +45,7 @@ func readINI(content string) (*ansible, error) {
 			a.group(line)
 			a.group(of).children = append(a.group(of).children, line)
 		default:
-			words, err := shellWords(line)
+			words, err := nodes.Words(line)
 			if err != nil {
 				return nil, wrong(n, "%v", err)
 			}
@@ -142,39 +144,6 @@ func uncomment(line string) string {
 		line = line[:i]
 	}
 	return strings.TrimSpace(line)
-}
-
-// shellWords splits a line at blanks outside quotes, and takes the quotes off.
-func shellWords(line string) ([]string, error) {
-	var words []string
-	var word strings.Builder
-	in, begun := rune(0), false
-	for _, r := range line {
-		switch {
-		case in != 0 && r == in:
-			in = 0
-		case in != 0:
-			word.WriteRune(r)
-		case r == '"' || r == '\'':
-			in, begun = r, true
-		case r == ' ' || r == '\t':
-			if begun {
-				words = append(words, word.String())
-				word.Reset()
-			}
-			begun = false
-		default:
-			word.WriteRune(r)
-			begun = true
-		}
-	}
-	if in != 0 {
-		return nil, fmt.Errorf("a quote is never closed")
-	}
-	if begun {
-		words = append(words, word.String())
-	}
-	return words, nil
 }
 
 // readYAML reads an inventory of groups with hosts, vars and children.
