@@ -78,6 +78,7 @@ type findingCard struct {
 	Holders                  bool    // drawn as lanes
 	Beside                   *beside // who held the lock that was to prevent it
 	Moments                  []string
+	Late                     bool // not in time, rather than impossible
 	Picture                  template.HTML
 	Core                     []coreRow
 	Proof                    []proofRow
@@ -338,6 +339,7 @@ func (r *Run) addFindings(p *page) {
 			Start:          start(f), State: visible.Cap(f.State, 4*longValue), Meanwhile: meanwhile(r.Verdict.Faults, from, to),
 			Rule: visible.Text(f.Rule), Promise: visible.Text(r.Verdict.Promise),
 		}
+		card.Late = late(f)
 		if aboutHolders(f) {
 			card.Picture, card.Holders = holders(i+1, f, r.Verdict.Faults, r.Log), true
 			for _, x := range happenings(f, r.Verdict.Faults) {

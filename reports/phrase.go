@@ -309,6 +309,24 @@ func start(f checker.Finding) string {
 	return strings.Join(states, " or ")
 }
 
+// late: the finding is that something came too late, or never, and not that it cannot be
+// explained.
+func late(f checker.Finding) bool {
+	switch f.Class {
+	case "never-recovered", "wedged", "unavailable-without-quorum-loss", "no-handover", "slow-recovery", "stuck-operation":
+		return true
+	}
+	return false
+}
+
+// blame says beside the culprit what is wrong with it.
+func blame(f checker.Finding) string {
+	if late(f) {
+		return "too late"
+	}
+	return "cannot be explained"
+}
+
 // culprit is the operation at which a finding shows: the one that cannot be
 // explained, or when no single one is to blame, the last.
 func culprit(f checker.Finding) (history.Operation, bool) {

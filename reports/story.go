@@ -135,7 +135,7 @@ type words struct {
 func barWords(f checker.Finding, i int) words {
 	s := numeral(i+1) + " " + deed(f.Core[i], shortValue)
 	if i == f.Unexplained {
-		s += "  cannot be explained"
+		s += "  " + blame(f)
 		return words{s, textWidth(s, labelSize*1.1)} // bold
 	}
 	return words{s, textWidth(s, labelSize)}

@@ -151,7 +151,7 @@ func operationLines(t *text, f checker.Finding) {
 			s += "  (" + ending(op) + ")"
 		}
 		if i == f.Unexplained {
-			s += "  <- cannot be explained"
+			s += "  <- " + blame(f)
 		}
 		t.line("    ", "%s", s)
 	}
