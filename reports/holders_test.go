@@ -400,3 +400,33 @@ func TestFindingsOfOneMomentShareAFlag(t *testing.T) {
 		t.Errorf("got %q, want %q", got, want)
 	}
 }
+
+func TestWhatCameTooLateIsNotCalledImpossible(t *testing.T) {
+	r := fixture(t, "stale-read", false)
+	f := &r.Verdict.Results[0].Findings[0]
+	f.Class = "slow-recovery"
+	seen := said(t, rendered(t, r))
+	for _, want := range []string{"How it is known", "What came too late:", "⑤ read → 7  too late"} {
+		if !strings.Contains(seen, want) {
+			t.Errorf("the page does not say %q", want)
+		}
+	}
+	if strings.Contains(seen, "nobody can explain") || strings.Contains(r.Text(100), "<- cannot be explained") {
+		t.Error("it is called impossible")
+	}
+}
+
+// A session that is kept alive tells of no key; its renewals are drawn with what it holds.
+func TestRenewalsOfASessionAreThoseOfItsHolds(t *testing.T) {
+	log := &history.Log{Events: []history.Event{
+		{Type: history.BeliefChange, Process: 1, Key: "r1", F: "enter", Value: asJSON(history.Belief{At: 5})},
+		{Type: history.BeliefChange, Process: 1, F: "renewed", Value: asJSON(history.Belief{At: 8, Sent: 7})},
+		{Type: history.BeliefChange, Process: 1, Key: "r2", F: "renewed", Value: asJSON(history.Belief{At: 9, Sent: 8})},
+		{Type: history.BeliefChange, Process: 2, F: "enter", Value: asJSON(history.Belief{At: 9})},
+		{Type: history.BeliefChange, Process: 1, F: "lost", Value: asJSON(history.Belief{At: 10})},
+	}}
+	got := tenantsOf(checker.Finding{Key: "r1"}, log, 20)
+	if len(got.tenures) != 1 || got.tenures[0].to != 10 || !slices.Equal(got.renewed, []notice{{1, 7}}) {
+		t.Errorf("%+v", got)
+	}
+}
