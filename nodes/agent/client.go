@@ -18,7 +18,8 @@ import (
 
 // Options are how a Client reaches its agent.
 type Options struct {
-	// Binary is the nemesis executable to upload ("" is the running one).
+	// Binary is the nemesis executable to upload ("" is the running one). A node with
+	// another processor gets nemesis-linux-<GOARCH> from the same directory.
 	Binary string
 	// Dir is the agent's directory on the node; "" is the default for its user:
 	// /var/lib/nemesis for root, else /var/tmp/nemesis-<uid>.
@@ -85,6 +86,12 @@ func Connect(ctx context.Context, conn nodes.Conn, opt Options) (*Client, error)
 		return nil, fmt.Errorf("start the agent on %s: %w", name, err)
 	}
 	site, err := survey(ctx, conn, bin, opt.Dir)
+	if other, why := forOther(err); why != nil {
+		err = why
+	} else if other != nil {
+		bin = other
+		site, err = survey(ctx, conn, bin, opt.Dir)
+	}
 	if err != nil {
 		return nil, fmt.Errorf("start the agent on %s: %w", name, err)
 	}

@@ -10,6 +10,7 @@ import (
 	"io"
 	"os"
 	"path"
+	"path/filepath"
 	"runtime"
 	"strconv"
 	"strings"
@@ -43,6 +44,9 @@ var machines = []struct {
 	{elf.EM_LOONGARCH, "loong64", []string{"loongarch64"}},
 }
 
+// ownExecutable is the program that runs.
+const ownExecutable = "/proc/self/exe"
+
 func openBinary(name string) (*executable, error) {
 	if name == "" {
 		self, err := os.Executable()
@@ -51,7 +55,7 @@ func openBinary(name string) (*executable, error) {
 		}
 		name = self
 		if runtime.GOOS == "linux" {
-			name = "/proc/self/exe" // the same content even when the file was replaced meanwhile
+			name = ownExecutable // the same content even when the file was replaced meanwhile
 		}
 	}
 	f, err := os.Open(name)
@@ -203,6 +207,37 @@ func survey(ctx context.Context, conn nodes.Conn, bin *executable, dir string) (
 	return s, nil
 }
 
+// beside is where the executable for another processor is looked for: in the
+// directory of this one.
+func (b *executable) beside(goarch string) string {
+	dir := filepath.Dir(b.path)
+	if b.path == ownExecutable {
+		if self, err := os.Executable(); err == nil {
+			dir = filepath.Dir(self)
+		}
+	}
+	return filepath.Join(dir, "nemesis-linux-"+goarch)
+}
+
+// otherMachine says that a node needs another executable, and how to make it.
+type otherMachine struct{ goarch, ours, beside string }
+
+func (e *otherMachine) Error() string {
+	return fmt.Sprintf("it is linux/%s and this nemesis is %s: make the other one with `CGO_ENABLED=0 GOOS=linux GOARCH=%s go build -o %s ./cmd/nemesis`, where it is found by itself", e.goarch, e.ours, e.goarch, e.beside)
+}
+
+// forOther opens the executable for a node that needs another, if there is one.
+func forOther(err error) (*executable, error) {
+	var other *otherMachine
+	if !errors.As(err, &other) {
+		return nil, err
+	}
+	if _, missing := os.Stat(other.beside); missing != nil {
+		return nil, err
+	}
+	return openBinary(other.beside)
+}
+
 // fits says what to do when the binary is not for that machine.
 func (b *executable) fits(os, uname string) error {
 	os, uname = firstLine(os), firstLine(uname)
@@ -221,7 +256,7 @@ func (b *executable) fits(os, uname string) error {
 			if b.arch != "" {
 				ours = "for linux/" + b.arch
 			}
-			return fmt.Errorf("it is linux/%s and this nemesis is %s: build one with `CGO_ENABLED=0 GOOS=linux GOARCH=%s go build -o nemesis-%s ./cmd/nemesis` and pass --agent-binary nemesis-%s", m.goarch, ours, m.goarch, m.goarch, m.goarch)
+			return &otherMachine{goarch: m.goarch, ours: ours, beside: b.beside(m.goarch)}
 		}
 	}
 	return fmt.Errorf("its processor %q is none that nemesis runs on", uname)

@@ -5,6 +5,7 @@ import (
 	"io"
 	"os"
 	"path/filepath"
+	"runtime"
 	"strings"
 	"testing"
 	"time"
@@ -80,7 +81,9 @@ func TestAnAgentThatCannotStartSaysWhyInOneLine(t *testing.T) {
 		want string
 	}{
 		{"another processor", strange{survey: "uid 0\nos Linux\narch aarch64\nhome /x\n"}, agent.Options{},
-			"start the agent on n1: it is linux/arm64 and this nemesis is for linux/amd64: build one with `CGO_ENABLED=0 GOOS=linux GOARCH=arm64 go build -o nemesis-arm64 ./cmd/nemesis` and pass --agent-binary nemesis-arm64"},
+			"start the agent on n1: it is linux/arm64 and this nemesis is for linux/amd64: make the other one with `CGO_ENABLED=0 GOOS=linux GOARCH=arm64 go build -o "},
+		{"another processor, whose binary is not what it is called", strange{survey: "uid 0\nos Linux\narch aarch64\nhome /x\n"}, agent.Options{Binary: beside(t, "nemesis", "nemesis-linux-arm64")},
+			"start the agent on n1: it is linux/arm64 and this nemesis is not a Linux executable: "},
 		{"another system", strange{survey: "uid 0\nos FreeBSD\narch amd64\nhome /x\n"}, agent.Options{},
 			"start the agent on n1: it runs FreeBSD: nodes must run Linux"},
 		{"an unheard-of processor", strange{survey: "uid 0\nos Linux\narch \x1b[31mvax\n"}, agent.Options{},
@@ -112,6 +115,39 @@ func TestAnAgentThatCannotStartSaysWhyInOneLine(t *testing.T) {
 				t.Errorf("got  %v\nwant %s", err, c.want)
 			}
 		})
+	}
+}
+
+// beside makes a directory with files that hold their own names, and returns the
+// path of the first.
+func beside(t *testing.T, names ...string) string {
+	t.Helper()
+	dir := t.TempDir()
+	for _, name := range names {
+		if err := os.WriteFile(filepath.Join(dir, name), []byte(name), 0o700); err != nil {
+			t.Fatal(err)
+		}
+	}
+	return filepath.Join(dir, names[0])
+}
+
+// The binary beside ours is taken: here ours is none, and the other is this very test.
+func TestANodeWithAnotherProcessorGetsItsOwnBinary(t *testing.T) {
+	self, err := os.Executable()
+	if err != nil {
+		t.Fatal(err)
+	}
+	ours := beside(t, "nemesis")
+	if err := os.Symlink(self, filepath.Join(filepath.Dir(ours), "nemesis-linux-"+runtime.GOARCH)); err != nil {
+		t.Fatal(err)
+	}
+	conn := agenttest.NewConn()
+	c := open(t, conn, agent.Options{Binary: ours, Dir: agenttest.Dir(t)})
+	if err := c.Close(context.Background(), false); err != nil {
+		t.Fatal(err)
+	}
+	if got := conn.Uploads(); len(got) != 1 {
+		t.Errorf("uploaded %q", got)
 	}
 }
 

@@ -67,6 +67,9 @@ type Facts struct {
 	DiskTotal int64  `json:"diskTotal"` // bytes
 	// BootID tells one boot of the machine from another.
 	BootID string `json:"bootId"`
+	// Machine is what the kernel offers and what else sets the clock, as found
+	// without changing or loading anything.
+	Machine Machine `json:"machine"`
 	// Cannot maps an effect kind to the reason this node cannot do it.
 	Cannot map[string]string `json:"cannot,omitempty"`
 	// Leftovers are the effects that the ledger held when the agent started, and
@@ -77,6 +80,22 @@ type Facts struct {
 	Stuck []string `json:"stuck,omitempty"`
 	// Processes are the supervised processes that an earlier agent left running.
 	Processes []ProcessState `json:"processes,omitempty"`
+}
+
+// Machine is what a node's kernel offers. An empty string for a capability means that
+// it is there, and anything else is why not.
+type Machine struct {
+	// Netem is the kernel's packet faults (sch_netem), loaded or to be loaded.
+	Netem string `json:"netem,omitempty"`
+	// Fuse is /dev/fuse, or the module that makes it.
+	Fuse string `json:"fuse,omitempty"`
+	// Ptrace is whether we may trace the processes that we start.
+	Ptrace string `json:"ptrace,omitempty"`
+	// ClockSource is what the kernel reads the time from: tsc, kvm-clock.
+	ClockSource string `json:"clockSource,omitempty"`
+	// TimeServices are the programs that run here and set the clock: chronyd. They are
+	// told by their names, guest agents included.
+	TimeServices []string `json:"timeServices,omitempty"`
 }
 
 // Connection is the outcome of an attempt to connect from a node.
