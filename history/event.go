@@ -113,7 +113,8 @@ type Fault struct {
 	Target string `json:"target,omitempty"`
 	// Nodes are the concrete targets.
 	Nodes []string `json:"nodes,omitempty"`
-	// Links are the directed pairs that a partition cuts.
+	// Links are the directed pairs that a partition cuts, or whose packets a packet fault
+	// changes.
 	Links []Link `json:"links,omitempty"`
 	// Description is one sentence for a person.
 	Description string `json:"description,omitempty"`

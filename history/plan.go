@@ -122,6 +122,8 @@ type Step struct {
 	Period Duration `json:"period,omitempty"`
 	// Clock is what a clock fault does; nil for other kinds.
 	Clock *ClockChange `json:"clock,omitempty"`
+	// Packets is what a packet fault does on Links; nil for other kinds.
+	Packets *PacketChange `json:"packets,omitempty"`
 	// Said is a magnitude in the units it was asked for, such as "2lease"; for people.
 	Said string `json:"said,omitempty"`
 }
@@ -145,6 +147,28 @@ type ClockChange struct {
 	// Machine: the machine's own clock is changed, for everything that runs on it;
 	// otherwise the clock that the servers see.
 	Machine bool `json:"machine,omitempty"`
+}
+
+// PacketChange is what is done to packets on their way, all of it at once. Shares are
+// from 0 to 1.
+type PacketChange struct {
+	// Delay is how much later packets come; each by up to Jitter more or less. Spread
+	// is how that is distributed: "" evenly, or "normal" or "pareto", with Jitter as the
+	// standard deviation.
+	Delay  Duration `json:"delay,omitempty"`
+	Jitter Duration `json:"jitter,omitempty"`
+	Spread string   `json:"spread,omitempty"`
+	// Loss is the share of packets that never come. They are lost Burst in a row, on
+	// average; 0 is each by its own chance.
+	Loss  float64 `json:"loss,omitempty"`
+	Burst float64 `json:"burst,omitempty"`
+	// Duplicate is the share of packets that come twice, Reorder of those that overtake
+	// the delayed ones, Corrupt of those with a bit flipped.
+	Duplicate float64 `json:"duplicate,omitempty"`
+	Reorder   float64 `json:"reorder,omitempty"`
+	Corrupt   float64 `json:"corrupt,omitempty"`
+	// Rate is the bits per second that get through; 0 is as many as before.
+	Rate int64 `json:"rate,omitempty"`
 }
 
 // Duration is a time.Duration written as "1.5s" in JSON.

@@ -187,8 +187,8 @@ func TestAskingForWhatCannotBe(t *testing.T) {
 		"schedule faults: no fault of this run does --clock-change monotonic:x0; add one to --faults": {
 			Faults: []string{"clock-step"}, Changes: change("wall:+2s,monotonic:x0"),
 		},
-		`schedule faults: --clocks is shadow or machine, not "sun"`:                                                                        {Faults: []string{"clock-step"}, Clocks: "sun"},
-		"schedule faults: --fault-target, --fault-hold and --clock-change say how faults strike, and there are none; add some to --faults": {Holds: hold},
+		`schedule faults: --clocks is shadow or machine, not "sun"`:                                                                                   {Faults: []string{"clock-step"}, Clocks: "sun"},
+		"schedule faults: --fault-target, --fault-hold, --clock-change and --packets say how faults strike, and there are none; add some to --faults": {Holds: hold},
 	} {
 		opt.Nodes, opt.TimeLimit = named(3), time.Minute
 		if _, err := Schedule(dice(1), opt); err == nil || err.Error() != want {

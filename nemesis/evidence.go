@@ -201,7 +201,7 @@ func tell(from string, wires []*wire, expected string, as func(*wire) bool) hist
 func (l *life) look(ctx context.Context) {
 	l.each(func(a *act) {
 		seen, err := bounded(ctx, callTime, func(ctx context.Context) (history.Evidence, error) {
-			return a.agent.Probe(ctx, a.effect)
+			return a.hand.look(ctx)
 		})
 		if err == nil {
 			a.seen = added(a.past, seen)
@@ -244,12 +244,12 @@ func (l *life) evident() (bool, []string) {
 		}
 		return len(doubts) == 0, doubts
 	}
-	if l.fault.clock {
+	if l.fault.clock || l.fault.packets || l.fault.power {
 		for _, a := range l.acts {
 			switch {
 			case a.seen.Confirmed:
 			case a.seen.Summary == "":
-				doubts = append(doubts, a.node+": nothing shows what its clock does")
+				doubts = append(doubts, a.node+": nothing shows what its "+l.fault.about()+" does")
 			default:
 				doubts = append(doubts, a.node+": nothing shows that it acted: "+a.seen.Summary)
 			}
@@ -279,11 +279,11 @@ func (l *life) dropped(node string) bool {
 // says what.
 func (l *life) recovered(ctx context.Context, a *act) error {
 	seen, err := bounded(ctx, callTime, func(ctx context.Context) (history.Evidence, error) {
-		return a.agent.Probe(ctx, a.effect)
+		return a.hand.look(ctx)
 	})
 	a.seen = seen
 	if err != nil {
-		return fmt.Errorf("probe %s after undoing it: %w", a.effect.Kind(), err)
+		return fmt.Errorf("probe %s after undoing it: %w", a.hand.kind(), err)
 	}
 	if !seen.Confirmed {
 		return errors.New("still in force after it was undone: " + seen.Summary)

@@ -5,6 +5,7 @@ import (
 	"math/rand/v2"
 	"slices"
 	"strings"
+	"time"
 
 	"nemesis/history"
 	"nemesis/nemesis/effects"
@@ -36,9 +37,19 @@ type Fault struct {
 	changes func(history.Timing) []Change
 	takes   func(Change) bool
 	offers  string
+	// packets: the fault changes packets, and its steps say how (history.Step.Packets).
+	packets bool
+	// power: the fault takes machines' power away; cycle: and gives it back at once.
+	power, cycle bool
+	// special says what the fault needs that not every cluster has; "" for most. What is
+	// special must be asked for by its name.
+	special string
+	// lookTime is set aside before a heal for the last look; 0 is the usual 300 ms.
+	lookTime time.Duration
 	// restarts: healing it brings up a new process, where the others keep the old.
 	restarts bool
-	// effects says what to do on each node of an aimed step.
+	// effects says what to do on each node of an aimed step; nil for faults of power,
+	// which nothing on a node does.
 	effects func(step history.Step, live Live) map[string][]agent.Effect
 	// sentence says what an aimed or unaimed step does, without its time.
 	sentence func(step history.Step) string
@@ -73,7 +84,7 @@ type Live struct {
 
 // Faults lists every fault there is. Its order is the one in which plans name them.
 func Faults() []Fault {
-	return []Fault{partition(), kill(), stop(), pause(), clockStep(), clockDrift(), clockFreeze(), clockStrobe()}
+	return []Fault{partition(), kill(), stop(), pause(), clockStep(), clockDrift(), clockFreeze(), clockStrobe(), packet(), powerOff(), powerCycle()}
 }
 
 // Find returns the fault called name; its error lists those that exist.
@@ -88,23 +99,23 @@ func Find(name string) (Fault, error) {
 	return Fault{}, fmt.Errorf("find fault %q: there is no such fault; choose from %s", name, strings.Join(names, ", "))
 }
 
-// Parse reads the value of --faults: names separated by commas, "all", or "none".
-// It returns names in table order, each once; none for "none". The error is one
-// sentence that lists what exists.
+// Parse reads the value of --faults: names separated by commas, with "all" for every
+// fault that any cluster can have, or "none". It returns names in table order, each once;
+// none for "none". The error is one sentence that lists what exists.
 func Parse(spec string) ([]string, error) {
 	asked := map[string]bool{}
 	words := strings.Split(spec, ",")
 	for _, word := range words {
 		word = strings.TrimSpace(word)
-		if word == "all" || word == "none" {
+		switch word {
+		case "none":
 			if len(words) > 1 {
 				return nil, fmt.Errorf("read faults %q: %q stands alone; leave the rest out", spec, word)
 			}
-			if word == "none" {
-				return nil, nil
-			}
+			return nil, nil
+		case "all":
 			for _, f := range Faults() {
-				asked[f.Name] = true
+				asked[f.Name] = asked[f.Name] || f.special == ""
 			}
 			continue
 		}
@@ -123,7 +134,8 @@ func Parse(spec string) ([]string, error) {
 }
 
 // Able says, in one sentence, why a node cannot have one of the steps of a schedule.
-// Cannot maps effect kinds to reasons, as agent.Facts does.
+// Cannot maps effect kinds to reasons, as agent.Facts does; and PowerKind, where nobody
+// can take the node's power.
 func Able(cannot map[string]string, steps []history.Step) error {
 	for _, step := range steps {
 		fault, err := Find(step.Kind)
@@ -141,6 +153,17 @@ func Able(cannot map[string]string, steps []history.Step) error {
 	return nil
 }
 
+// about is what a fault without a filter or a server to look at acts on.
+func (f Fault) about() string {
+	switch {
+	case f.clock:
+		return "clock"
+	case f.packets:
+		return "network"
+	}
+	return "power"
+}
+
 // fitting are the forms that mean something on a cluster of n nodes, with or without
 // leases.
 func (f Fault) fitting(n int, leases bool) []Form {
@@ -155,7 +178,7 @@ func (f Fault) fitting(n int, leases bool) []Form {
 }
 
 // Draw makes a step of the given form on cluster, the names of its nodes in the
-// plan's order. ID, At, Hold, Period, Clock and Said are left to the schedule. A role
+// plan's order. ID, At, Hold, Period, Clock, Packets and Said are left to the schedule. A role
 // stays symbolic: Nodes and Links are empty then.
 func (f Fault) Draw(rng *rand.Rand, cluster []string, form Form) history.Step {
 	step := history.Step{Kind: f.Name, Shape: form.Shape, Target: form.Target}
@@ -168,7 +191,8 @@ func (f Fault) Draw(rng *rand.Rand, cluster []string, form Form) history.Step {
 	return step
 }
 
-// Resolve makes a step concrete and says what it does on each node. A step that
+// Resolve makes a step concrete and says what it does on each node; faults of power do
+// nothing on a node, and nothing is said. A step that
 // names no nodes is aimed at whoever plays its role. The error is one sentence and says why
 // the step cannot be done on this cluster.
 func Resolve(step history.Step, live Live) (history.Step, map[string][]agent.Effect, error) {
@@ -205,6 +229,17 @@ func Resolve(step history.Step, live Live) (history.Step, map[string][]agent.Eff
 		if err := fault.wrongClock(step); err != nil {
 			return step, nil, fmt.Errorf("resolve step %d: a %s cannot be done: %w", step.ID, step.Kind, err)
 		}
+	}
+	if fault.packets {
+		if err := wrongPackets(step); err != nil {
+			return step, nil, fmt.Errorf("resolve step %d: a %s cannot be done: %w", step.ID, step.Kind, err)
+		}
+	}
+	if fault.power {
+		if len(step.Nodes) == 0 {
+			return step, nil, fmt.Errorf("resolve step %d: a %s of no node does nothing", step.ID, step.Kind)
+		}
+		return step, nil, nil
 	}
 	todo := fault.effects(step, live)
 	if len(todo) == 0 {

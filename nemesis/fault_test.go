@@ -21,6 +21,7 @@ func TestReadingTheFaultsFlag(t *testing.T) {
 		" pause , partition ":  {"partition", "pause"},
 		"kill,kill":            {"kill"},
 		"all":                  {"partition", "kill", "stop", "pause", "clock-step", "clock-drift", "clock-freeze", "clock-strobe"},
+		"power-off,all":        {"partition", "kill", "stop", "pause", "clock-step", "clock-drift", "clock-freeze", "clock-strobe", "power-off"},
 		"none":                 nil,
 	} {
 		got, err := Parse(spec)
@@ -29,10 +30,10 @@ func TestReadingTheFaultsFlag(t *testing.T) {
 		}
 	}
 	for spec, want := range map[string]string{
-		"":               `read faults "": find fault "": there is no such fault; choose from partition, kill, stop, pause, clock-step, clock-drift, clock-freeze, clock-strobe, or all, or none`,
-		"kill,":          `read faults "kill,": find fault "": there is no such fault; choose from partition, kill, stop, pause, clock-step, clock-drift, clock-freeze, clock-strobe, or all, or none`,
-		"partition,fire": `read faults "partition,fire": find fault "fire": there is no such fault; choose from partition, kill, stop, pause, clock-step, clock-drift, clock-freeze, clock-strobe, or all, or none`,
-		"all,kill":       `read faults "all,kill": "all" stands alone; leave the rest out`,
+		"":               `read faults "": find fault "": there is no such fault; choose from partition, kill, stop, pause, clock-step, clock-drift, clock-freeze, clock-strobe, packet, power-off, power-cycle, or all, or none`,
+		"kill,":          `read faults "kill,": find fault "": there is no such fault; choose from partition, kill, stop, pause, clock-step, clock-drift, clock-freeze, clock-strobe, packet, power-off, power-cycle, or all, or none`,
+		"partition,fire": `read faults "partition,fire": find fault "fire": there is no such fault; choose from partition, kill, stop, pause, clock-step, clock-drift, clock-freeze, clock-strobe, packet, power-off, power-cycle, or all, or none`,
+		"all,fire":       `read faults "all,fire": find fault "fire": there is no such fault; choose from partition, kill, stop, pause, clock-step, clock-drift, clock-freeze, clock-strobe, packet, power-off, power-cycle, or all, or none`,
 		"kill,none":      `read faults "kill,none": "none" stands alone; leave the rest out`,
 	} {
 		if got, err := Parse(spec); err == nil || err.Error() != want {
@@ -67,6 +68,12 @@ func plainly(todo map[string][]agent.Effect) map[string][]any {
 					peers = append(peers, p.String())
 				}
 				out[node] = append(out[node], []any{e.ID, peers, e.In, e.Out})
+			case *effects.Netem:
+				peers := []string{}
+				for _, p := range e.Peers {
+					peers = append(peers, p.String())
+				}
+				out[node] = append(out[node], []any{e.ID, peers, e.Change})
 			case *effects.Kill:
 				out[node] = append(out[node], *e)
 			case *effects.Stop:
@@ -115,6 +122,19 @@ func TestWhatAStepDoesOnEachNode(t *testing.T) {
 				"n1": {[]any{"f4-both", []string{"10.0.0.2", "fd00::2"}, true, true}, []any{"f4-out", []string{"10.0.0.3"}, false, true}},
 				"n2": {[]any{"f4-both", []string{"10.0.0.1", "fd00::1"}, true, true}, []any{"f4-in", []string{"10.0.0.3"}, true, false}},
 				"n3": {[]any{"f4-in", []string{"10.0.0.1", "fd00::1"}, true, false}, []any{"f4-out", []string{"10.0.0.2", "fd00::2"}, false, true}},
+			},
+		},
+		"a bad network from the leader to everybody, at one end": {
+			step:  history.Step{ID: 8, Kind: "packet", Shape: "one-way-out", Target: "leader", Packets: &history.PacketChange{Loss: 0.1}},
+			nodes: []string{"n2"},
+			want:  map[string][]any{"n2": {[]any{"f8", []string{"10.0.0.1", "fd00::1", "10.0.0.3"}, history.PacketChange{Loss: 0.1}}}},
+		},
+		"a bad link, at both ends": {
+			step:  history.Step{ID: 8, Kind: "packet", Shape: "link", Target: "leader", Packets: &history.PacketChange{Rate: 1e6}},
+			nodes: []string{"n2"},
+			want: map[string][]any{
+				"n2": {[]any{"f8", []string{"10.0.0.3"}, history.PacketChange{Rate: 1e6}}},
+				"n3": {[]any{"f8", []string{"10.0.0.2", "fd00::2"}, history.PacketChange{Rate: 1e6}}},
 			},
 		},
 		"killing the leader": {
@@ -168,8 +188,11 @@ func TestEveryFormOfEveryFaultResolves(t *testing.T) {
 					change := fault.changes(history.Timing{})[0]
 					drawn.Clock, drawn.Period = &change.ClockChange, change.Period
 				}
+				if fault.packets {
+					drawn.Packets = &packetChanges(history.Timing{})[0]
+				}
 				step, todo, err := Resolve(drawn, live)
-				if err != nil || len(todo) == 0 || len(step.Nodes) == 0 {
+				if err != nil || (len(todo) == 0) != fault.power || len(step.Nodes) == 0 {
 					t.Fatalf("%s %v: nodes %v, %d with effects, %v", fault.Name, form, step.Nodes, len(todo), err)
 				}
 				if form.Shape == "minority" && len(step.Nodes) != (len(live.Nodes)-1)/2 {
@@ -219,7 +242,7 @@ func TestWhatANodeCannotHave(t *testing.T) {
 		t.Errorf("got %v, want %s", err, want)
 	}
 	for _, fault := range Faults() {
-		if err := Able(map[string]string{fault.needs: "no"}, []history.Step{{Kind: fault.Name}}); err == nil || effects.Kinds()[fault.needs] == nil {
+		if err := Able(map[string]string{fault.needs: "no"}, []history.Step{{Kind: fault.Name}}); err == nil || (effects.Kinds()[fault.needs] == nil) != fault.power {
 			t.Errorf("%s needs %q, which is no effect", fault.Name, fault.needs)
 		}
 	}

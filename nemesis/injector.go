@@ -41,6 +41,8 @@ type Agent interface {
 	ProbeTCP(ctx context.Context, to netip.AddrPort, timeout time.Duration) (agent.Connection, error)
 	ProcessState(ctx context.Context, name string) (agent.ProcessState, error)
 	HealAll(ctx context.Context) ([]string, error)
+	// Facts are what the agent found when it started.
+	Facts() agent.Facts
 	// Lost is closed when the agent cannot be reached any more.
 	Lost() <-chan struct{}
 }
@@ -51,7 +53,8 @@ type Machine struct {
 	Agent Agent
 }
 
-// Config is what an Injector works with. Every field is needed.
+// Config is what an Injector works with. Every field is needed, those about power for
+// faults of power only.
 type Config struct {
 	// Machines are the nodes of the cluster in the plan's order.
 	Machines []Machine
@@ -67,19 +70,37 @@ type Config struct {
 	// Record writes an event down. It is called from one goroutine at a time, except
 	// that HealAll may call it beside Run.
 	Record func(history.Event)
+
+	// Power turns the machines off and on.
+	Power nodes.Power
+	// Reconnect starts another agent on a node that has its power again, and fails when
+	// it cannot be reached yet. What asks the old one must not be told from now on that it
+	// is lost. Restart starts the node's server. Both are called for different nodes at
+	// once.
+	Reconnect func(ctx context.Context, node string) (Agent, error)
+	Restart   func(ctx context.Context, node string) error
+	// Dial connects to an address from the control node, and closes the connection again.
+	Dial func(ctx context.Context, to netip.AddrPort) error
 }
 
 // Injector makes the faults of a schedule happen, one after the other, and
 // undoes each, whatever happens in between.
-type Injector struct{ Config }
+type Injector struct {
+	Config
+	// quieted is the effect that keeps time services stopped meanwhile, nil for none.
+	quieted agent.Effect
+}
 
 // New makes an injector. It does nothing yet.
-func New(config Config) *Injector { return &Injector{config} }
+func New(config Config) *Injector {
+	config.Machines = slices.Clone(config.Machines) // an agent may be replaced by the next
+	return &Injector{Config: config}
+}
 
 // Run fires steps, each at its moment after start, which is on the clock of
 // Config.Now, and returns when the last is healed. When ctx ends, it heals what is
-// in force and returns; that takes milliseconds when the agents answer, and at most
-// 20 s when they do not.
+// in force and returns; that takes milliseconds when the agents answer, at most
+// 20 s when they do not, and as long as it takes to boot where machines have no power.
 //
 // Steps fire in order of time, one at a time. One that comes into force late, since
 // the one before it was still being healed or since a node was slow, is shortened, by
@@ -170,7 +191,25 @@ func (in *Injector) live(ctx context.Context, step history.Step, healAt, next in
 	}
 	healAt = l.inject(ctx, healAt)
 	l.hold(ctx, healAt)
-	return l.heal(ctx, next)
+	err = l.heal(ctx, next)
+	for _, a := range l.acts {
+		if p, is := a.hand.(*plug); is && p.after != nil {
+			in.replace(ctx, a.node, p.after)
+		}
+	}
+	return err
+}
+
+// replace takes a node's next agent in place of the one that went down with its machine.
+// Its time services are stopped again, where they were for the length of the run.
+func (in *Injector) replace(ctx context.Context, node string, next Agent) {
+	i := slices.IndexFunc(in.Machines, func(m Machine) bool { return m.Node.Name == node })
+	in.Machines[i].Agent = next
+	if in.quieted != nil {
+		_, _ = bounded(ctx, recoveryTime, func(ctx context.Context) (struct{}, error) {
+			return struct{}{}, next.Apply(ctx, in.quieted)
+		})
+	}
 }
 
 // skip records a step that was not injected, and why.

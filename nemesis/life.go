@@ -1,14 +1,18 @@
 package nemesis
 
 import (
+	"cmp"
 	"context"
 	"encoding/json"
+	"errors"
 	"fmt"
+	"slices"
 	"strings"
 	"sync"
 	"time"
 
 	"nemesis/history"
+	"nemesis/nemesis/effects"
 	"nemesis/nodes/agent"
 )
 
@@ -34,10 +38,11 @@ type life struct {
 // act is one effect of a fault on one node. During a stage only one goroutine
 // touches it.
 type act struct {
-	node   string
-	agent  Agent
-	effect agent.Effect
-	spec   json.RawMessage
+	node string
+	// agent is the node's, when the fault began.
+	agent Agent
+	hand  hand
+	spec  json.RawMessage // of an effect; nil for a plug
 	// before is the server process that the effect is about to hit.
 	before    agent.ProcessState
 	beforeErr error
@@ -72,14 +77,23 @@ func (in *Injector) newLife(step history.Step, todo map[string][]agent.Effect) (
 	if err != nil {
 		return nil, err
 	}
-	l := &life{in: in, fault: fault, step: step, wires: in.wires(step.Links)}
+	l := &life{in: in, fault: fault, step: step}
+	if fault.needs == effects.DropKind {
+		l.wires = in.wires(step.Links)
+	}
+	if fault.power && (in.Power == nil || in.Reconnect == nil || in.Restart == nil || in.Dial == nil) {
+		return nil, errors.New("nobody can turn the machines' power off and on")
+	}
 	for _, m := range in.Machines {
+		if fault.power && slices.Contains(step.Nodes, m.Node.Name) {
+			l.acts = append(l.acts, &act{node: m.Node.Name, agent: m.Agent, hand: &plug{in: in, node: m.Node, cycle: fault.cycle, before: m.Agent}})
+		}
 		for _, effect := range todo[m.Node.Name] {
 			spec, err := json.Marshal(effect)
 			if err != nil {
 				return nil, fmt.Errorf("write effect %s for %s: %w", effect.Kind(), m.Node.Name, err)
 			}
-			l.acts = append(l.acts, &act{node: m.Node.Name, agent: m.Agent, effect: effect, spec: spec})
+			l.acts = append(l.acts, &act{node: m.Node.Name, agent: m.Agent, hand: &remote{agent: m.Agent, effect: effect}, spec: spec})
 		}
 	}
 	return l, nil
@@ -100,7 +114,7 @@ func (l *life) enter(stage history.Stage, confirmed bool, more []history.Effect,
 		entry.Limits = l.fault.Limits // what changes the whole machine has none
 	}
 	for _, a := range l.acts {
-		e := history.Effect{Node: a.node, Kind: a.effect.Kind(), Spec: a.spec, Took: a.took, Done: a.done, Evidence: a.seen}
+		e := history.Effect{Node: a.node, Kind: a.hand.kind(), Spec: a.spec, Took: a.took, Done: a.done, Evidence: a.seen}
 		if a.err != nil {
 			e.Error = oneLine(a.err)
 			troubles = append(troubles, a.node+": "+e.Error)
@@ -134,6 +148,13 @@ func (l *life) inject(ctx context.Context, healAt int64) int64 {
 	if l.fault.process {
 		l.each(func(a *act) { a.before, a.beforeErr = l.process(ctx, a) })
 	}
+	if l.fault.packets {
+		l.each(func(a *act) {
+			before, cancel := context.WithTimeout(ctx, callTime)
+			defer cancel()
+			a.hand.(*remote).prepare(before)
+		})
+	}
 	l.must(l.enter(history.Inject, false, nil))
 	l.apply(ctx)
 	l.since = l.in.Now()
@@ -160,12 +181,12 @@ func (l *life) hold(ctx context.Context, healAt int64) {
 	if flap := l.flap(); flap > 0 {
 		inForce = l.flapUntil(ctx, flap, healAt)
 	} else {
-		l.in.wait(ctx, healAt-int64(lookTime))
+		l.in.wait(ctx, healAt-int64(l.lastLook()))
 	}
 	if inForce {
-		// The last look is taken also when the run is being aborted: it takes
-		// milliseconds, and without it what the fault did would remain unknown.
-		look, cancel := context.WithTimeout(context.WithoutCancel(ctx), lookTime)
+		// The last look is taken also when the run is being aborted: it takes little
+		// time, and without it what the fault did would remain unknown.
+		look, cancel := context.WithTimeout(context.WithoutCancel(ctx), l.lastLook())
 		l.look(look)
 		cancel()
 	}
@@ -181,8 +202,18 @@ func (l *life) hold(ctx context.Context, healAt int64) {
 		}
 	}
 	l.in.wait(ctx, healAt)
+	if l.fault.power {
+		l.comeBack(ctx)
+		l.look(context.WithoutCancel(ctx)) // by what boots they are in
+	}
 	acted, troubles := l.evident()
 	l.must(l.enter(history.Heal, acted, nil, troubles...))
+}
+
+// lastLook is how long the last look may take. What takes long to look at takes at most
+// half of the fault.
+func (l *life) lastLook() time.Duration {
+	return min(cmp.Or(l.fault.lookTime, lookTime), max(time.Duration(l.step.Hold)/2, lookTime))
 }
 
 // flap is half a period, how long each cut and each pause between cuts lasts; 0 for
@@ -230,16 +261,22 @@ func (l *life) flapUntil(ctx context.Context, half time.Duration, healAt int64) 
 // that the fault has, but not the look at what it does on the others.
 func (l *life) apply(ctx context.Context) {
 	limit := min(max(time.Duration(l.step.Hold)*3/4, time.Second), callTime)
+	switch {
+	case l.fault.cycle:
+		limit = bootTime
+	case l.fault.power:
+		limit = offTime
+	}
 	l.each(func(a *act) {
 		began := l.in.Now()
 		_, a.err = bounded(ctx, limit, func(ctx context.Context) (struct{}, error) {
-			return struct{}{}, a.agent.Apply(ctx, a.effect)
+			return struct{}{}, a.hand.apply(ctx)
 		})
 		a.done = l.in.Now()
 		a.took = a.done - began
 		a.applied = a.err == nil
 		if a.err != nil {
-			a.err = attempted("apply", a.effect, a.err)
+			a.err = attempted("apply", a.hand.kind(), a.err)
 		}
 	})
 }
@@ -248,12 +285,12 @@ func (l *life) apply(ctx context.Context) {
 func (l *life) undo(ctx context.Context, a *act) error {
 	began := l.in.Now()
 	_, err := bounded(ctx, callTime, func(ctx context.Context) (struct{}, error) {
-		return struct{}{}, a.agent.Undo(ctx, a.effect)
+		return struct{}{}, a.hand.undo(ctx)
 	})
 	a.done = l.in.Now()
 	a.took = a.done - began
 	if err != nil {
-		return attempted("undo", a.effect, err)
+		return attempted("undo", a.hand.kind(), err)
 	}
 	return nil
 }
@@ -263,7 +300,7 @@ func (l *life) undo(ctx context.Context, a *act) error {
 // too. The error names the nodes on which the fault may still be in force.
 func (l *life) heal(ctx context.Context, next int64) error {
 	limit := recoveryTime
-	if until := time.Duration(next - l.in.Now()); until < limit {
+	if until := time.Duration(next - l.in.Now()); until < limit && !l.fault.power {
 		limit = max(until, leastRecovery)
 	}
 	end := l.in.Now() + int64(limit)
@@ -274,7 +311,7 @@ func (l *life) heal(ctx context.Context, next int64) error {
 		a.seen = history.Evidence{}
 		insist(within, func() bool {
 			if a.keep(within, l.undo(within, a)) != nil {
-				return gone(a.agent)
+				return a.hand.gone()
 			}
 			return insist(within, func() bool {
 				a.keep(within, l.recovered(within, a))
@@ -282,8 +319,8 @@ func (l *life) heal(ctx context.Context, next int64) error {
 				// answered may have arrived late. But a server that was started again and
 				// is not there is only waited for: starting it over and over would hide
 				// that it crashes.
-				return a.err == nil || !l.fault.process || !a.applied || gone(a.agent)
-			}) && (a.err == nil || gone(a.agent))
+				return a.err == nil || !l.fault.process && !l.fault.power || !a.applied || a.hand.gone()
+			}) && (a.err == nil || a.hand.gone())
 		})
 	})
 	// A node that used up all the time must not leave the others unseen.
@@ -305,8 +342,8 @@ func (l *life) heal(ctx context.Context, next int64) error {
 }
 
 // attempted puts what was attempted in front of an error that does not begin with it.
-func attempted(verb string, effect agent.Effect, err error) error {
-	what := verb + " " + effect.Kind()
+func attempted(verb, kind string, err error) error {
+	what := verb + " " + kind
 	if strings.HasPrefix(err.Error(), what) {
 		return err
 	}

@@ -19,6 +19,7 @@ func (in *Injector) quiet(ctx context.Context, steps []history.Step) (loud func(
 		return func() []string { return nil }
 	}
 	effect := &effects.Service{ID: "services"}
+	in.quieted = effect
 	said := in.everywhere(func(m Machine) string {
 		_, err := bounded(ctx, recoveryTime, func(ctx context.Context) (struct{}, error) {
 			return struct{}{}, m.Agent.Apply(ctx, effect)
@@ -38,6 +39,7 @@ func (in *Injector) quiet(ctx context.Context, steps []history.Step) (loud func(
 		in.Record(history.Event{Time: in.Now(), Type: history.Note, Node: in.Machines[i].Node.Name, Message: text})
 	}
 	return func() []string {
+		in.quieted = nil
 		failed := in.everywhere(func(m Machine) string {
 			_, err := bounded(context.WithoutCancel(ctx), recoveryTime, func(ctx context.Context) (struct{}, error) {
 				return struct{}{}, m.Agent.Undo(ctx, effect)

@@ -35,6 +35,8 @@ type Options struct {
 	Holds []Amount
 	// Changes are what clock faults draw from; none leaves it to each of them.
 	Changes []Change
+	// Packets are what packet faults draw from; none leaves it to them.
+	Packets []history.PacketChange
 	// Clocks is ShadowClocks or MachineClocks; "" is ShadowClocks.
 	Clocks string
 }
@@ -100,6 +102,10 @@ func Schedule(rng *rand.Rand, opt Options) ([]history.Step, error) {
 		if cards.fault.clock {
 			cards.change(rng, &step, opt.Clocks)
 		}
+		if cards.fault.packets {
+			change := cards.packets.deal()
+			step.Packets = &change
+		}
 		steps = append(steps, step)
 	}
 	return steps, nil
@@ -111,8 +117,8 @@ func (opt Options) idle() error {
 	case opt.Clocks != "" && opt.Clocks != ShadowClocks && opt.Clocks != MachineClocks:
 		return fmt.Errorf("schedule faults: --clocks is %s or %s, not %q", ShadowClocks, MachineClocks, opt.Clocks)
 	case len(opt.Faults) > 0:
-	case len(opt.Targets)+len(opt.Holds)+len(opt.Changes) > 0:
-		return fmt.Errorf("schedule faults: --fault-target, --fault-hold and --clock-change say how faults strike, and there are none; add some to --faults")
+	case len(opt.Targets)+len(opt.Holds)+len(opt.Changes)+len(opt.Packets) > 0:
+		return fmt.Errorf("schedule faults: --fault-target, --fault-hold, --clock-change and --packets say how faults strike, and there are none; add some to --faults")
 	}
 	for _, target := range opt.Targets {
 		if role, _ := roleOf(target); role.leases && !opt.Leases {
@@ -126,7 +132,8 @@ func (opt Options) idle() error {
 type cards struct {
 	fault   Fault
 	forms   *deck[Form]
-	changes *deck[Change] // of clock faults
+	changes *deck[Change]               // of clock faults
+	packets *deck[history.PacketChange] // of packet faults
 }
 
 // cards makes the decks of a fault out of what the options leave of it.
@@ -148,6 +155,13 @@ func (f Fault) cards(rng *rand.Rand, opt Options) (*cards, error) {
 		return nil, fmt.Errorf("schedule faults: on %d nodes a %s cannot be aimed at %s, only at %s", len(opt.Nodes), f.Name, strings.Join(opt.Targets, " or "), strings.Join(targets(fitting), ", "))
 	}
 	c := &cards{fault: f, forms: newDeck(rng, forms)}
+	if f.packets {
+		changes := opt.Packets
+		if len(changes) == 0 {
+			changes = packetChanges(opt.Timing)
+		}
+		c.packets = newDeck(rng, changes)
+	}
 	if !f.clock {
 		return c, nil
 	}
@@ -176,6 +190,9 @@ func (c *cards) change(rng *rand.Rand, step *history.Step, clocks string) {
 
 // usesAll refuses changes that no fault of the schedule takes.
 func (opt Options) usesAll(drawn map[string]*cards) error {
+	if name := packet().Name; len(opt.Packets) > 0 && drawn[name] == nil {
+		return fmt.Errorf("schedule faults: no fault of this run changes packets as --packets says; add %s to --faults", name)
+	}
 	for _, change := range opt.Changes {
 		used := false
 		for _, c := range drawn {

@@ -195,7 +195,7 @@ func TestFaultsStartAboutOneIntervalApart(t *testing.T) {
 		}
 	}
 	// Over a long run each form comes up, for every kind.
-	if steps, err = Schedule(dice(3), Options{Faults: all(t), Nodes: named(5), TimeLimit: time.Hour, Interval: 5 * time.Second, Leases: true}); err != nil {
+	if steps, err = Schedule(dice(3), Options{Faults: append(all(t), "packet", "power-off", "power-cycle"), Nodes: named(5), TimeLimit: 2 * time.Hour, Interval: 5 * time.Second, Leases: true}); err != nil {
 		t.Fatal(err)
 	}
 	seen := map[[3]string]bool{}
@@ -213,8 +213,8 @@ func TestFaultsStartAboutOneIntervalApart(t *testing.T) {
 
 func TestAScheduleThatCannotBe(t *testing.T) {
 	for want, opt := range map[string]Options{
-		`schedule faults: find fault "flood": there is no such fault; choose from partition, kill, stop, pause, clock-step, clock-drift, clock-freeze, clock-strobe`: {Faults: []string{"flood"}, Nodes: named(3)},
-		`schedule faults: a cluster of 1 node cannot have a partition; give more nodes or leave it out of --faults`:                                                  {Faults: []string{"partition"}, Nodes: named(1)},
+		`schedule faults: find fault "flood": there is no such fault; choose from partition, kill, stop, pause, clock-step, clock-drift, clock-freeze, clock-strobe, packet, power-off, power-cycle`: {Faults: []string{"flood"}, Nodes: named(3)},
+		`schedule faults: a cluster of 1 node cannot have a partition; give more nodes or leave it out of --faults`:                                                                                  {Faults: []string{"partition"}, Nodes: named(1)},
 	} {
 		opt.TimeLimit = time.Minute
 		if _, err := Schedule(dice(1), opt); err == nil || err.Error() != want {

@@ -3,7 +3,8 @@ package nemesis
 import "nemesis/history"
 
 // The shapes of partitions, as algebra on an order of the nodes. A shape is the set
-// of directed links it cuts; everything that is not cut stays whole. Each shape is
+// of directed links it cuts; everything that is not cut stays whole. Those of packet
+// faults are the links whose packets are changed. Each shape is
 // decided by the order alone: its first node is the one that is alone, the bridge,
 // or the one that falls silent, and the order around is the ring.
 
@@ -26,6 +27,14 @@ func cuts(shape string, order []string) []history.Link {
 	case "bridge":
 		rest := order[1:]
 		return apart(rest[:len(rest)/2], rest[len(rest)/2:])
+	case "link":
+		return apart(order[:1], order[1:2])
+	case "every-link":
+		var links []history.Link
+		for i := range order[1:] {
+			links = append(links, apart(order[i:i+1], order[i+1:])...)
+		}
+		return links
 	case "one-way-out":
 		return silence(order[:1], order[1:])
 	case "one-way-in":

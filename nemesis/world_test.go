@@ -37,7 +37,7 @@ type fakeAgent struct {
 	filters []*effects.Drop // in force
 	dropped map[string]int  // packets, by filter
 	server  agent.ProcessState
-	bent    map[string]agent.Effect // clocks, by kind and ID
+	bent    map[string]agent.Effect // clocks and packets, by kind and ID
 	calls   []string
 
 	// trouble, when set, is asked before each call; its error is the answer, and it
@@ -49,6 +49,8 @@ type fakeAgent struct {
 	numb bool
 	// stillborn: servers end as soon as they are started.
 	stillborn bool
+	// boot is the boot that the agent was started in.
+	boot string
 }
 
 func newWorld(n int) *world {
@@ -169,7 +171,7 @@ func (a *fakeAgent) put(e agent.Effect) {
 			a.filters = append(a.filters, e)
 			a.dropped[e.ID] = 0
 		}
-	case *effects.Shadow, *effects.Machine, *effects.Service:
+	case *effects.Shadow, *effects.Machine, *effects.Service, *effects.Netem:
 		a.bent[clockKey(e)] = e
 	case *effects.Pause:
 		a.server.State = agent.Paused
@@ -188,10 +190,12 @@ func (a *fakeAgent) Undo(ctx context.Context, e agent.Effect) error {
 	return nil
 }
 
-// clockKey tells the effects on a node's clocks apart.
+// clockKey tells the effects on a node's clocks and packets apart.
 func clockKey(e agent.Effect) string {
 	switch e := e.(type) {
 	case *effects.Shadow:
+		return e.Kind() + " " + e.ID
+	case *effects.Netem:
 		return e.Kind() + " " + e.ID
 	case *effects.Machine:
 		return e.Kind() + " " + e.ID
@@ -201,7 +205,7 @@ func clockKey(e agent.Effect) string {
 
 func (a *fakeAgent) take(e agent.Effect) {
 	switch e := e.(type) {
-	case *effects.Shadow, *effects.Machine, *effects.Service:
+	case *effects.Shadow, *effects.Machine, *effects.Service, *effects.Netem:
 		delete(a.bent, clockKey(e))
 	case *effects.Drop:
 		a.filters = slices.DeleteFunc(a.filters, func(f *effects.Drop) bool { return f.ID == e.ID })
@@ -241,6 +245,8 @@ func (a *fakeAgent) Probe(ctx context.Context, e agent.Effect) (history.Evidence
 	case *effects.Shadow, *effects.Machine, *effects.Service:
 		_, bent := a.bent[clockKey(e)]
 		return history.Evidence{Confirmed: bent != undone, Summary: fmt.Sprintf("%s bent: %v", e.Kind(), bent)}, nil
+	case *effects.Netem:
+		return a.emulated(e, undone), nil
 	case *effects.Pause:
 		return history.Evidence{Confirmed: (a.server.State == agent.Paused) != undone, Summary: "server " + a.server.State}, nil
 	}
@@ -257,6 +263,8 @@ func lastOf(calls []string, call string) int {
 }
 
 func (a *fakeAgent) Lost() <-chan struct{} { return a.lost }
+
+func (a *fakeAgent) Facts() agent.Facts { return agent.Facts{BootID: a.boot} }
 
 // ProbeTCP connects through every filter of the world.
 func (a *fakeAgent) ProbeTCP(ctx context.Context, to netip.AddrPort, timeout time.Duration) (agent.Connection, error) {

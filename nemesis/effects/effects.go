@@ -37,6 +37,7 @@ func Kinds() agent.Kinds {
 		ShadowKind:  func() agent.Effect { return &Shadow{} },
 		MachineKind: func() agent.Effect { return &Machine{} },
 		ServiceKind: func() agent.Effect { return &Service{} },
+		NetemKind:   func() agent.Effect { return &Netem{} },
 	}
 }
 
