@@ -11,6 +11,7 @@ import (
 
 	"nemesis/nodes"
 	"nemesis/nodes/local"
+	"nemesis/nodes/power"
 	"nemesis/nodes/ssh"
 	"nemesis/run"
 )
@@ -23,6 +24,7 @@ type clusterFlags struct {
 	spec       string
 	vagrantDir string // of the Vagrantfile, "" to look for it
 	ssh        ssh.Options
+	off, on    string // the user's own commands for power
 }
 
 func (c *clusterFlags) register(flags *pflag.FlagSet) {
@@ -35,6 +37,8 @@ func (c *clusterFlags) register(flags *pflag.FlagSet) {
 	flags.StringVar(&c.ssh.Config, "ssh-config", "", "ssh configuration file, or none (default ~/.ssh/config)")
 	flags.StringSliceVar(&c.ssh.KnownHosts, "known-hosts", nil, "file with the nodes' host keys (default ~/.ssh/known_hosts)")
 	flags.BoolVar(&c.ssh.InsecureHostKeys, "insecure-host-keys", false, "accept any host key; gives up knowing that the machine which gets the agent and runs its commands is the one you named")
+	flags.StringVar(&c.off, "power-off", "", "command that takes the power of {node}'s machine away (default for Vagrant's machines: virsh or vagrant)")
+	flags.StringVar(&c.on, "power-on", "", "command that gives the power back to {node}'s machine")
 	flags.BoolVar(&c.ssh.Sudo, "sudo", false, "act as root on the nodes through sudo -n")
 }
 
@@ -143,6 +147,28 @@ func (c clusterFlags) remote(ctx context.Context) (cluster, error) {
 		return nil, err
 	}
 	return ssh.NewCluster(ctx, hosts, opt)
+}
+
+// power is who can turn the nodes' machines off and on; nil when nobody can.
+func (c clusterFlags) power() (nodes.Power, error) {
+	switch {
+	case c.off != "" || c.on != "":
+		if c.local() > 0 {
+			return nil, &run.UsageError{Err: fmt.Errorf("read --power-off: local nodes are no machines, and have no power of their own")}
+		}
+		plug, err := power.NewCommand(c.off, c.on)
+		if err != nil {
+			return nil, &run.UsageError{Err: err}
+		}
+		return plug, nil
+	case c.spec == vagrant:
+		machines, err := c.machines()
+		if err != nil {
+			return nil, err
+		}
+		return power.OfVagrant(machines), nil
+	}
+	return nil, nil
 }
 
 func newLocal(ctx context.Context, n int) (cluster, error) {

@@ -1,10 +1,12 @@
 package main
 
 import (
+	"cmp"
 	"context"
 	"fmt"
 	"io"
-	"sort"
+	"maps"
+	"slices"
 	"strings"
 	"sync"
 	"time"
@@ -12,6 +14,8 @@ import (
 	"github.com/spf13/cobra"
 
 	"nemesis/checker"
+	"nemesis/history"
+	"nemesis/nemesis"
 	"nemesis/nodes"
 	"nemesis/nodes/agent"
 	"nemesis/reports/visible"
@@ -25,6 +29,7 @@ const nodesDeadline = 2 * time.Minute
 type nodesJob struct {
 	Local       int
 	Heal        bool
+	Power       bool // somebody can turn the machines off and on
 	AgentBinary string
 }
 
@@ -63,6 +68,11 @@ func nodesSubcommand(name, short string, heal bool) *cobra.Command {
 			if err := cluster.possible(cmd.Context()); err != nil {
 				return err
 			}
+			plug, err := cluster.power()
+			if err != nil {
+				return err
+			}
+			job.Power = plug != nil
 			if job.Local = cluster.local(); job.Local > 0 {
 				return inside(cmd.Context(), "nodes", job)
 			}
@@ -109,7 +119,8 @@ func (j nodesJob) run(ctx context.Context, cluster cluster, out io.Writer) error
 }
 
 func (j nodesJob) one(ctx context.Context, cluster cluster, node nodes.Node) (string, error) {
-	conn, client, err := run.Reach(ctx, cluster, node, agent.Options{Binary: j.AgentBinary})
+	// Whether clocks can be bent shows only to one who asks for it.
+	conn, client, err := run.Reach(ctx, cluster, node, agent.Options{Binary: j.AgentBinary, Shadow: !j.Heal})
 	if err != nil {
 		return "", err
 	}
@@ -123,6 +134,12 @@ func (j nodesJob) one(ctx context.Context, cluster cluster, node nodes.Node) (st
 		}
 		healed = append(healed, more...)
 	}
+	var clock history.ClockSample
+	if !j.Heal {
+		if clock, err = client.Clock(ctx); err != nil {
+			return "", err
+		}
+	}
 	if err := client.Close(ctx, true); err != nil {
 		return "", err
 	}
@@ -132,31 +149,84 @@ func (j nodesJob) one(ctx context.Context, cluster cluster, node nodes.Node) (st
 		}
 		return visible.Text(fmt.Sprintf("%s: undid %s", node.Name, strings.Join(healed, ", "))) + "\n", nil
 	}
-	return describeNode(node, facts), nil
+	return describeNode(node, facts, clock, j.Power), nil
 }
 
-func describeNode(node nodes.Node, f agent.Facts) string {
+// describeNode is what a node is, what it offers, and which faults that allows.
+func describeNode(node nodes.Node, f agent.Facts, clock history.ClockSample, power bool) string {
 	var b strings.Builder
+	line := func(format string, args ...any) { b.WriteString(visible.Text(fmt.Sprintf(format, args...)) + "\n") }
 	user := "not root"
 	if f.Root {
 		user = "root"
 	}
-	line := func(format string, args ...any) { b.WriteString(visible.Text(fmt.Sprintf(format, args...)) + "\n") }
 	line("%s (%s): %s/%s, kernel %s, host name %s, %s", node.Name, node.Address, f.OS, f.Arch, f.Kernel, f.Hostname, user)
 	line("  agent directory %s, %d MiB of %d MiB free", f.Dir, f.DiskFree>>20, f.DiskTotal>>20)
+	line("  netem %s, FUSE %s, ptrace %s", there(f.Machine.Netem), there(f.Machine.Fuse), there(f.Machine.Ptrace))
+	setBy := "nothing that we know"
+	if len(f.Machine.TimeServices) > 0 {
+		setBy = strings.Join(f.Machine.TimeServices, " and ")
+	}
+	line("  clock %s, read from %s, set by %s", describeOffset(clock), cmp.Or(f.Machine.ClockSource, "an unknown source"), setBy)
 	for _, left := range f.Leftovers {
 		line("  undid what an earlier run left behind: %s", left)
 	}
-	if len(f.Cannot) == 0 {
-		line("  can have every effect")
+	for _, stuck := range f.Stuck {
+		line("  cannot undo what an earlier run left behind: %s", stuck)
 	}
-	kinds := []string{}
-	for kind := range f.Cannot {
-		kinds = append(kinds, kind)
+
+	cannot := maps.Clone(f.Cannot)
+	if cannot == nil {
+		cannot = map[string]string{}
 	}
-	sort.Strings(kinds)
-	for _, kind := range kinds {
-		line("  cannot %s: %s", kind, f.Cannot[kind])
+	if !power {
+		cannot[nemesis.PowerKind] = "nobody is named who turns its machine off and on; pass --power-off and --power-on"
+	}
+	var can, reasons []string
+	without := map[string][]string{} // reason → faults
+	for _, fault := range nemesis.Faults() {
+		err := nemesis.Able(cannot, []history.Step{{Kind: fault.Name}})
+		if err == nil {
+			can = append(can, fault.Name)
+			continue
+		}
+		why := strings.TrimPrefix(err.Error(), "it cannot have the fault "+fault.Name+": ")
+		if without[why] == nil {
+			reasons = append(reasons, why)
+		}
+		without[why] = append(without[why], fault.Name)
+	}
+	line("  can have %s", cmp.Or(strings.Join(can, ", "), "no fault"))
+	for _, why := range reasons {
+		line("  cannot have %s: %s", strings.Join(without[why], ", "), why)
+	}
+	// An effect that no fault needs always, such as the machine's own clock.
+	for _, kind := range slices.Sorted(maps.Keys(cannot)) {
+		if without[cannot[kind]] == nil {
+			line("  cannot %s: %s", kind, cannot[kind])
+		}
 	}
 	return b.String()
+}
+
+// there says of a capability that it is there, or why not.
+func there(why string) string {
+	if why == "" {
+		return "yes"
+	}
+	return "no (" + why + ")"
+}
+
+// describeOffset says how far a node's wall clock is from this machine's, as closely
+// as one exchange can tell.
+func describeOffset(c history.ClockSample) string {
+	middle, within := (c.WallLow+c.WallHigh)/2, (c.WallHigh-c.WallLow)/2
+	round := func(ns int64) time.Duration { return time.Duration(ns).Round(100 * time.Microsecond) }
+	switch {
+	case c.WallLow <= 0 && c.WallHigh >= 0:
+		return fmt.Sprintf("as this machine's, to within %s", max(round(within*2), 100*time.Microsecond))
+	case middle > 0:
+		return fmt.Sprintf("%s ahead of this machine's (± %s)", round(middle), round(within))
+	}
+	return fmt.Sprintf("%s behind this machine's (± %s)", round(-middle), round(within))
 }
