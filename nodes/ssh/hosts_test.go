@@ -117,6 +117,7 @@ func TestParseRefuses(t *testing.T) {
 		"10.0.0.0/25,10.0.1.0/24":      "more than 256 hosts",
 		"ssh-config:":                  "a host is missing beside a comma",
 		"ssh-config:db*":               ` fits "db*"`,
+		"ssh-config:!db1":              `"!db1" is neither the name nor a pattern of Host blocks`,
 		save("bad", "db1\n\ndb 2\n"):   dir + `/bad:3: "db 2" is not a host name or address`,
 		save("empty", "# nobody\n"):    dir + "/empty names no host",
 		save("nested", "@elsewhere\n"): dir + `/nested:1: "@elsewhere": a file of hosts cannot name another`,
@@ -130,6 +131,18 @@ func TestParseRefuses(t *testing.T) {
 		if s := err.Error(); !strings.HasSuffix(s, want) || strings.ContainsAny(s, "\n\x1b") {
 			t.Errorf("%q:\n got %s\nwant %s", list, s, want)
 		}
+	}
+}
+
+func TestAPatternStandsForTheHostBlocksThatFit(t *testing.T) {
+	config := t.TempDir() + "/config"
+	if err := os.WriteFile(config, []byte("Host db1 db2\n  User a\nHost web db3 !db9 db*\n  User b\nHost *\n  User c\n"), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	hosts, err := Parse("ssh-config:db*,web", Options{Config: config})
+	want := []string{"db1 = db1 (alias)", "db2 = db2 (alias)", "db3 = db3 (alias)", "web = web (alias)"}
+	if diff := cmp.Diff(want, describe(hosts)); diff != "" || err != nil {
+		t.Errorf("%v (-want +got):\n%s", err, diff)
 	}
 }
 

@@ -216,3 +216,5 @@ func (s *server) sever(t testing.TB) {
 		}
 	}
 }
+
+func publicLine(k key) []byte { return gossh.MarshalAuthorizedKey(k.public) }
