@@ -97,6 +97,9 @@ type Deployment interface {
 	Wipe(ctx context.Context, node string) error
 	// Start starts the server on a node, first time or again.
 	Start(ctx context.Context, node string) error
+	// Reattach goes on with another agent of a node, since the one before is lost, as it
+	// is when the node was without power. It may be called beside any other method.
+	Reattach(node string, another *agent.Client)
 	// Ready returns when the whole cluster serves requests; its error says which node does not, and why.
 	Ready(ctx context.Context) error
 	// Healthy returns when this node serves requests.

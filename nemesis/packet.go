@@ -9,6 +9,7 @@ import (
 
 	"nemesis/history"
 	"nemesis/nemesis/effects"
+	"nemesis/nodes"
 	"nemesis/nodes/agent"
 )
 
@@ -69,6 +70,20 @@ func wrongPackets(step history.Step) error {
 		return fmt.Errorf("it does not say what is to be done to packets")
 	}
 	return effects.PacketsCan(*step.Packets)
+}
+
+// Trials are the effects to ask a node's agent about before a schedule begins, whether
+// it can have them (agent.Client.Check), where that depends on more than the node: on
+// the way to the other nodes.
+func Trials(steps []history.Step, others []nodes.Node) []agent.Effect {
+	var peers []netip.Addr
+	for _, n := range others {
+		peers = append(peers, n.Addresses()...)
+	}
+	if len(peers) == 0 || !slices.ContainsFunc(steps, func(s history.Step) bool { return s.Packets != nil }) {
+		return nil
+	}
+	return []agent.Effect{&effects.Netem{ID: "check", Peers: peers}}
 }
 
 // packetSentence says what becomes of packets, and of whose.

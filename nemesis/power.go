@@ -1,6 +1,7 @@
 package nemesis
 
 import (
+	"slices"
 	"strings"
 
 	"nemesis/history"
@@ -20,6 +21,14 @@ func powerOff() Fault {
 // are started again when the fault heals.
 func powerCycle() Fault {
 	return ofPower(Fault{Name: "power-cycle", Doc: "take machines' power away for a moment (where it can be turned off)", cycle: true}, "take the power for a moment from")
+}
+
+// NeedsPower reports whether one of these faults takes machines' power.
+func NeedsPower(faults []string) bool {
+	return slices.ContainsFunc(faults, func(name string) bool {
+		fault, err := Find(name)
+		return err == nil && fault.power
+	})
 }
 
 func ofPower(f Fault, verb string) Fault {

@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"io"
 	"io/fs"
+	"maps"
 	"os"
 	"path/filepath"
 	"strings"
@@ -29,6 +30,8 @@ type Config struct {
 	Out string
 	// AgentBinary is the nemesis executable for the nodes; "" is this one.
 	AgentBinary string
+	// Power turns the nodes' machines off and on; nil where nobody can.
+	Power nodes.Power
 	// Keep leaves the servers running at the end.
 	Keep bool
 	// StartWithin is how long the servers may take until all of them serve; 0 is 90 s.
@@ -42,6 +45,8 @@ type Config struct {
 // How long each phase may take. The workload's own limits are in the plan.
 const (
 	connectDeadline = 60 * time.Second
+	// bootDeadline is how much longer connecting may take where nodes may have to boot first.
+	bootDeadline    = 5 * time.Minute
 	installDeadline = 5 * time.Minute
 	startDeadline   = 90 * time.Second
 	healDeadline    = 45 * time.Second
@@ -120,6 +125,11 @@ type runner struct {
 	deployment clients.Deployment
 	roles      *roles
 	clients    *Interpreter
+
+	// follow watches another agent of a node, as watch does those of the beginning.
+	follow func(node string, a *agent.Client)
+	// blackouts are agents whose machines' power was taken.
+	blackouts blackouts
 }
 
 // drive goes through the phases. What fails is a trouble in the history.
@@ -137,7 +147,11 @@ func (r *runner) drive(ctx context.Context) {
 	after := context.WithoutCancel(ctx)
 
 	defer r.phase(after, "stop", stopDeadline, r.stop)
-	if r.phase(ctx, "connect", connectDeadline, r.connect) != nil {
+	reachable := connectDeadline
+	if r.turnsOff() {
+		reachable += bootDeadline
+	}
+	if r.phase(ctx, "connect", reachable, r.connect) != nil {
 		return
 	}
 	if r.phase(ctx, "install", installDeadline, r.install) != nil {
@@ -211,7 +225,7 @@ func (r *runner) connect(ctx context.Context) error {
 	var wg sync.WaitGroup
 	for i, node := range all {
 		wg.Go(func() {
-			conns[i], agents[i], errs[i] = Reach(ctx, r.cfg.Cluster, node, r.agentOptions())
+			conns[i], agents[i], errs[i] = r.reach(ctx, node)
 		})
 	}
 	wg.Wait()
@@ -243,9 +257,37 @@ func (r *runner) agentOptions() agent.Options {
 }
 
 // preflight refuses a plan whose faults a node cannot do, before anything starts.
-func (r *runner) preflight(_ context.Context, m clients.Machine) error {
-	if err := nemesis.Able(m.Agent.Facts().Cannot, r.plan.Schedule); err != nil {
+func (r *runner) preflight(ctx context.Context, m clients.Machine) error {
+	cannot := maps.Clone(m.Agent.Facts().Cannot)
+	if cannot == nil {
+		cannot = map[string]string{}
+	}
+	if r.cfg.Power == nil {
+		cannot[nemesis.PowerKind] = "nobody can turn its power off and on"
+	}
+	err := nemesis.Able(cannot, r.plan.Schedule)
+	if err == nil {
+		err = r.reaches(ctx, m)
+	}
+	if err != nil {
 		return fmt.Errorf("prepare %s: %w; leave that fault out of --faults", m.Node.Name, err)
+	}
+	return nil
+}
+
+// reaches asks whether the way from a node to the others is free to be changed, where
+// the schedule changes packets.
+func (r *runner) reaches(ctx context.Context, m clients.Machine) error {
+	var others []nodes.Node
+	for _, n := range r.cfg.Cluster.Nodes() {
+		if n.Name != m.Node.Name {
+			others = append(others, n)
+		}
+	}
+	for _, effect := range nemesis.Trials(r.plan.Schedule, others) {
+		if err := m.Agent.Check(ctx, effect); err != nil {
+			return err
+		}
 	}
 	return nil
 }
@@ -285,7 +327,6 @@ func (r *runner) begin(ctx context.Context) error {
 func (r *runner) revive(ctx context.Context) {
 	ctx, cancel := context.WithTimeout(ctx, reviveDeadline)
 	defer cancel()
-	var mu sync.Mutex
 	var wg sync.WaitGroup
 	for i := range r.machines {
 		m := &r.machines[i]
@@ -297,18 +338,24 @@ func (r *runner) revive(ctx context.Context) {
 			if err != nil {
 				return // that the agent is lost was told, and the heal says what to do
 			}
-			m.Agent = another
-			mu.Lock()
-			r.conns = append(r.conns, conn)
-			mu.Unlock()
-			undid := "nothing was left to undo"
-			if left := another.Facts().Leftovers; len(left) > 0 {
-				undid = "it undid " + strings.Join(left, ", ")
-			}
-			r.note(m.Node.Name, "started another agent on %s: %s", m.Node.Name, undid)
+			r.take(m, conn, another)
 		})
 	}
 	wg.Wait()
+}
+
+// take goes on with another agent of a machine.
+func (r *runner) take(m *clients.Machine, conn nodes.Conn, another *agent.Client) {
+	r.mu.Lock()
+	m.Agent = another
+	r.conns = append(r.conns, conn)
+	r.mu.Unlock()
+	r.deployment.Reattach(m.Node.Name, another)
+	undid := "nothing was left to undo"
+	if left := another.Facts().Leftovers; len(left) > 0 {
+		undid = "it undid " + strings.Join(left, ", ")
+	}
+	r.note(m.Node.Name, "started another agent on %s: %s", m.Node.Name, undid)
 }
 
 // settle waits until every server answers again, so that final reads can reach all.

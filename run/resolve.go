@@ -41,12 +41,13 @@ type Options struct {
 	// Bounds are numbers of the claim, by the names that BoundsDoc lists.
 	Bounds map[string]string
 
-	Faults        string // "partition,kill", "none", "all"
+	Faults        string // "partition,kill", "none", "all,packet"
 	FaultInterval time.Duration
 	RequireFaults bool
 	FaultTargets  string // "leader,one"; "" leaves it to each fault
 	FaultHolds    string // "6s,1.5lease"; "" leaves it to the interval
 	ClockChanges  string // "wall:+2lease,monotonic:x0.5"; "" leaves it to each fault
+	Packets       string // "delay:100ms/20ms+loss:5%"; "" leaves it to the fault
 	Clocks        string // nemesis.ShadowClocks or nemesis.MachineClocks
 
 	TimeLimit time.Duration
@@ -225,6 +226,9 @@ func scheduleOptions(opt Options, plan history.Plan) (nemesis.Options, error) {
 		return out, err
 	}
 	if out.Changes, err = nemesis.ParseChanges(opt.ClockChanges, plan.Timing); err != nil {
+		return out, err
+	}
+	if out.Packets, err = nemesis.ParsePackets(opt.Packets, plan.Timing); err != nil {
 		return out, err
 	}
 	return out, nil

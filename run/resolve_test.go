@@ -159,7 +159,7 @@ func TestFaultsStrikeAsTheUserAsked(t *testing.T) {
 		"schedule faults: no node plays holder where there are no leases":          func(o *Options) { o.FaultTargets = "holder" },
 		"schedule faults: --clocks is shadow or machine":                           func(o *Options) { o.Clocks = "sun" },
 		"schedule faults: a fault of 2m0s does not fit into a run of 1m0s":         func(o *Options) { o.FaultHolds = "2m" },
-		"schedule faults: --fault-target, --fault-hold and --clock-change say how": func(o *Options) { o.Faults, o.FaultHolds = "none", "6s" },
+		"schedule faults: --fault-target, --fault-hold, --clock-change and --packets say how": func(o *Options) { o.Faults, o.FaultHolds = "none", "6s" },
 	} {
 		opt := asked(7)
 		opt.Faults = "kill"

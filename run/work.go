@@ -9,6 +9,7 @@ import (
 	"nemesis/clients"
 	"nemesis/history"
 	"nemesis/nemesis"
+	"nemesis/nodes/agent"
 	"nemesis/workload/generator"
 )
 
@@ -62,14 +63,18 @@ func (r *runner) newInjector() *nemesis.Injector {
 	for i, m := range r.machines {
 		machines[i] = nemesis.Machine{Node: m.Node, Agent: m.Agent}
 	}
-	return nemesis.New(nemesis.Config{
+	config := nemesis.Config{
 		Machines: machines,
 		Role:     r.roles.of,
 		Process:  r.deployment.Process,
 		PeerPort: r.deployment.Port(),
 		Now:      r.now,
 		Record:   r.event,
-	})
+	}
+	if r.cfg.Power != nil {
+		config.Power, config.Reconnect, config.Restart, config.Dial = &outages{r}, r.reconnect, r.deployment.Start, dial
+	}
+	return nemesis.New(config)
 }
 
 func (r *runner) newInterpreter() *Interpreter {
@@ -150,36 +155,11 @@ func (r *runner) watch(ctx context.Context) (stop func()) {
 	if nemesis.NeedsShadow(r.plan.Faults) {
 		clocksEvery = bentInterval
 	}
+	r.follow = func(node string, a *agent.Client) {
+		wg.Go(func() { r.followAgent(ctx, clocksEvery, node, a) })
+	}
 	for _, m := range r.machines {
-		wg.Go(func() {
-			every(ctx, clocksEvery, func(ctx context.Context) {
-				if sample, err := m.Agent.Clock(ctx); err == nil {
-					r.event(history.Event{Type: history.ClockReading, Node: m.Node.Name, Clock: &sample})
-				}
-			})
-		})
-		wg.Go(func() {
-			for {
-				select {
-				case exit, open := <-m.Agent.Exits():
-					if !open {
-						return
-					}
-					r.event(history.Event{Type: history.ServerExit, Node: m.Node.Name, Exit: &exit})
-				case <-ctx.Done():
-					return
-				}
-			}
-		})
-		wg.Go(func() {
-			select {
-			case <-m.Agent.Lost():
-				if ctx.Err() == nil {
-					r.trouble(m.Node.Name, "%s", m.Agent.Err())
-				}
-			case <-ctx.Done():
-			}
-		})
+		r.follow(m.Node.Name, m.Agent)
 	}
 	wg.Go(func() {
 		ticker := time.NewTicker(stallTick)
@@ -197,6 +177,43 @@ func (r *runner) watch(ctx context.Context) (stop func()) {
 		})
 	})
 	return func() { cancel(); wg.Wait() }
+}
+
+// followAgent samples a node's clocks and listens for the exits of its servers, until
+// ctx ends or the agent is lost. That it is lost is a trouble, unless the node has no
+// power.
+func (r *runner) followAgent(ctx context.Context, clocksEvery time.Duration, node string, a *agent.Client) {
+	sampling, stop := context.WithCancel(ctx)
+	var wg sync.WaitGroup
+	defer wg.Wait()
+	defer stop()
+	wg.Go(func() {
+		every(sampling, clocksEvery, func(ctx context.Context) {
+			if sample, err := a.Clock(ctx); err == nil {
+				r.event(history.Event{Type: history.ClockReading, Node: node, Clock: &sample})
+			}
+		})
+	})
+	wg.Go(func() {
+		for {
+			select {
+			case exit, open := <-a.Exits():
+				if !open {
+					return
+				}
+				r.event(history.Event{Type: history.ServerExit, Node: node, Exit: &exit})
+			case <-ctx.Done():
+				return
+			}
+		}
+	})
+	select {
+	case <-a.Lost():
+		if ctx.Err() == nil && !r.powerless(a) {
+			r.trouble(node, "%s", a.Err())
+		}
+	case <-ctx.Done():
+	}
 }
 
 // every calls look at once and then at each interval, each time with a deadline.

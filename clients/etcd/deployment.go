@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"path"
+	"sync/atomic"
 	"time"
 
 	clientv3 "go.etcd.io/etcd/client/v3"
@@ -30,6 +31,16 @@ type deployment struct {
 type member struct {
 	clients.Machine
 	admin *clientv3.Client
+	// next is the agent that took the place of Machine.Agent; nil as long as none has.
+	next atomic.Pointer[agent.Client]
+}
+
+// agent is the one to ask now.
+func (m *member) agent() *agent.Client {
+	if next := m.next.Load(); next != nil {
+		return next
+	}
+	return m.Agent
 }
 
 var _ clients.Deployment = (*deployment)(nil)
@@ -78,7 +89,7 @@ func (d *deployment) Install(ctx context.Context, node string) error {
 	if err != nil {
 		return err
 	}
-	if f := m.Agent.Facts(); f.OS != gobuild.TargetOS || f.Arch != d.arch {
+	if f := m.agent().Facts(); f.OS != gobuild.TargetOS || f.Arch != d.arch {
 		return fmt.Errorf("install etcd on %s: the executable is for %s/%s and the node is %s/%s; give one for the node with --binary",
 			node, gobuild.TargetOS, d.arch, f.OS, f.Arch)
 	}
@@ -89,22 +100,22 @@ func (d *deployment) Install(ctx context.Context, node string) error {
 }
 
 func (m *member) install(ctx context.Context, binary string) error {
-	state, err := m.Agent.ProcessState(ctx, processName)
+	state, err := m.agent().ProcessState(ctx, processName)
 	if err != nil {
 		return err
 	}
 	if lives(state) { // its data is about to go, so it need not end well
-		if _, err := m.Agent.StopProcess(ctx, processName, 500*time.Millisecond); err != nil {
+		if _, err := m.agent().StopProcess(ctx, processName, 500*time.Millisecond); err != nil {
 			return err
 		}
 	}
-	if err := m.Agent.MakeDir(ctx, home); err != nil {
+	if err := m.agent().MakeDir(ctx, home); err != nil {
 		return err
 	}
-	if err := m.Agent.RemoveAll(ctx, logFile); err != nil {
+	if err := m.agent().RemoveAll(ctx, logFile); err != nil {
 		return err
 	}
-	return m.Agent.Upload(ctx, binary, executable, 0o755)
+	return m.agent().Upload(ctx, binary, executable, 0o755)
 }
 
 func lives(s agent.ProcessState) bool { return s.State == "running" || s.State == "paused" }
@@ -116,12 +127,12 @@ func (d *deployment) Wipe(ctx context.Context, node string) error {
 	if err != nil {
 		return err
 	}
-	state, err := m.Agent.ProcessState(ctx, processName)
+	state, err := m.agent().ProcessState(ctx, processName)
 	if err == nil && lives(state) {
 		err = errors.New("the server still runs; stop it first")
 	}
 	if err == nil {
-		err = m.Agent.RemoveAll(ctx, dataDir)
+		err = m.agent().RemoveAll(ctx, dataDir)
 	}
 	if err != nil {
 		return fmt.Errorf("wipe etcd on %s: %w", node, err)
@@ -134,10 +145,16 @@ func (d *deployment) Start(ctx context.Context, node string) error {
 	if err != nil {
 		return err
 	}
-	if _, err := m.Agent.StartProcess(ctx, d.cluster.process(m.Node, m.Agent.Dir())); err != nil {
+	if _, err := m.agent().StartProcess(ctx, d.cluster.process(m.Node, m.agent().Dir())); err != nil {
 		return fmt.Errorf("start etcd on %s: %w", node, err)
 	}
 	return nil
+}
+
+func (d *deployment) Reattach(node string, another *agent.Client) {
+	if m, err := d.member(node); err == nil {
+		m.next.Store(another)
+	}
 }
 
 // Ready returns when every member answers a linearizable read. The first member
@@ -170,7 +187,7 @@ func (d *deployment) Healthy(ctx context.Context, node string) error {
 		if err == nil {
 			return nil
 		}
-		state, stateErr := m.Agent.ProcessState(ctx, processName)
+		state, stateErr := m.agent().ProcessState(ctx, processName)
 		if stateErr == nil && !lives(state) {
 			return m.gone(ctx, state)
 		}
@@ -212,7 +229,7 @@ func (m *member) logEnd(ctx context.Context) string {
 	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), 2*time.Second)
 	defer cancel()
 	end := tail{most: 16 << 10}
-	if err := m.Agent.Download(ctx, logFile, &end); err != nil {
+	if err := m.agent().Download(ctx, logFile, &end); err != nil {
 		return ""
 	}
 	words := lastWords(end.content)
@@ -231,7 +248,7 @@ func (d *deployment) LogFiles(node string) map[string]string {
 	if err != nil {
 		return nil
 	}
-	return map[string]string{"etcd.log": path.Join(m.Agent.Dir(), logFile)}
+	return map[string]string{"etcd.log": path.Join(m.agent().Dir(), logFile)}
 }
 
 func (d *deployment) Open(_ context.Context, node string) (clients.Client, error) {

@@ -11,6 +11,7 @@ import (
 
 	"nemesis/clients"
 	"nemesis/history"
+	"nemesis/nodes"
 	"nemesis/nodes/local"
 )
 
@@ -20,6 +21,10 @@ type job struct {
 	Plan    history.Plan
 	Install clients.Install
 	Present presentation
+
+	// power turns the nodes' machines off and on; nil where nobody can, as in a world of
+	// our own.
+	power nodes.Power
 }
 
 // runInside starts the job in fresh namespaces and ends with its exit status.

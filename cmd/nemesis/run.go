@@ -63,11 +63,12 @@ report, junit.xml and the servers' logs.`,
 	flags.StringVar(&opt.Binary, "binary", "", "server executable to use instead of building one")
 	flags.StringToStringVar(&opt.Set, "set", nil, "system option, as key=value; nemesis list systems shows them")
 	flags.StringVar(&opt.Workload, "workload", "register", "what the clients do; nemesis list workloads shows them")
-	flags.StringVar(&opt.Faults, "faults", "partition,kill,pause", "faults to draw from, or none, or all")
+	flags.StringVar(&opt.Faults, "faults", "partition,kill,pause", "faults to draw from, or none, or all that any cluster can have, such as all,packet,power-off")
 	flags.DurationVar(&opt.FaultInterval, "fault-interval", 5*time.Second, "time from one fault to the next")
 	flags.StringVar(&opt.FaultTargets, "fault-target", "", "whom faults strike, some of leader,one,half,minority,majority,all,holder,grantor (default: all that a fault knows)")
 	flags.StringVar(&opt.FaultHolds, "fault-hold", "", "how long a fault holds, such as 6s, 1.5lease or 0.5election, or a list to draw from (default: a part of --fault-interval)")
 	flags.StringVar(&opt.ClockChanges, "clock-change", "", "what clock faults do, a list to draw from, such as wall:+2lease,both:-1h,monotonic:x0.5,wall:+2s/100ms (default: all that a fault knows)")
+	flags.StringVar(&opt.Packets, "packets", "", "what packet faults do, a list to draw from, such as delay:100ms/20ms/normal,loss:10%/4+duplicate:5%,rate:1mbit (default: all that the fault knows)")
 	flags.StringVar(&opt.Clocks, "clocks", "shadow", "which clocks are bent: shadow, those that the servers see, or machine, the machine's own where it can be bent as asked")
 	flags.BoolVar(&opt.RequireFaults, "require-faults", false, "call the run vacuous when a fault of its schedule shows no evidence")
 	flags.DurationVar(&opt.TimeLimit, "time-limit", 60*time.Second, "how long clients and faults run")
@@ -166,6 +167,9 @@ func runPlan(cmd *cobra.Command, plan history.Plan, cluster clusterFlags, presen
 	if err != nil {
 		return err
 	}
+	if job.power, err = cluster.power(); err != nil {
+		return err
+	}
 	return job.run(ctx, remote, out)
 }
 
@@ -175,7 +179,7 @@ func (j job) run(ctx context.Context, cluster cluster, out io.Writer) error {
 	screen := newScreen(out, j.Present)
 	dir, verdict, err := run.Execute(ctx, j.Plan, run.Config{
 		Cluster: cluster, Install: j.Install, Out: j.Present.Out,
-		AgentBinary: j.Present.AgentBinary, Keep: j.Present.Keep,
+		AgentBinary: j.Present.AgentBinary, Keep: j.Present.Keep, Power: j.power,
 		Started: screen.started, Observe: screen.show,
 	})
 	screen.end()
