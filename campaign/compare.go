@@ -81,7 +81,7 @@ func readSide(dir string) (side, error) {
 			return s, err
 		}
 		for _, r := range results {
-			if !r.counts() {
+			if r.Kind != Search { // repeats are of what was found, and would say that it comes always
 				continue
 			}
 			s.results = append(s.results, r)
@@ -125,7 +125,7 @@ func (s side) of(cell string) Side {
 		}
 		out.Runs++
 		out.Verdicts[r.Verdict]++
-		if !conclusive(r.Verdict) || r.Kind != Search {
+		if !conclusive(r.Verdict) {
 			continue
 		}
 		row := rowOf(CellPlan{}, []Result{r})

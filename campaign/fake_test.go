@@ -133,7 +133,7 @@ func fakeRun(item, out string) int {
 		time.Sleep(d)
 	}
 	switch mode {
-	case "dies":
+	case "dies", "dies-late":
 		fmt.Fprintln(os.Stderr, "panic: index out of range\n\ngoroutine 1 [running]:")
 		return 2
 	case "loses":
@@ -188,7 +188,7 @@ func fakeVerdict(dir history.Dir, plan history.Plan, again bool) int {
 			Findings: []checker.Finding{{Class: class, Claim: v.Sentence, Core: core}}})
 	}
 	switch mode := fakeMode(plan); mode {
-	case "violation", "violation-then-crash":
+	case "violation", "violation-then-crash", "dies-late":
 		found("stale-read")
 	case "sometimes":
 		if plan.Seed%3 == 0 {

@@ -75,9 +75,14 @@ func (n Night) JUnit() ([]byte, error) {
 		}
 		return byName[name]
 	}
+	found := map[string][]FindingState{}
+	for _, f := range n.Findings {
+		for _, cell := range f.Cells {
+			found[cell] = append(found[cell], f)
+		}
+	}
 	for _, c := range n.Cells {
-		s := suite(c.System)
-		s.add(n.caseOf(c), c.Row.Took*float64(c.Row.Runs))
+		suite(c.System).add(c.junit(found[c.Name]), c.Row.Took*float64(c.Row.Runs))
 	}
 	slices.Sort(names)
 	own := suite("nemesis")
@@ -93,7 +98,11 @@ func (n Night) JUnit() ([]byte, error) {
 		night.Error = trouble(string(n.Outcome), n.Sentence, strings.Join(n.Reasons, "\n"))
 	}
 	own.add(night, 0)
-	own.Properties = []junitProperty{{"night", n.Night}, {"shard", n.Shard.String()}, {"verdict", string(n.Outcome)}, {"nemesis", visible.Text(n.Nemesis)}}
+	for _, p := range []junitProperty{{"night", n.Night}, {"shard", n.Shard.String()}, {"verdict", string(n.Outcome)}, {"subject", n.Subject}, {"nemesis", n.Nemesis}} {
+		if p.Value != "" {
+			own.Properties = append(own.Properties, junitProperty{p.Name, visible.Text(p.Value)})
+		}
+	}
 
 	all := junitSuites{Name: visible.Text(n.Campaign)}
 	total := 0.0
@@ -144,7 +153,8 @@ func (n Night) took(cell string) float64 {
 	return sum.Seconds()
 }
 
-func (n Night) caseOf(c CellState) junitCase {
+// junit is the case of a cell; found are its findings.
+func (c CellState) junit(found []FindingState) junitCase {
 	one := junitCase{Class: visible.Text(c.System + "." + c.Workload), Name: visible.Text(c.Name)}
 	why := visible.Text(c.Why)
 	switch c.State {
@@ -152,8 +162,8 @@ func (n Night) caseOf(c CellState) junitCase {
 	case checker.Violation:
 		var text strings.Builder
 		kind := string(checker.Violation)
-		for _, f := range n.Findings {
-			if slices.Contains(f.Cells, c.Name) && f.Issue == "" {
+		for _, f := range found {
+			if f.Issue == "" {
 				if text.Len() == 0 {
 					kind = f.Fingerprint
 				}

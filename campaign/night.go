@@ -249,7 +249,7 @@ func judgeCanary(w WatchPlan, runs []Result) CanaryState {
 	if w.Finds != "" {
 		what = w.Finds
 	}
-	return wrong(last, fmt.Sprintf("%s must be found and was not in %s (%s)", what, checker.Plural(len(runs), "try"), strings.Join(other, ", ")))
+	return wrong(last, fmt.Sprintf("%s must be found and was not in %s (%s)", what, checker.Plural(len(runs), "run"), strings.Join(other, ", ")))
 }
 
 // rechecks compares old verdicts with those of tonight's checkers.
@@ -298,14 +298,18 @@ func (n *Night) findings(m Manifest, archive *Archive) {
 			}
 		}
 	}
+	repeats := map[string][]Result{}
+	for _, r := range n.results {
+		if r.Kind == Repeat && (conclusive(r.Verdict) || r.Verdict == checker.Exceeded) {
+			repeats[r.Of] = append(repeats[r.Of], r)
+		}
+	}
 	for i := range n.Findings {
 		f := &n.Findings[i]
-		for _, r := range n.results {
-			if r.Kind == Repeat && r.Of == f.Run && (conclusive(r.Verdict) || r.Verdict == checker.Exceeded) {
-				f.Repeats++
-				if r.finds(f.Fingerprint) {
-					f.Repeated++
-				}
+		for _, r := range repeats[f.Run] {
+			f.Repeats++
+			if r.finds(f.Fingerprint) {
+				f.Repeated++
 			}
 		}
 		if f.Issue == "" {
@@ -330,13 +334,14 @@ func (k Known) expired(now time.Time) bool { return !now.Before(k.Until.AddDate(
 // cells judges every cell by all of its runs.
 func (n *Night) cells(m Manifest) {
 	covered := 0
-	for _, plan := range m.Cells {
-		var runs []Result
-		for _, r := range n.results {
-			if r.Cell == plan.Name && r.counts() {
-				runs = append(runs, r)
-			}
+	byCell := map[string][]Result{}
+	for _, r := range n.results {
+		if r.counts() {
+			byCell[r.Cell] = append(byCell[r.Cell], r)
 		}
+	}
+	for _, plan := range m.Cells {
+		runs := byCell[plan.Name]
 		state := CellState{CellPlan: plan, Row: rowOf(plan, runs)}
 		state.State, state.Why, state.Dir = n.stateOf(runs, m)
 		n.Cells = append(n.Cells, state)

@@ -340,7 +340,7 @@ func (w *worker) tell(r Result) {
 	if r.Try > 0 {
 		what += " " + strconv.Itoa(r.Try)
 	}
-	fmt.Fprintf(w.cfg.Log, "%s  %-9s  %-10s  %s, seed %d, %.0f s: %s\n", r.Began.Format("15:04:05"), r.Verdict, what, r.Cell, r.Seed, time.Duration(r.Took).Seconds(), shown(r.Sentence, 160))
+	fmt.Fprintf(w.cfg.Log, "%s  %-9s  %-10s  %s, seed %d, %.0f s: %s\n", time.Now().UTC().Format("15:04:05"), r.Verdict, what, r.Cell, r.Seed, time.Duration(r.Took).Seconds(), shown(r.Sentence, 160))
 }
 
 // finish judges the night and writes what it says.

@@ -1,15 +1,24 @@
 package campaign
 
 import (
+	"context"
+	"encoding/json"
+	"fmt"
+	"math/rand/v2"
 	"os"
+	"os/exec"
 	"path/filepath"
 	"strings"
+	"syscall"
 	"testing"
+	"time"
+
+	"github.com/google/go-cmp/cmp"
+	"github.com/google/go-cmp/cmp/cmpopts"
 
 	"nemesis/checker"
+	"nemesis/history"
 )
-
-func campaignMain(string) int { return 0 }
 
 func TestNightWithNothingToFindIsGreen(t *testing.T) {
 	n := newNight(t, smallNight)
@@ -24,10 +33,400 @@ func TestNightWithNothingToFindIsGreen(t *testing.T) {
 	if kinds[Canary] != 2 || kinds[Search] != 12 || len(kinds) != 2 {
 		t.Errorf("ran %v, want 2 canaries and 12 new seeds", kinds)
 	}
-	for _, name := range []string{IndexFile, JUnitFile, SummaryFile, NightFile} {
+	for _, name := range []string{IndexFile, SummaryFile, NightFile} {
 		text, err := os.ReadFile(filepath.Join(n.out, name))
-		if err != nil || !strings.Contains(string(text), "valid") && name != JUnitFile {
+		if err != nil || !strings.Contains(string(text), "valid") {
 			t.Errorf("%s: %v %.200s", name, err, text)
 		}
 	}
+}
+
+func TestWhateverARunDoesHasTheVerdictItDeserves(t *testing.T) {
+	for name, tc := range map[string]struct {
+		mode string
+		want checker.Outcome // of the run
+		red  checker.Outcome // of the night
+		says string
+	}{
+		"finds a violation":                        {"violation", checker.Violation, checker.Violation, "A read returned 1"},
+		"finds one and crashes after":              {"violation-then-crash", checker.Violation, checker.Violation, "A read returned 1"},
+		"exceeds an assumption":                    {"exceeded", checker.Exceeded, checker.Valid, "It was exceeded"},
+		"cannot finish judging":                    {"unknown", checker.Unknown, checker.Unknown, "It was unknown"},
+		"checker hangs":                            {"hang", checker.Unknown, checker.Unknown, "it took longer than 1."},
+		"checker crashes":                          {"crash", checker.Unknown, checker.Unknown, "panic: a checker is wrong"},
+		"checker eats all memory":                  {"eat", checker.Unknown, checker.Unknown, "more than 256 MiB of memory"},
+		"proves nothing":                           {"vacuous", checker.Vacuous, checker.Vacuous, "It was vacuous"},
+		"does too little":                          {"idle", checker.Vacuous, checker.Vacuous, "only 7 operations succeeded, the floor is 1000"},
+		"has faults without evidence":              {"unproved", checker.Vacuous, checker.Vacuous, "showed that they acted, the floor is 1"},
+		"says that its harness is broken":          {"harness", checker.Harness, checker.Harness, "It was harness"},
+		"cannot log in":                            {"no-key", checker.Harness, checker.Harness, "the server refused every key"},
+		"has no disk left for the verdict":         {"loses", checker.Harness, checker.Harness, "did not end in order"},
+		"dies before it has recorded the whole":    {"dies", checker.Harness, checker.Harness, "panic: index out of range"},
+		"dies, but had recorded what is a finding": {"dies-late", checker.Violation, checker.Violation, "A read returned 1"},
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			limit := "20s"
+			if tc.mode == "hang" {
+				limit = "1s"
+			}
+			n := newNight(t, strings.NewReplacer("LIMIT", limit).Replace(`
+campaign: one
+budget: {wall: 1h, run: LIMIT, memory: 256MiB, per-cell: 1}
+subjects: [{system: etcd}]
+matrix: {workloads: [register], faults: [kill]}
+run: {time-limit: 5s, fault-interval: 1s}
+repeat: 0
+`))
+			if limit == "1s" {
+				n.yaml = strings.ReplaceAll(n.yaml, "time-limit: 5s", "time-limit: 1s") + "\nfloors: {operations: 0}\n"
+				n.yaml = strings.ReplaceAll(n.yaml, "run: 1s", "run: 1001ms")
+			}
+			n.fake = "register=" + tc.mode
+			said := n.run()
+			results := n.results()
+			if len(results) != 1 {
+				t.Fatalf("%d results, want one", len(results))
+			}
+			r := results[0]
+			if r.Verdict != tc.want || !strings.Contains(r.Sentence+strings.Join(r.Reasons, " "), tc.says) {
+				t.Errorf("the run is %s: %s %q, want %s with %q", r.Verdict, r.Sentence, r.Reasons, tc.want, tc.says)
+			}
+			if said.Outcome != tc.red {
+				t.Errorf("the night is %s: %s, want %s", said.Outcome, said.Sentence, tc.red)
+			}
+			if told := string(said.Summary()); tc.want != checker.Valid && !strings.Contains(told, string(tc.want)) {
+				t.Errorf("the summary does not speak of %s:\n%s", tc.want, told)
+			}
+			cases := junitOf(t, said)
+			cell := cases["etcd/register/kill"]
+			switch tc.want {
+			case checker.Violation:
+				if cell.Failure == nil || cell.Error != nil {
+					t.Errorf("JUnit has no failure: %+v", cell)
+				}
+			case checker.Exceeded:
+				if cell.Skipped == nil || cell.Failure != nil {
+					t.Errorf("JUnit does not skip what exceeded an assumption: %+v", cell)
+				}
+			default:
+				if cell.Error == nil || cell.Failure != nil {
+					t.Errorf("JUnit has no error, or a failure: %+v", cell)
+				}
+			}
+			if r.Dir != "" && r.Verdict != checker.Valid {
+				if _, err := os.Stat(filepath.Join(n.out, r.Dir, history.HistoryFile)); err != nil {
+					t.Errorf("the history is gone: %v", err)
+				}
+			}
+		})
+	}
+}
+
+func TestNightOfVacuousRunsIsRed(t *testing.T) {
+	n := newNight(t, smallNight+"\ntolerate: {vacuous: 100%}\nfloors: {cells: 0%, operations: 1000, ok: 50%}\n")
+	n.fake = "set=idle append=idle register=idle"
+	said := n.run()
+	if said.Outcome == checker.Valid || !strings.Contains(strings.Join(said.Reasons, "\n"), "proves nothing about 6 of 6 cells") {
+		t.Errorf("%s: %q", said.Outcome, said.Reasons)
+	}
+}
+
+func TestCanariesTestTheTester(t *testing.T) {
+	reasons := func(n *night) (checker.Outcome, string) {
+		said := n.run()
+		if len(said.Reasons) == 0 {
+			return said.Outcome, ""
+		}
+		return said.Outcome, said.Reasons[0]
+	}
+	t.Run("what is broken was not caught", func(t *testing.T) {
+		n := newNight(t, strings.Replace(smallNight, "set: {reads: serializable}, ", "", 1))
+		outcome, why := reasons(n)
+		if outcome != checker.Harness || !strings.HasPrefix(why, testerAtFault+"canary stale: etcd/linear/stale-read must be found and was not in 3 runs") {
+			t.Errorf("%s: %s", outcome, why)
+		}
+	})
+	t.Run("something else was found", func(t *testing.T) {
+		n := newNight(t, strings.Replace(smallNight, "finds: etcd/linear/stale-read", "finds: etcd/lease/early-expiry", 1))
+		if outcome, why := reasons(n); outcome != checker.Harness || !strings.Contains(why, "etcd/lease/early-expiry must be found") {
+			t.Errorf("%s: %s", outcome, why)
+		}
+	})
+	t.Run("what is right was called broken, and so was the system", func(t *testing.T) {
+		n := newNight(t, smallNight)
+		n.fake = "register=violation"
+		outcome, why := reasons(n)
+		if outcome != checker.Violation || !strings.HasPrefix(why, testerAtFault+"canary clean: a system that is correct was called broken") {
+			t.Errorf("%s: %s", outcome, why)
+		}
+	})
+	t.Run("a green night needs them", func(t *testing.T) {
+		n := newNight(t, smallNight)
+		n.fake = "register=unknown"
+		if _, why := reasons(n); !strings.HasPrefix(why, testerAtFault+"canary clean: it ended in unknown") {
+			t.Errorf("%s", why)
+		}
+	})
+}
+
+func TestRepeatsEstimateARateAndTurnNothingGreen(t *testing.T) {
+	n := newNight(t, strings.Replace(smallNight, "repeat: 2", "repeat: 4", 1))
+	n.fake = "set=violation"
+	said := n.run()
+	if said.Outcome != checker.Violation || len(said.Findings) != 1 {
+		t.Fatalf("%s, %d findings: %v", said.Outcome, len(said.Findings), said.Reasons)
+	}
+	f := said.Findings[0]
+	if !strings.HasPrefix(f.Fingerprint, "etcd/linear/stale-read/") || f.Repeats != 4 || f.Repeated != 4 || len(f.Cells) != 2 {
+		t.Errorf("%+v, want one finding of two cells, found again in 4 of 4 repeats of its first run", f)
+	}
+}
+
+func TestNightStopsWhenAllIsBroken(t *testing.T) {
+	n := newNight(t, strings.Replace(smallNight, "per-cell: 2", "per-cell: 0", 1))
+	n.fake = "all=no-key"
+	said := n.run()
+	if said.Outcome != checker.Harness || !strings.Contains(strings.Join(said.Reasons, "\n"), "stopped after 1") {
+		t.Errorf("%s: %q", said.Outcome, said.Reasons)
+	}
+	if got := len(n.results()); got > givingUp+3 {
+		t.Errorf("%d runs were made with a key that opens nothing", got)
+	}
+}
+
+// campaignMain is a campaign in a process of its own, to be killed.
+func campaignMain(file string) int {
+	text, err := os.ReadFile(file)
+	if err != nil {
+		fmt.Fprintln(os.Stderr, err)
+		return 5
+	}
+	var job struct{ YAML, Out, World, Executable string }
+	if err := json.Unmarshal(text, &job); err != nil {
+		fmt.Fprintln(os.Stderr, err)
+		return 5
+	}
+	parsed, err := Parse("nightly.yaml", []byte(job.YAML))
+	if err == nil {
+		var c *Campaign
+		c, err = parsed.Resolve(Choice{Night: "n1", Shard: Whole, Names: fakeNames, Now: time.Now()})
+		if err == nil {
+			_, err = Run(context.Background(), c, Config{Out: job.Out, Executable: job.Executable, Grace: time.Second,
+				Env: []string{fakeVariable + "=set=violation", worldVariable + "=" + job.World, "NEMESIS_FAKE_PACE=40ms"}})
+		}
+	}
+	if err != nil {
+		fmt.Fprintln(os.Stderr, err)
+		return 5
+	}
+	return 0
+}
+
+func TestKilledAtAnyMomentACampaignGoesOnWhereItWas(t *testing.T) {
+	yaml := strings.Replace(smallNight, "campaign: small", "campaign: small\ncluster: {nodes: \"root@10.0.0.1,root@10.0.0.2,root@10.0.0.3\"}", 1)
+	unkilled := newNight(t, yaml)
+	unkilled.fake, unkilled.world = "set=violation", t.TempDir()
+	unkilled.run()
+
+	world, dir := t.TempDir(), t.TempDir()
+	self, err := os.Executable()
+	if err != nil {
+		t.Fatal(err)
+	}
+	out := filepath.Join(dir, "out")
+	job, _ := json.Marshal(map[string]string{"YAML": yaml, "Out": out, "World": world, "Executable": self})
+	file := filepath.Join(dir, "job.json")
+	if err := os.WriteFile(file, job, 0o644); err != nil {
+		t.Fatal(err)
+	}
+	begin := func() *exec.Cmd {
+		cmd := exec.Command(self, "-test.run=none")
+		cmd.Env = append(os.Environ(), campaignVariable+"="+file)
+		cmd.Stderr = os.Stderr
+		if err := cmd.Start(); err != nil {
+			t.Fatal(err)
+		}
+		return cmd
+	}
+	rng := rand.New(rand.NewPCG(1, 2))
+	killed, histories := 0, map[string]bool{}
+	for range 10 {
+		cmd := begin()
+		// From before the first result to well into the night.
+		time.Sleep(time.Duration(20+rng.IntN(250)) * time.Millisecond)
+		if cmd.Process.Kill() == nil {
+			killed++
+		}
+		cmd.Wait()
+		_, results, err := ReadResults(out)
+		if err == nil {
+			for _, r := range results {
+				if r.Verdict == checker.Violation {
+					histories[r.Dir] = true
+				}
+			}
+		}
+	}
+	if err := begin().Wait(); err != nil {
+		t.Fatalf("the campaign did not go on: %v", err)
+	}
+	if killed == 0 {
+		t.Error("no campaign lived long enough to be killed")
+	}
+	_, results, err := ReadResults(out)
+	if err != nil {
+		t.Fatal(err)
+	}
+	seen := map[string]int{}
+	for _, r := range results {
+		seen[r.ID]++
+	}
+	for id, n := range seen {
+		if n != 1 {
+			t.Errorf("item %s has %d results", id, n)
+		}
+	}
+	same := cmp.Options{cmpopts.IgnoreFields(Result{}, "Began", "Took", "Dir", "Attempt")}
+	if diff := cmp.Diff(byID(unkilled.results()), byID(results), same); diff != "" {
+		t.Errorf("the killed campaign has other results (-unkilled +killed):\n%s", diff)
+	}
+	for _, r := range results {
+		if r.Verdict == checker.Violation {
+			histories[r.Dir] = true
+		}
+	}
+	for dir := range histories {
+		if _, err := os.Stat(filepath.Join(out, dir, history.HistoryFile)); err != nil {
+			t.Errorf("a history is lost: %v", err)
+		}
+	}
+	if _, err := os.Stat(filepath.Join(world, "faults")); err == nil {
+		t.Error("a node is left with a fault")
+	}
+	entries, err := os.ReadDir("/proc")
+	if err != nil {
+		t.Skipf("children cannot be looked for here: %v", err)
+	}
+	for _, entry := range entries {
+		line, _ := os.ReadFile(filepath.Join("/proc", entry.Name(), "cmdline"))
+		if strings.Contains(string(line), out+"/runs") {
+			t.Errorf("process %s still runs: %q", entry.Name(), line)
+		}
+	}
+}
+
+func TestTwoShardsMergedAreTheWhole(t *testing.T) {
+	whole := newNight(t, smallNight)
+	whole.fake = "set=sometimes append=unknown"
+	want := whole.run()
+
+	var dirs []string
+	for i := range 2 {
+		part := newNight(t, smallNight)
+		part.fake, part.choice.Shard = whole.fake, Shard{i + 1, 2}
+		part.run()
+		if got := len(part.results()); got == 0 || got == len(whole.results()) {
+			t.Errorf("shard %d has %d of %d results", i+1, got, len(whole.results()))
+		}
+		dirs = append(dirs, part.out)
+	}
+	merged := filepath.Join(t.TempDir(), "merged")
+	got, err := Merge(dirs, merged, "", want.Ended)
+	if err != nil {
+		t.Fatal(err)
+	}
+	same := cmp.Options{cmpopts.IgnoreFields(Result{}, "Began", "Took", "Dir"), cmpopts.IgnoreFields(Row{}, "Took"),
+		cmpopts.IgnoreFields(CellPlan{}, "Shard"), cmpopts.IgnoreFields(CellState{}, "Dir"), cmpopts.IgnoreFields(CanaryState{}, "Dir"), cmpopts.IgnoreFields(FindingState{}, "Dir"),
+		cmpopts.IgnoreFields(Night{}, "Began", "Ended"), cmpopts.IgnoreUnexported(Night{})}
+	_, results, err := ReadResults(merged)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if diff := cmp.Diff(byID(whole.results()), byID(results), same); diff != "" {
+		t.Errorf("results (-whole +merged):\n%s", diff)
+	}
+	if diff := cmp.Diff(want, got, same); diff != "" {
+		t.Errorf("night (-whole +merged):\n%s", diff)
+	}
+	for _, r := range results {
+		if r.Dir != "" {
+			if _, err := os.Stat(filepath.Join(merged, r.Dir, history.PlanFile)); err != nil {
+				t.Errorf("a run directory did not come along: %v", err)
+			}
+		}
+	}
+
+	t.Run("one of them missing", func(t *testing.T) {
+		got, err := Merge(dirs[:1], filepath.Join(t.TempDir(), "merged"), "", want.Ended)
+		if err != nil || got.Outcome == checker.Valid || !strings.Contains(strings.Join(got.Reasons, "\n"), "shard 2/2 is missing") {
+			t.Errorf("%v %s %q", err, got.Outcome, got.Reasons)
+		}
+	})
+	t.Run("one of them twice", func(t *testing.T) {
+		if _, err := Merge([]string{dirs[0], dirs[0]}, filepath.Join(t.TempDir(), "merged"), "", want.Ended); err == nil {
+			t.Error("merged a shard with itself")
+		}
+	})
+	t.Run("one of them killed", func(t *testing.T) {
+		if err := os.Remove(filepath.Join(dirs[1], NightFile)); err != nil {
+			t.Fatal(err)
+		}
+		got, err := Merge(dirs, filepath.Join(t.TempDir(), "merged"), "", want.Ended)
+		if err != nil || !strings.Contains(strings.Join(got.Reasons, "\n"), "shard 2/2 did not end") {
+			t.Errorf("%v %q", err, got.Reasons)
+		}
+	})
+}
+
+func byID(results []Result) map[string]Result {
+	m := map[string]Result{}
+	for _, r := range results {
+		m[r.ID] = r
+	}
+	return m
+}
+
+func TestTwoCampaignsDoNotShareADirectory(t *testing.T) {
+	n := newNight(t, smallNight)
+	n.run()
+	other := newNight(t, strings.Replace(smallNight, "repeat: 2", "repeat: 3", 1))
+	if _, err := Run(t.Context(), other.resolve(), Config{Out: n.out, Executable: "/none"}); err == nil || !strings.Contains(err.Error(), "name another --out") {
+		t.Errorf("went on with another file's directory: %v", err)
+	}
+	f, err := os.OpenFile(filepath.Join(n.out, lockFile), os.O_RDWR, 0)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer f.Close()
+	if err := syscall.Flock(int(f.Fd()), syscall.LOCK_EX); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := Run(t.Context(), n.resolve(), Config{Out: n.out, Executable: "/none"}); err == nil || !strings.Contains(err.Error(), "another campaign is at work") {
+		t.Errorf("two at once: %v", err)
+	}
+}
+
+func TestWhoIsInterruptedGoesOnLater(t *testing.T) {
+	n := newNight(t, smallNight)
+	ctx, cancel := context.WithCancel(t.Context())
+	n.config.Log = lines(func(string) { cancel() }) // after the first result
+	self, _ := os.Executable()
+	cfg := Config{Out: n.out, Executable: self, Env: []string{fakeVariable + "="}, Log: n.config.Log, Grace: time.Second}
+	if _, err := Run(ctx, n.resolve(), cfg); err == nil {
+		t.Fatal("an interrupted night ended as if it had not been")
+	}
+	before := len(n.results())
+	n.config.Log = nil
+	if said := n.run(); said.Outcome != checker.Valid || before == 0 || before > 3 || len(n.results()) != 14 {
+		t.Errorf("%s with %d and then %d results: %q", said.Outcome, before, len(n.results()), said.Reasons)
+	}
+}
+
+// lines is a Writer that hands on what it is told.
+type lines func(string)
+
+func (l lines) Write(text []byte) (int, error) {
+	l(string(text))
+	return len(text), nil
 }

@@ -1,0 +1,302 @@
+package campaign
+
+import (
+	"encoding/xml"
+	"fmt"
+	"math/rand/v2"
+	"os"
+	"path/filepath"
+	"slices"
+	"strconv"
+	"strings"
+	"testing"
+	"time"
+
+	"nemesis/checker"
+	"nemesis/history"
+)
+
+// junitOf reads a night's junit.xml by the rules that CI systems share, and returns its cases.
+func junitOf(t *testing.T, n Night) map[string]junitCase {
+	t.Helper()
+	text, err := n.JUnit()
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := acceptJUnit(text); err != nil {
+		t.Fatalf("%v in\n%s", err, text)
+	}
+	var all junitSuites
+	if err := xml.Unmarshal(text, &all); err != nil {
+		t.Fatal(err)
+	}
+	cases := map[string]junitCase{}
+	for _, s := range all.Suites {
+		for _, c := range s.Cases {
+			if _, twice := cases[c.Name]; twice {
+				t.Errorf("two cases are called %s", c.Name)
+			}
+			cases[c.Name] = c
+		}
+	}
+	return cases
+}
+
+// grammar is JUnit's XML as Jenkins, GitLab and GitHub's reporters all take it: the
+// attributes an element must and may have, and its children in their order, each with
+// the most there may be.
+var grammar = map[string]struct {
+	must, may, children []string
+	most                map[string]int
+	text                bool
+}{
+	"testsuites": {must: []string{"name", "tests", "failures", "errors", "time"}, may: []string{"skipped", "disabled"}, children: []string{"testsuite"}},
+	"testsuite": {must: []string{"name", "tests", "failures", "errors", "time"}, may: []string{"skipped", "timestamp", "hostname", "id", "package"},
+		children: []string{"properties", "testcase", "system-out", "system-err"}, most: map[string]int{"properties": 1, "system-out": 1, "system-err": 1}},
+	"properties": {children: []string{"property"}},
+	"property":   {must: []string{"name", "value"}},
+	"testcase": {must: []string{"name", "classname", "time"}, may: []string{"status", "assertions"},
+		children: []string{"skipped", "error", "failure", "system-out", "system-err"},
+		most:     map[string]int{"skipped": 1, "error": 1, "failure": 1, "system-out": 1, "system-err": 1}},
+	"skipped":    {may: []string{"message", "type"}, text: true},
+	"error":      {may: []string{"message", "type"}, text: true},
+	"failure":    {may: []string{"message", "type"}, text: true},
+	"system-out": {text: true},
+}
+
+// acceptJUnit holds a document against the grammar, its numbers against its elements.
+func acceptJUnit(text []byte) error {
+	type open struct {
+		name  string
+		count map[string]int
+		last  int // the position among the parent's children of the last one
+	}
+	var stack []open
+	declared, counted := map[string]int{}, map[string]int{}
+	decoder := xml.NewDecoder(strings.NewReader(string(text)))
+	for {
+		token, err := decoder.Token()
+		if token == nil {
+			break
+		}
+		if err != nil {
+			return err
+		}
+		switch e := token.(type) {
+		case xml.StartElement:
+			name := e.Name.Local
+			rule, known := grammar[name]
+			if !known {
+				return fmt.Errorf("there is no element %s", name)
+			}
+			if len(stack) == 0 && name != "testsuites" {
+				return fmt.Errorf("the root is %s", name)
+			}
+			if len(stack) > 0 {
+				up := &stack[len(stack)-1]
+				at := slices.Index(grammar[up.name].children, name)
+				up.count[name]++
+				if most := grammar[up.name].most[name]; at < up.last || most > 0 && up.count[name] > most {
+					return fmt.Errorf("%s is out of place in %s", name, up.name)
+				}
+				up.last = at
+			}
+			for _, must := range rule.must {
+				if !slices.ContainsFunc(e.Attr, func(a xml.Attr) bool { return a.Name.Local == must && a.Value != "" }) {
+					return fmt.Errorf("%s has no %s", name, must)
+				}
+			}
+			for _, a := range e.Attr {
+				if !slices.Contains(slices.Concat(rule.must, rule.may), a.Name.Local) {
+					return fmt.Errorf("%s has an attribute %s", name, a.Name.Local)
+				}
+				switch a.Name.Local {
+				case "time":
+					if _, err := strconv.ParseFloat(a.Value, 64); err != nil {
+						return err
+					}
+				case "timestamp":
+					if _, err := time.Parse("2006-01-02T15:04:05", a.Value); err != nil {
+						return err
+					}
+				case "tests", "failures", "errors", "skipped":
+					n, err := strconv.Atoi(a.Value)
+					if err != nil {
+						return err
+					}
+					if name == "testsuites" {
+						declared[a.Name.Local] = n
+					}
+				}
+			}
+			counted[name]++
+			stack = append(stack, open{name: name, count: map[string]int{}})
+		case xml.EndElement:
+			stack = stack[:len(stack)-1]
+		case xml.CharData:
+			if len(stack) > 0 && strings.TrimSpace(string(e)) != "" && !grammar[stack[len(stack)-1].name].text {
+				return fmt.Errorf("%s holds text", stack[len(stack)-1].name)
+			}
+		}
+	}
+	for attribute, element := range map[string]string{"tests": "testcase", "failures": "failure", "errors": "error", "skipped": "skipped"} {
+		if declared[attribute] != counted[element] {
+			return fmt.Errorf("%s=%d, but there are %d", attribute, declared[attribute], counted[element])
+		}
+	}
+	return nil
+}
+
+func TestJUnitGrammarRefusesWhatIsWrong(t *testing.T) {
+	n := Judge(testManifest(2), nil, nil, time.Now())
+	good, err := n.JUnit()
+	if err != nil || acceptJUnit(good) != nil {
+		t.Fatal(err, acceptJUnit(good))
+	}
+	for _, change := range [][2]string{
+		{"<testcase ", "<testcases "}, {` classname=`, ` class=`}, {`tests="4"`, `tests="5"`}, {`time="0.000"`, `time="soon"`},
+	} {
+		if acceptJUnit([]byte(strings.Replace(string(good), change[0], change[1], 1))) == nil {
+			t.Errorf("%s for %s passes", change[1], change[0])
+		}
+	}
+}
+
+// testManifest is a night with some cells of one system.
+func testManifest(cells int) Manifest {
+	d := defaults()
+	m := Manifest{Schema: 1, Campaign: "test", Night: "tonight", Shard: Whole, Began: time.Date(2026, 11, 22, 2, 0, 0, 0, time.UTC),
+		Floors: d.Floors, Tolerate: d.Tolerate, Trend: d.Trend,
+		Canaries: []WatchPlan{{CellPlan: CellPlan{Name: "canary/clean", System: "etcd", Shard: 1}, Expect: checker.Valid, Tries: 1}}}
+	for i := range cells {
+		m.Cells = append(m.Cells, CellPlan{Name: fmt.Sprintf("etcd/register/kill%d", i), System: "etcd", Workload: "register", Faults: []string{"kill"}, Shard: 1})
+	}
+	return m
+}
+
+// testResults are valid runs of every cell and canary.
+func testResults(m Manifest, perSecond func(cell int) float64) []Result {
+	results := []Result{{Schema: 1, ID: "canary", Kind: Canary, Cell: "canary/clean", System: "etcd", Verdict: checker.Valid, Sentence: "No violation found."}}
+	for i, c := range m.Cells {
+		results = append(results, Result{Schema: 1, ID: fmt.Sprint("run", i), Kind: Search, Cell: c.Name, System: c.System, Workload: c.Workload,
+			Seed: int64(i), Verdict: checker.Valid, Sentence: "No violation found.", Began: m.Began, Took: history.Duration(30 * time.Second),
+			Figures: Figures{OK: 10000, PerSecond: perSecond(i), P50: 1e6, P99: 2e7, Outage: 2e9, Recoveries: []int64{1e9}, Check: 1e9}})
+	}
+	return results
+}
+
+// A month of a hundred cells, whose throughput differs by a twentieth from night to night
+// as it does on machines that others use. In the last one, one cell has lost a third.
+func TestMonthIsDrawnInTimeAndShowsTheOneRegression(t *testing.T) {
+	const cells, nights, sick = 100, 30, 42
+	rng := rand.New(rand.NewPCG(7, 7))
+	dir := filepath.Join(t.TempDir(), "archive")
+	var last Night
+	for day := range nights {
+		m := testManifest(cells)
+		m.Night, m.Began = fmt.Sprintf("night%02d", day), m.Began.AddDate(0, 0, day)
+		results := testResults(m, func(cell int) float64 {
+			v := float64(1000+10*cell) * (0.95 + 0.1*rng.Float64())
+			if cell == sick && day == nights-1 {
+				v *= 0.67
+			}
+			return v
+		})
+		archive, err := OpenArchive(dir)
+		if err != nil {
+			t.Fatal(err)
+		}
+		last = Judge(m, results, archive, m.Began.Add(3*time.Hour))
+		if day < nights-1 {
+			if len(last.Alarms) > 0 {
+				t.Errorf("night %d: false alarms %v", day, last.Alarms)
+			}
+			if err := archive.Keep(last, m, results, t.TempDir()); err != nil {
+				t.Fatal(err)
+			}
+		}
+	}
+	out := t.TempDir()
+	began := time.Now()
+	if err := Write(out, last); err != nil {
+		t.Fatal(err)
+	}
+	t.Logf("a month of %d cells was written in %s", cells, time.Since(began))
+	if len(last.Alarms) != 1 || last.Alarms[0].Cell != fmt.Sprintf("etcd/register/kill%d", sick) || last.Alarms[0].Metric != "operations/s" {
+		t.Errorf("alarms: %v, want one of operations/s for cell %d", last.Alarms, sick)
+	}
+	page, err := os.ReadFile(filepath.Join(out, IndexFile))
+	if err != nil {
+		t.Fatal(err)
+	}
+	if got := strings.Count(string(page), `<td class="alarm">`); got != 1 {
+		t.Errorf("the page marks %d figures, want one", got)
+	}
+	if got := strings.Count(string(page), `<i class=`); got != cells*nights {
+		t.Errorf("the page has %d marks of nights, want %d", got, cells*nights)
+	}
+	for _, outside := range []string{"http:", "https:", "<script", "src=", "@import", "url("} {
+		if strings.Contains(string(page), outside) {
+			t.Errorf("the page has %q: it must ask the network for nothing", outside)
+		}
+	}
+}
+
+func BenchmarkMonth(b *testing.B) {
+	m := testManifest(100)
+	archive := &Archive{}
+	for day := range 29 {
+		past := Past{Night: fmt.Sprint(day), Began: m.Began.AddDate(0, 0, day-30), Outcome: checker.Valid}
+		n := Judge(m, testResults(m, func(int) float64 { return 1000 }), nil, m.Began)
+		for _, c := range n.Cells {
+			row := c.Row
+			row.State = "valid"
+			past.Rows = append(past.Rows, row)
+		}
+		archive.Nights = append(archive.Nights, past)
+	}
+	results := testResults(m, func(int) float64 { return 1000 })
+	dir := b.TempDir()
+	for b.Loop() {
+		if err := Write(dir, Judge(m, results, archive, m.Began)); err != nil {
+			b.Fatal(err)
+		}
+	}
+}
+
+func TestHostileWordsStayWords(t *testing.T) {
+	m := testManifest(1)
+	results := testResults(m, func(int) float64 { return 1 })
+	evil := "<script>alert(1)</script> ]]> | `rm` \x1b[2J \u202e [a](http://x) @everyone"
+	results[1].Verdict, results[1].Sentence = checker.Violation, evil
+	results[1].Findings = []Finding{{Fingerprint: "etcd/linear/stale-read/1", Claim: evil}}
+	n := Judge(m, results, nil, m.Began)
+	junitOf(t, n)
+	page, err := n.Page(t.TempDir())
+	if err != nil {
+		t.Fatal(err)
+	}
+	for name, text := range map[string]string{"page": string(page), "summary": string(n.Summary())} {
+		for _, bad := range []string{"<script", "\x1b", "\u202e", "[a](", "@everyone"} {
+			if name == "page" && (bad == "[a](" || bad == "@everyone") {
+				continue // mean nothing in HTML
+			}
+			if strings.Contains(text, bad) {
+				t.Errorf("the %s holds %q", name, bad)
+			}
+		}
+	}
+}
+
+func TestSummaryIsNeverTooLong(t *testing.T) {
+	m := testManifest(10000)
+	results := testResults(m, func(int) float64 { return 1 })
+	for i := range results[1:] {
+		results[i+1].Verdict, results[i+1].Sentence = checker.Violation, strings.Repeat("long ", 400)
+		results[i+1].Findings = []Finding{{Fingerprint: fmt.Sprint("etcd/linear/x/", i), Claim: results[i+1].Sentence}}
+	}
+	text := Judge(m, results, nil, m.Began).Summary()
+	if len(text) > maxSummary || !strings.Contains(string(text), "more cells do not fit here") {
+		t.Errorf("%d bytes", len(text))
+	}
+}
