@@ -118,6 +118,13 @@ type Deployment interface {
 	Close() error
 }
 
+// Served is a Deployment whose clients connect from here to one port of each node.
+// Where no packet comes through to it, the run ends before anything starts.
+type Served interface {
+	// ClientPort is that port.
+	ClientPort() uint16
+}
+
 // Client is one logical process's connection. It is used by one goroutine at a time.
 type Client interface {
 	// Invoke performs one operation and tells how it ended. It returns by the

@@ -7,6 +7,7 @@ import (
 	"io"
 	"io/fs"
 	"maps"
+	"net"
 	"os"
 	"path/filepath"
 	"strings"
@@ -305,6 +306,11 @@ func (r *runner) install(ctx context.Context) error {
 	}
 	r.roles = &roles{deployment: r.deployment}
 	return r.onAll(ctx, func(ctx context.Context, m clients.Machine) error {
+		if served, ok := r.deployment.(clients.Served); ok {
+			if err := passable(ctx, m.Node, served.ClientPort(), new(net.Dialer).DialContext); err != nil {
+				return err
+			}
+		}
 		if err := r.deployment.Install(ctx, m.Node.Name); err != nil {
 			return err
 		}

@@ -243,6 +243,9 @@ func (d *deployment) Process(string) string { return processName }
 
 func (d *deployment) Port() uint16 { return peerPort }
 
+// ClientPort is the port that clients use from here.
+func (d *deployment) ClientPort() uint16 { return clientPort }
+
 func (d *deployment) LogFiles(node string) map[string]string {
 	m, err := d.member(node)
 	if err != nil {

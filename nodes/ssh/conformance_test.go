@@ -4,6 +4,7 @@ import (
 	"context"
 	"os"
 	"testing"
+	"time"
 
 	"nemesis/nodes"
 	"nemesis/nodes/conformance"
@@ -33,18 +34,18 @@ func TestConformanceAsAnOrdinaryUserOfRootsServer(t *testing.T) {
 	})
 }
 
-// NEMESIS_TEST_HOSTS names hosts as --nodes does: db1,admin@db2:2222,@file. They
-// are reached as the ssh command would reach them.
+// NEMESIS_TEST_HOSTS names hosts as --nodes does: db1,admin@db2:2222,@file, vagrant.
+// They are reached as the ssh command would reach them.
 func TestConformanceOnGivenHosts(t *testing.T) {
 	list := os.Getenv("NEMESIS_TEST_HOSTS")
 	if list == "" {
 		t.Skip("NEMESIS_TEST_HOSTS names no host")
 	}
-	hosts, err := ssh.Parse(list, ssh.Options{})
+	hosts, opt, err := givenHosts(t, list)
 	if err != nil {
 		t.Fatal(err)
 	}
-	cluster, err := ssh.NewCluster(context.Background(), hosts, ssh.Options{})
+	cluster, err := ssh.NewCluster(t.Context(), hosts, opt)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -59,4 +60,21 @@ func TestConformanceOnGivenHosts(t *testing.T) {
 			})
 		})
 	}
+}
+
+func givenHosts(t *testing.T, list string) ([]ssh.Host, ssh.Options, error) {
+	opt := ssh.Options{Timeout: time.Minute}
+	if list != "vagrant" {
+		hosts, err := ssh.Parse(list, opt)
+		return hosts, opt, err
+	}
+	dir, err := ssh.VagrantDir(os.Getenv("NEMESIS_TEST_VAGRANT"))
+	if err != nil {
+		return nil, opt, err
+	}
+	machines, err := ssh.FindVagrant(dir)
+	if err != nil {
+		return nil, opt, err
+	}
+	return machines.Hosts(t.Context(), opt)
 }
