@@ -121,7 +121,10 @@ const stoppedReason = "the night was "
 // A canary that failed is harness, since it proves that the tester does not work; it comes
 // first among the reasons whatever else there is. Runs that prove nothing are tolerated up to a
 // share, but not all runs of a cell, and never those of all cells.
+//
+// A shard answers for its own cells and canaries only.
 func Judge(m Manifest, results []Result, archive *Archive, now time.Time) Night {
+	m = m.own()
 	n := Night{
 		Schema: NightSchema, Campaign: m.Campaign, Night: m.Night, Shard: m.Shard, Subject: m.Subject,
 		Began: m.Began, Ended: now, Nemesis: m.Nemesis, Runs: map[checker.Outcome]int{},
@@ -137,6 +140,16 @@ func Judge(m Manifest, results []Result, archive *Archive, now time.Time) Night 
 	n.duties(m)
 	n.conclude()
 	return n
+}
+
+// own is the manifest without what other shards do.
+func (m Manifest) own() Manifest {
+	if m.Shard == Whole {
+		return m
+	}
+	m.Cells = slices.DeleteFunc(slices.Clone(m.Cells), func(c CellPlan) bool { return c.Shard != m.Shard.Number })
+	m.Canaries = slices.DeleteFunc(slices.Clone(m.Canaries), func(w WatchPlan) bool { return w.Shard != m.Shard.Number })
+	return m
 }
 
 func (n *Night) conclude() {
@@ -185,7 +198,10 @@ func (n *Night) inOneSentence() string {
 	if more := len(n.Reasons) - 1; more > 0 {
 		text += fmt.Sprintf("; and %s more", checker.Plural(more, "reason"))
 	}
-	return strings.ToUpper(text[:1]) + text[1:] + "."
+	if word, _, _ := strings.Cut(text, " "); !strings.Contains(word, "/") { // not a fingerprint
+		text = strings.ToUpper(text[:1]) + text[1:]
+	}
+	return text + "."
 }
 
 // canaries are judged by what they show about the tester.
@@ -474,6 +490,9 @@ func (n *Night) quarantines(m Manifest) {
 		if k.expired(n.Ended) {
 			n.blame(checker.Harness, "the quarantine of %s (%s) ended on %s; mend it, or decide anew how long it may stay", k.Finding, k.Issue, k.Until.Format(time.DateOnly))
 			continue
+		}
+		if m.Shard != Whole {
+			continue // it may have come in another one
 		}
 		if runs, limit := n.quiet(k), k.limit(); runs >= limit {
 			n.blame(checker.Harness, "the known finding %s (%s) has not come in %s where it was seen; close the issue and remove the quarantine", k.Finding, k.Issue, checker.Plural(runs, "run"))

@@ -63,15 +63,16 @@ func slug(s any) string { return strings.ReplaceAll(fmt.Sprint(s), " ", "-") }
 
 type pageView struct {
 	Night
-	When   string
-	Took   string
-	Counts []pageCount
-	Finds  []pageFinding
-	Canary []pageCanary
-	Nights []pageNight
-	Rows   []pageRow
-	Runs   []pageRun
-	More   int
+	When    string
+	Metrics []Metric
+	Took    string
+	Counts  []pageCount
+	Finds   []pageFinding
+	Canary  []pageCanary
+	Nights  []pageNight
+	Rows    []pageRow
+	Runs    []pageRun
+	More    int
 }
 
 type pageCount struct {
@@ -119,7 +120,7 @@ type pageRun struct {
 const runsShown = 1000
 
 func (n Night) view(dir string) pageView {
-	v := pageView{Night: n, When: n.Began.UTC().Format("2006-01-02 15:04 UTC"), Took: n.Ended.Sub(n.Began).Round(time.Second).String()}
+	v := pageView{Night: n, Metrics: Metrics(), When: n.Began.UTC().Format("2006-01-02 15:04 UTC"), Took: n.Ended.Sub(n.Began).Round(time.Second).String()}
 	link := func(run string) string { return reportLink(dir, run) }
 	counts := map[checker.Outcome]int{}
 	for _, c := range n.Cells {

@@ -325,7 +325,9 @@ func TestTwoShardsMergedAreTheWhole(t *testing.T) {
 	for i := range 2 {
 		part := newNight(t, smallNight)
 		part.fake, part.choice.Shard = whole.fake, Shard{i + 1, 2}
-		part.run()
+		if said := part.run(); strings.Contains(strings.Join(said.Reasons, "\n"), "not run") {
+			t.Errorf("shard %d answers for the other one: %q", i+1, said.Reasons)
+		}
 		if got := len(part.results()); got == 0 || got == len(whole.results()) {
 			t.Errorf("shard %d has %d of %d results", i+1, got, len(whole.results()))
 		}
@@ -357,6 +359,13 @@ func TestTwoShardsMergedAreTheWhole(t *testing.T) {
 		}
 	}
 
+	t.Run("one with nothing to do", func(t *testing.T) {
+		idle := newNight(t, smallNight)
+		idle.choice.Shard = Shard{9, 9}
+		if said := idle.run(); said.Outcome != checker.Valid || len(idle.results()) != 0 {
+			t.Errorf("%s %q", said.Outcome, said.Reasons)
+		}
+	})
 	t.Run("one of them missing", func(t *testing.T) {
 		got, err := Merge(dirs[:1], filepath.Join(t.TempDir(), "merged"), "", want.Ended)
 		if err != nil || got.Outcome == checker.Valid || !strings.Contains(strings.Join(got.Reasons, "\n"), "shard 2/2 is missing") {
