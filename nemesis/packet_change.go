@@ -4,7 +4,6 @@ import (
 	"fmt"
 	"strconv"
 	"strings"
-	"time"
 
 	"nemesis/history"
 	"nemesis/nemesis/effects"
@@ -122,39 +121,4 @@ func parseRate(text string) (int64, error) {
 		}
 	}
 	return 0, fmt.Errorf("%q is not bits per second such as 64kbit, 1mbit or 1gbit", text)
-}
-
-// packetText is what ParsePackets reads.
-func packetText(c history.PacketChange) string {
-	var parts []string
-	share := func(of float64) string { return number(of*100) + "%" }
-	if c.Delay > 0 {
-		text := "delay:" + time.Duration(c.Delay).String()
-		if c.Jitter > 0 {
-			text += "/" + time.Duration(c.Jitter).String()
-		}
-		if c.Spread != "" {
-			text += "/" + c.Spread
-		}
-		parts = append(parts, text)
-	}
-	if c.Loss > 0 {
-		text := "loss:" + share(c.Loss)
-		if c.Burst > 0 {
-			text += "/" + number(c.Burst)
-		}
-		parts = append(parts, text)
-	}
-	for _, s := range []struct {
-		name string
-		of   float64
-	}{{"duplicate", c.Duplicate}, {"reorder", c.Reorder}, {"corrupt", c.Corrupt}} {
-		if s.of > 0 {
-			parts = append(parts, s.name+":"+share(s.of))
-		}
-	}
-	if c.Rate > 0 {
-		parts = append(parts, "rate:"+number(float64(c.Rate)/1e3)+"kbit")
-	}
-	return strings.Join(parts, "+")
 }

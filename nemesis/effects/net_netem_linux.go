@@ -58,15 +58,23 @@ func (n *Netem) Probe(h *agent.Host) (history.Evidence, error) {
 }
 
 // emulates says why this kernel cannot change packets.
-func emulates() error {
-	tried := make(chan error, 1)
+func emulates() error { return aside(trial) }
+
+// aside does something on a thread of its own, which ends with it: a namespace that it
+// entered is left to nobody. That must not be the process's first thread, which never ends
+// and stands for all of them in /proc.
+func aside(do func() error) error {
+	done := make(chan error, 1)
 	go func() {
-		// The thread ends with this goroutine, since it is never unlocked, and the namespace
-		// with the thread.
-		runtime.LockOSThread()
-		tried <- trial()
+		runtime.LockOSThread() // not unlocked, unless nothing was done here
+		if unix.Gettid() != unix.Getpid() {
+			done <- do()
+			return
+		}
+		done <- aside(do) // not here, since this thread is taken meanwhile
+		runtime.UnlockOSThread()
 	}()
-	return <-tried
+	return <-done
 }
 
 func trial() error {

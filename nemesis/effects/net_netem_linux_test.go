@@ -37,28 +37,20 @@ func twoHosts(t *testing.T) []netip.Addr {
 	return []netip.Addr{netip.MustParseAddr("10.77.0.2"), netip.MustParseAddr("fd77::2")}
 }
 
+// The first thread stays with TestMain, so that no test takes it into another
+// namespace: it never ends, and stands for the whole process in /proc.
+func init() { runtime.LockOSThread() }
+
 // farHost makes a network namespace that lasts as long as the file.
-func farHost() (*os.File, error) {
-	made, failed := make(chan *os.File), make(chan error)
-	go func() {
-		runtime.LockOSThread()
-		err := unix.Unshare(unix.CLONE_NEWNET)
-		var f *os.File
-		if err == nil {
-			f, err = os.Open("/proc/thread-self/ns/net")
+func farHost() (far *os.File, err error) {
+	err = aside(func() error {
+		if err := unix.Unshare(unix.CLONE_NEWNET); err != nil {
+			return err
 		}
-		if err != nil {
-			failed <- err
-			return
-		}
-		made <- f
-	}()
-	select {
-	case f := <-made:
-		return f, nil
-	case err := <-failed:
-		return nil, err
-	}
+		far, err = os.Open("/proc/thread-self/ns/net")
+		return err
+	})
+	return far, err
 }
 
 // cable joins this thread's namespace and the far one, with an address at each end.
@@ -78,16 +70,12 @@ func cable(far *os.File) error {
 	if err != nil {
 		return err
 	}
-	there := make(chan error)
-	go func() {
-		runtime.LockOSThread()
+	return aside(func() error {
 		if err := unix.Setns(int(far.Fd()), unix.CLONE_NEWNET); err != nil {
-			there <- err
-			return
+			return err
 		}
-		there <- configure("far", 2)
-	}()
-	return <-there
+		return configure("far", 2)
+	})
 }
 
 func configure(name string, number byte) error {
@@ -228,6 +216,20 @@ func TestEchoesOfAWholeNetwork(t *testing.T) {
 	}
 	if e := seen[stranger]; e.sent != streamLength || e.answered != 0 || e.trip != 0 {
 		t.Errorf("%s: %+v", stranger, e)
+	}
+}
+
+// Neither the process nor any of its threads stays behind in the trial's namespace.
+func TestTryingTheEmulatorLeavesTheProcessWhereItWas(t *testing.T) {
+	before, err := os.Readlink("/proc/self/ns/net")
+	if err != nil {
+		t.Skip(err)
+	}
+	for range 20 {
+		_ = emulates()
+		if after, _ := os.Readlink("/proc/self/ns/net"); after != before {
+			t.Fatalf("it was in %s and is in %s", before, after)
+		}
 	}
 }
 
