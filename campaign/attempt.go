@@ -203,6 +203,10 @@ func (w *worker) recheck(ctx context.Context, it Item, r *Result) error {
 	if err := r.observe(dir, Floors{}); err != nil {
 		r.harness(err.Error())
 	}
+	if r.Verdict == r.Was { // the stored one says as much
+		r.Dir = ""
+		return os.RemoveAll(w.store.itemDir(r.ID))
+	}
 	return nil
 }
 

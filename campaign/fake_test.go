@@ -152,14 +152,8 @@ func fakeRun(item, out string) int {
 		fmt.Fprintln(os.Stderr, "panic: a checker is wrong\n\ngoroutine 7 [running]:")
 		return 2
 	case "eat":
-		var all [][]byte
-		for {
-			block := make([]byte, 16<<20)
-			for i := 0; i < len(block); i += 4096 {
-				block[i] = 1
-			}
-			all = append(all, block)
-			time.Sleep(10 * time.Millisecond)
+		for all := []byte{}; ; time.Sleep(10 * time.Millisecond) {
+			all = append(all, slices.Repeat([]byte{1}, 16<<20)...)
 		}
 	}
 	code := fakeVerdict(dir, plan, false)

@@ -48,16 +48,6 @@ type Night struct {
 // NightSchema is the version of night.json.
 const NightSchema = 1
 
-// CanaryState is how a canary fared.
-type CanaryState struct {
-	Name     string          `json:"name"`
-	System   string          `json:"system"`
-	Expect   checker.Outcome `json:"expect"`
-	Passed   bool            `json:"passed"`
-	Sentence string          `json:"sentence"`
-	Dir      string          `json:"dir,omitempty"`
-}
-
 // States of cells beside the verdicts.
 const (
 	Quarantined checker.Outcome = "quarantined" // only known findings
@@ -75,23 +65,6 @@ type CellState struct {
 	Row Row    `json:"row"`
 	// Dir is the run that Why is about.
 	Dir string `json:"dir,omitempty"`
-}
-
-// FindingState is one fingerprint of tonight.
-type FindingState struct {
-	Finding
-	Cells []string `json:"cells"`
-	// Count is the runs that showed it; Repeated of Repeats tell its rate.
-	Count    int `json:"count"`
-	Repeats  int `json:"repeats"`
-	Repeated int `json:"repeated"`
-	// First is the night in which it was first seen.
-	First string `json:"first"`
-	// Issue is that of its quarantine; "" when it is not in one that is in force.
-	Issue string `json:"issue,omitempty"`
-	Run   string `json:"run"`
-	Seed  int64  `json:"seed"`
-	Dir   string `json:"dir,omitempty"`
 }
 
 // blame is a reason to be red.
@@ -204,148 +177,8 @@ func (n *Night) inOneSentence() string {
 	return text + "."
 }
 
-// canaries are judged by what they show about the tester.
-func (n *Night) canaries(m Manifest) {
-	for _, w := range m.Canaries {
-		var runs []Result
-		for _, r := range n.results {
-			if r.Kind == Canary && r.Cell == w.Name {
-				runs = append(runs, r)
-			}
-		}
-		state := judgeCanary(w, runs)
-		n.Canaries = append(n.Canaries, state)
-		if !state.Passed {
-			n.blame(checker.Harness, "%scanary %s: %s", testerAtFault, strings.TrimPrefix(w.Name, "canary/"), state.Sentence)
-		}
-	}
-}
-
-func judgeCanary(w WatchPlan, runs []Result) CanaryState {
-	s := CanaryState{Name: w.Name, System: w.System, Expect: w.Expect}
-	wrong := func(r Result, why string) CanaryState {
-		s.Sentence, s.Dir = why, r.Dir
-		return s
-	}
-	if len(runs) == 0 {
-		s.Sentence = "it was not run"
-		return s
-	}
-	last := runs[len(runs)-1]
-	if w.Expect == checker.Valid {
-		for _, r := range runs {
-			if r.Verdict == checker.Violation {
-				return wrong(r, "a system that is correct was called broken: "+r.Sentence)
-			}
-			if r.Verdict != checker.Valid {
-				return wrong(r, fmt.Sprintf("it ended in %s: %s", r.Verdict, r.Sentence))
-			}
-		}
-		if len(runs) < w.Tries {
-			return wrong(last, fmt.Sprintf("only %d of its %d runs were made", len(runs), w.Tries))
-		}
-		s.Passed, s.Dir = true, last.Dir
-		s.Sentence = "clean, as it must be: " + last.Sentence
-		return s
-	}
-	var other []string
-	for _, r := range runs {
-		if r.finds(w.Finds) {
-			s.Passed, s.Dir = true, r.Dir
-			s.Sentence = fmt.Sprintf("caught in try %d: %s", r.Try, r.Sentence)
-			return s
-		}
-		told := string(r.Verdict)
-		for _, f := range r.Findings {
-			told += " " + f.Fingerprint
-		}
-		other = append(other, told)
-	}
-	what := "a violation"
-	if w.Finds != "" {
-		what = w.Finds
-	}
-	return wrong(last, fmt.Sprintf("%s must be found and was not in %s (%s)", what, checker.Plural(len(runs), "run"), strings.Join(other, ", ")))
-}
-
-// rechecks compares old verdicts with those of tonight's checkers.
-func (n *Night) rechecks(m Manifest) {
-	for _, r := range n.results {
-		if r.Kind != Recheck {
-			continue
-		}
-		n.Rechecked++
-		if r.Verdict == r.Was {
-			continue
-		}
-		noted := slices.IndexFunc(m.Notes, func(note Note) bool { return note.Run == r.Of && note.Verdict == r.Verdict })
-		if noted >= 0 {
-			n.Remarks = append(n.Remarks, visible.Text(fmt.Sprintf("stored history %s is %s now and was %s, which is noted: %s", r.Of, r.Verdict, r.Was, m.Notes[noted].Why)))
-			continue
-		}
-		n.blame(checker.Harness, "%sstored history %s of %s was %s and is judged %s now: %s; if that is right, add a note", testerAtFault, r.Of, r.Cell, r.Was, r.Verdict, r.Sentence)
-	}
-}
-
 // counts tells whether a result is about the system under test.
 func (r Result) counts() bool { return r.Kind == Search || r.Kind == Replay || r.Kind == Repeat }
-
-// findings gathers tonight's by fingerprint.
-func (n *Night) findings(m Manifest, archive *Archive) {
-	at := map[string]int{}
-	for _, r := range n.results {
-		if !r.counts() {
-			continue
-		}
-		for _, f := range r.Findings {
-			i, known := at[f.Fingerprint]
-			if !known {
-				i = len(n.Findings)
-				at[f.Fingerprint] = i
-				n.Findings = append(n.Findings, FindingState{
-					Finding: f, First: archive.firstSeen(f.Fingerprint, m.Night), Issue: m.quarantine(f.Fingerprint, n.Ended),
-					Run: r.ID, Seed: r.Seed, Dir: r.Dir,
-				})
-			}
-			state := &n.Findings[i]
-			state.Count++
-			if !slices.Contains(state.Cells, r.Cell) {
-				state.Cells = append(state.Cells, r.Cell)
-			}
-		}
-	}
-	repeats := map[string][]Result{}
-	for _, r := range n.results {
-		if r.Kind == Repeat && (conclusive(r.Verdict) || r.Verdict == checker.Exceeded) {
-			repeats[r.Of] = append(repeats[r.Of], r)
-		}
-	}
-	for i := range n.Findings {
-		f := &n.Findings[i]
-		for _, r := range repeats[f.Run] {
-			f.Repeats++
-			if r.finds(f.Fingerprint) {
-				f.Repeated++
-			}
-		}
-		if f.Issue == "" {
-			n.blame(checker.Violation, "%s: %s", f.Fingerprint, f.Claim)
-		}
-	}
-}
-
-// quarantine is the issue of a finding whose quarantine is in force.
-func (m Manifest) quarantine(fingerprint string, now time.Time) string {
-	for _, k := range m.Known {
-		if sameFinding(fingerprint, k.Finding) && !k.expired(now) {
-			return k.Issue
-		}
-	}
-	return ""
-}
-
-// expired: the last day of the quarantine is over, in UTC.
-func (k Known) expired(now time.Time) bool { return !now.Before(k.Until.AddDate(0, 0, 1)) }
 
 // cells judges every cell by all of its runs.
 func (n *Night) cells(m Manifest) {
@@ -482,70 +315,6 @@ func (n *Night) shares(m Manifest) {
 			n.Remarks = append(n.Remarks, visible.Text(fmt.Sprintf("%d of %d runs ended in %s, which is tolerated up to %s; such as %s", count, total, limit.outcome, limit.share, example)))
 		}
 	}
-}
-
-// quarantines end on their day, and when the failure does.
-func (n *Night) quarantines(m Manifest) {
-	for _, k := range m.Known {
-		if k.expired(n.Ended) {
-			n.blame(checker.Harness, "the quarantine of %s (%s) ended on %s; mend it, or decide anew how long it may stay", k.Finding, k.Issue, k.Until.Format(time.DateOnly))
-			continue
-		}
-		if m.Shard != Whole {
-			continue // it may have come in another one
-		}
-		if runs, limit := n.quiet(k), k.limit(); runs >= limit {
-			n.blame(checker.Harness, "the known finding %s (%s) has not come in %s where it was seen; close the issue and remove the quarantine", k.Finding, k.Issue, checker.Plural(runs, "run"))
-		}
-	}
-}
-
-func (k Known) limit() int {
-	if k.Quiet > 0 {
-		return k.Quiet
-	}
-	return 20
-}
-
-// quiet is how many conclusive runs have gone without a known finding in the cells where
-// it was seen, or in all of its system when it never was.
-func (n *Night) quiet(k Known) int {
-	if slices.ContainsFunc(n.Findings, func(f FindingState) bool { return sameFinding(f.Fingerprint, k.Finding) }) {
-		return 0
-	}
-	shows := func(row Row) bool {
-		for fingerprint := range row.Findings {
-			if sameFinding(fingerprint, k.Finding) {
-				return true
-			}
-		}
-		return false
-	}
-	last, cells := -1, map[string]bool{}
-	for i, past := range n.past {
-		for _, row := range past.Rows {
-			if shows(row) {
-				last = i
-				cells[row.Cell] = true
-			}
-		}
-	}
-	system, _, _ := strings.Cut(k.Finding, "/")
-	about := func(row Row) bool { return cells[row.Cell] || len(cells) == 0 && word(row.System) == system }
-	runs := 0
-	for _, past := range n.past[last+1:] {
-		for _, row := range past.Rows {
-			if about(row) {
-				runs += row.Conclusive
-			}
-		}
-	}
-	for _, c := range n.Cells {
-		if about(c.Row) {
-			runs += c.Row.Conclusive
-		}
-	}
-	return runs
 }
 
 // duties tells of replays and re-checks that there was no time for.

@@ -4,6 +4,7 @@ import (
 	"context"
 	"encoding/json"
 	"fmt"
+	"html"
 	"math/rand/v2"
 	"os"
 	"os/exec"
@@ -304,6 +305,9 @@ func TestKilledAtAnyMomentACampaignGoesOnWhereItWas(t *testing.T) {
 	if _, err := os.Stat(filepath.Join(world, "faults")); err == nil {
 		t.Error("a node is left with a fault")
 	}
+	if heals, err := os.ReadFile(filepath.Join(world, "heals")); err != nil || !strings.HasPrefix(string(heals), "root@10.0.0.1,") {
+		t.Errorf("nobody healed the nodes of the runs that were cut off: %v %q", err, heals)
+	}
 	entries, err := os.ReadDir("/proc")
 	if err != nil {
 		t.Skipf("children cannot be looked for here: %v", err)
@@ -394,6 +398,39 @@ func byID(results []Result) map[string]Result {
 		m[r.ID] = r
 	}
 	return m
+}
+
+func TestWhatIsWorthLeastIsRemovedFirst(t *testing.T) {
+	n := newNight(t, smallNight+"\nartifacts: {size: 20KB}\n")
+	n.fake = "set=violation append=unknown"
+	said := n.run()
+	stays := map[string]bool{}
+	for _, f := range said.Findings {
+		stays[f.Run] = true
+	}
+	gone := 0
+	for _, r := range n.results() {
+		_, err := os.Stat(filepath.Join(n.out, r.Dir, history.PlanFile))
+		if stays[r.ID] && err != nil {
+			t.Errorf("the first run of a finding is gone: %v", err)
+		}
+		if err != nil {
+			gone++
+		}
+	}
+	if len(stays) == 0 || gone < 10 {
+		t.Errorf("%d findings, %d runs removed", len(stays), gone)
+	}
+	page, err := os.ReadFile(filepath.Join(n.out, IndexFile))
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, link := range strings.Split(string(page), `<a href="`)[1:] {
+		link, _, _ = strings.Cut(link, `"`)
+		if _, err := os.Stat(filepath.Join(n.out, html.UnescapeString(link))); err != nil {
+			t.Errorf("a link leads nowhere: %v", err)
+		}
+	}
 }
 
 func TestTwoCampaignsDoNotShareADirectory(t *testing.T) {
