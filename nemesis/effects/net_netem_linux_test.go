@@ -99,7 +99,7 @@ func configure(name string, number byte) error {
 
 // Where the kernel has an emulator, everything that can be asked for is done, measured
 // and undone. Where it has none, one line says so. To run it in a virtual machine, see
-// docs/runs.md.
+// docs/development.md.
 func TestPacketsAreReallyChanged(t *testing.T) {
 	if err := emulates(); err != nil {
 		t.Skip(err)
