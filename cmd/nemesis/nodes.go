@@ -22,8 +22,9 @@ import (
 	"nemesis/run"
 )
 
-// nodesDeadline bounds what is done on all nodes together.
-const nodesDeadline = 2 * time.Minute
+// nodesDeadline bounds what is done on all nodes together. Sending the agent to several
+// emulated machines takes minutes.
+const nodesDeadline = 10 * time.Minute
 
 // nodesJob is something to do on every node outside a run.
 type nodesJob struct {

@@ -12,6 +12,7 @@ import (
 	"path/filepath"
 	"slices"
 	"strings"
+	"time"
 
 	"nemesis/nodes"
 )
@@ -86,6 +87,9 @@ func FindVagrant(dir string) (Vagrant, error) {
 	return v, nil
 }
 
+// slowLogin is how long an emulated machine may take to log somebody in.
+const slowLogin = time.Minute
+
 // Hosts asks Vagrant how to log in to the machines. The options are those that were
 // given, with Vagrant's configuration in place of files.
 //
@@ -105,6 +109,7 @@ func (v Vagrant) Hosts(ctx context.Context, opt Options) ([]Host, Options, error
 	}
 	opt.ConfigText, opt.ConfigName = ours.String()+said, "vagrant ssh-config" // the first value of a keyword counts
 	opt.Sudo = true                                                           // a box without it is none
+	opt.Timeout = or(opt.Timeout, slowLogin)
 	files, err := readConfig(opt, "")
 	if err != nil {
 		return nil, opt, err
