@@ -76,7 +76,12 @@ type Cell struct {
 }
 
 // Left is a cell that is not run, and why.
-type Left struct{ Name, System, Workload, Why string }
+type Left struct {
+	Name     string `json:"name"`
+	System   string `json:"system"`
+	Workload string `json:"workload"`
+	Why      string `json:"why"`
+}
 
 // Watch is a canary with its cell.
 type Watch struct {

@@ -22,6 +22,8 @@ import (
 type Comparison struct {
 	A, B  string
 	Plans []Difference
+	// Both is in how many cells there are plans of both sides to compare.
+	Both  int
 	Cells []Pair
 }
 
@@ -62,10 +64,16 @@ func Compare(a, b string) (Comparison, error) {
 	if err != nil {
 		return c, &run.UsageError{Err: err}
 	}
-	c.Plans = differences(left.plans, right.plans)
+	// Configurations meet as well, where each side has one only.
+	if without, err := left.without(); err == nil {
+		if other, err := right.without(); err == nil {
+			left, right = without, other
+		}
+	}
+	c.Plans, c.Both = differences(left.plans, right.plans)
 	cells := map[string]bool{}
 	for _, r := range slices.Concat(left.results, right.results) {
-		cells[unversioned(r.Cell)] = true
+		cells[r.Cell] = true
 	}
 	for _, cell := range slices.Sorted(maps.Keys(cells)) {
 		c.Cells = append(c.Cells, Pair{cell, left.of(cell), right.of(cell)})
@@ -84,12 +92,13 @@ func readSide(dir string) (side, error) {
 			if r.Kind != Search { // repeats are of what was found, and would say that it comes always
 				continue
 			}
+			r.Cell = unversioned(r.Cell)
 			s.results = append(s.results, r)
 			var plan history.Plan
 			if history.Dir(filepath.Join(dir, runsDir, r.ID)).ReadJSON(history.PlanFile, &plan) == nil {
-				s.plans[unversioned(r.Cell)] = plan
+				s.plans[r.Cell] = plan
 			} else if r.Plan != nil {
-				s.plans[unversioned(r.Cell)] = *r.Plan
+				s.plans[r.Cell] = *r.Plan
 			}
 		}
 		return s, nil
@@ -112,15 +121,38 @@ func readSide(dir string) (side, error) {
 	return s, nil
 }
 
-var version = regexp.MustCompile(`^([^/,@]+)@[^/,]+`)
+var (
+	version = regexp.MustCompile(`^([^/,@]+)@[^/,]+`)
+	setting = regexp.MustCompile(`^([^/,]+),[^/]*`)
+)
 
 // unversioned is a cell's name without the version, so that two versions of a system meet.
 func unversioned(cell string) string { return version.ReplaceAllString(cell, "$1") }
 
+// without is a side with its cells' names less their options; an error says that two cells
+// would be one.
+func (s side) without() (side, error) {
+	out := side{plans: map[string]history.Plan{}}
+	was := map[string]string{}
+	for _, r := range s.results {
+		name := setting.ReplaceAllString(r.Cell, "$1")
+		if old, taken := was[name]; taken && old != r.Cell {
+			return s, fmt.Errorf("compare: %s and %s differ in options only", old, r.Cell)
+		}
+		was[name] = r.Cell
+		if plan, ok := s.plans[r.Cell]; ok {
+			out.plans[name] = plan
+		}
+		r.Cell = name
+		out.results = append(out.results, r)
+	}
+	return out, nil
+}
+
 func (s side) of(cell string) Side {
 	out := Side{Verdicts: map[checker.Outcome]int{}, values: map[string][]float64{}}
 	for _, r := range s.results {
-		if unversioned(r.Cell) != cell {
+		if r.Cell != cell {
 			continue
 		}
 		out.Runs++
@@ -130,7 +162,7 @@ func (s side) of(cell string) Side {
 		}
 		row := rowOf(CellPlan{}, []Result{r})
 		for _, m := range Metrics() {
-			if v := m.of(row); v > 0 {
+			if v := m.of(row); v > 0 || m.zero {
 				out.values[m.Name] = append(out.values[m.Name], v)
 			}
 		}
@@ -146,9 +178,8 @@ const okShare = "operations that succeeded, %"
 
 // differences are the fields in which plans of the same cell differ, but for seeds, and for
 // schedules, of which only the length and the kinds are told.
-func differences(a, b map[string]history.Plan) []Difference {
+func differences(a, b map[string]history.Plan) (all []Difference, both int) {
 	at := map[[3]string][]string{}
-	both := 0
 	for cell, left := range a {
 		right, ok := b[cell]
 		if !ok {
@@ -172,7 +203,6 @@ func differences(a, b map[string]history.Plan) []Difference {
 			}
 		}
 	}
-	var all []Difference
 	for key, cells := range at {
 		d := Difference{Field: key[0], A: key[1], B: key[2]}
 		if len(cells) < both {
@@ -184,7 +214,7 @@ func differences(a, b map[string]history.Plan) []Difference {
 	slices.SortFunc(all, func(x, y Difference) int {
 		return strings.Compare(x.Field+"\x00"+x.A+"\x00"+x.B, y.Field+"\x00"+y.A+"\x00"+y.B)
 	})
-	return all
+	return all, both
 }
 
 // flat is a plan's fields by their paths.
@@ -224,9 +254,12 @@ func (c Comparison) Print(w io.Writer) error {
 	line := func(format string, args ...any) { fmt.Fprintf(t, format+"\n", args...) }
 	line("A: %s", visible.Text(c.A))
 	line("B: %s\n", visible.Text(c.B))
-	if len(c.Plans) == 0 {
-		line("The plans differ in seeds only.")
-	} else {
+	switch {
+	case c.Both == 0:
+		line("No cell has a plan on both sides.")
+	case len(c.Plans) == 0:
+		line("The plans differ in nothing but their seeds.")
+	default:
 		line("The plans differ in\tA\tB\t")
 		for _, d := range c.Plans {
 			where := "everywhere"

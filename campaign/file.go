@@ -145,58 +145,58 @@ type Expect struct {
 type Floors struct {
 	// OK is the share of operations that must succeed, FaultOK the same while faults are in
 	// force. One that a lock's holder refuses has not succeeded, so the shares are low.
-	OK      Share `yaml:"ok"`
-	FaultOK Share `yaml:"ok-during-faults"`
+	OK      Share `yaml:"ok" json:"ok"`
+	FaultOK Share `yaml:"ok-during-faults" json:"ok-during-faults"`
 	// Operations is how many must succeed.
-	Operations int `yaml:"operations"`
+	Operations int `yaml:"operations" json:"operations"`
 	// Evidence is how many faults of each kind must have shown that they acted.
-	Evidence int `yaml:"evidence"`
+	Evidence int `yaml:"evidence" json:"evidence"`
 	// Cells is the share of cells that must have at least one conclusive run.
-	Cells Share `yaml:"cells"`
+	Cells Share `yaml:"cells" json:"cells"`
 }
 
 // Tolerate are the shares of runs that may end so before the night is red.
 type Tolerate struct {
-	Unknown  Share `yaml:"unknown"`
-	Vacuous  Share `yaml:"vacuous"`
-	Harness  Share `yaml:"harness"`
-	Exceeded Share `yaml:"exceeded"`
+	Unknown  Share `yaml:"unknown" json:"unknown"`
+	Vacuous  Share `yaml:"vacuous" json:"vacuous"`
+	Harness  Share `yaml:"harness" json:"harness"`
+	Exceeded Share `yaml:"exceeded" json:"exceeded"`
 }
 
 // Known is a quarantine: a finding that somebody is at work on.
 type Known struct {
 	// Finding is a fingerprint, or the beginning of one up to a slash.
-	Finding string `yaml:"finding"`
+	Finding string `yaml:"finding" json:"finding"`
 	// Issue is where it is worked on, Until the last day of the quarantine.
-	Issue string    `yaml:"issue"`
-	Until time.Time `yaml:"until"`
+	Issue string    `yaml:"issue" json:"issue"`
+	Until time.Time `yaml:"until" json:"until"`
 	// Quiet is after how many runs without it, in the cells where it was seen, the failure
 	// counts as gone, which ends the quarantine as well; 0 is 20.
-	Quiet int `yaml:"quiet"`
+	Quiet int `yaml:"quiet" json:"quiet"`
 }
 
 // Note says that a stored history is rightly judged otherwise now.
 type Note struct {
-	Run     string          `yaml:"run"`
-	Verdict checker.Outcome `yaml:"verdict"`
-	Why     string          `yaml:"why"`
+	Run     string          `yaml:"run" json:"run"`
+	Verdict checker.Outcome `yaml:"verdict" json:"verdict"`
+	Why     string          `yaml:"why" json:"why"`
 }
 
 // Trend is when a figure is told as a regression: further from the median of the last
 // Nights than MAD median deviations and than Change.
 type Trend struct {
-	Nights int     `yaml:"nights"`
-	MAD    float64 `yaml:"mad"`
-	Change Share   `yaml:"change"`
+	Nights int     `yaml:"nights" json:"nights"`
+	MAD    float64 `yaml:"mad" json:"mad"`
+	Change Share   `yaml:"change" json:"change"`
 }
 
 // Artifacts bound what a night leaves on disk.
 type Artifacts struct {
 	// Size is the most for all run directories, such as 2GiB; "" is no bound.
-	Size string `yaml:"size"`
+	Size string `yaml:"size" json:"size"`
 	// Valid is what is kept of valid runs: "summary" (plan, verdict, junit.xml) or
 	// "report" (report.html as well).
-	Valid string `yaml:"valid"`
+	Valid string `yaml:"valid" json:"valid"`
 }
 
 // Share is a part of a whole, written as 50% or 0.5.

@@ -13,7 +13,10 @@ import (
 )
 
 // Shard is one of several parts of a night, from 1/n to n/n.
-type Shard struct{ Number, Of int }
+type Shard struct {
+	Number int `json:"number"`
+	Of     int `json:"of"`
+}
 
 // Whole is a night that is not split.
 var Whole = Shard{1, 1}

@@ -47,7 +47,7 @@ const nightsShown = 30
 // Page is index.html: one static file that asks the network for nothing and has no
 // script. Links lead to the runs' own reports, where these are in dir.
 func (n Night) Page(dir string) ([]byte, error) {
-	t, err := template.New("page").Funcs(template.FuncMap{"text": visible.Text, "slug": slug}).Parse(pageText)
+	t, err := template.New("page").Funcs(template.FuncMap{"text": visible.Text, "slug": slug, "plural": checker.Plural}).Parse(pageText)
 	if err != nil {
 		return nil, fmt.Errorf("write %s: %w", IndexFile, err)
 	}
@@ -207,7 +207,9 @@ func (n Night) figure(m Metric, c CellState, course []Row) pageFigure {
 		points = append(points, x+","+y)
 		f.Last = [2]string{x, y}
 	}
-	f.Points = strings.Join(points, " ")
+	if len(points) > 1 {
+		f.Points = strings.Join(points, " ")
+	}
 	return f
 }
 

@@ -74,6 +74,8 @@ type Metric struct {
 	Name string
 	// Less means that a smaller figure is the worse one.
 	Less bool
+	// zero means that 0 is a figure, and not the lack of one.
+	zero bool
 	// least is a difference that nobody cares about, however it compares.
 	least float64
 	of    func(Row) float64
@@ -86,7 +88,7 @@ func Metrics() []Metric {
 	return []Metric{
 		{Name: "operations/s", Less: true, least: 1, of: func(r Row) float64 { return r.PerSecond }, show: func(v float64) string { return fmt.Sprintf("%.0f", v) }},
 		{Name: "p99 latency", least: 1e6, of: func(r Row) float64 { return r.P99 }, show: span},
-		{Name: "longest outage", least: 5e8, of: func(r Row) float64 { return r.Outage }, show: span},
+		{Name: "longest outage", zero: true, least: 5e8, of: func(r Row) float64 { return r.Outage }, show: span},
 		{Name: "recovery", least: 2.5e8, of: func(r Row) float64 { return r.Recovery }, show: span},
 		{Name: "checking an operation", least: 1e3, of: func(r Row) float64 { return r.Check }, show: span},
 	}
