@@ -54,8 +54,33 @@ func TestClockFaultsOfARealClusterAreConfirmedAndHealed(t *testing.T) {
 	})
 }
 
-// provedOnACluster lets steps happen one after the other, each for a second, on so many
-// real nodes that can have an effect of the kind.
+// On real nodes whose kernel has an emulator, packets are changed as asked for, by
+// echoes from node to node.
+func TestPacketFaultsOfARealClusterAreConfirmedAndHealed(t *testing.T) {
+	rng := dice(1)
+	var steps []history.Step
+	for _, one := range []struct {
+		form   Form
+		change string
+	}{
+		{Form{Shape: "one", Target: "leader"}, "delay:80ms/10ms/normal"},
+		{Form{Shape: "link", Target: "one"}, "loss:30%/3"},
+		{Form{Shape: "every-link", Target: "all"}, "rate:2mbit"},
+		{Form{Shape: "one-way-out", Target: "leader"}, "delay:40ms+reorder:30%"},
+	} {
+		changes, err := ParsePackets(one.change, history.Timing{})
+		if err != nil {
+			t.Fatal(err)
+		}
+		step := packet().Draw(rng, named(3), one.form)
+		step.Packets = &changes[0]
+		steps = append(steps, step)
+	}
+	provedOnACluster(t, 3, effects.NetemKind, steps)
+}
+
+// provedOnACluster lets steps happen one after the other, each for a second, or longer
+// where it takes longer to look, on so many real nodes that can have an effect of the kind.
 func provedOnACluster(t *testing.T, nodes int, kind string, steps []history.Step) {
 	cluster := localtest.Cluster(t, nodes)
 	began := time.Now()
@@ -87,10 +112,14 @@ func provedOnACluster(t *testing.T, nodes int, kind string, steps []history.Step
 		}
 		config.Machines = append(config.Machines, Machine{Node: node, Agent: client})
 	}
+	hold := time.Second
+	if kind == effects.NetemKind {
+		hold = 6 * time.Second
+	}
 	for i := range steps {
 		step := &steps[i]
 		step.ID = i + 1
-		step.At, step.Hold = history.Duration(time.Duration(i)*1100*time.Millisecond), history.Duration(time.Second)
+		step.At, step.Hold = history.Duration(time.Duration(i)*hold*11/10), history.Duration(hold)
 	}
 	in := New(config)
 	if err := in.Run(t.Context(), steps, config.Now()); err != nil {
@@ -110,7 +139,7 @@ func provedOnACluster(t *testing.T, nodes int, kind string, steps []history.Step
 			}
 			t.Logf("%s: from the first node to the last %s", f.Description, time.Duration(last-first))
 		case history.Heal, history.Healed:
-			if clocks {
+			if clocks || kind == effects.NetemKind {
 				t.Logf("%s: %s", f.Stage, f.Effects[0].Evidence.Summary)
 			}
 			if f.Confirmed && f.Error == "" {

@@ -264,7 +264,7 @@ func (r *runner) preflight(ctx context.Context, m clients.Machine) error {
 		cannot = map[string]string{}
 	}
 	if r.cfg.Power == nil {
-		cannot[nemesis.PowerKind] = "nobody can turn its power off and on"
+		cannot[nemesis.PowerKind] = "nobody can turn its power off and on: take --nodes vagrant, or pass --power-off and --power-on"
 	}
 	err := nemesis.Able(cannot, r.plan.Schedule)
 	if err == nil {

@@ -150,15 +150,16 @@ func TestFaultsStrikeAsTheUserAsked(t *testing.T) {
 		}
 	}
 	for want, set := range map[string]func(*Options){
-		"read --fault-target: \"king\" is no target":                               func(o *Options) { o.FaultTargets = "king" },
-		"read --fault-hold: \"2lease\" says nothing here":                          func(o *Options) { o.FaultHolds = "2lease" },
-		"read --clock-change: \"wall\" is not a change such as":                    func(o *Options) { o.ClockChanges = "wall" },
-		"schedule faults: on 5 nodes a kill cannot be aimed at half":               func(o *Options) { o.FaultTargets = "half" },
-		"schedule faults: no fault of this run does --clock-change wall:+2s":       func(o *Options) { o.ClockChanges = "wall:+2s" },
-		"read --clocks machine: local nodes share the clock of this machine":       func(o *Options) { o.Clocks = "machine" },
-		"schedule faults: no node plays holder where there are no leases":          func(o *Options) { o.FaultTargets = "holder" },
-		"schedule faults: --clocks is shadow or machine":                           func(o *Options) { o.Clocks = "sun" },
-		"schedule faults: a fault of 2m0s does not fit into a run of 1m0s":         func(o *Options) { o.FaultHolds = "2m" },
+		"read --fault-target: \"king\" is no target":                                          func(o *Options) { o.FaultTargets = "king" },
+		"read --fault-hold: \"2lease\" says nothing here":                                     func(o *Options) { o.FaultHolds = "2lease" },
+		"read --clock-change: \"wall\" is not a change such as":                               func(o *Options) { o.ClockChanges = "wall" },
+		"schedule faults: on 5 nodes a kill cannot be aimed at half":                          func(o *Options) { o.FaultTargets = "half" },
+		"schedule faults: no fault of this run does --clock-change wall:+2s":                  func(o *Options) { o.ClockChanges = "wall:+2s" },
+		"read --packets: \"fog\"":                                                             func(o *Options) { o.Packets = "fog" },
+		"read --clocks machine: local nodes share the clock of this machine":                  func(o *Options) { o.Clocks = "machine" },
+		"schedule faults: no node plays holder where there are no leases":                     func(o *Options) { o.FaultTargets = "holder" },
+		"schedule faults: --clocks is shadow or machine":                                      func(o *Options) { o.Clocks = "sun" },
+		"schedule faults: a fault of 2m0s does not fit into a run of 1m0s":                    func(o *Options) { o.FaultHolds = "2m" },
 		"schedule faults: --fault-target, --fault-hold, --clock-change and --packets say how": func(o *Options) { o.Faults, o.FaultHolds = "none", "6s" },
 	} {
 		opt := asked(7)
