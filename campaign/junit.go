@@ -30,7 +30,7 @@ type junitSuite struct {
 	Name string `xml:"name,attr"`
 	junitCounts
 	Timestamp  string          `xml:"timestamp,attr"`
-	Properties []junitProperty `xml:"properties>property"`
+	Properties []junitProperty `xml:"properties>property,omitempty"`
 	Cases      []junitCase     `xml:"testcase"`
 }
 

@@ -70,7 +70,7 @@ func (n Night) Summary() []byte {
 	fmt.Fprintf(&b, "\n## Cells\n\n| cell | state | runs | ops/s | p99 | longest outage | why |\n|---|---|---|---|---|---|---|\n")
 	for i, c := range n.Cells {
 		row := fmt.Sprintf("| %s | %s | %d | %.0f | %s | %s | %s |\n", markdown(c.Name), c.State, c.Row.Runs,
-			c.Row.PerSecond, checker.Span(int64(c.Row.P99)), checker.Span(int64(c.Row.Outage)), markdown(c.Why))
+			c.Row.PerSecond, figure(c.Row.P99), figure(c.Row.Outage), markdown(c.Why))
 		if b.Len()+len(row) > maxSummary-200 {
 			fmt.Fprintf(&b, "\n%d more cells do not fit here; results.jsonl has them.\n", len(n.Cells)-i)
 			break
@@ -78,6 +78,14 @@ func (n Night) Summary() []byte {
 		b.WriteString(row)
 	}
 	return []byte(b.String())
+}
+
+// figure is a length of time, if there is one.
+func figure(ns float64) string {
+	if ns == 0 {
+		return "–"
+	}
+	return checker.Span(int64(ns))
 }
 
 func mark(o checker.Outcome) string {
