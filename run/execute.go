@@ -45,7 +45,8 @@ type Config struct {
 
 // How long each phase may take. The workload's own limits are in the plan.
 const (
-	connectDeadline = 60 * time.Second
+	// connectDeadline is for sending the agent: to emulated machines that takes minutes.
+	connectDeadline = 5 * time.Minute
 	// bootDeadline is how much longer connecting may take where nodes may have to boot first.
 	bootDeadline    = 5 * time.Minute
 	installDeadline = 5 * time.Minute

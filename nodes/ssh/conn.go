@@ -28,7 +28,7 @@ const refusedFor = 3 * time.Second
 // conn is one SSH connection to one node.
 type conn struct {
 	node   nodes.Node
-	raw    net.Conn
+	raw    *heard
 	client *gossh.Client
 	sudo   bool
 	slots  *semaphore.Weighted
@@ -38,7 +38,7 @@ type conn struct {
 	hunting sync.Mutex // one program is hunted at a time
 }
 
-func newConn(node nodes.Node, raw net.Conn, client *gossh.Client) *conn {
+func newConn(node nodes.Node, raw *heard, client *gossh.Client) *conn {
 	c := &conn{node: node, raw: raw, client: client, slots: semaphore.NewWeighted(maxSessions), lost: make(chan struct{})}
 	go func() {
 		client.Wait()
@@ -105,16 +105,58 @@ func (c *conn) keepAlive(every, patience time.Duration) {
 			_, _, err := c.client.SendRequest("keepalive@openssh.com", true, nil)
 			answered <- err
 		}()
-		late := time.NewTimer(patience)
+		c.await(answered, patience)
+	}
+}
+
+// await waits for the answer to a sign of life. Whatever the server sends meanwhile is
+// one as well: on a slow node the question stands in line behind a whole upload.
+func (c *conn) await(answered <-chan error, patience time.Duration) {
+	late := time.NewTimer(patience)
+	defer late.Stop()
+	asked := time.Now()
+	for {
 		select {
 		case <-c.lost:
+			return
 		case <-answered:
+			return
 		case <-late.C:
-			c.blame(fmt.Sprintf("the server gave no sign of life for %v", patience))
-			c.raw.Close() // not the client's Close, which would try to write
 		}
-		late.Stop()
+		since := c.raw.last()
+		if since.Before(asked) {
+			since = asked
+		}
+		if left := patience - time.Since(since); left > 0 {
+			late.Reset(left)
+			continue
+		}
+		c.blame(fmt.Sprintf("the server gave no sign of life for %v", patience))
+		c.raw.Close() // not the client's Close, which would try to write
+		return
 	}
+}
+
+// heard is a connection that knows when the other side was heard last.
+type heard struct {
+	net.Conn
+	at atomic.Pointer[time.Time]
+}
+
+func (h *heard) Read(b []byte) (int, error) {
+	n, err := h.Conn.Read(b)
+	if n > 0 {
+		now := time.Now()
+		h.at.Store(&now)
+	}
+	return n, err
+}
+
+func (h *heard) last() time.Time {
+	if at := h.at.Load(); at != nil {
+		return *at
+	}
+	return time.Time{}
 }
 
 // take waits for n sessions to be free, and returns the function that gives

@@ -39,7 +39,7 @@ func Dial(ctx context.Context, host Host, opt Options) (nodes.Conn, error) {
 	if dial == nil {
 		dial = new(net.Dialer).DialContext
 	}
-	var bottom, raw net.Conn
+	var bottom, raw *heard
 	var client *gossh.Client
 	for i, l := range legs {
 		a := attempt{leg: l, timeout: timeout, ctx: ctx}
@@ -73,11 +73,12 @@ func Dial(ctx context.Context, host Host, opt Options) (nodes.Conn, error) {
 }
 
 // login goes one leg.
-func (a *attempt) login(within context.Context, dial func(ctx context.Context, network, address string) (net.Conn, error)) (net.Conn, *gossh.Client, error) {
-	raw, err := dial(within, "tcp", a.address())
+func (a *attempt) login(within context.Context, dial func(ctx context.Context, network, address string) (net.Conn, error)) (*heard, *gossh.Client, error) {
+	dialled, err := dial(within, "tcp", a.address())
 	if err != nil {
 		return nil, nil, a.explain(err)
 	}
+	raw := &heard{Conn: dialled}
 	config := &gossh.ClientConfig{
 		User:              a.settings.user,
 		ClientVersion:     "SSH-2.0-nemesis",

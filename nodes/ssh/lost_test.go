@@ -117,3 +117,42 @@ func TestATransferInFullSwingEndsWithItsContext(t *testing.T) {
 type readerFunc func([]byte) (int, error)
 
 func (f readerFunc) Read(b []byte) (int, error) { return f(b) }
+
+// slow is a connection through a long queue that empties slowly, as a socket's
+// buffer does before a node that is emulated.
+type slow struct {
+	net.Conn
+	queue chan []byte
+}
+
+func (s *slow) Write(b []byte) (int, error) {
+	s.queue <- append([]byte(nil), b...)
+	return len(b), nil
+}
+
+func (s *slow) drain(bytesPerSecond int) {
+	for b := range s.queue {
+		time.Sleep(time.Duration(len(b)) * time.Second / time.Duration(bytesPerSecond))
+		if _, err := s.Conn.Write(b); err != nil {
+			return
+		}
+	}
+}
+
+func TestAServerThatTakesAnUploadSlowlyIsNotLost(t *testing.T) {
+	t.Parallel()
+	server := startServer(t)
+	opt := server.options(t)
+	opt.KeepAlive, opt.Patience = 50*time.Millisecond, 3*time.Second
+	opt.Dial = func(ctx context.Context, network, address string) (net.Conn, error) {
+		c, err := new(net.Dialer).DialContext(ctx, network, address)
+		s := &slow{c, make(chan []byte, 1<<16)}
+		go s.drain(250 << 10)
+		return s, err
+	}
+	conn := server.dial(t, opt)
+	// The queue holds it at once, and whatever is asked then waits for all of it.
+	if err := conn.Upload(context.Background(), io.LimitReader(readerFunc(func(b []byte) (int, error) { return len(b), nil }), 1900<<10), t.TempDir()+"/large", 0o600); err != nil {
+		t.Error(err)
+	}
+}
