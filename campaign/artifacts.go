@@ -17,7 +17,7 @@ import (
 
 // thin makes a result's directory as small as it is worth: of a valid run the plan, the
 // verdict and the reports are left, of anything else all.
-func (w *worker) thin(r *Result) {
+func (w *worker) thin(r Result) {
 	if r.Verdict != checker.Valid || r.Dir == "" {
 		return
 	}

@@ -317,11 +317,25 @@ func (n *Night) shares(m Manifest) {
 	}
 }
 
-// duties tells of replays and re-checks that there was no time for.
+// duties tells of replays and re-checks that there was no time for, of what became of the
+// replays, and of a night that nothing tested.
 func (n *Night) duties(m Manifest) {
 	done := map[string]bool{}
+	replayed, still := 0, 0
 	for _, r := range n.results {
 		done[r.ID] = true
+		if r.Kind == Replay {
+			replayed++
+			if r.Verdict == checker.Violation {
+				still++
+			}
+		}
+	}
+	if replayed > 0 {
+		n.Remarks = append(n.Remarks, fmt.Sprintf("%d of %d plans that failed in earlier nights failed again; that the others did not is no proof that they cannot", still, replayed))
+	}
+	if len(m.Canaries) == 0 && m.Shard == Whole {
+		n.Remarks = append(n.Remarks, "there are no canaries: nothing shows that this tester can find what is wrong, or leaves alone what is right")
 	}
 	for _, owed := range []struct {
 		what string

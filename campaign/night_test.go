@@ -206,6 +206,9 @@ func TestSeedsThatFailComeBackAndHistoriesAreJudgedAgain(t *testing.T) {
 	if !strings.Contains(strings.Join(said.Reasons, "\n"), "was violation and is judged valid now") {
 		t.Errorf("the checker has changed its mind, and nobody says so: %q", said.Reasons)
 	}
+	if remarks := strings.Join(said.Remarks, "\n"); !strings.Contains(remarks, "4 of 4 plans that failed in earlier nights failed again") {
+		t.Errorf("what became of the replays is not told: %q", remarks)
+	}
 	var notes strings.Builder
 	for _, r := range second.results() {
 		if r.Kind == Recheck {

@@ -320,16 +320,23 @@ func (w *worker) do(ctx context.Context, it Item) (Result, error) {
 	if r.Verdict != checker.Valid && it.Kind != Recheck {
 		r.Plan = &it.Plan
 	}
-	w.thin(&r)
+	if err := w.record(r); err != nil {
+		return r, err
+	}
+	// Not before: until its result is on disk, a run may have to be judged again.
+	w.thin(r)
+	return r, nil
+}
 
+func (w *worker) record(r Result) error {
 	w.mu.Lock()
 	defer w.mu.Unlock()
 	if err := w.store.add(r); err != nil {
-		return r, err
+		return err
 	}
 	w.take(r)
 	w.tell(r)
-	return r, nil
+	return nil
 }
 
 func (w *worker) tell(r Result) {

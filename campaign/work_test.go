@@ -400,6 +400,35 @@ func byID(results []Result) map[string]Result {
 	return m
 }
 
+func TestLineThatWasCutOffIsNoResult(t *testing.T) {
+	n := newNight(t, smallNight)
+	n.fake = "all=unknown"
+	n.run()
+	want := byID(n.results())
+	path := filepath.Join(n.out, ResultsFile)
+	text, err := os.ReadFile(path)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := os.WriteFile(path, text[:len(text)-40], 0o644); err != nil {
+		t.Fatal(err)
+	}
+	if before := len(n.results()); before != len(want)-1 {
+		t.Fatalf("%d results are left of %d", before, len(want))
+	}
+	n.run()
+	// Its run directory is whole: the verdict in it is the result, and nothing is run again.
+	if diff := cmp.Diff(want, byID(n.results()), cmpopts.IgnoreFields(Result{}, "Began", "Took")); diff != "" {
+		t.Errorf("gone on with (-before +after):\n%s", diff)
+	}
+	if err := os.WriteFile(path, append([]byte("{}\n"), text...), 0o644); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := Run(t.Context(), n.resolve(), Config{Out: n.out, Executable: "/none"}); err == nil || !strings.Contains(err.Error(), "line 1 has schema 0") {
+		t.Errorf("went on after a damaged line: %v", err)
+	}
+}
+
 func TestWhatIsWorthLeastIsRemovedFirst(t *testing.T) {
 	n := newNight(t, smallNight+"\nartifacts: {size: 20KB}\n")
 	n.fake = "set=violation append=unknown"
