@@ -331,11 +331,11 @@ func (n *naive) comebacks(found map[string]bool) {
 		return
 	}
 	for _, i := range n.acked {
-		if !n.tokens && slices.ContainsFunc(n.acked, func(k int) bool {
-			return k != i && n.alike(k, i)
-		}) {
-			continue
+		// namesake: another grant under the same name, which what was seen may be about.
+		namesake := func(and func(k int) bool) bool {
+			return !n.tokens && slices.ContainsFunc(n.acked, func(k int) bool { return k != i && n.alike(k, i) && and(k) })
 		}
+		again := namesake(func(int) bool { return true })
 		against := slices.DeleteFunc(n.against(i), func(o look) bool { return o.same })
 		if at := n.released(i); at < history.Never {
 			against = append(against, look{from: n.by[i].ret, to: at, own: true, grant: -1})
@@ -345,12 +345,13 @@ func (n *naive) comebacks(found map[string]bool) {
 				continue
 			}
 			for _, x := range n.renewals(i) {
-				if x.sent > o.to && x.sent < n.cut(i) && (!n.tokens || n.mine(i, x)) {
+				other := namesake(func(k int) bool { return n.by[k].call <= x.seen && n.released(k) >= n.by[i].call })
+				if x.sent > o.to && x.sent < n.cut(i) && (!n.tokens || n.mine(i, x)) && !other {
 					found["deposed-renewal"] = true
 				}
 			}
 			for _, a := range n.acts {
-				if n.shows(a, i) && a.call > o.to && (o.own || o.nobody || !n.tokens) && (n.tokens || !n.attempted(i, a.ret)) {
+				if n.shows(a, i) && a.call > o.to && (o.own || o.nobody || !n.tokens) && (n.tokens || !n.attempted(i, a.ret)) && !again {
 					found["resurrection"] = true
 				}
 			}
