@@ -175,8 +175,7 @@ func (l *life) comeBack(ctx context.Context) {
 	l.each(func(a *act) {
 		p := a.hand.(*plug)
 		insist(within, func() bool {
-			a.err = p.back(within)
-			return a.err == nil
+			return a.keep(within, p.back(within)) == nil
 		})
 	})
 }
