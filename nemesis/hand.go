@@ -2,6 +2,7 @@ package nemesis
 
 import (
 	"context"
+	"sync"
 
 	"nemesis/history"
 	"nemesis/nodes/agent"
@@ -20,10 +21,13 @@ type hand interface {
 	gone() bool
 }
 
-// remote is an effect on a node, done by the node's agent.
+// remote is an effect on a node, done by the node's agent. A call that its caller gave up
+// may still be under way when the next one comes.
 type remote struct {
 	agent  Agent
 	effect agent.Effect
+
+	mu sync.Mutex // guards what follows; not held during calls of the agent
 	// before is what was measured before it was applied, during every look since, for
 	// effects that say nothing without comparison.
 	before history.Evidence
@@ -41,28 +45,40 @@ func (r *remote) kind() string { return r.effect.Kind() }
 // prepare measures what to compare with. It fails silently: then nothing is shown.
 func (r *remote) prepare(ctx context.Context) {
 	if _, is := r.effect.(compared); is {
-		r.before, _ = r.agent.Probe(ctx, r.effect)
+		before, _ := r.agent.Probe(ctx, r.effect)
+		r.mu.Lock()
+		defer r.mu.Unlock()
+		r.before = before
 	}
 }
 
 func (r *remote) apply(ctx context.Context) error {
-	r.undone = false
+	r.is(false)
 	return r.agent.Apply(ctx, r.effect)
 }
 
 func (r *remote) undo(ctx context.Context) error {
-	r.undone = true
+	r.is(true)
 	return r.agent.Undo(ctx, r.effect)
 }
 
 func (r *remote) look(ctx context.Context) (history.Evidence, error) {
 	seen, err := r.agent.Probe(ctx, r.effect)
 	effect, is := r.effect.(compared)
+	r.mu.Lock()
+	defer r.mu.Unlock()
 	if err != nil || !is || r.undone {
 		return seen, err
 	}
 	r.during = append(r.during, seen)
 	return effect.Compare(r.before, r.during...), nil
+}
+
+// is notes whether it was undone last, or applied.
+func (r *remote) is(undone bool) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	r.undone = undone
 }
 
 func (r *remote) gone() bool { return gone(r.agent) }
