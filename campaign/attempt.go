@@ -67,10 +67,10 @@ func (w *worker) run(ctx context.Context, it Item, r *Result) error {
 
 // adopt takes an earlier attempt's run for the item's result, if it is one.
 func (w *worker) adopt(ctx context.Context, dir history.Dir, r *Result) bool {
-	if dir == "" {
+	if dir == "" || !exists(dir.Path(history.HistoryFile)) {
 		return false
 	}
-	if _, err := os.Stat(dir.Path(history.VerdictFile)); err != nil {
+	if !exists(dir.Path(history.VerdictFile)) {
 		if w.check(ctx, dir) != nil {
 			return false
 		}
@@ -96,7 +96,7 @@ func (w *worker) adopt(ctx context.Context, dir history.Dir, r *Result) bool {
 // that is not in order is harness.
 func (w *worker) conclude(ctx context.Context, c child, dir history.Dir, r *Result) {
 	trouble := c.Ended
-	if trouble == "" && c.Code < 0 || trouble == "" && c.Said != "" && c.Code > 5 {
+	if trouble == "" && c.Code > checker.Harness.ExitCode() {
 		trouble = "it ended with status " + strconv.Itoa(c.Code)
 	}
 	if line := lastLine(c.Said); line != "" && (trouble != "" || c.Code != 0) {
@@ -123,6 +123,8 @@ func (w *worker) conclude(ctx context.Context, c child, dir history.Dir, r *Resu
 		r.harness(fmt.Sprintf("its verdict is %s, but its exit status %d: %s", r.Said, c.Code, trouble))
 	case c.judging():
 		undecided(c, trouble, r)
+	case !exists(dir.Path(history.HistoryFile)):
+		r.harness("the run did not end in order: " + strings.TrimPrefix(trouble+"; it recorded nothing", "; "))
 	default:
 		// It died before it had judged. Nobody must miss a violation for that.
 		if w.check(ctx, dir) == nil && r.observe(dir, w.File.Floors) == nil && (r.Said == checker.Violation || r.Said == checker.Exceeded) {

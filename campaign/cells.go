@@ -384,6 +384,7 @@ func (s Settings) with(over Settings) Settings {
 	lay(&s.FaultTarget, over.FaultTarget)
 	lay(&s.FaultHold, over.FaultHold)
 	lay(&s.ClockChange, over.ClockChange)
+	lay(&s.Packets, over.Packets)
 	lay(&s.Clocks, over.Clocks)
 	lay(&s.RequireFaults, over.RequireFaults)
 	lay(&s.CheckerTime, over.CheckerTime)
@@ -410,7 +411,7 @@ func (s Settings) options() run.Options {
 		TimeLimit: s.TimeLimit, OpTimeout: s.OpTimeout, Concurrency: s.Concurrency, Rate: s.Rate,
 		Keys: s.Keys, OpsPerKey: s.OpsPerKey, TTL: s.TTL, Bounds: s.Bound,
 		FaultInterval: s.FaultInterval, FaultTargets: s.FaultTarget, FaultHolds: s.FaultHold,
-		ClockChanges: s.ClockChange, Clocks: s.Clocks, RequireFaults: s.RequireFaults,
+		ClockChanges: s.ClockChange, Packets: s.Packets, Clocks: s.Clocks, RequireFaults: s.RequireFaults,
 		CheckerTime: s.CheckerTime, CheckerMemory: s.CheckerMemory,
 	}
 }

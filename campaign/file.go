@@ -101,6 +101,7 @@ type Settings struct {
 	FaultTarget   string            `yaml:"fault-target"`
 	FaultHold     string            `yaml:"fault-hold"`
 	ClockChange   string            `yaml:"clock-change"`
+	Packets       string            `yaml:"packets"`
 	Clocks        string            `yaml:"clocks"`
 	RequireFaults bool              `yaml:"require-faults"`
 	CheckerTime   time.Duration     `yaml:"checker-time"`

@@ -31,12 +31,12 @@ func campaignCommand() *cobra.Command {
 
 func campaignRunCommand() *cobra.Command {
 	var (
-		choice      campaign.Choice
-		cfg         campaign.Config
-		shard       string
-		dryRun      bool
-		cluster     clusterFlags
-		agentBinary string
+		choice  campaign.Choice
+		cfg     campaign.Config
+		shard   string
+		dryRun  bool
+		cluster clusterFlags
+		reach   = pflag.NewFlagSet("reach", pflag.ContinueOnError) // what the runs are told as well
 	)
 	cmd := &cobra.Command{
 		Use:   "run FILE",
@@ -60,7 +60,7 @@ canaries included, and nothing was found. docs/nightly.md describes the file.`,
 			if err != nil {
 				return err
 			}
-			if cmd.Flags().Changed("nodes") {
+			if reach.Changed("nodes") {
 				file = file.OnNodes(cluster.spec)
 			}
 			if choice.Shard, err = campaign.ParseShard(shard); err != nil {
@@ -73,7 +73,11 @@ canaries included, and nothing was found. docs/nightly.md describes the file.`,
 			if choice.Night == "" {
 				choice.Night = choice.Now.Format("20060102T1504Z")
 			}
-			choice.Names = func(spec string) ([]string, error) { return clusterFlags{spec: spec}.names() }
+			choice.Names = func(spec string) ([]string, error) {
+				one := cluster
+				one.spec = spec
+				return one.names()
+			}
 			if choice.Archive, err = campaign.OpenArchive(cfg.Archive); err != nil {
 				return err
 			}
@@ -88,15 +92,16 @@ canaries included, and nothing was found. docs/nightly.md describes the file.`,
 			if err := cluster.possible(cmd.Context()); err != nil {
 				return err
 			}
-			cfg.Reach = given(cmd.Flags(), "ssh-user", "ssh-key", "ssh-port", "ssh-config", "known-hosts", "insecure-host-keys", "sudo", "agent-binary")
+			cfg.Reach = given(reach)
 			return runNight(cmd, night, cfg)
 		},
 	}
 	flags := cmd.Flags()
-	cluster.register(flags)
-	nodes := flags.Lookup("nodes")
+	cluster.register(reach)
+	reach.String("agent-binary", "", "nemesis executable for the nodes, when theirs is another architecture")
+	nodes := reach.Lookup("nodes")
 	nodes.Usage, nodes.DefValue = "the nodes, instead of the file's cluster.nodes", ""
-	flags.StringVar(&agentBinary, "agent-binary", "", "nemesis executable for the nodes, when theirs is another architecture")
+	flags.AddFlagSet(reach)
 	flags.StringVar(&cfg.Out, "out", "out", "directory of the night; one that was begun is gone on with")
 	flags.StringVar(&cfg.Archive, "archive", "", "directory of earlier nights: seeds, trend and histories; a whole night is added to it")
 	flags.StringVar(&shard, "shard", "1/1", "the part of the night to run, such as 2/4; merge joins them")
@@ -139,22 +144,22 @@ func tellNight(cmd *cobra.Command, night campaign.Night, out string) error {
 	return statusOf(night.Outcome)
 }
 
-// given are the flags that the user set, as a command line.
-func given(flags *pflag.FlagSet, names ...string) []string {
+// given are the flags that the user set, as a command line, but for --nodes: each run's
+// plan has its own.
+func given(flags *pflag.FlagSet) []string {
 	var args []string
-	for _, name := range names {
-		flag := flags.Lookup(name)
-		if !flag.Changed {
-			continue
+	flags.VisitAll(func(flag *pflag.Flag) {
+		if !flag.Changed || flag.Name == "nodes" {
+			return
 		}
 		values := []string{flag.Value.String()}
 		if several, ok := flag.Value.(pflag.SliceValue); ok {
 			values = several.GetSlice()
 		}
 		for _, value := range values {
-			args = append(args, "--"+name+"="+value)
+			args = append(args, "--"+flag.Name+"="+value)
 		}
-	}
+	})
 	return args
 }
 

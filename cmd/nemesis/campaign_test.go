@@ -8,6 +8,9 @@ import (
 	"strings"
 	"testing"
 
+	"github.com/google/go-cmp/cmp"
+	"github.com/spf13/pflag"
+
 	"nemesis/campaign"
 	"nemesis/checker"
 )
@@ -80,5 +83,28 @@ canaries: [{name: clean, system: etcd, workload: register, expect: valid}]
 	junit, err := os.ReadFile(filepath.Join(cmd.Dir, "out", campaign.JUnitFile))
 	if err != nil || strings.Contains(string(junit), "<failure") || strings.Count(string(junit), "<error") != 4 {
 		t.Errorf("%v\n%s", err, junit)
+	}
+}
+
+func TestRunsAreToldHowNodesAreReached(t *testing.T) {
+	var cluster clusterFlags
+	flags := pflag.NewFlagSet("reach", pflag.ContinueOnError)
+	cluster.register(flags)
+	if err := flags.Parse([]string{"--nodes", "a,b", "--ssh-key", "k1,k2", "--sudo", "--ssh-port", "2222"}); err != nil {
+		t.Fatal(err)
+	}
+	args := given(flags)
+	if diff := cmp.Diff([]string{"--ssh-key=k1", "--ssh-key=k2", "--ssh-port=2222", "--sudo=true"}, args); diff != "" {
+		t.Errorf("(-want +got):\n%s", diff)
+	}
+	root, _ := newRoot()
+	for _, words := range [][]string{{"replay", "RUN"}, {"nodes", "heal"}} {
+		command, _, err := root.Find(words)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if err := command.ParseFlags(append(args, "--agent-binary=x")); err != nil {
+			t.Errorf("%v does not know them: %v", words, err)
+		}
 	}
 }
