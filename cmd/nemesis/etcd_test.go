@@ -101,3 +101,15 @@ func TestStaleReadIsCaughtAndExplained(t *testing.T) {
 	again := finish(t, invocation(t, "check", string(o.dir)))
 	again.want(t, checker.Violation.ExitCode())
 }
+
+// The nightly hunts for what breaks leases; here is what must not: pauses shorter than
+// the lease, and clocks within what etcd claims to bear.
+func TestEtcdKeepsItsLeasesUnderShortPausesAndSmallDrift(t *testing.T) {
+	needsLocalNodes(t)
+	server(t)
+	o := finish(t, invocation(t, "run", "etcd", "--nodes", "local:3", "--workload", "lease", "--ttl", "4s", "--time-limit", "30s", "--seed", "7",
+		"--faults", "pause,clock-drift", "--fault-hold", "0.5lease", "--fault-interval", "6s", "--bound", "clock-rate=20%", "--clock-change", "monotonic:x0.9"))
+	o.want(t, checker.Valid.ExitCode())
+	o.wantFiles(t)
+	wantFaults(t, o.verdict(t), "pause", "clock-drift")
+}

@@ -10,6 +10,7 @@ import (
 	"encoding/json"
 	"encoding/pem"
 	"fmt"
+	"net/http"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -161,6 +162,15 @@ func TestKilledControlProcessLeavesNothingBroken(t *testing.T) {
 	a, b := m.cluster.Nodes()[0], m.cluster.Nodes()[1]
 	connect := fmt.Sprintf("timeout 1 bash -c 'exec 3<>/dev/tcp/%s/%d'", b.Address, sshdPort)
 	state := `for p in $(pgrep -x etcd); do cut -d' ' -f3 /proc/$p/stat; done`
+	// What time it is says the server itself, with every answer.
+	ahead := func() (time.Duration, error) {
+		out, err := m.sh(t, a.Name, fmt.Sprintf(`exec 3<>/dev/tcp/%s/2379; printf 'GET /version HTTP/1.0\r\n\r\n' >&3; timeout 2 grep -i ^date: <&3`, a.Address))
+		if err != nil {
+			return 0, err
+		}
+		said, err := http.ParseTime(strings.TrimSpace(strings.TrimPrefix(out, "Date:")))
+		return time.Until(said), err
+	}
 
 	for name, tc := range map[string]struct {
 		step   history.Step
@@ -176,6 +186,12 @@ func TestKilledControlProcessLeavesNothingBroken(t *testing.T) {
 			history.Step{ID: 1, Kind: "pause", Target: "one", At: history.Duration(2 * time.Second), Hold: history.Duration(time.Minute)},
 			func() bool { s, _ := m.sh(t, a.Name, state); return s == "T" },
 			func() bool { s, _ := m.sh(t, a.Name, state); return s == "S" || s == "R" },
+		},
+		"with a clock set forward": {
+			history.Step{ID: 1, Kind: "clock-step", Target: "one", At: history.Duration(2 * time.Second), Hold: history.Duration(time.Minute),
+				Clock: &history.ClockChange{Of: history.WallClock, Jump: history.Duration(time.Hour), Rate: 1}},
+			func() bool { d, err := ahead(); return err == nil && d > 50*time.Minute },
+			func() bool { d, err := ahead(); return err == nil && d.Abs() < 10*time.Minute },
 		},
 	} {
 		t.Run(name, func(t *testing.T) {
