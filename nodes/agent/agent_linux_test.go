@@ -222,12 +222,30 @@ func TestARequestEndsByItsDeadlineEvenWhenTheAgentHangs(t *testing.T) {
 	if err := unix.Kill(conn.PIDs()[0], unix.SIGSTOP); err != nil {
 		t.Fatal(err)
 	}
+	// A busy machine takes its time: until then the agent may still answer.
+	eventually(t, "every thread of the agent stopped", func() bool { return stopped(conn.PIDs()[0]) })
 	defer unix.Kill(conn.PIDs()[0], unix.SIGCONT)
 	ctx, cancel := context.WithTimeout(context.Background(), 100*time.Millisecond)
 	defer cancel()
 	if _, err := c.Ledger(ctx); !errors.Is(err, context.DeadlineExceeded) || !strings.HasPrefix(err.Error(), "read the ledger on n1: ") {
 		t.Errorf("got %v", err)
 	}
+}
+
+// stopped: every thread of a process is stopped by a signal.
+func stopped(pid int) bool {
+	tasks, err := filepath.Glob(fmt.Sprintf("/proc/%d/task/*/stat", pid))
+	if err != nil || len(tasks) == 0 {
+		return false
+	}
+	for _, path := range tasks {
+		stat, err := os.ReadFile(path)
+		_, after, found := strings.Cut(string(stat), ") ") // the program's name has no such thing in it
+		if err != nil || !found || after[0] != 'T' {
+			return false
+		}
+	}
+	return true
 }
 
 func TestTheNodesClocksAreMeasured(t *testing.T) {
