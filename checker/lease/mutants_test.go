@@ -9,12 +9,8 @@ import (
 // Each rule, slightly wrong, must be noticed: by a story, by the search over all moments,
 // or by executions of which the truth is known.
 func TestEveryMutantIsCaught(t *testing.T) {
-	var all []mutants.Mutant
-	in := func(file string, rules ...[3]string) {
-		for _, r := range rules {
-			all = append(all, mutants.Mutant{Name: r[0], File: file, From: r[1], To: r[2], Alone: true})
-		}
-	}
+	var all mutants.List
+	in := all.Alone
 	in("hold.go",
 		[3]string{"a renewal counts from its return", "return g.renewals[n-1].sent, n - 1, true", "return g.renewals[n-1].seen, n - 1, true"},
 		[3]string{"clocks run slow when leases are kept", "math.Floor(float64(ttl)*(1-t.rate))", "math.Floor(float64(ttl)*(1+t.rate))"},

@@ -5,26 +5,22 @@ import (
 	"errors"
 	"fmt"
 	"math/rand/v2"
-	"os"
 	"slices"
-	"strconv"
 	"testing"
 
 	"pgregory.net/rapid"
 
 	"nemesis/checker"
+	tried "nemesis/checker/internal/executions"
 )
 
 // executions is how many a property is tried with; NEMESIS_EXECUTIONS asks for more.
 func executions(t *testing.T) int {
 	t.Helper()
-	if n, err := strconv.Atoi(os.Getenv("NEMESIS_EXECUTIONS")); err == nil {
-		return n
-	}
 	if testing.Short() {
-		return 300
+		return tried.Count(300)
 	}
-	return 1500
+	return tried.Count(1500)
 }
 
 func judgeWorld(w *world) checker.Result {

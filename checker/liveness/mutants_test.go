@@ -8,12 +8,8 @@ import (
 
 // Each rule, slightly wrong, must be noticed by the executions whose truth is known.
 func TestEveryMutantIsCaught(t *testing.T) {
-	var all []mutants.Mutant
-	in := func(file string, rules ...[3]string) {
-		for _, r := range rules {
-			all = append(all, mutants.Mutant{Name: r[0], File: file, From: r[1], To: r[2], Alone: true})
-		}
-	}
+	var all mutants.List
+	in := all.Alone
 	in("classes.go",
 		[3]string{"nobody need have asked", "waited = c.demand.within(v.from, v.to)", "waited = v.length()"},
 		[3]string{"lost time counts as well", "union(open).minus(lost)", "union(open)"},

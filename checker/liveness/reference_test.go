@@ -186,8 +186,8 @@ func TestTheSweepFindsWhatTheDefinitionsSay(t *testing.T) {
 	var met [3]int
 	every(t, func(seed uint64) error { return differs(seed, &met) })
 	for n, count := range met {
-		if count < int(executions())/20 {
-			t.Errorf("property %d was violated %d times in %d histories only", n, count, executions())
+		if count < rounds()/20 {
+			t.Errorf("property %d was violated %d times in %d histories only", n, count, rounds())
 		}
 	}
 }

@@ -3,29 +3,22 @@ package liveness
 import (
 	"fmt"
 	"math/rand/v2"
-	"os"
 	"slices"
-	"strconv"
 	"testing"
 	"time"
 
 	"nemesis/checker"
+	"nemesis/checker/internal/executions"
 	"nemesis/history"
 )
 
-// executions is how many generated histories each property is tried with:
-// NEMESIS_EXECUTIONS, or some that take a second.
-func executions() uint64 {
-	if n, err := strconv.ParseUint(os.Getenv("NEMESIS_EXECUTIONS"), 10, 32); err == nil && n > 0 {
-		return n
-	}
-	return 1000
-}
+// rounds is how many generated histories each property is tried with.
+func rounds() int { return executions.Count(1000) }
 
-// every tries a property with all executions.
+// every tries a property with all of them.
 func every(t *testing.T, property func(seed uint64) error) {
 	t.Helper()
-	for seed := range executions() {
+	for seed := range uint64(rounds()) {
 		if err := property(seed); err != nil {
 			t.Fatalf("seed %d: %s", seed, err)
 		}
@@ -254,8 +247,8 @@ func hands(seed uint64, met *int) error {
 func TestCorrectLocksAreNeverAccused(t *testing.T) {
 	met := 0
 	every(t, func(seed uint64) error { return hands(seed, &met) })
-	if met < int(executions()) {
-		t.Errorf("only %d hand-overs in %d histories could be judged", met, executions())
+	if met < rounds() {
+		t.Errorf("only %d hand-overs in %d histories could be judged", met, rounds())
 	}
 }
 

@@ -8,12 +8,8 @@ import (
 
 // Each rule, slightly wrong, must be noticed by the executions whose truth is known.
 func TestEveryMutantIsCaught(t *testing.T) {
-	var all []mutants.Mutant
-	in := func(file string, rules ...[3]string) {
-		for _, r := range rules {
-			all = append(all, mutants.Mutant{Name: r[0], File: file, From: r[1], To: r[2], Alone: true})
-		}
-	}
+	var all mutants.List
+	in := all.Alone
 	in("moves.go",
 		[3]string{"moves at once have an order", "standing{i, s.busy < e.call,", "standing{i, true,"},
 		[3]string{"an older move is over once a newer one is called", "max(s.busy, e.ret)}", "e.ret}"},

@@ -118,8 +118,8 @@ func TestTheSweepFindsWhatTheDefinitionsSay(t *testing.T) {
 	met := map[string]int{}
 	every(t, func(seed uint64) error { return differs(seed, met) })
 	for _, class := range []string{"served-by-another", "interleaved-owners", "epoch-shared", "epoch-went-back"} {
-		if met[class] < int(executions())/200 {
-			t.Errorf("%s was met in %d of %d histories only", class, met[class], executions())
+		if met[class] < rounds()/200 {
+			t.Errorf("%s was met in %d of %d histories only", class, met[class], rounds())
 		}
 	}
 }
@@ -187,8 +187,8 @@ func overlaps(seed uint64, met *int) error {
 func TestLeasesAgainstTheirDefinition(t *testing.T) {
 	met := 0
 	every(t, func(seed uint64) error { return overlaps(seed, &met) })
-	if met < int(executions())/10 || met > int(executions())*9/10 {
-		t.Errorf("%d of %d histories had two owners", met, executions())
+	if met < rounds()/10 || met > rounds()*9/10 {
+		t.Errorf("%d of %d histories had two owners", met, rounds())
 	}
 }
 

@@ -3,28 +3,21 @@ package ownership
 import (
 	"fmt"
 	"math/rand/v2"
-	"os"
 	"slices"
-	"strconv"
 	"testing"
 
 	"nemesis/checker"
+	"nemesis/checker/internal/executions"
 	"nemesis/history"
 )
 
-// executions is how many generated histories each property is tried with:
-// NEMESIS_EXECUTIONS, or some that take a second.
-func executions() uint64 {
-	if n, err := strconv.ParseUint(os.Getenv("NEMESIS_EXECUTIONS"), 10, 32); err == nil && n > 0 {
-		return n
-	}
-	return 2000
-}
+// rounds is how many generated histories each property is tried with.
+func rounds() int { return executions.Count(2000) }
 
-// every tries a property with all executions.
+// every tries a property with all of them.
 func every(t *testing.T, property func(seed uint64) error) {
 	t.Helper()
-	for seed := range executions() {
+	for seed := range uint64(rounds()) {
 		if err := property(seed); err != nil {
 			t.Fatalf("seed %d: %s", seed, err)
 		}
@@ -187,8 +180,8 @@ func breaks(seed uint64, found *int) error {
 func TestASeededViolationIsFound(t *testing.T) {
 	found := 0
 	every(t, func(seed uint64) error { return breaks(seed, &found) })
-	if found < int(executions())/2 {
-		t.Errorf("only %d of %d histories had a place for a violation", found, executions())
+	if found < rounds()/2 {
+		t.Errorf("only %d of %d histories had a place for a violation", found, rounds())
 	}
 }
 

@@ -34,6 +34,17 @@ type Mutant struct {
 	Alone bool
 }
 
+// List is the mutants of a package.
+type List []Mutant
+
+// Alone adds mutants of a file that need packages of their own, each a name, what is
+// replaced and what comes in its place.
+func (l *List) Alone(file string, rules ...[3]string) {
+	for _, r := range rules {
+		*l = append(*l, Mutant{Name: r[0], File: file, From: r[1], To: r[2], Alone: true})
+	}
+}
+
 // fewest is how many mutants a checker's rules are tried with at least. A file whose
 // mutants need not be alone is a checker; all others together are one.
 const fewest = 5

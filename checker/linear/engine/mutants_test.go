@@ -9,12 +9,8 @@ import (
 // TestEveryMutantIsCaught breaks the fine print of the reductions' proofs, which has no
 // defect of its own: the exceptions, and what tells configurations apart.
 func TestEveryMutantIsCaught(t *testing.T) {
-	var all []mutants.Mutant
-	in := func(file string, rules ...[3]string) {
-		for _, r := range rules {
-			all = append(all, mutants.Mutant{Name: r[0], File: file, From: r[1], To: r[2], Alone: true})
-		}
-	}
+	var all mutants.List
+	in := all.Alone
 	in("moves.go",
 		[3]string{"a crashed write of what is there lets nothing be hidden", "next == s.state && !(overwrites && covers)", "next == s.state"},
 		[3]string{"what follows a crashed write that let something be hidden is idle", "before{state, !uncovered || !s.classes[o.class].overwrites}", "before{state, true}"},
