@@ -3,6 +3,7 @@ package run
 import (
 	"fmt"
 	"math"
+	"slices"
 	"strconv"
 	"strings"
 	"time"
@@ -91,11 +92,7 @@ func resolveBounds(promise clients.Promise, timing history.Timing, given map[str
 		}
 	}
 	for name := range given {
-		known := false
-		for _, b := range table {
-			known = known || b.name == name
-		}
-		if !known {
+		if !slices.Contains(names, name) {
 			return bounds, usage("read --bound %s: there is no such bound; there are %s", name, strings.Join(names, ", "))
 		}
 	}

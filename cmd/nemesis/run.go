@@ -30,7 +30,11 @@ recorded history. It prints the resolved plan first, then how the run stands, th
 the verdict with the path of report.html.
 
 The run directory below --out holds all: plan.json, the history, the verdict, the
-report, junit.xml and the servers' logs.`,
+report, junit.xml and the servers' logs.
+
+What the system is held to (--bound) is, unless given, its own claim or follows from its
+timeouts:
+` + run.BoundsDoc(),
 		Example: `  nemesis run etcd
   nemesis run etcd --nodes local:3 --time-limit 30s --seed 7
   nemesis run etcd --set reads=serializable --faults partition --time-limit 30s
