@@ -15,6 +15,7 @@ import (
 	"syscall"
 	"testing"
 	"time"
+	"unsafe"
 
 	"golang.org/x/sys/unix"
 
@@ -42,6 +43,8 @@ func TestMain(m *testing.M) {
 		_, _ = os.Stdin.Read(make([]byte, 1))
 		tell()
 		fmt.Println(exec.Command("/bin/true").Run())
+	case "search":
+		search(os.Args[2])
 	case "start":
 		start(os.Args[2], os.Args[3:])
 	default:
@@ -448,4 +451,30 @@ func TestAShepherdKilledDuringALaunchLeavesNoProgramWithAnotherClock(t *testing.
 		}
 	}
 	t.Logf("%d of 40 ran", ran)
+}
+
+// Programs look for others in one place after the other, so that one execve follows the
+// last, which failed, at once.
+func TestExecvesThatFailAndFollowEachOtherAtOnceAreEachSeenThrough(t *testing.T) {
+	page := anHourAhead(t)
+	exe := here(t, page)
+	for range 30 {
+		if got := run(t, page, exe, "search", exe); got != "1" {
+			t.Fatalf("it says %q, want 1", got)
+		}
+	}
+}
+
+// search executes what is not there many times, and then a program that tells its clock.
+func search(program string) {
+	// The kernel's number and no more: what the runtime does around an execve takes longer.
+	path, _ := unix.BytePtrFromString("/nonexistent")
+	for range 20 {
+		_, _, errno := unix.RawSyscall(unix.SYS_EXECVE, uintptr(unsafe.Pointer(path)), 0, 0)
+		if errno != unix.ENOENT {
+			fmt.Println(errno)
+			os.Exit(1)
+		}
+	}
+	fmt.Println(unix.Exec(program, []string{program, "tell"}, os.Environ()))
 }

@@ -17,6 +17,12 @@ const (
 	launcherSay    = 4 // to Start
 )
 
+// How the filter makes a thread wait, as the launcher tells the shepherd.
+const (
+	unsteadyFilter byte = iota // any signal ends the wait, and the thread asks again
+	steadyFilter               // once its report was received, only death does
+)
+
 // launch becomes the program, once the shepherd listens to its execve.
 func launch(program string, argv []string) int {
 	for _, fd := range []int{launcherSocket, launcherSay} {
@@ -42,14 +48,14 @@ func launch(program string, argv []string) int {
 
 // listen installs the filter and gives its listening end to the shepherd.
 func listen() error {
-	fd, err := installFilter()
+	fd, kind, err := installFilter()
 	if errors.Is(err, unix.EACCES) {
 		// Without the right to administer the system, a filter asks for a promise never to
 		// gain any right by execve. The agent has none to give either.
 		if err := unix.Prctl(unix.PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0); err != nil {
 			return fmt.Errorf("follow what the program executes: promise no new privileges: %w", err)
 		}
-		fd, err = installFilter()
+		fd, kind, err = installFilter()
 	}
 	switch {
 	case errors.Is(err, unix.EBUSY):
@@ -57,7 +63,7 @@ func listen() error {
 	case err != nil:
 		return fmt.Errorf("follow what the program executes: install a seccomp filter with a listener, which takes Linux 5.9: %w", err)
 	}
-	if err := unix.Sendmsg(launcherSocket, []byte{0}, unix.UnixRights(fd), nil, 0); err != nil {
+	if err := unix.Sendmsg(launcherSocket, []byte{kind}, unix.UnixRights(fd), nil, 0); err != nil {
 		return fmt.Errorf("follow what the program executes: reach the shepherd: %w", err)
 	}
 	return unix.Close(fd)
@@ -65,7 +71,7 @@ func listen() error {
 
 // installFilter makes this thread's execve, and those of all its descendants, wait for
 // the listener's answer. Everything else passes.
-func installFilter() (listener int, err error) {
+func installFilter() (listener int, kind byte, err error) {
 	const nr, arch = 0, 4 // offsets in struct seccomp_data
 	statement := func(code uint16, k uint32) unix.SockFilter { return unix.SockFilter{Code: code, K: k} }
 	equal := func(k uint32, yes, no uint8) unix.SockFilter {
@@ -92,9 +98,10 @@ func installFilter() (listener int, err error) {
 	// would be slower than it is.
 	const flags = unix.SECCOMP_FILTER_FLAG_NEW_LISTENER | unix.SECCOMP_FILTER_FLAG_SPEC_ALLOW
 	// A signal that is handled must not make an execve fail that is being answered.
-	fd, err := install(flags | unix.SECCOMP_FILTER_FLAG_WAIT_KILLABLE_RECV)
+	listener, err = install(flags | unix.SECCOMP_FILTER_FLAG_WAIT_KILLABLE_RECV)
 	if errors.Is(err, unix.EINVAL) { // before Linux 5.19
-		fd, err = install(flags)
+		listener, err = install(flags)
+		return listener, unsteadyFilter, err
 	}
-	return fd, err
+	return listener, steadyFilter, err
 }

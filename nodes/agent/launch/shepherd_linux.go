@@ -23,8 +23,11 @@ const (
 // shepherd answers the reports of one filter.
 type shepherd struct {
 	listener int
-	once     sync.Once // the first program decides what Start is told
-	busy     sync.WaitGroup
+	// steady: once a report was received, nothing but the answer, or death, ends the
+	// thread's wait for it.
+	steady bool
+	once   sync.Once // the first program decides what Start is told
+	busy   sync.WaitGroup
 }
 
 // watch serves until no process is left under the filter.
@@ -34,11 +37,11 @@ func watch() int {
 	}
 	// The last to be chosen when memory is short, where that may be asked for.
 	_ = os.WriteFile("/proc/self/oom_score_adj", []byte("-1000"), 0)
-	s := &shepherd{}
-	var err error
-	if s.listener, err = receiveFile(shepherdSocket); err != nil {
+	listener, kind, err := receiveFile(shepherdSocket)
+	if err != nil {
 		return 1 // the launcher has said why, or is dead
 	}
+	s := &shepherd{listener: listener, steady: kind == steadyFilter}
 	unix.Close(shepherdSocket)
 	for {
 		n, ok, err := s.next()
@@ -54,8 +57,8 @@ func watch() int {
 	}
 }
 
-// receiveFile takes the one file that comes over a socket.
-func receiveFile(socket int) (int, error) {
+// receiveFile takes the one file that comes over a socket, and the byte that comes with it.
+func receiveFile(socket int) (fd int, with byte, err error) {
 	word, rights := make([]byte, 1), make([]byte, unix.CmsgSpace(4))
 	for {
 		_, n, _, _, err := unix.Recvmsg(socket, word, rights, unix.MSG_CMSG_CLOEXEC)
@@ -63,17 +66,17 @@ func receiveFile(socket int) (int, error) {
 			continue
 		}
 		if err != nil {
-			return -1, err
+			return -1, 0, err
 		}
 		messages, err := unix.ParseSocketControlMessage(rights[:n])
 		if err != nil || len(messages) != 1 {
-			return -1, errors.New("the launcher sent no file")
+			return -1, 0, errors.New("the launcher sent no file")
 		}
 		fds, err := unix.ParseUnixRights(&messages[0])
 		if err != nil || len(fds) != 1 {
-			return -1, errors.New("the launcher sent no file")
+			return -1, 0, errors.New("the launcher sent no file")
 		}
-		return fds[0], nil
+		return fds[0], word[0], nil
 	}
 }
 
@@ -126,7 +129,13 @@ func (s *shepherd) next() (n notification, ok bool, err error) {
 			return n, false, err
 		}
 		if poll[0].Revents&unix.POLLIN == 0 {
-			return n, false, nil
+			if poll[0].Revents&unix.POLLHUP != 0 {
+				return n, false, nil
+			}
+			// POLLERR: a signal came while another of our threads held the listener's lock.
+			// That says nothing of those under the filter, who could execute nothing any
+			// more if we left.
+			continue
 		}
 		n = notification{}
 		_, err := s.control(unix.SECCOMP_IOCTL_NOTIF_RECV, unsafe.Pointer(&n))
@@ -142,6 +151,12 @@ func (s *shepherd) respond(r response) error {
 	return err
 }
 
+// stands reports whether the thread still waits for the answer.
+func (s *shepherd) stands(n notification) bool {
+	_, err := s.control(unix.SECCOMP_IOCTL_NOTIF_ID_VALID, unsafe.Pointer(&n.id))
+	return err == nil
+}
+
 // follow sees one execve through, beside others: one that is slow holds nobody up.
 func (s *shepherd) follow(n notification) {
 	// To the kernel, the tracer is a thread. It ends with this goroutine, and the kernel
@@ -149,8 +164,14 @@ func (s *shepherd) follow(n notification) {
 	runtime.LockOSThread()
 	t := &tracee{tid: int(n.pid)}
 	err := t.seize()
-	if errors.Is(err, unix.ESRCH) && n.pid != 0 {
-		return // it was killed meanwhile
+	for errors.Is(err, unix.EPERM) && s.stands(n) && t.inOurHands() {
+		// Its last execve has failed, and it is about to stop for that, which takes this
+		// report back (see below).
+		time.Sleep(time.Millisecond)
+		err = t.seize()
+	}
+	if err != nil && n.pid != 0 && (errors.Is(err, unix.ESRCH) || !s.stands(n)) {
+		return // it was killed meanwhile, or asks again
 	}
 	if err != nil {
 		s.complain(fmt.Errorf("put a program under the shadow clock: trace process %d: %w%s", t.tid, err, yama()))
@@ -175,9 +196,12 @@ func yama() string {
 // see lets the execve happen, with the thread that asked for it in hand, and puts what
 // comes of it under the clock.
 //
-// The thread is told to stop after it was told to go on: so the stop comes when execve
-// returns, and tells apart one that succeeded, of which there is an event before it,
-// from one that failed. Such a one runs on as if we had not been there.
+// The thread is told to stop where its execve returns to the program: that tells apart
+// one that succeeded, of which there is an event before the stop, from one that failed.
+// Such a one runs on as if we had not been there. It is told so before it may go on, or
+// it could be in its next execve by then, as programs are that look for another in one
+// place after the other. An unsteady one would stop at once instead, and is told after:
+// its next report is then taken back by the stop.
 func (s *shepherd) see(n notification, t *tracee) error {
 	// The page's file travels through the execve: only before it can we give one, only
 	// after it is there a place to map it.
@@ -185,12 +209,27 @@ func (s *shepherd) see(n notification, t *tracee) error {
 	if err != nil && !errors.Is(err, unix.ENOENT) { // of one that was killed meanwhile, settle tells
 		return fmt.Errorf("hand it the parameter page: %w", err)
 	}
-	err = s.respond(response{id: n.id, flags: unix.SECCOMP_USER_NOTIF_FLAG_CONTINUE})
-	if err != nil && !errors.Is(err, unix.ENOENT) {
-		return fmt.Errorf("let it go on: %w", err)
+	goOn := func() error {
+		err := s.respond(response{id: n.id, flags: unix.SECCOMP_USER_NOTIF_FLAG_CONTINUE})
+		if err != nil && !errors.Is(err, unix.ENOENT) {
+			return fmt.Errorf("let it go on: %w", err)
+		}
+		return nil
 	}
-	if err := t.interrupt(); err != nil && !errors.Is(err, unix.ESRCH) {
-		return fmt.Errorf("stop it: %w", err)
+	stop := func() error {
+		if err := t.interrupt(); err != nil && !errors.Is(err, unix.ESRCH) {
+			return fmt.Errorf("stop it: %w", err)
+		}
+		return nil
+	}
+	inOrder := []func() error{goOn, stop}
+	if s.steady {
+		inOrder = []func() error{stop, goOn}
+	}
+	for _, step := range inOrder {
+		if err := step(); err != nil {
+			return err
+		}
 	}
 	executed, err := t.settle()
 	if err != nil {

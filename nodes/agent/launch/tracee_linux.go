@@ -41,6 +41,18 @@ func (t *tracee) seize() error {
 	return t.ptrace(unix.PTRACE_SEIZE, 0, unix.PTRACE_O_TRACEEXEC|unix.PTRACE_O_EXITKILL)
 }
 
+// inOurHands reports whether another thread of this process traces it.
+func (t *tracee) inOurHands() bool {
+	status, err := os.ReadFile(fmt.Sprintf("/proc/%d/status", t.tid))
+	_, after, ok := strings.Cut(string(status), "\nTracerPid:\t")
+	tracer, _, _ := strings.Cut(after, "\n")
+	if err != nil || !ok || tracer == "0" {
+		return false
+	}
+	_, err = os.Stat("/proc/self/task/" + tracer)
+	return err == nil
+}
+
 // interrupt makes it stop where it would return to its program.
 func (t *tracee) interrupt() error { return t.ptrace(unix.PTRACE_INTERRUPT, 0, 0) }
 
