@@ -47,7 +47,7 @@ func (s *subject) found(ctx context.Context, ops []porcupine.Operation, x int, t
 		return false
 	}
 	type found struct{ state any }
-	equal := s.equal()
+	equal := equality(s.model)
 	model := s.model
 	step := model.Step
 	model.Step = func(state, input, output any) (bool, any) {
@@ -86,7 +86,7 @@ func (s *subject) reachable(ops []porcupine.Operation, x int) ([]any, bool) {
 		}
 	}
 	must = needs[x]
-	equal := s.equal()
+	equal := equality(s.model)
 	type place struct {
 		done  uint64
 		state any
@@ -127,13 +127,6 @@ func (s *subject) reachable(ops []porcupine.Operation, x int) ([]any, bool) {
 		}
 	}
 	return states, true
-}
-
-func (s *subject) equal() func(a, b any) bool {
-	if s.model.Equal != nil {
-		return s.model.Equal
-	}
-	return func(a, b any) bool { return a == b }
 }
 
 func (s *subject) describeState(state any) string {

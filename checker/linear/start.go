@@ -146,7 +146,7 @@ type elsewhere struct{}
 
 // looking is the subject that knows the operation elsewhere as well.
 func (s *subject) looking(states []any) *subject {
-	equal, step, hints := s.equal(), s.model.Step, s.hints
+	equal, step, hints := equality(s.model), s.model.Step, s.hints
 	look := *s
 	look.checks, look.model.StepContext = nil, nil
 	look.model.Step = func(state, input, output any) (bool, any) {

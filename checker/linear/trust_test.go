@@ -2,6 +2,7 @@ package linear
 
 import (
 	"context"
+	"slices"
 	"strings"
 	"testing"
 
@@ -149,5 +150,51 @@ func TestOperationsThatNoClientsCanHaveMadeAreRefused(t *testing.T) {
 	}
 	if _, err := Check(context.Background(), porcupine.Model{}, nil, Options{}); err == nil || !strings.Contains(err.Error(), "lacks Init or Step") {
 		t.Error(err)
+	}
+}
+
+// shelf is a stack of numbers, of which a look (0) tells the height. Slices cannot be
+// compared with ==, and it has no Equal.
+var shelf = porcupine.Model{
+	Init: func() any { return []int{} },
+	Step: func(state, input, output any) (bool, any) {
+		if n := input.(int); n > 0 {
+			return true, append(slices.Clone(state.([]int)), n)
+		}
+		return len(state.([]int)) == output, state
+	},
+}
+
+// shelved is four puts at once and a look at their outcome.
+func shelved(height int) []porcupine.Operation {
+	ops := []porcupine.Operation{{ClientId: 9, Input: 0, Output: height, Call: 20, Return: 30}}
+	for n := range 4 {
+		ops = append(ops, porcupine.Operation{ClientId: n, Input: n + 1, Call: 0, Return: 10})
+	}
+	return ops
+}
+
+func TestAModelWhoseStatesCannotBeComparedIsPorcupines(t *testing.T) {
+	for height, want := range map[int]order.Answer{4: order.Legal, 3: order.Illegal} {
+		r, err := Check(context.Background(), shelf, shelved(height), Options{})
+		if err != nil || r.Answer != want {
+			t.Errorf("height %d: answer %d, %v: %+v", height, r.Answer, err, r.Partitions[0].Decision)
+		}
+	}
+}
+
+func TestAModelThatPanicsLeavesItsPartitionUndecided(t *testing.T) {
+	for name, mistake := range map[string]func(*porcupine.Model){
+		"Step":  func(m *porcupine.Model) { m.Step = func(_, _, _ any) (bool, any) { panic("no idea") } },
+		"Equal": func(m *porcupine.Model) { m.Equal = func(_, _ any) bool { panic("no idea") } },
+		"Hash":  func(m *porcupine.Model) { m.Hash = func(any) uint64 { panic("no idea") } },
+	} {
+		model := shelf
+		model.Equal = func(a, b any) bool { return slices.Equal(a.([]int), b.([]int)) }
+		mistake(&model)
+		r, err := Check(context.Background(), model, shelved(3), Options{})
+		if err != nil || r.Answer != order.Undecided || !strings.Contains(r.Partitions[0].Decision.Reason, "no idea") {
+			t.Errorf("%s: answer %d, %v: %+v", name, r.Answer, err, r.Partitions[0].Decision)
+		}
 	}
 }
