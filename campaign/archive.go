@@ -37,6 +37,8 @@ type Archive struct {
 type Past struct {
 	Schema   int             `json:"schema"`
 	Night    string          `json:"night"`
+	Campaign string          `json:"campaign"`
+	Subject  string          `json:"subject,omitempty"`
 	Began    time.Time       `json:"began"`
 	Outcome  checker.Outcome `json:"verdict"`
 	Sentence string          `json:"sentence"`
@@ -72,6 +74,9 @@ func OpenArchive(dir string) (*Archive, error) {
 		if err := readJSON(name, &past); err != nil {
 			return nil, err
 		}
+		if past.Schema != NightSchema {
+			return nil, fmt.Errorf("read %s: its schema is %d, this nemesis reads %d", name, past.Schema, NightSchema)
+		}
 		a.Nights = append(a.Nights, past)
 	}
 	slices.SortStableFunc(a.Nights, func(x, y Past) int { return x.Began.Compare(y.Began) })
@@ -91,6 +96,21 @@ func (a *Archive) before(night string) []Past {
 		return nil
 	}
 	return slices.DeleteFunc(slices.Clone(a.Nights), func(p Past) bool { return p.Night == night })
+}
+
+// free tells whether a name is that of no other night. Two nights of one name would be one
+// here: the second would take the place of the first, and its seeds would be lost.
+func (a *Archive) free(night, campaign, subject string) error {
+	if a == nil {
+		return nil
+	}
+	for _, p := range a.Nights {
+		if p.Night == night && (p.Campaign != campaign || p.Subject != subject) {
+			of := strings.TrimSpace(p.Campaign + " " + p.Subject)
+			return usage("read archive: %s has a night %s already, of %s; give this one another --night", a.dir, night, of)
+		}
+	}
+	return nil
 }
 
 // firstSeen is the first night with a finding, by default this one.
@@ -122,13 +142,21 @@ func (a *Archive) took(cell string) time.Duration {
 	return 0
 }
 
-// Keep adds a night. It is idempotent: a night that is there already changes nothing but
-// its own file. Run directories are found below out; those of other machines may be missing.
+// add keeps a night, which is red when that cannot be: its seeds would never be replayed.
+func (a *Archive) add(n *Night, m Manifest, results []Result, out string) {
+	if err := a.Keep(*n, m, results, out); err != nil {
+		n.blame(checker.Harness, "the night could not be added to the archive; mend that, and run or merge it again: %v", err)
+		n.conclude()
+	}
+}
+
+// Keep adds a night. It is idempotent: a night that is there already changes its own file, and
+// adds what has been found only since. Run directories are found below out; those of other machines may be missing.
 func (a *Archive) Keep(n Night, m Manifest, results []Result, out string) error {
 	if err := os.MkdirAll(filepath.Join(a.dir, nightsDir), 0o755); err != nil {
 		return fmt.Errorf("keep the night: %w", err)
 	}
-	past := Past{Schema: NightSchema, Night: m.Night, Began: m.Began, Outcome: n.Outcome, Sentence: n.Sentence, Nemesis: m.Nemesis}
+	past := Past{Schema: NightSchema, Night: m.Night, Campaign: m.Campaign, Subject: m.Subject, Began: m.Began, Outcome: n.Outcome, Sentence: n.Sentence, Nemesis: m.Nemesis}
 	for _, c := range n.Cells {
 		row := c.Row
 		row.Cell, row.System, row.State = c.Name, c.System, string(c.State)
@@ -140,12 +168,14 @@ func (a *Archive) Keep(n Night, m Manifest, results []Result, out string) error 
 		}
 	}
 	// Seeds come before the night's file: whoever sees the night can rely on its seeds.
-	if !slices.Contains(a.merged, m.Night) {
-		a.Seeds = MergeSeeds(a.Seeds, m, results)
+	if slices.Contains(a.merged, m.Night) {
+		results = missed(a.Seeds, results)
+	} else {
 		a.merged = append(a.merged, m.Night)
-		if err := a.writeSeeds(); err != nil {
-			return err
-		}
+	}
+	a.Seeds = MergeSeeds(a.Seeds, m, results)
+	if err := a.writeSeeds(); err != nil {
+		return err
 	}
 	if err := writeJSON(filepath.Join(a.dir, nightsDir, m.Night+".json"), past); err != nil {
 		return err

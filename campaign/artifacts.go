@@ -16,9 +16,10 @@ import (
 )
 
 // thin makes a result's directory as small as it is worth: of a valid run the plan, the
-// verdict and the reports are left, of anything else all.
+// verdict and the reports are left, of anything else all. A stored history that is valid
+// now was a finding once.
 func (w *worker) thin(r Result) {
-	if r.Verdict != checker.Valid || r.Dir == "" {
+	if r.Verdict != checker.Valid || r.Kind == Recheck || r.Dir == "" {
 		return
 	}
 	dir := history.Dir(filepath.Join(w.store.dir, filepath.FromSlash(r.Dir)))
@@ -35,15 +36,15 @@ func (w *worker) thin(r Result) {
 // reports of valid runs, then runs that prove nothing, then findings seen more than once
 // and re-checks. The first run of every finding stays, even beyond the budget, and so do those
 // of canaries that failed; the night then says so.
-func (w *worker) trim(n Night) error {
-	if w.File.Artifacts.Size == "" {
+func trim(out string, a Artifacts, n *Night) error {
+	if a.Size == "" {
 		return nil
 	}
-	budget, err := run.ParseBytes(w.File.Artifacts.Size)
+	budget, err := run.ParseBytes(a.Size)
 	if err != nil {
 		return err
 	}
-	total, err := size(filepath.Join(w.store.dir, runsDir))
+	total, err := size(filepath.Join(out, runsDir))
 	if err != nil {
 		return err
 	}
@@ -55,10 +56,10 @@ func (w *worker) trim(n Night) error {
 		switch {
 		case first[r.ID] || r.Kind == Canary && r.Verdict != checker.Valid:
 			return 3
+		case r.Verdict == checker.Violation || r.Kind == Recheck: // those that are judged as before left nothing
+			return 2
 		case r.Verdict == checker.Valid:
 			return 0
-		case r.Verdict == checker.Violation:
-			return 2
 		}
 		return 1
 	}
@@ -68,7 +69,7 @@ func (w *worker) trim(n Night) error {
 		if total <= budget || worth(r) == 3 {
 			break
 		}
-		dir := w.store.itemDir(r.ID)
+		dir := filepath.Join(out, runsDir, r.ID)
 		freed, err := size(dir)
 		if err != nil {
 			return err
@@ -77,6 +78,9 @@ func (w *worker) trim(n Night) error {
 			return fmt.Errorf("keep to artifacts.size: %w", err)
 		}
 		total -= freed
+	}
+	if total > budget {
+		n.Remarks = append(n.Remarks, fmt.Sprintf("the run directories take %d MiB, more than artifacts.size, %s: what is left are the first runs of findings, and canaries", total>>20, a.Size))
 	}
 	return nil
 }

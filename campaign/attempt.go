@@ -25,7 +25,7 @@ func (w *worker) run(ctx context.Context, it Item, r *Result) error {
 	before := w.attempts(r.ID)
 	for i, out := range slices.Backward(before) {
 		r.Attempt = i + 1
-		if w.adopt(ctx, findRun(out), r) {
+		if w.adopt(ctx, out, r) {
 			return nil
 		}
 		if ctx.Err() != nil {
@@ -56,7 +56,7 @@ func (w *worker) run(ctx context.Context, it Item, r *Result) error {
 	if c.crashed() {
 		w.heal(context.WithoutCancel(ctx), it.Plan.Cluster.Spec, r)
 	}
-	w.conclude(ctx, c, findRun(out), r)
+	w.conclude(ctx, c, out, r)
 	if ctx.Err() != nil && r.Verdict != checker.Violation {
 		// It did not have its time. What it recorded stays, and another attempt is made
 		// when the campaign goes on.
@@ -65,24 +65,22 @@ func (w *worker) run(ctx context.Context, it Item, r *Result) error {
 	return nil
 }
 
-// adopt takes an earlier attempt's run for the item's result, if it is one.
-func (w *worker) adopt(ctx context.Context, dir history.Dir, r *Result) bool {
+// adopt takes an earlier attempt's run for the item's result, if it is one. Of a run that
+// did not end by itself only what it proves counts: broken promises.
+func (w *worker) adopt(ctx context.Context, out string, r *Result) bool {
+	dir := findRun(out)
 	if dir == "" || !exists(dir.Path(history.HistoryFile)) {
 		return false
 	}
-	if !exists(dir.Path(history.VerdictFile)) {
-		if w.check(ctx, dir) != nil {
-			return false
-		}
-		// Judged without having ended, it is worth its violations only.
-		var v checker.Verdict
-		if dir.ReadJSON(history.VerdictFile, &v) != nil || v.Outcome != checker.Violation && v.Outcome != checker.Exceeded {
-			os.Remove(dir.Path(history.VerdictFile))
-			return false
-		}
+	if !exists(dir.Path(history.VerdictFile)) && w.judge(ctx, out, dir) != nil {
+		return false
 	}
 	got := *r
-	if got.observe(dir, w.File.Floors) != nil || strings.Contains(strings.Join(got.Reasons, " "), "interrupted after ") && got.Verdict != checker.Violation {
+	if got.observe(dir, w.File.Floors) != nil {
+		return false
+	}
+	cut := exists(filepath.Join(out, cutFile)) || strings.Contains(strings.Join(got.Reasons, " "), "interrupted after ")
+	if cut && got.Said != checker.Violation && got.Said != checker.Exceeded {
 		return false
 	}
 	got.Dir = w.store.relative(string(dir))
@@ -90,11 +88,24 @@ func (w *worker) adopt(ctx context.Context, dir history.Dir, r *Result) bool {
 	return true
 }
 
+// cutFile marks an attempt whose run did not end. The verdict in it is ours, and says
+// nothing about what was not recorded any more, whoever reads it after we were killed too.
+const cutFile = "cut-off"
+
+// judge lets a child judge what a run recorded that did not end.
+func (w *worker) judge(ctx context.Context, out string, dir history.Dir) error {
+	if err := writeFile(filepath.Join(out, cutFile), nil); err != nil {
+		return err
+	}
+	return w.check(ctx, dir)
+}
+
 // conclude makes a result of how a run's process ended and what it left behind. A
 // violation that was written down stands whatever came after it. Who did not end by itself
 // while judging is a checker that hung, crashed or took too much: unknown. Everything else
 // that is not in order is harness.
-func (w *worker) conclude(ctx context.Context, c child, dir history.Dir, r *Result) {
+func (w *worker) conclude(ctx context.Context, c child, out string, r *Result) {
+	dir := findRun(out)
 	trouble := c.Ended
 	if trouble == "" && c.Code > checker.Harness.ExitCode() {
 		trouble = "it ended with status " + strconv.Itoa(c.Code)
@@ -127,7 +138,7 @@ func (w *worker) conclude(ctx context.Context, c child, dir history.Dir, r *Resu
 		r.harness("the run did not end in order: " + strings.TrimPrefix(trouble+"; it recorded nothing", "; "))
 	default:
 		// It died before it had judged. Nobody must miss a violation for that.
-		if w.check(ctx, dir) == nil && r.observe(dir, w.File.Floors) == nil && (r.Said == checker.Violation || r.Said == checker.Exceeded) {
+		if w.judge(ctx, out, dir) == nil && r.observe(dir, w.File.Floors) == nil && (r.Said == checker.Violation || r.Said == checker.Exceeded) {
 			r.Reasons = append(r.Reasons, "the run did not end in order: "+trouble)
 			return
 		}
@@ -216,10 +227,11 @@ func (w *worker) limits() limits {
 	return limits{time: w.File.Budget.Run, memory: w.memory, grace: w.cfg.Grace}
 }
 
-// preparation is a server that is made ready once.
+// preparation is a server that is made ready once. Who fails is asked again by the next
+// run: a network that was away for a minute must not cost a night.
 type preparation struct {
-	once sync.Once
-	err  error
+	sync.Mutex
+	ready bool
 }
 
 func (w *worker) prepare(ctx context.Context, system history.System) error {
@@ -234,8 +246,14 @@ func (w *worker) prepare(ctx context.Context, system history.System) error {
 		w.prepared[name] = p
 	}
 	w.mu.Unlock()
-	p.once.Do(func() { p.err = w.cfg.Prepare(ctx, system) })
-	return p.err
+	p.Lock()
+	defer p.Unlock()
+	if p.ready {
+		return nil
+	}
+	err := w.cfg.Prepare(ctx, system)
+	p.ready = err == nil
+	return err
 }
 
 // heal undoes what a run may have left on remote nodes; local ones are gone with it. That

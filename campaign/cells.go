@@ -98,6 +98,9 @@ const overhead = 15 * time.Second
 // impossible, with lines.
 func (f *File) Resolve(choice Choice) (*Campaign, error) {
 	c := &Campaign{File: f, Night: choice.Night, Shard: choice.Shard, Wall: f.Budget.Wall, Subject: choice.Subject}
+	if choice.Wall < 0 {
+		return nil, usage("read --wall: %s is no time that a night may last; give one such as 30m", choice.Wall)
+	}
 	if choice.Wall > 0 {
 		c.Wall = choice.Wall
 	}
@@ -105,6 +108,9 @@ func (f *File) Resolve(choice Choice) (*Campaign, error) {
 		return nil, usage("resolve campaign: a night needs a name of letters, digits, dots and dashes, not %q", c.Night)
 	}
 	if err := c.Shard.check(); err != nil {
+		return nil, err
+	}
+	if err := choice.Archive.free(c.Night, f.Campaign, choice.Subject); err != nil {
 		return nil, err
 	}
 	c.base = seedOf(f.Campaign, c.Night)

@@ -107,17 +107,14 @@ func readSide(dir string) (side, error) {
 	if err != nil {
 		return s, fmt.Errorf("compare: %s is neither a campaign's directory nor a run's: %w", dir, err)
 	}
-	plan, err := one.Plan()
+	r := Result{Kind: Search}
+	plan, _, err := r.read(one)
 	if err != nil {
 		return s, err
 	}
-	cell := cellName(plan.System.Name, "", nil, plan.Workload.Name, plan.Faults)
-	r := Result{Kind: Search, Cell: cell, System: plan.System.Name, Version: plan.System.Version, Seed: plan.Seed}
-	if err := r.observe(one, Floors{}); err != nil {
-		return s, err
-	}
+	r.Cell = cellName(plan.System.Name, "", nil, plan.Workload.Name, plan.Faults)
 	s.results = []Result{r}
-	s.plans[cell] = plan
+	s.plans[r.Cell] = plan
 	return s, nil
 }
 

@@ -2,6 +2,7 @@ package campaign
 
 import (
 	"bytes"
+	"cmp"
 	"errors"
 	"fmt"
 	"io"
@@ -217,6 +218,14 @@ func (s *Share) UnmarshalText(text []byte) error {
 	return nil
 }
 
+// UnmarshalYAML is UnmarshalText that tells the line.
+func (s *Share) UnmarshalYAML(node *yaml.Node) error {
+	if err := s.UnmarshalText([]byte(node.Value)); err != nil {
+		return &yaml.TypeError{Errors: []string{fmt.Sprintf("line %d: %v", node.Line, err)}}
+	}
+	return nil
+}
+
 // MarshalText writes what UnmarshalText reads.
 func (s Share) MarshalText() ([]byte, error) {
 	return strconv.AppendFloat(nil, float64(s), 'g', -1, 64), nil
@@ -272,6 +281,12 @@ func Parse(path string, text []byte) (*File, error) {
 	if err := yaml.Unmarshal(text, f.root); err != nil {
 		return nil, f.unreadable(err)
 	}
+	if f.root.Kind == 0 {
+		return nil, usage("%s: it says nothing; docs/nightly.md tells what belongs into a campaign file", path)
+	}
+	if line := blank(f.root); line > 0 {
+		return nil, usage("%s:%d: an entry of a list is empty; fill it in or remove it", path, line)
+	}
 	decoder := yaml.NewDecoder(bytes.NewReader(text))
 	decoder.KnownFields(true)
 	if err := decoder.Decode(&f); err != nil {
@@ -286,11 +301,26 @@ func Parse(path string, text []byte) (*File, error) {
 	return &f, nil
 }
 
+// blank is the line of the first empty entry of a list, 0 when there is none. The decoder
+// would leave it out: a canary that is never missed.
+func blank(node *yaml.Node) int {
+	for _, child := range node.Content {
+		if node.Kind == yaml.SequenceNode && child.Tag == "!!null" {
+			return child.Line
+		}
+		if line := blank(child); line > 0 {
+			return line
+		}
+	}
+	return 0
+}
+
 var (
 	atLine  = regexp.MustCompile(`^(?:yaml: )?line (\d+): (.*)$`)
 	badKey  = regexp.MustCompile(`^field (\S+) not found in type .*$`)
 	twice   = regexp.MustCompile(`^mapping key "(.*)" already defined at line (\d+)$`)
-	badType = regexp.MustCompile(`^cannot unmarshal (\S+) (.*) into \S+$`)
+	badType = regexp.MustCompile(`^cannot unmarshal (\S+)(?: (.*))? into \S+$`)
+	badTime = regexp.MustCompile(`^parsing time (".*?") as .*$`)
 )
 
 // unreadable puts the parser's complaints in our words: file:line: what is wrong.
@@ -311,7 +341,9 @@ func (f *File) unreadable(err error) error {
 		} else if m := twice.FindStringSubmatch(what); m != nil {
 			what = fmt.Sprintf("the key %q is there twice, first in line %s; leave one", m[1], m[2])
 		} else if m := badType.FindStringSubmatch(what); m != nil {
-			what = fmt.Sprintf("%s is not of the kind that belongs here; docs/nightly.md shows it", m[2])
+			what = fmt.Sprintf("%s is not of the kind that belongs here; docs/nightly.md shows it", cmp.Or(m[2], "this"))
+		} else if m := badTime.FindStringSubmatch(what); m != nil {
+			what = m[1] + " is not a day such as 2027-03-01"
 		}
 		all = append(all, fmt.Errorf("%s: %s", where, what))
 	}
@@ -374,11 +406,15 @@ func (f *File) check() error {
 	if f.Budget.Parallel < 1 || f.Budget.Parallel > 64 {
 		bad(f.at("budget", "parallel"), "budget.parallel must be from 1 to 64")
 	}
-	if f.Budget.Parallel > 1 && !isLocal(f.Cluster.Nodes) {
+	remote := !isLocal(f.Cluster.Nodes)
+	for _, e := range f.Canaries {
+		remote = remote || e.Nodes != "" && !isLocal(e.Nodes)
+	}
+	if f.Budget.Parallel > 1 && remote {
 		bad(f.at("budget", "parallel"), "runs on the same remote nodes cannot go on at once; leave budget.parallel out")
 	}
-	if f.Budget.PerCell < 0 || f.Repeat < 0 || f.Seeds.ReplayDays < 0 {
-		bad(f.path, "budget.per-cell, repeat and seeds.replay-days cannot be negative")
+	if f.Budget.PerCell < 0 || f.Repeat < 0 || f.Seeds.ReplayDays < 0 || f.Floors.Operations < 0 || f.Floors.Evidence < 0 {
+		bad(f.path, "budget.per-cell, repeat, seeds.replay-days, floors.operations and floors.evidence cannot be negative")
 	}
 	for _, size := range []struct {
 		text string
@@ -397,12 +433,12 @@ func (f *File) check() error {
 	if _, err := strconv.ParseInt(f.Seeds.Base, 10, 64); f.Seeds.Base != "night" && err != nil {
 		bad(f.at("seeds", "base"), `seeds.base is "night" or a number, not %q`, f.Seeds.Base)
 	}
-	if f.Trend.Nights < 3 || f.Trend.MAD <= 0 {
+	if f.Trend.Nights < 3 || !(f.Trend.MAD > 0) {
 		bad(f.at("trend"), "trend needs at least 3 nights and a mad above 0")
 	}
 	for i, r := range f.Rules {
-		if r.Weight < 0 || r.Weight > 1000 {
-			bad(f.at("rules", i, "weight"), "a weight is a number up to 1000; to leave cells out, give a reason to exclude")
+		if r.Weight != 0 && !(r.Weight >= 0.001 && r.Weight <= 1000) {
+			bad(f.at("rules", i, "weight"), "a weight is a number from 0.001 to 1000; to leave cells out, give a reason to exclude")
 		}
 	}
 	for i, k := range f.Known {
@@ -430,11 +466,14 @@ var campaignName = regexp.MustCompile(`^[A-Za-z0-9][A-Za-z0-9._-]*$`)
 
 func isLocal(nodes string) bool { return nodes == "local" || strings.HasPrefix(nodes, "local:") }
 
-// OnNodes is the campaign on other nodes. It is another campaign: neither goes on with
-// the other's directory.
+// OnNodes is the campaign on other nodes, one run at a time where these are not local. It is
+// another campaign: neither goes on with the other's directory.
 func (f *File) OnNodes(spec string) *File {
 	moved := *f
 	moved.Cluster.Nodes = spec
+	if !isLocal(spec) {
+		moved.Budget.Parallel = 1
+	}
 	moved.sum = hash([]byte(f.sum + " on " + spec))
 	return &moved
 }

@@ -39,11 +39,19 @@ func TestMistakesInAFileAreToldWithTheirLines(t *testing.T) {
 		"not a duration":           {"wall: 3h", "wall: long", "nightly.yaml:2: `long` is not of the kind that belongs here"},
 		"no budget":                {"wall: 3h, ", "", "nightly.yaml:2: budget.wall says how long the night may last"},
 		"no name":                  {"campaign: nightly", "campaign: a/b", "nightly.yaml:1: campaign needs a name"},
-		"not a share":              {"known:", "floors: {ok: 300%}\nknown:", "nightly.yaml"},
+		"not a share":              {"known:", "floors: {ok: 300%}\nknown:", `nightly.yaml:16: "300%" is not a share`},
 		"two documents":            {"known:", "---\nknown:", "more than one document"},
 		"quarantine without issue": {`issue: "#12", `, "", "nightly.yaml:17: a known finding needs an issue and a last day"},
 		"quarantine without end":   {", until: 2027-03-01", "", "nightly.yaml:17: a known finding needs an issue and a last day"},
 		"remote nodes in parallel": {"local:3", "root@10.0.0.1", "nightly.yaml:2: runs on the same remote nodes cannot go on at once"},
+		"remote canary":            {"expect: valid}", "expect: valid, nodes: \"root@10.0.0.1\"}", "nightly.yaml:2: runs on the same remote nodes cannot go on at once"},
+		"empty entry":              {"known:", "  -\nknown:", "nightly.yaml:16: an entry of a list is empty"},
+		"nothing":                  {wholeFile, "# soon\n", "nightly.yaml: it says nothing"},
+		"a list":                   {wholeFile, "[soon]\n", "nightly.yaml:1: this is not of the kind that belongs here"},
+		"not a day":                {"2027-03-01", "soon", `nightly.yaml: "soon" is not a day such as 2027-03-01`},
+		"negative floor":           {"known:", "floors: {operations: -1}\nknown:", "floors.operations and floors.evidence cannot be negative"},
+		"no number of a weight":    {"weight: 4", "weight: .nan", "nightly.yaml:12: a weight is a number from 0.001 to 1000"},
+		"no number of deviations":  {"known:", "trend: {mad: .nan}\nknown:", "a mad above 0"},
 		"unknown fault":            {`"kill,partition"`, "meteor", `"meteor"`},
 		"unknown workload":         {"[register, lease]", "[register, lease, bank]", `etcd@v3.5.7/bank/none: find workload "bank"`},
 		"unknown system":           {"system: etcd, versions", "system: etdc, versions", `"etdc" is not one of etcd`},
@@ -100,6 +108,20 @@ search    etcd@v3.5.7/register/none           1       35s       1      2 seeds
 		if !strings.Contains(squeeze(told.String()), says) {
 			t.Errorf("the table lacks %q:\n%s", says, told.String())
 		}
+	}
+}
+
+// The file allows two local runs at once; on remote nodes they would break each other's network.
+func TestRemoteNodesGetOneRunAtATime(t *testing.T) {
+	file, err := Parse("nightly.yaml", []byte(wholeFile))
+	if err != nil {
+		t.Fatal(err)
+	}
+	if got := file.OnNodes("root@10.0.0.1").Budget.Parallel; got != 1 {
+		t.Errorf("%d runs at once", got)
+	}
+	if got := file.OnNodes("local:7").Budget.Parallel; got != 2 {
+		t.Errorf("%d runs at once on local nodes", got)
 	}
 }
 

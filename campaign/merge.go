@@ -1,6 +1,7 @@
 package campaign
 
 import (
+	"errors"
 	"fmt"
 	"io/fs"
 	"os"
@@ -21,6 +22,20 @@ func Merge(shards []string, out, archiveDir string, now time.Time) (Night, error
 	if err != nil {
 		return Night{}, err
 	}
+	archive, err := OpenArchive(archiveDir)
+	if err == nil {
+		err = archive.free(manifest.Night, manifest.Campaign, manifest.Subject)
+	}
+	if err != nil {
+		return Night{}, err
+	}
+	switch old, err := readManifest(out); {
+	case errors.Is(err, fs.ErrNotExist):
+	case err != nil:
+		return Night{}, err
+	case !old.same(manifest) || old.Shard != Whole:
+		return Night{}, usage("merge shards: %s holds %s, night %s, shard %s, which would be lost; name another --out", out, old.Campaign, old.Night, old.Shard)
+	}
 	if err := os.MkdirAll(filepath.Join(out, runsDir), 0o755); err != nil {
 		return Night{}, fmt.Errorf("merge shards: %w", err)
 	}
@@ -35,17 +50,14 @@ func Merge(shards []string, out, archiveDir string, now time.Time) (Night, error
 			return Night{}, err
 		}
 	}
-	archive, err := OpenArchive(archiveDir)
-	if err != nil {
-		return Night{}, err
-	}
 	night := Judge(manifest, results, archive, now)
 	night.blames = append(night.blames, blames...)
 	night.conclude()
+	if err := trim(out, manifest.Artifacts, &night); err != nil {
+		return night, err
+	}
 	if archiveDir != "" {
-		if err := archive.Keep(night, manifest, results, out); err != nil {
-			return night, err
-		}
+		archive.add(&night, manifest, results, out)
 	}
 	return night, Write(out, night)
 }
@@ -63,7 +75,7 @@ func join(shards []string) (whole Manifest, results []Result, blames []blame, er
 		case i == 0:
 			whole = m
 			whole.Replays, whole.Rechecks = nil, nil
-		case m.Sum != whole.Sum || m.Night != whole.Night || m.Subject != whole.Subject || m.Shard.Of != whole.Shard.Of:
+		case !m.same(whole) || m.Shard.Of != whole.Shard.Of:
 			return whole, nil, nil, usage("merge shards: %s is shard %s of %s, night %s, and %s is shard %s of %s, night %s, or of another file; merge parts of one night",
 				dir, m.Shard, m.Campaign, m.Night, shards[0], whole.Shard, whole.Campaign, whole.Night)
 		case twice:

@@ -11,24 +11,37 @@ import (
 	"nemesis/history"
 )
 
-// observe fills in a result from what its run left behind. An error means that there is
-// no verdict to be had from this directory.
+// observe fills in a result from what its run left behind, and holds it against the
+// floors. An error means that there is no verdict to be had from this directory.
 func (r *Result) observe(dir history.Dir, floors Floors) error {
-	plan, err := dir.Plan()
+	plan, v, err := r.read(dir)
 	if err != nil {
 		return err
 	}
-	var v checker.Verdict
+	if err := r.Figures.underFaults(dir, v.Faults); err != nil && v.Outcome == checker.Valid {
+		r.Verdict, r.Sentence = checker.Harness, "The history could not be read again: "+err.Error()+"."
+		return nil
+	}
+	r.fall(plan, floors)
+	return nil
+}
+
+// read takes what stands in a run's plan and verdict. It needs no history: of valid runs
+// there is none after their night.
+func (r *Result) read(dir history.Dir) (plan history.Plan, v checker.Verdict, err error) {
+	if plan, err = dir.Plan(); err != nil {
+		return plan, v, err
+	}
 	if err := dir.ReadJSON(history.VerdictFile, &v); err != nil {
-		return err
+		return plan, v, err
 	}
 	if v.Schema != checker.VerdictSchema {
-		return fmt.Errorf("read %s: its schema is %d, this nemesis reads %d", dir.Path(history.VerdictFile), v.Schema, checker.VerdictSchema)
+		return plan, v, fmt.Errorf("read %s: its schema is %d, this nemesis reads %d", dir.Path(history.VerdictFile), v.Schema, checker.VerdictSchema)
 	}
 	switch v.Outcome {
 	case checker.Valid, checker.Violation, checker.Unknown, checker.Vacuous, checker.Exceeded, checker.Harness:
 	default:
-		return fmt.Errorf("read %s: %q is no verdict", dir.Path(history.VerdictFile), v.Outcome)
+		return plan, v, fmt.Errorf("read %s: %q is no verdict", dir.Path(history.VerdictFile), v.Outcome)
 	}
 	r.Verdict, r.Said, r.Sentence, r.Reasons = v.Outcome, v.Outcome, v.Sentence, v.Reasons
 	r.Nemesis = v.Version
@@ -58,12 +71,7 @@ func (r *Result) observe(dir history.Dir, floors Floors) error {
 		r.Findings = nil
 	}
 	r.Figures.PerSecond = float64(v.OK) / max(float64(plan.TimeLimit)/1e9, 1e-9)
-	if err := r.Figures.underFaults(dir, v.Faults); err != nil && v.Outcome == checker.Valid {
-		r.Verdict, r.Sentence = checker.Harness, "The history could not be read again: "+err.Error()+"."
-		return nil
-	}
-	r.fall(plan, floors)
-	return nil
+	return plan, v, nil
 }
 
 // details takes the figures that the checkers stats and availability measured.

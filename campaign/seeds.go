@@ -87,6 +87,18 @@ func MergeSeeds(old []Seed, m Manifest, results []Result) []Seed {
 	return prune(seeds, now)
 }
 
+// missed are the results of seeds that failed in a night after it was merged, as those of
+// a shard that was run again. All others are counted already.
+func missed(seeds []Seed, results []Result) []Result {
+	known := map[string]bool{}
+	for _, s := range seeds {
+		known[s.Run] = true
+	}
+	return slices.DeleteFunc(slices.Clone(results), func(r Result) bool {
+		return r.Kind == Search && (r.Verdict != checker.Violation || known[r.ID]) || r.Kind == Repeat && known[r.Of] || r.Kind == Replay
+	})
+}
+
 // prune keeps the best of every cell and version, in a stable order.
 func prune(seeds []Seed, now time.Time) []Seed {
 	seeds = slices.DeleteFunc(seeds, func(s Seed) bool { return s.Run != "" && now.Sub(s.Last) > forget })
@@ -116,6 +128,16 @@ func later(a, b time.Time) time.Time {
 	return a
 }
 
+// heirs are the cells in which a seed of an earlier night's cell is replayed: that cell, or,
+// when its version is no more tested, the same one of all versions that are. What failed in
+// one release is the first thing to try in the next.
+func (c *Campaign) heirs(name string) []Cell {
+	if i := slices.IndexFunc(c.Cells, func(cell Cell) bool { return cell.Name == name }); i >= 0 {
+		return c.Cells[i : i+1]
+	}
+	return slices.DeleteFunc(slices.Clone(c.Cells), func(cell Cell) bool { return unversioned(cell.Name) != unversioned(name) })
+}
+
 // remember makes items of what earlier nights left: failing seeds, to be replayed on
 // tonight's subjects, and stored histories, to be judged again.
 func (c *Campaign) remember(a *Archive, now time.Time) {
@@ -123,27 +145,25 @@ func (c *Campaign) remember(a *Archive, now time.Time) {
 		if s.Plan == nil || now.Sub(s.Last) > time.Duration(c.File.Seeds.ReplayDays)*24*time.Hour {
 			continue
 		}
-		it := Item{Kind: Replay, Cell: s.Cell, Of: s.Run, Plan: *s.Plan}
-		i := slices.IndexFunc(c.Cells, func(cell Cell) bool { return cell.Name == s.Cell })
-		if i < 0 {
-			// A subject that was asked for is all that is tested; another cell is gone from the file.
-			if c.Subject == "" {
-				c.Left = append(c.Left, Left{Name: "replay of " + s.Run, System: s.Plan.System.Name, Workload: s.Plan.Workload.Name, Why: "its cell " + s.Cell + " is no more in the campaign"})
+		left := func(cell, why string) {
+			c.Left = append(c.Left, Left{Name: "replay of " + s.Run + " in " + cell, System: s.Plan.System.Name, Workload: s.Plan.Workload.Name, Why: why})
+		}
+		cells := c.heirs(s.Cell)
+		if len(cells) == 0 && c.Subject == "" { // a subject that was asked for is all that is tested
+			left(s.Cell, "its cell is no more in the campaign")
+		}
+		for _, cell := range cells {
+			it := Item{Kind: Replay, Cell: cell.Name, Of: s.Run, Plan: *s.Plan}
+			fresh, err := cell.item(Item{}, s.Seed)
+			if err == nil {
+				it.Plan.System, it.Subject = fresh.Plan.System, fresh.Subject
+				it.Plan, err = run.OnNodes(it.Plan, cell.options.Spec, cell.options.Nodes)
 			}
-			continue
-		}
-		cell := c.Cells[i]
-		fresh, err := cell.item(Item{}, s.Seed)
-		if err == nil {
-			it.Plan.System, it.Subject = fresh.Plan.System, fresh.Subject
-			it.Plan, err = run.OnNodes(it.Plan, cell.options.Spec, cell.options.Nodes)
-		}
-		if err != nil {
-			c.Left = append(c.Left, Left{Name: "replay of " + s.Run, System: cell.System, Workload: cell.Workload, Why: err.Error()})
-			continue
-		}
-		if cell.Shard == c.Shard.Number {
-			c.Replays = append(c.Replays, it)
+			if err != nil {
+				left(cell.Name, err.Error())
+			} else if cell.Shard == c.Shard.Number {
+				c.Replays = append(c.Replays, it)
+			}
 		}
 	}
 	for _, dir := range a.Histories {

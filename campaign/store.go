@@ -105,6 +105,11 @@ func (c *Campaign) manifest(began time.Time, version string) Manifest {
 	return m
 }
 
+// same tells whether two directories are of one night, or of parts of one.
+func (m Manifest) same(other Manifest) bool {
+	return m.Sum == other.Sum && m.Night == other.Night && m.Subject == other.Subject
+}
+
 func (c Cell) plan() CellPlan { return CellPlan{c.Name, c.System, c.Workload, c.Faults, c.Shard} }
 
 // store is a campaign's directory, held by one process.
@@ -138,7 +143,7 @@ func openStore(dir string, m Manifest) (_ *store, err error) {
 	case errors.Is(err, fs.ErrNotExist):
 		s.manifest = m
 		err = writeJSON(filepath.Join(dir, ManifestFile), m)
-	case err == nil && (old.Sum != m.Sum || old.Night != m.Night || old.Shard != m.Shard || old.Subject != m.Subject):
+	case err == nil && (!old.same(m) || old.Shard != m.Shard):
 		err = usage("open campaign directory: %s holds %s, night %s, shard %s of another campaign file, night or subject; name another --out",
 			dir, old.Campaign, old.Night, old.Shard)
 	case err == nil:
@@ -149,6 +154,10 @@ func openStore(dir string, m Manifest) (_ *store, err error) {
 	}
 	if s.journal, err = os.OpenFile(filepath.Join(dir, ResultsFile), os.O_CREATE|os.O_RDWR, 0o644); err != nil {
 		return nil, fmt.Errorf("open results: %w", err)
+	}
+	// Until it has ended again, nobody is to take it for a night that has.
+	if err := os.Remove(filepath.Join(dir, NightFile)); err != nil && !errors.Is(err, fs.ErrNotExist) {
+		return nil, fmt.Errorf("open campaign directory: %w", err)
 	}
 	whole, err := s.read()
 	if err != nil {
@@ -341,11 +350,12 @@ func syncDir(dir string) error {
 	return nil
 }
 
-// NightOf is the name of the night in a directory, "" when there is none.
-func NightOf(dir string) string {
+// NightOf is the name of the night in a directory, "" when there is none, and whether it
+// has ended.
+func NightOf(dir string) (name string, ended bool) {
 	m, err := readManifest(dir)
 	if err != nil {
-		return ""
+		return "", false
 	}
-	return m.Night
+	return m.Night, exists(filepath.Join(dir, NightFile))
 }

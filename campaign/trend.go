@@ -82,6 +82,10 @@ type Metric struct {
 	show  func(float64) string
 }
 
+// told tells whether a row has this figure. A row without throughput had no new seed that
+// was conclusive, and thus no figures.
+func (m Metric) told(r Row) bool { return m.of(r) > 0 || m.zero && r.PerSecond > 0 }
+
 // Metrics are those that reports draw and alarms are about.
 func Metrics() []Metric {
 	span := func(v float64) string { return checker.Span(int64(v)) }
@@ -129,7 +133,7 @@ func (t Trend) alarm(metric Metric, tonight Row, before []Row) (Alarm, bool) {
 	value := metric.of(tonight)
 	var usual []float64
 	for _, row := range slices.Backward(before) {
-		if v := metric.of(row); v > 0 && len(usual) < t.Nights {
+		if v := metric.of(row); metric.told(row) && len(usual) < t.Nights {
 			usual = append(usual, v)
 		}
 	}

@@ -58,13 +58,17 @@ func Run(ctx context.Context, c *Campaign, cfg Config) (Night, error) {
 		return Night{}, err
 	}
 	defer store.close()
-	w := &worker{Campaign: c, cfg: cfg, store: store, done: map[string]Result{}, prepared: map[string]*preparation{}}
+	night := *c
+	night.Replays, night.Rechecks = owed(c.Replays, store.manifest.Replays), owed(c.Rechecks, store.manifest.Rechecks)
+	w := &worker{Campaign: &night, cfg: cfg, store: store, done: map[string]Result{}, prepared: map[string]*preparation{}}
 	if w.cfg.Grace == 0 {
 		w.cfg.Grace = defaultGrace
 	}
 	for _, r := range store.results {
 		w.take(r)
+		w.before += time.Duration(r.Took) / time.Duration(c.File.Budget.Parallel)
 	}
+	w.began = time.Now()
 	if w.memory, err = c.File.memory(); err != nil {
 		return Night{}, err
 	}
@@ -72,6 +76,15 @@ func Run(ctx context.Context, c *Campaign, cfg Config) (Night, error) {
 		return Night{}, err
 	}
 	return w.finish()
+}
+
+// owed are the items of a list that the night set out to do. It may go on after its archive
+// has grown, even by its own findings.
+func owed(items []Item, duties []Duty) []Item {
+	return slices.DeleteFunc(slices.Clone(items), func(it Item) bool {
+		id := it.ID()
+		return !slices.ContainsFunc(duties, func(d Duty) bool { return d.ID == id })
+	})
 }
 
 func (f *File) memory() (int64, error) {
@@ -90,8 +103,9 @@ type worker struct {
 
 	mu       sync.Mutex
 	done     map[string]Result
-	used     time.Duration // of the wall budget
-	broken   int           // runs in a row that ended in harness
+	before   time.Duration // what is used of the wall budget by a campaign that was killed
+	began    time.Time
+	broken   int // runs in a row that ended in harness
 	repeated map[string]bool
 	prepared map[string]*preparation
 	stopped  string // why the night ended before its work was done
@@ -100,7 +114,6 @@ type worker struct {
 // take counts a result.
 func (w *worker) take(r Result) {
 	w.done[r.ID] = r
-	w.used += time.Duration(r.Took) / time.Duration(w.File.Budget.Parallel)
 	switch {
 	case r.Kind == Recheck:
 	case r.Verdict == checker.Harness:
@@ -287,7 +300,9 @@ func (w *worker) over(limit time.Duration) bool {
 		w.stopped = fmt.Sprintf("stopped after %d runs in a row that ended in harness", w.broken)
 		return true
 	}
-	return w.used > limit
+	// By the clock, not by the runs: while one of the parallel workers is at a canary's last
+	// try the others may have nothing to do.
+	return w.before+time.Since(w.began) > limit
 }
 
 // do is an item's one result: that of results.jsonl, or a new one, on disk when do returns.
@@ -360,13 +375,11 @@ func (w *worker) finish() (Night, error) {
 	if w.stopped != "" {
 		night.stop(w.stopped)
 	}
-	if err := w.trim(night); err != nil {
+	if err := trim(w.cfg.Out, w.store.manifest.Artifacts, &night); err != nil {
 		return night, err
 	}
 	if w.Shard == Whole && w.cfg.Archive != "" {
-		if err := archive.Keep(night, w.store.manifest, w.store.results, w.cfg.Out); err != nil {
-			return night, err
-		}
+		archive.add(&night, w.store.manifest, w.store.results, w.cfg.Out)
 	}
 	return night, Write(w.cfg.Out, night)
 }

@@ -68,10 +68,15 @@ canaries included, and nothing was found. docs/nightly.md describes the file.`,
 			}
 			choice.Now = time.Now().UTC()
 			if choice.Night == "" {
-				choice.Night = campaign.NightOf(cfg.Out)
-			}
-			if choice.Night == "" {
-				choice.Night = choice.Now.Format("20060102T1504Z")
+				last, ended := campaign.NightOf(cfg.Out)
+				switch {
+				case ended && !dryRun:
+					// Going on with it would do nothing, and be as green as it was for ever.
+					return &run.UsageError{Err: fmt.Errorf("campaign run: the night %s in %s has ended; name another --out, or this night (--night %s) to judge it again", last, cfg.Out, last)}
+				case last == "" || ended:
+					last = choice.Now.Format("20060102T1504Z")
+				}
+				choice.Night = last
 			}
 			choice.Names = func(spec string) ([]string, error) {
 				one := cluster

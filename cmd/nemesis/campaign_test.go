@@ -18,10 +18,18 @@ import (
 func TestMistakesAboutCampaignsGetOneLine(t *testing.T) {
 	typo := filepath.Join(t.TempDir(), "typo.yaml")
 	put(t, typo, "campaign: typo\nbudget: {wal: 1h}\n")
+	ended := t.TempDir()
+	put(t, filepath.Join(ended, campaign.ManifestFile), `{"schema": 1, "night": "monday"}`)
+	put(t, filepath.Join(ended, campaign.NightFile), "{}")
+	if out, code := try(t, "campaign", "run", "../../nightly.yaml", "--out", ended, "--dry-run"); code != 0 || strings.Contains(out, "night monday") {
+		t.Errorf("a plan for another night: exit status %d\n%s", code, out)
+	}
 	for name, tc := range map[string]struct {
 		args []string
 		says string
 	}{
+		"night of yesterday": {[]string{"campaign", "run", "../../nightly.yaml", "--out", ended}, "the night monday in " + ended + " has ended; name another --out"},
+		"negative time":      {[]string{"campaign", "run", "../../nightly.yaml", "--wall=-5m"}, "-5m0s is no time that a night may last"},
 		"no word":            {[]string{"campaign"}, "say run or merge"},
 		"no file":            {[]string{"campaign", "run", "/no/such.yaml"}, "/no/such.yaml"},
 		"unknown key":        {[]string{"campaign", "run", typo}, `typo.yaml:2: there is no key "wal" here`},
