@@ -2,11 +2,13 @@ package models
 
 import (
 	"encoding/json"
+	"fmt"
 	"strings"
 	"testing"
 
 	"github.com/anishathalye/porcupine"
 
+	"nemesis/checker/linear/order"
 	"nemesis/history"
 )
 
@@ -121,5 +123,19 @@ func TestAnOperationThatDoesNotFitIsNamed(t *testing.T) {
 	}
 	if _, err := Find("stack"); err == nil || !strings.Contains(err.Error(), "use cas-register, counter, kv, mutex, queue, register, set") {
 		t.Error(err)
+	}
+}
+
+func TestZonesDecideWhereMostWritesWereRefused(t *testing.T) {
+	var ops []*history.Operation
+	for n := range 50 {
+		ops = append(ops, refused("write", fmt.Sprint(100+n), 0, 1))
+	}
+	ops = append(ops, did("write", "1", "", 2, 3), did("cas", "[1,2]", "", 4, 5))
+	for saw, want := range map[string]order.Answer{"2": order.Legal, "1": order.Illegal, "149": order.Illegal} {
+		object := parse(t, "cas-register", Options{}, append(ops, did("read", "", saw, 6, 7)))
+		if d := object.Checks[0].Decide(object.Operations); d.Answer != want {
+			t.Errorf("a read of %s: answer %d, should be %d: %s", saw, d.Answer, want, d.Reason)
+		}
 	}
 }

@@ -306,7 +306,33 @@ func decideZones(ops []porcupine.Operation) order.Decision {
 			list[i].Old = ops[i].Output.(registerOutput).value
 		}
 	}
+	closeGaps(list)
 	return zone.Decide(list, zone.Options{})
+}
+
+// closeGaps numbers values anew when there are more numbers than zones allow, as in the few
+// operations of a core, and where most writes were refused: those had numbers too.
+func closeGaps(list []zone.Op) {
+	most := int32(0)
+	for i := range list {
+		most = max(most, list[i].Old, list[i].New)
+	}
+	if int(most) <= 2*len(list) {
+		return
+	}
+	numbers := map[int32]int32{initial: zone.Initial}
+	number := func(v *int32) {
+		n, known := numbers[*v]
+		if !known {
+			n = int32(len(numbers))
+			numbers[*v] = n
+		}
+		*v = n
+	}
+	for i := range list {
+		number(&list[i].Old)
+		number(&list[i].New)
+	}
 }
 
 // decideVersions tries the order that the system's own versions tell. They are a guess and
