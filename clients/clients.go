@@ -47,6 +47,9 @@ type Option struct {
 	Doc     string
 	Default string
 	Values  []string // what is allowed; nil for anything
+	// Waits: the value is a time that the servers wait for each other. The default is as
+	// many times longer as nodes are slower.
+	Waits bool
 }
 
 // Promise is a system's claim for one configuration.

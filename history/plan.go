@@ -26,6 +26,9 @@ type Plan struct {
 
 	TimeLimit Duration `json:"timeLimit"`
 	OpTimeout Duration `json:"opTimeout"`
+	// SlowNodes is how many times slower than usual the nodes are: nemesis waits so much
+	// longer for them. 0 is as usual.
+	SlowNodes float64 `json:"slowNodes,omitempty"`
 
 	// Faults are the kinds that the schedule draws from, in table order.
 	Faults        []string `json:"faults"`
@@ -36,6 +39,11 @@ type Plan struct {
 
 	CheckerTime   Duration `json:"checkerTime"`
 	CheckerMemory int64    `json:"checkerMemory"` // bytes
+}
+
+// Patience is how long to wait for nodes, where d is enough for usual ones.
+func (p Plan) Patience(d time.Duration) time.Duration {
+	return time.Duration(float64(d) * max(p.SlowNodes, 1))
 }
 
 // System is the software under test, as the plan names it.

@@ -29,6 +29,7 @@ type wire struct {
 	history.Link
 	agent Agent
 	to    []netip.AddrPort
+	limit time.Duration // of one attempt, whether it should fail or not
 	// answered and silent count the addresses that did and did not answer, err is
 	// why no attempt could be made.
 	answered, silent int
@@ -39,7 +40,7 @@ type wire struct {
 func (in *Injector) wires(links []history.Link) []*wire {
 	var wires []*wire
 	for _, link := range links {
-		w := &wire{Link: link, agent: in.machine(link.From).Agent}
+		w := &wire{Link: link, agent: in.machine(link.From).Agent, limit: in.patient(connectTime)}
 		for _, addr := range in.machine(link.To).Node.Addresses() {
 			w.to = append(w.to, netip.AddrPortFrom(addr, in.PeerPort))
 		}
@@ -51,7 +52,7 @@ func (in *Injector) wires(links []history.Link) []*wire {
 // try connects to every address of the far end, all at once, and leaves some of the
 // time there is for the answers to come back.
 func (w *wire) try(ctx context.Context) {
-	limit := connectTime
+	limit := w.limit
 	if end, ok := ctx.Deadline(); ok {
 		limit = min(limit, time.Until(end)*3/4)
 	}
@@ -63,7 +64,7 @@ func (w *wire) try(ctx context.Context) {
 	var all sync.WaitGroup
 	for i, to := range w.to {
 		all.Go(func() {
-			c, err := bounded(ctx, 2*connectTime, func(ctx context.Context) (agent.Connection, error) {
+			c, err := bounded(ctx, 2*w.limit, func(ctx context.Context) (agent.Connection, error) {
 				return w.agent.ProbeTCP(ctx, to, limit)
 			})
 			results[i] = result{c, err}
@@ -200,7 +201,7 @@ func tell(from string, wires []*wire, expected string, as func(*wire) bool) hist
 // what was seen before stays.
 func (l *life) look(ctx context.Context) {
 	l.each(func(a *act) {
-		seen, err := bounded(ctx, callTime, func(ctx context.Context) (history.Evidence, error) {
+		seen, err := bounded(ctx, l.in.patient(callTime), func(ctx context.Context) (history.Evidence, error) {
 			return a.hand.look(ctx)
 		})
 		if err == nil {
@@ -278,7 +279,7 @@ func (l *life) dropped(node string) bool {
 // recovered looks whether anything is left of an effect that was undone; its error
 // says what.
 func (l *life) recovered(ctx context.Context, a *act) error {
-	seen, err := bounded(ctx, callTime, func(ctx context.Context) (history.Evidence, error) {
+	seen, err := bounded(ctx, l.in.patient(callTime), func(ctx context.Context) (history.Evidence, error) {
 		return a.hand.look(ctx)
 	})
 	a.seen = seen
@@ -317,7 +318,7 @@ func (l *life) recovered(ctx context.Context, a *act) error {
 // process asks for the state of the server that an act is about.
 func (l *life) process(ctx context.Context, a *act) (agent.ProcessState, error) {
 	name := l.in.Process(a.node)
-	state, err := bounded(ctx, time.Second, func(ctx context.Context) (agent.ProcessState, error) {
+	state, err := bounded(ctx, l.in.patient(stateTime), func(ctx context.Context) (agent.ProcessState, error) {
 		return a.agent.ProcessState(ctx, name)
 	})
 	if err != nil {

@@ -100,7 +100,7 @@ func Find(name string) (Fault, error) {
 }
 
 // Parse reads the value of --faults: names separated by commas, with "all" for every
-// fault that any cluster can have, or "none". It returns names in table order, each once;
+// fault that any cluster can have and "clock" for all that bend clocks, or "none". It returns names in table order, each once;
 // none for "none". The error is one sentence that lists what exists.
 func Parse(spec string) ([]string, error) {
 	asked := map[string]bool{}
@@ -118,9 +118,14 @@ func Parse(spec string) ([]string, error) {
 				asked[f.Name] = asked[f.Name] || f.special == ""
 			}
 			continue
+		case "clock":
+			for _, f := range Faults() {
+				asked[f.Name] = asked[f.Name] || f.clock
+			}
+			continue
 		}
 		if _, err := Find(word); err != nil {
-			return nil, fmt.Errorf("read faults %q: %w, or all, or none", spec, err)
+			return nil, fmt.Errorf("read faults %q: %w, or clock for all clock faults, or all, or none", spec, err)
 		}
 		asked[word] = true
 	}

@@ -22,6 +22,7 @@ func TestReadingTheFaultsFlag(t *testing.T) {
 		"kill,kill":            {"kill"},
 		"all":                  {"partition", "kill", "stop", "pause", "clock-step", "clock-drift", "clock-freeze", "clock-strobe"},
 		"power-off,all":        {"partition", "kill", "stop", "pause", "clock-step", "clock-drift", "clock-freeze", "clock-strobe", "power-off"},
+		"clock,kill":           {"kill", "clock-step", "clock-drift", "clock-freeze", "clock-strobe"},
 		"none":                 nil,
 	} {
 		got, err := Parse(spec)
@@ -30,10 +31,10 @@ func TestReadingTheFaultsFlag(t *testing.T) {
 		}
 	}
 	for spec, want := range map[string]string{
-		"":               `read faults "": find fault "": there is no such fault; choose from partition, kill, stop, pause, clock-step, clock-drift, clock-freeze, clock-strobe, packet, power-off, power-cycle, or all, or none`,
-		"kill,":          `read faults "kill,": find fault "": there is no such fault; choose from partition, kill, stop, pause, clock-step, clock-drift, clock-freeze, clock-strobe, packet, power-off, power-cycle, or all, or none`,
-		"partition,fire": `read faults "partition,fire": find fault "fire": there is no such fault; choose from partition, kill, stop, pause, clock-step, clock-drift, clock-freeze, clock-strobe, packet, power-off, power-cycle, or all, or none`,
-		"all,fire":       `read faults "all,fire": find fault "fire": there is no such fault; choose from partition, kill, stop, pause, clock-step, clock-drift, clock-freeze, clock-strobe, packet, power-off, power-cycle, or all, or none`,
+		"":               `read faults "": find fault "": there is no such fault; choose from partition, kill, stop, pause, clock-step, clock-drift, clock-freeze, clock-strobe, packet, power-off, power-cycle, or clock for all clock faults, or all, or none`,
+		"kill,":          `read faults "kill,": find fault "": there is no such fault; choose from partition, kill, stop, pause, clock-step, clock-drift, clock-freeze, clock-strobe, packet, power-off, power-cycle, or clock for all clock faults, or all, or none`,
+		"partition,fire": `read faults "partition,fire": find fault "fire": there is no such fault; choose from partition, kill, stop, pause, clock-step, clock-drift, clock-freeze, clock-strobe, packet, power-off, power-cycle, or clock for all clock faults, or all, or none`,
+		"all,fire":       `read faults "all,fire": find fault "fire": there is no such fault; choose from partition, kill, stop, pause, clock-step, clock-drift, clock-freeze, clock-strobe, packet, power-off, power-cycle, or clock for all clock faults, or all, or none`,
 		"kill,none":      `read faults "kill,none": "none" stands alone; leave the rest out`,
 	} {
 		if got, err := Parse(spec); err == nil || err.Error() != want {

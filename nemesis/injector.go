@@ -17,10 +17,12 @@ import (
 	"nemesis/nodes/agent"
 )
 
-// How long the injector waits for others. Nothing it does waits longer.
+// How long the injector waits for others, where nodes are not slow. Nothing it does
+// waits longer.
 const (
-	// callTime bounds one call of an agent.
-	callTime = 5 * time.Second
+	// callTime bounds one call of an agent, stateTime asking for a server's state.
+	callTime  = 5 * time.Second
+	stateTime = time.Second
 	// connectTime bounds one attempt to connect, whether it should fail or not.
 	connectTime = 500 * time.Millisecond
 	// roleTime is how long a step waits for somebody to play its role.
@@ -53,8 +55,8 @@ type Machine struct {
 	Agent Agent
 }
 
-// Config is what an Injector works with. Every field is needed, those about power for
-// faults of power only.
+// Config is what an Injector works with. Every field is needed but those that say
+// otherwise, those about power for faults of power only.
 type Config struct {
 	// Machines are the nodes of the cluster in the plan's order.
 	Machines []Machine
@@ -70,6 +72,10 @@ type Config struct {
 	// Record writes an event down. It is called from one goroutine at a time, except
 	// that HealAll may call it beside Run.
 	Record func(history.Event)
+
+	// SlowNodes is how many times slower than usual the nodes are, and so how many times
+	// longer they are waited for; 0 is as usual.
+	SlowNodes float64
 
 	// Power turns the machines off and on.
 	Power nodes.Power
@@ -87,6 +93,7 @@ type Config struct {
 // undoes each, whatever happens in between.
 type Injector struct {
 	Config
+	late lateness
 	// quieted is the effect that keeps time services stopped meanwhile, nil for none.
 	quieted agent.Effect
 }
@@ -104,8 +111,9 @@ func New(config Config) *Injector {
 //
 // Steps fire in order of time, one at a time. One that comes into force late, since
 // the one before it was still being healed or since a node was slow, is shortened, by
-// at most a half, so that the plan's clean end stays clean. Each stage is recorded as
-// a FaultChange. Where steps change the clocks of machines, their time services are
+// at most a half, so that the plan's clean end stays clean. How long machines take to boot
+// is no plan's to say: that postpones all that follows. Each stage is recorded as a
+// FaultChange. Where steps change the clocks of machines, their time services are
 // stopped meanwhile. What goes wrong is recorded there and does not stop
 // the run; only faults that could not be healed are also returned, in an error that
 // is one line.
@@ -122,14 +130,32 @@ func (in *Injector) Run(ctx context.Context, steps []history.Step, start int64) 
 		if i+1 < len(steps) {
 			next = start + int64(steps[i+1].At)
 		}
-		if err := in.live(ctx, step, start+int64(step.At+step.Hold), next); err != nil {
+		healAt := start + int64(step.At+step.Hold)
+		power := NeedsPower([]string{step.Kind})
+		if power {
+			in.late.begin(healAt)
+		}
+		if err := in.live(ctx, step, healAt, next); err != nil {
 			unhealed = append(unhealed, err.Error())
+		}
+		if power {
+			start += in.late.end(in.Now())
 		}
 	}
 	if unhealed = append(unhealed, loud()...); len(unhealed) > 0 {
 		return errors.New(strings.Join(unhealed, "; "))
 	}
 	return nil
+}
+
+// Postponed is how much later than the plan has it the rest of Run's schedule comes, since
+// machines boot: the end of the run should come as much later. It grows meanwhile and
+// never shrinks, and may be called at any time.
+func (in *Injector) Postponed() time.Duration { return in.late.by(in.Now()) }
+
+// patient is how long to wait for nodes, where d is enough for usual ones.
+func (in *Injector) patient(d time.Duration) time.Duration {
+	return time.Duration(float64(d) * max(in.SlowNodes, 1))
 }
 
 // HealAll makes every agent undo whatever its ledger holds, from this run or an
@@ -142,7 +168,7 @@ func (in *Injector) HealAll(ctx context.Context) error {
 	for i, m := range in.Machines {
 		all.Go(func() {
 			var err error
-			found[i], err = bounded(ctx, recoveryTime, m.Agent.HealAll)
+			found[i], err = bounded(ctx, in.patient(recoveryTime), m.Agent.HealAll)
 			if err != nil {
 				errs[i] = fmt.Sprintf("heal %s: %s; run nemesis nodes heal once it can be reached", m.Node.Name, oneLine(err))
 			}
@@ -206,7 +232,7 @@ func (in *Injector) replace(ctx context.Context, node string, next Agent) {
 	i := slices.IndexFunc(in.Machines, func(m Machine) bool { return m.Node.Name == node })
 	in.Machines[i].Agent = next
 	if in.quieted != nil {
-		_, _ = bounded(ctx, recoveryTime, func(ctx context.Context) (struct{}, error) {
+		_, _ = bounded(ctx, in.patient(recoveryTime), func(ctx context.Context) (struct{}, error) {
 			return struct{}{}, next.Apply(ctx, in.quieted)
 		})
 	}
@@ -224,11 +250,11 @@ func (in *Injector) skip(step history.Step, why error) {
 // who asks for the node that plays a role until there is one, for at most roleTime.
 func (in *Injector) who(ctx context.Context, target string) (string, error) {
 	role, _ := roleOf(target)
-	within, cancel := context.WithTimeout(ctx, roleTime)
+	within, cancel := context.WithTimeout(ctx, in.patient(roleTime))
 	defer cancel()
 	why := role.nobody
 	for {
-		name, err := bounded(within, roleTime/2, func(ctx context.Context) (string, error) { return in.Role(ctx, target) })
+		name, err := bounded(within, in.patient(roleTime)/2, func(ctx context.Context) (string, error) { return in.Role(ctx, target) })
 		if err == nil && name != "" {
 			return name, nil
 		}
@@ -241,7 +267,7 @@ func (in *Injector) who(ctx context.Context, target string) (string, error) {
 			if ctx.Err() != nil {
 				return "", fmt.Errorf("the run ended before the %s was known", role.who)
 			}
-			return "", fmt.Errorf("no %s within %s: %s", role.who, roleTime, why)
+			return "", fmt.Errorf("no %s within %s: %s", role.who, in.patient(roleTime), why)
 		}
 	}
 }

@@ -150,7 +150,7 @@ func (l *life) inject(ctx context.Context, healAt int64) int64 {
 	}
 	if l.fault.packets {
 		l.each(func(a *act) {
-			before, cancel := context.WithTimeout(ctx, callTime)
+			before, cancel := context.WithTimeout(ctx, l.in.patient(callTime))
 			defer cancel()
 			a.hand.(*remote).prepare(before)
 		})
@@ -213,7 +213,7 @@ func (l *life) hold(ctx context.Context, healAt int64) {
 // lastLook is how long the last look may take. What takes long to look at takes at most
 // half of the fault.
 func (l *life) lastLook() time.Duration {
-	return min(cmp.Or(l.fault.lookTime, lookTime), max(time.Duration(l.step.Hold)/2, lookTime))
+	return min(l.in.patient(cmp.Or(l.fault.lookTime, lookTime)), max(time.Duration(l.step.Hold)/2, lookTime))
 }
 
 // flap is half a period, how long each cut and each pause between cuts lasts; 0 for
@@ -253,19 +253,19 @@ func (l *life) flapUntil(ctx context.Context, half time.Duration, healAt int64) 
 		l.apply(ctx)
 		l.cuts++
 	}
-	l.in.wait(ctx, healAt-int64(min(lookTime, half/4)))
+	l.in.wait(ctx, healAt-int64(min(l.in.patient(lookTime), half/4)))
 	return true
 }
 
 // apply puts every effect in force. A node that hangs may take up most of the time
 // that the fault has, but not the look at what it does on the others.
 func (l *life) apply(ctx context.Context) {
-	limit := min(max(time.Duration(l.step.Hold)*3/4, time.Second), callTime)
+	limit := min(max(time.Duration(l.step.Hold)*3/4, time.Second), l.in.patient(callTime))
 	switch {
 	case l.fault.cycle:
-		limit = bootTime
+		limit = l.in.patient(bootTime)
 	case l.fault.power:
-		limit = offTime
+		limit = offTime // asked of whoever runs the machines
 	}
 	l.each(func(a *act) {
 		began := l.in.Now()
@@ -284,7 +284,7 @@ func (l *life) apply(ctx context.Context) {
 // undo takes one effect back, once.
 func (l *life) undo(ctx context.Context, a *act) error {
 	began := l.in.Now()
-	_, err := bounded(ctx, callTime, func(ctx context.Context) (struct{}, error) {
+	_, err := bounded(ctx, l.in.patient(callTime), func(ctx context.Context) (struct{}, error) {
 		return struct{}{}, a.hand.undo(ctx)
 	})
 	a.done = l.in.Now()
@@ -299,9 +299,9 @@ func (l *life) undo(ctx context.Context, a *act) error {
 // there is, and shows that nothing of it is left. It does so after the end of ctx
 // too. The error names the nodes on which the fault may still be in force.
 func (l *life) heal(ctx context.Context, next int64) error {
-	limit := recoveryTime
+	limit := l.in.patient(recoveryTime)
 	if until := time.Duration(next - l.in.Now()); until < limit && !l.fault.power {
-		limit = max(until, leastRecovery)
+		limit = max(until, l.in.patient(leastRecovery))
 	}
 	end := l.in.Now() + int64(limit)
 	within, cancel := context.WithTimeout(context.WithoutCancel(ctx), limit)

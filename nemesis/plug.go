@@ -67,13 +67,13 @@ func (p *plug) apply(ctx context.Context) error {
 func (p *plug) back(ctx context.Context) error {
 	p.awaited = true
 	// Some wait here until it has booted.
-	_, err := bounded(ctx, bootTime, func(ctx context.Context) (struct{}, error) {
+	_, err := bounded(ctx, p.in.patient(bootTime), func(ctx context.Context) (struct{}, error) {
 		return struct{}{}, p.in.Power.On(ctx, p.node.Name)
 	})
 	if err != nil {
 		return fmt.Errorf("turn %s on: %w: turn it on by hand", p.node.Name, err)
 	}
-	p.after, err = bounded(ctx, reconnectTime, func(ctx context.Context) (Agent, error) {
+	p.after, err = bounded(ctx, p.in.patient(reconnectTime), func(ctx context.Context) (Agent, error) {
 		return p.in.Reconnect(ctx, p.node.Name)
 	})
 	if err != nil {
@@ -99,7 +99,7 @@ func (p *plug) look(ctx context.Context) (history.Evidence, error) {
 		return history.Evidence{Summary: "the machine did not come back"}, nil
 	case p.undone:
 		name := p.in.Process(p.node.Name)
-		state, err := bounded(ctx, time.Second, func(ctx context.Context) (agent.ProcessState, error) { return p.after.ProcessState(ctx, name) })
+		state, err := bounded(ctx, p.in.patient(stateTime), func(ctx context.Context) (agent.ProcessState, error) { return p.after.ProcessState(ctx, name) })
 		if err != nil {
 			return history.Evidence{}, fmt.Errorf("read the state of %s: %w", name, err)
 		}
@@ -116,7 +116,7 @@ func (p *plug) look(ctx context.Context) (history.Evidence, error) {
 		return e, nil
 	}
 	answers := p.answers(ctx)
-	limit := time.Second
+	limit := p.in.patient(stateTime)
 	if end, ok := ctx.Deadline(); ok {
 		limit = min(limit, time.Until(end)*3/4) // what has no answer must be noticed in time
 	}
@@ -141,7 +141,7 @@ func (p *plug) look(ctx context.Context) (history.Evidence, error) {
 // answers tries to connect to the server's port from the control node. A refusal is an
 // answer too: only a machine that runs can give it.
 func (p *plug) answers(ctx context.Context) bool {
-	limit := connectTime
+	limit := p.in.patient(connectTime)
 	if end, ok := ctx.Deadline(); ok {
 		limit = min(limit, time.Until(end)/4)
 	}
@@ -170,7 +170,7 @@ func (p *plug) gone() bool { return p.undone && p.after == nil }
 // comeBack gives every machine its power again and waits for all their agents, also
 // after the end of ctx: nobody else would turn them on.
 func (l *life) comeBack(ctx context.Context) {
-	within, cancel := context.WithTimeout(context.WithoutCancel(ctx), bootTime)
+	within, cancel := context.WithTimeout(context.WithoutCancel(ctx), l.in.patient(bootTime))
 	defer cancel()
 	l.each(func(a *act) {
 		p := a.hand.(*plug)

@@ -208,6 +208,38 @@ func TestFaultsGoOnAfterAPowerOff(t *testing.T) {
 	})
 }
 
+// The plan knows nothing of boots: what comes after one comes as late as that made it.
+func TestABootPostponesWhatFollows(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		w := newWorld(3)
+		p := &plugs{world: w, boots: 50 * time.Second}
+		in := p.power(w.injector())
+		off, next := on(powerOff(), "n1"), on(pause(), "n2")
+		gap := 6 * time.Second // from the heal of one to the beginning of the other
+		next.ID, next.At = 2, off.At+off.Hold+history.Duration(gap)
+		meanwhile := time.AfterFunc(time.Duration(off.At+off.Hold)+20*time.Second, func() {
+			if by := in.Postponed(); by < 19*time.Second || by > 21*time.Second {
+				t.Errorf("after 20 s of the boot, postponed by %v", by)
+			}
+		})
+		defer meanwhile.Stop()
+		if err := in.Run(t.Context(), []history.Step{off, next}, 0); err != nil {
+			t.Fatal(err)
+		}
+		if by := in.Postponed(); by < 50*time.Second || by > 52*time.Second {
+			t.Errorf("postponed by %v, and the machine booted for 50 s", by)
+		}
+		moment := func(id int, stage history.Stage) int64 {
+			i := slices.IndexFunc(w.events, func(e history.Event) bool { return e.Fault != nil && e.Fault.ID == id && e.Fault.Stage == stage })
+			return w.events[i].Time
+		}
+		if got := time.Duration(moment(2, history.Inject) - moment(1, history.Healed)); got < gap-time.Second || got > gap+time.Second {
+			t.Errorf("the next fault came %s after it was healed, and in the plan after %s", got, gap)
+		}
+		time.Sleep(time.Hour)
+	})
+}
+
 // A run that is given up leaves no machine without power.
 func TestARunThatEndsDuringAPowerOffTurnsTheMachineOn(t *testing.T) {
 	for _, end := range []time.Duration{1500 * time.Millisecond, 3 * time.Second, 5 * time.Second, 12 * time.Second} {

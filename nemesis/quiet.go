@@ -21,12 +21,12 @@ func (in *Injector) quiet(ctx context.Context, steps []history.Step) (loud func(
 	effect := &effects.Service{ID: "services"}
 	in.quieted = effect
 	said := in.everywhere(func(m Machine) string {
-		_, err := bounded(ctx, recoveryTime, func(ctx context.Context) (struct{}, error) {
+		_, err := bounded(ctx, in.patient(recoveryTime), func(ctx context.Context) (struct{}, error) {
 			return struct{}{}, m.Agent.Apply(ctx, effect)
 		})
 		var seen history.Evidence
 		if err == nil {
-			seen, err = bounded(ctx, recoveryTime, func(ctx context.Context) (history.Evidence, error) {
+			seen, err = bounded(ctx, in.patient(recoveryTime), func(ctx context.Context) (history.Evidence, error) {
 				return m.Agent.Probe(ctx, effect)
 			})
 		}
@@ -41,7 +41,7 @@ func (in *Injector) quiet(ctx context.Context, steps []history.Step) (loud func(
 	return func() []string {
 		in.quieted = nil
 		failed := in.everywhere(func(m Machine) string {
-			_, err := bounded(context.WithoutCancel(ctx), recoveryTime, func(ctx context.Context) (struct{}, error) {
+			_, err := bounded(context.WithoutCancel(ctx), in.patient(recoveryTime), func(ctx context.Context) (struct{}, error) {
 				return struct{}{}, m.Agent.Undo(ctx, effect)
 			})
 			if err != nil {

@@ -22,7 +22,11 @@ func Describe(plan history.Plan) string {
 		server += " from " + plan.System.Binary
 	}
 	fmt.Fprintf(&b, "├─ system     %s%s\n", server, options(plan.System.Options))
-	fmt.Fprintf(&b, "├─ cluster    %s: %s\n", plan.Cluster.Spec, strings.Join(plan.Cluster.Nodes, " "))
+	slow := ""
+	if plan.SlowNodes > 1 {
+		slow = fmt.Sprintf(", %g times slower than usual", plan.SlowNodes)
+	}
+	fmt.Fprintf(&b, "├─ cluster    %s: %s%s\n", plan.Cluster.Spec, strings.Join(plan.Cluster.Nodes, " "), slow)
 	rate := "as fast as they can"
 	if plan.Workload.Rate > 0 {
 		rate = fmt.Sprintf("at %g operations/s in all", plan.Workload.Rate)

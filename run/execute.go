@@ -43,7 +43,8 @@ type Config struct {
 	Observe func(Progress)
 }
 
-// How long each phase may take. The workload's own limits are in the plan.
+// How long each phase may take, where nodes are not slow. The workload's own limits are in
+// the plan.
 const (
 	// connectDeadline is for sending the agent: to emulated machines that takes minutes.
 	connectDeadline = 5 * time.Minute
@@ -147,35 +148,38 @@ func (r *runner) drive(ctx context.Context) {
 		}
 	}()
 	after := context.WithoutCancel(ctx)
+	patient := r.plan.Patience
 
-	defer r.phase(after, "stop", stopDeadline, r.stop)
+	defer r.phase(after, "stop", patient(stopDeadline), r.stop)
 	reachable := connectDeadline
 	if r.turnsOff() {
 		reachable += bootDeadline
 	}
-	if r.phase(ctx, "connect", reachable, r.connect) != nil {
+	if r.phase(ctx, "connect", patient(reachable), r.connect) != nil {
 		return
 	}
-	if r.phase(ctx, "install", installDeadline, r.install) != nil {
+	if r.phase(ctx, "install", patient(installDeadline), r.install) != nil {
 		return
 	}
-	defer r.phase(after, "collect", collectDeadline, r.collect)
+	defer r.phase(after, "collect", patient(collectDeadline), r.collect)
 	within := r.cfg.StartWithin
 	if within <= 0 {
 		within = startDeadline
 	}
-	if r.phase(ctx, "start", within, r.begin) != nil {
+	if r.phase(ctx, "start", patient(within), r.begin) != nil {
 		return
 	}
 	unwatch := r.watch(after)
 	defer unwatch()
 	worked := r.phase(ctx, "workload", r.workloadDeadline(), r.work)
-	healed := r.phase(after, "heal", healDeadline, r.heal)
+	healed := r.phase(after, "heal", patient(healDeadline), r.heal)
 	if worked != nil || healed != nil || ctx.Err() != nil {
 		return
 	}
-	if r.phase(ctx, "settle", settleDeadline, r.settle) == nil {
-		r.phase(ctx, phaseFinal, finalDeadline, r.finalReads)
+	// What a server that did not come back has lost shows in what the others have kept.
+	r.phase(ctx, "settle", patient(settleDeadline), r.settle)
+	if ctx.Err() == nil {
+		r.phase(ctx, phaseFinal, patient(finalDeadline), r.finalReads)
 	}
 }
 
@@ -255,7 +259,11 @@ func (r *runner) connect(ctx context.Context) error {
 // agentOptions are how this run's agents are reached. Only clock faults put the servers
 // under a shadow clock: what is not bent is not touched.
 func (r *runner) agentOptions() agent.Options {
-	return agent.Options{Binary: r.cfg.AgentBinary, Shadow: nemesis.NeedsShadow(r.plan.Faults)}
+	return agent.Options{
+		Binary: r.cfg.AgentBinary, Shadow: nemesis.NeedsShadow(r.plan.Faults),
+		// Slow nodes may not come to listening for a while.
+		DeadAfter: r.plan.Patience(agent.DefaultDeadAfter),
+	}
 }
 
 // preflight refuses a plan whose faults a node cannot do, before anything starts.
@@ -332,7 +340,7 @@ func (r *runner) begin(ctx context.Context) error {
 // revive starts another agent on nodes whose agent was lost, if they can be reached.
 // It undoes what the lost one left, and lets the servers there be stopped in order.
 func (r *runner) revive(ctx context.Context) {
-	ctx, cancel := context.WithTimeout(ctx, reviveDeadline)
+	ctx, cancel := context.WithTimeout(ctx, r.plan.Patience(reviveDeadline))
 	defer cancel()
 	var wg sync.WaitGroup
 	for i := range r.machines {

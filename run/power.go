@@ -91,14 +91,23 @@ func (r *runner) reconnect(ctx context.Context, node string) (nemesis.Agent, err
 	return another, nil
 }
 
-// reach opens the connection to a node and starts its agent. A node that a run which was
-// itself cut off has left without power gets it back first.
+// reach opens the connection to a node and starts its agent.
 func (r *runner) reach(ctx context.Context, node nodes.Node) (nodes.Conn, *agent.Client, error) {
-	conn, client, err := Reach(ctx, r.cfg.Cluster, node, r.agentOptions())
-	if err == nil || !r.turnsOff() {
-		return conn, client, err
+	if !r.turnsOff() {
+		return Reach(ctx, r.cfg.Cluster, node, r.agentOptions())
 	}
-	if on := r.cfg.Power.On(ctx, node.Name); on != nil {
+	return Rouse(ctx, r.cfg.Cluster, r.cfg.Power, node, r.agentOptions())
+}
+
+// Rouse is Reach for a node that a run which was itself cut off may have left without
+// power: where it cannot be reached it gets its power back, and may boot until the end
+// of ctx.
+func Rouse(ctx context.Context, cluster nodes.Cluster, power nodes.Power, node nodes.Node, opt agent.Options) (nodes.Conn, *agent.Client, error) {
+	conn, client, err := Reach(ctx, cluster, node, opt)
+	if err == nil {
+		return conn, client, nil
+	}
+	if on := power.On(ctx, node.Name); on != nil {
 		return nil, nil, fmt.Errorf("%w; nor could its power be turned on: %w", err, on)
 	}
 	for {
@@ -107,7 +116,7 @@ func (r *runner) reach(ctx context.Context, node nodes.Node) (nodes.Conn, *agent
 			return nil, nil, err
 		case <-time.After(time.Second):
 		}
-		again, client, failed := Reach(ctx, r.cfg.Cluster, node, r.agentOptions())
+		again, client, failed := Reach(ctx, cluster, node, opt)
 		if failed == nil {
 			return again, client, nil
 		}

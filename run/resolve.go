@@ -41,8 +41,8 @@ type Options struct {
 	// Bounds are numbers of the claim, by the names that BoundsDoc lists.
 	Bounds map[string]string
 
-	Faults        string // "partition,kill", "none", "all,packet"
-	FaultInterval time.Duration
+	Faults        string        // "partition,kill", "none", "all,packet"
+	FaultInterval time.Duration // 0 is 5 s
 	RequireFaults bool
 	FaultTargets  string // "leader,one"; "" leaves it to each fault
 	FaultHolds    string // "6s,1.5lease"; "" leaves it to the interval
@@ -51,7 +51,11 @@ type Options struct {
 	Clocks        string // nemesis.ShadowClocks or nemesis.MachineClocks
 
 	TimeLimit time.Duration
+	// OpTimeout is after what an operation's outcome is unknown; 0 is 5 s.
 	OpTimeout time.Duration
+	// SlowNodes is how many times slower than usual the nodes are, 1 to 100; 0 is as
+	// usual. What is waited for takes so much longer, unless it is given.
+	SlowNodes float64
 	// Seed determines every random choice; nil draws one.
 	Seed *int64
 
@@ -89,7 +93,10 @@ func Resolve(opt Options) (history.Plan, error) {
 	if err != nil {
 		return none, &UsageError{err}
 	}
-	options, err := resolveSet(system, opt.Set)
+	if opt, err = slowed(opt); err != nil {
+		return none, err
+	}
+	options, err := resolveSet(system, opt.Set, opt.SlowNodes)
 	if err != nil {
 		return none, err
 	}
@@ -151,7 +158,7 @@ func Resolve(opt Options) (history.Plan, error) {
 	if opt.Keys < 0 || opt.OpsPerKey < 0 {
 		return none, usage("read --keys and --ops-per-key: they cannot be negative")
 	}
-	ttl, err := resolveTTL(opt.TTL, work)
+	ttl, err := resolveTTL(opt.TTL, work, opt.SlowNodes)
 	if err != nil {
 		return none, err
 	}
@@ -186,6 +193,7 @@ func Resolve(opt Options) (history.Plan, error) {
 		Bounds:        bounds,
 		TimeLimit:     history.Duration(opt.TimeLimit),
 		OpTimeout:     history.Duration(opt.OpTimeout),
+		SlowNodes:     opt.SlowNodes,
 		Faults:        faults,
 		FaultInterval: history.Duration(opt.FaultInterval),
 		RequireFaults: opt.RequireFaults,
@@ -235,16 +243,44 @@ func scheduleOptions(opt Options, plan history.Plan) (nemesis.Options, error) {
 }
 
 // resolveTTL is how long the workload's leases last; 0 for a workload without leases.
-func resolveTTL(asked time.Duration, work workload.Workload) (time.Duration, error) {
+func resolveTTL(asked time.Duration, work workload.Workload, slow float64) (time.Duration, error) {
 	switch {
 	case work.TTL == 0 && asked != 0:
 		return 0, usage("read --ttl: the workload %s has no leases; leave it out", work.Name)
 	case asked == 0:
-		return work.TTL, nil
+		return times(slow, work.TTL).Round(time.Second), nil
 	case asked < time.Second || asked%time.Second != 0 || asked > time.Hour:
 		return 0, usage("read --ttl: leases last whole seconds, from 1s to 1h, not %s", asked)
 	}
 	return asked, nil
+}
+
+// slowed fills in how long things are waited for, and takes no slowness for none.
+func slowed(opt Options) (Options, error) {
+	if s := opt.SlowNodes; s != 0 && !(s >= 1 && s <= 100) {
+		return opt, usage("read --slow-nodes %v: it takes how many times slower than usual the nodes are, from 1 to 100", s)
+	}
+	if opt.SlowNodes == 1 {
+		opt.SlowNodes = 0
+	}
+	if opt.OpTimeout == 0 {
+		opt.OpTimeout = times(opt.SlowNodes, usualOpTimeout)
+	}
+	if opt.FaultInterval == 0 {
+		opt.FaultInterval = times(opt.SlowNodes, usualFaultInterval)
+	}
+	return opt, nil
+}
+
+// What is used on nodes that are not slow where nobody says otherwise.
+const (
+	usualOpTimeout     = 5 * time.Second
+	usualFaultInterval = 5 * time.Second
+)
+
+// times is a time on nodes that are so many times slower, 0 for as usual.
+func times(slow float64, d time.Duration) time.Duration {
+	return time.Duration(float64(d) * max(slow, 1))
 }
 
 func first(asked, byDefault int) int {
@@ -262,7 +298,7 @@ func drawSeed() (int64, error) {
 	return int64(binary.LittleEndian.Uint64(b[:]) >> 32), nil // short enough to type
 }
 
-func resolveSet(system clients.System, set map[string]string) (map[string]string, error) {
+func resolveSet(system clients.System, set map[string]string, slow float64) (map[string]string, error) {
 	resolved := map[string]string{}
 	known := []string{}
 	for _, o := range system.Options() {
@@ -270,6 +306,9 @@ func resolveSet(system clients.System, set map[string]string) (map[string]string
 		resolved[o.Name] = o.Default
 		value, asked := set[o.Name]
 		if !asked {
+			if d, err := time.ParseDuration(o.Default); err == nil && o.Waits && slow > 1 {
+				resolved[o.Name] = times(slow, d).Round(time.Millisecond).String()
+			}
 			continue
 		}
 		if o.Values != nil && !slices.Contains(o.Values, value) {

@@ -41,6 +41,40 @@ func TestSameSeedGivesTheSamePlanByteForByte(t *testing.T) {
 	}
 }
 
+func TestSlowNodesAreWaitedForAsMuchLonger(t *testing.T) {
+	opt := asked(7)
+	opt.SlowNodes, opt.OpTimeout, opt.FaultInterval = 5, 0, 0
+	opt.Workload = "lease"
+	plan, err := Resolve(opt)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if o := plan.System.Options; o["election"] != "5s" || o["heartbeat"] != "500ms" || o["snapshot-count"] != "10000" {
+		t.Errorf("servers wait as %v say", o)
+	}
+	if plan.OpTimeout != history.Duration(25*time.Second) || plan.FaultInterval != history.Duration(25*time.Second) || plan.Workload.TTL != history.Duration(20*time.Second) {
+		t.Errorf("clients wait %s, faults come each %s, leases last %s", plan.OpTimeout, plan.FaultInterval, plan.Workload.TTL)
+	}
+	if got := plan.Patience(time.Second); got != 5*time.Second {
+		t.Errorf("nemesis waits %s in place of a second", got)
+	}
+	if text := Describe(plan); !strings.Contains(text, "n5, 5 times slower than usual") {
+		t.Errorf("the plan does not say so: %s", text)
+	}
+
+	opt.Set = map[string]string{"election": "3s"}
+	opt.OpTimeout = time.Second
+	if plan, err = Resolve(opt); err != nil || plan.System.Options["election"] != "3s" || plan.OpTimeout != history.Duration(time.Second) {
+		t.Errorf("what was asked for did not count: %v, %s, %v", plan.System.Options, plan.OpTimeout, err)
+	}
+	for _, bad := range []float64{0.5, -1, 101} {
+		opt.SlowNodes = bad
+		if _, err := Resolve(opt); err == nil || !strings.Contains(err.Error(), "--slow-nodes") {
+			t.Errorf("%v: %v", bad, err)
+		}
+	}
+}
+
 func TestSeedIsDrawnAndRecordedWhenNoneIsGiven(t *testing.T) {
 	opt := asked(0)
 	opt.Seed = nil

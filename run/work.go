@@ -13,9 +13,16 @@ import (
 	"nemesis/workload/generator"
 )
 
-// workloadDeadline is the time limit and what the last operations may still take.
+// workloadDeadline is the time limit, what the last operations may still take, and as
+// long as machines that lose their power may boot.
 func (r *runner) workloadDeadline() time.Duration {
-	return time.Duration(r.plan.TimeLimit) + 2*time.Duration(r.plan.OpTimeout) + 30*time.Second
+	limit := time.Duration(r.plan.TimeLimit) + 2*time.Duration(r.plan.OpTimeout) + 30*time.Second
+	for _, step := range r.plan.Schedule {
+		if nemesis.NeedsPower([]string{step.Kind}) {
+			limit += bootDeadline
+		}
+	}
+	return limit
 }
 
 // work runs clients and faults side by side until the time limit.
@@ -34,14 +41,16 @@ func (r *runner) work(ctx context.Context) error {
 
 	limit := time.Duration(r.plan.TimeLimit)
 	statusDone := make(chan struct{})
-	wg.Go(func() { r.status(limit, statusDone) })
+	wg.Go(func() {
+		r.status(func() time.Duration { return limit + injector.Postponed() }, statusDone)
+	})
 	defer close(statusDone)
 
 	gen := r.workload.Main(r.plan.Workload)
 	if r.plan.Workload.Rate > 0 {
 		gen = generator.Stagger(time.Duration(float64(time.Second)/r.plan.Workload.Rate), gen)
 	}
-	return r.clients.Run(ctx, generator.TimeLimit(limit, gen), random(r.plan.Seed, workloadStream))
+	return r.clients.Run(ctx, generator.GrowingTimeLimit(limit, injector.Postponed, gen), random(r.plan.Seed, workloadStream))
 }
 
 func (r *runner) heal(ctx context.Context) error {
@@ -70,6 +79,8 @@ func (r *runner) newInjector() *nemesis.Injector {
 		PeerPort: r.deployment.Port(),
 		Now:      r.now,
 		Record:   r.event,
+
+		SlowNodes: r.plan.SlowNodes,
 	}
 	if r.cfg.Power != nil {
 		config.Power, config.Reconnect, config.Restart, config.Dial = &outages{r}, r.reconnect, r.deployment.Start, dial
@@ -114,7 +125,7 @@ func (r *runner) believe(process int, node string, b clients.Belief) {
 }
 
 // status tells the watcher how the run stands, twice a second.
-func (r *runner) status(limit time.Duration, done <-chan struct{}) {
+func (r *runner) status(limit func() time.Duration, done <-chan struct{}) {
 	began := r.now()
 	tick := time.NewTicker(500 * time.Millisecond)
 	defer tick.Stop()
@@ -129,7 +140,7 @@ func (r *runner) status(limit time.Duration, done <-chan struct{}) {
 		ok, fail, info := r.clients.Counts()
 		total := ok + fail + info
 		r.observe(Progress{Time: now, Action: "status", Status: &Status{
-			Left:        max(0, int64(limit)-(now-began)),
+			Left:        max(0, int64(limit())-(now-began)),
 			Rate:        float64(total-lastTotal) / time.Duration(now-lastAt).Seconds(),
 			Completions: [3]int64{ok, fail, info},
 			Faults:      r.faultsInForce(),
@@ -168,7 +179,7 @@ func (r *runner) watch(ctx context.Context) (stop func()) {
 	})
 	wg.Go(func() {
 		leader := ""
-		every(ctx, leaderInterval, func(ctx context.Context) {
+		r.every(ctx, leaderInterval, func(ctx context.Context) {
 			now, err := r.deployment.Leader(ctx)
 			if err == nil && now != leader {
 				leader = now
@@ -188,7 +199,7 @@ func (r *runner) followAgent(ctx context.Context, clocksEvery time.Duration, nod
 	defer wg.Wait()
 	defer stop()
 	wg.Go(func() {
-		every(sampling, clocksEvery, func(ctx context.Context) {
+		r.every(sampling, clocksEvery, func(ctx context.Context) {
 			if sample, err := a.Clock(ctx); err == nil {
 				r.event(history.Event{Type: history.ClockReading, Node: node, Clock: &sample})
 			}
@@ -217,11 +228,11 @@ func (r *runner) followAgent(ctx context.Context, clocksEvery time.Duration, nod
 }
 
 // every calls look at once and then at each interval, each time with a deadline.
-func every(ctx context.Context, interval time.Duration, look func(context.Context)) {
+func (r *runner) every(ctx context.Context, interval time.Duration, look func(context.Context)) {
 	tick := time.NewTicker(interval)
 	defer tick.Stop()
 	for {
-		within, cancel := context.WithTimeout(ctx, lookDeadline)
+		within, cancel := context.WithTimeout(ctx, r.plan.Patience(lookDeadline))
 		look(within)
 		cancel()
 		select {

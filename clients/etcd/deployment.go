@@ -22,8 +22,10 @@ type deployment struct {
 	arch    string // what binary was made for
 	work    history.Workload
 	cluster cluster
-	members map[string]*member
-	leaders leaders
+	// patience is how long to wait for an answer.
+	patience time.Duration
+	members  map[string]*member
+	leaders  leaders
 }
 
 // member is one node with its agent and our own connection to its server, apart
@@ -51,11 +53,12 @@ func newDeployment(binary string, o options, plan history.Plan, machines []clien
 		return nil, fmt.Errorf("deploy etcd: %w", err)
 	}
 	d := &deployment{
-		binary:  binary,
-		arch:    arch,
-		work:    plan.Workload,
-		cluster: cluster{token: fmt.Sprintf("nemesis-%d", plan.Seed), options: o},
-		members: map[string]*member{},
+		binary:   binary,
+		arch:     arch,
+		work:     plan.Workload,
+		patience: plan.Patience(time.Second),
+		cluster:  cluster{token: fmt.Sprintf("nemesis-%d", plan.Seed), options: o},
+		members:  map[string]*member{},
 	}
 	for _, m := range machines {
 		d.cluster.members = append(d.cluster.members, m.Node)
@@ -183,7 +186,7 @@ func (d *deployment) Healthy(ctx context.Context, node string) error {
 		return err
 	}
 	for {
-		err := m.probe(ctx)
+		err := m.probe(ctx, d.patience)
 		if err == nil {
 			return nil
 		}
@@ -200,8 +203,8 @@ func (d *deployment) Healthy(ctx context.Context, node string) error {
 }
 
 // probe makes one linearizable read.
-func (m *member) probe(ctx context.Context) error {
-	ctx, cancel := context.WithTimeout(ctx, time.Second)
+func (m *member) probe(ctx context.Context, limit time.Duration) error {
+	ctx, cancel := context.WithTimeout(ctx, limit)
 	defer cancel()
 	_, err := m.admin.Get(ctx, "nemesis/health", clientv3.WithCountOnly())
 	return err

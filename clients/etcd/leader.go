@@ -3,7 +3,6 @@ package etcd
 import (
 	"context"
 	"sync"
-	"time"
 
 	pb "go.etcd.io/etcd/api/v3/etcdserverpb"
 )
@@ -84,11 +83,11 @@ func (l *leaders) learn(views []view) map[uint64]string {
 	return known
 }
 
-// Leader asks all members at once and gives them at most a second. A paused one
+// Leader asks all members at once and gives them a second where nodes are not slow. A paused one
 // holds nobody up: the answer is there once a majority settles it. "" means that
 // nobody who answered knows a leader.
 func (d *deployment) Leader(ctx context.Context) (string, error) {
-	ctx, cancel := context.WithTimeout(ctx, time.Second)
+	ctx, cancel := context.WithTimeout(ctx, d.patience)
 	defer cancel()
 	answers := make(chan *view, len(d.members))
 	for _, m := range d.members {

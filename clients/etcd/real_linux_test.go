@@ -91,7 +91,7 @@ func (s *server) ready() {
 	defer admin.Close()
 	m := member{admin: admin}
 	for deadline := time.Now().Add(time.Minute); ; {
-		err := m.probe(s.t.Context())
+		err := m.probe(s.t.Context(), time.Second)
 		if err == nil {
 			return
 		}

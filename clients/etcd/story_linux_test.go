@@ -298,7 +298,7 @@ func TestTimedOutPutLandsLater(t *testing.T) {
 // leaderOf asks the servers as a deployment does.
 func leaderOf(t *testing.T, servers []*server) *server {
 	t.Helper()
-	d := &deployment{members: map[string]*member{}}
+	d := &deployment{members: map[string]*member{}, patience: time.Second}
 	defer d.Close()
 	for _, s := range servers {
 		admin, err := connect(s.node.Address)

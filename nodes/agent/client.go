@@ -25,7 +25,8 @@ type Options struct {
 	// /var/lib/nemesis for root, else /var/tmp/nemesis-<uid>.
 	Dir string
 	// Heartbeat is how often the client says it lives; DeadAfter is how long the
-	// agent waits in silence before it undoes everything. Zero means 500 ms and 3 s.
+	// agent waits in silence before it undoes everything, at most MaxDeadAfter. Zero
+	// means 500 ms and DefaultDeadAfter.
 	Heartbeat, DeadAfter time.Duration
 	// Shadow: processes are started under the node's shadow clock, and Clock measures
 	// that one. Without it the node's Facts say that the clock cannot be bent, since
@@ -38,10 +39,17 @@ func (o Options) withDefaults() Options {
 		o.Heartbeat = 500 * time.Millisecond
 	}
 	if o.DeadAfter <= 0 {
-		o.DeadAfter = 3 * time.Second
+		o.DeadAfter = DefaultDeadAfter
 	}
+	o.DeadAfter = min(o.DeadAfter, MaxDeadAfter)
 	return o
 }
+
+// The silence after which an agent undoes everything.
+const (
+	DefaultDeadAfter = 3 * time.Second
+	MaxDeadAfter     = time.Minute
+)
 
 // defaultDeadline bounds a request whose context has no deadline of its own.
 const defaultDeadline = 60 * time.Second

@@ -34,7 +34,6 @@ type ServeOptions struct {
 const (
 	greetTime    = 30 * time.Second
 	minDeadAfter = 100 * time.Millisecond
-	maxDeadAfter = time.Minute
 )
 
 // server is one agent at work.
@@ -105,7 +104,7 @@ func Serve(ctx context.Context, in io.Reader, out io.Writer, kinds Kinds, opt Se
 		s.answer(first.ID, nil, nil, err)
 		return err
 	}
-	deadAfter := min(max(time.Duration(h.DeadAfter), minDeadAfter), maxDeadAfter)
+	deadAfter := min(max(time.Duration(h.DeadAfter), minDeadAfter), MaxDeadAfter)
 
 	leftovers, stuck, release, err := s.open(h.Control, deadAfter+2*time.Second)
 	if err != nil {
@@ -316,7 +315,7 @@ func (s *server) send(f frame) {
 	select {
 	case s.out <- bytes:
 	case <-s.done:
-	case <-time.After(maxDeadAfter): // nobody takes anything: silence will end us
+	case <-time.After(MaxDeadAfter): // nobody takes anything: silence will end us
 	}
 }
 

@@ -248,6 +248,22 @@ func TestStandstillIsNotFollowedByABurst(t *testing.T) {
 	}
 }
 
+func TestALimitThatGrowsHoldsBackNothingOfWhatItGrewBy(t *testing.T) {
+	for _, grown := range []int{0, 1, 20} {
+		done, more := 0, time.Duration(0)
+		client := func(*rand.Rand, Op) (time.Duration, End, json.RawMessage) {
+			if done++; done == 5 { // before the limit is reached
+				more = time.Duration(grown)
+			}
+			return 1, EndOK, nil
+		}
+		g := GrowingTimeLimit(10, func() time.Duration { return more }, a())
+		if got := len(say(run(t, Simulation{Threads: 1, Client: client}, g))); got != 10+grown {
+			t.Errorf("%d operations of 1 ns within 10 ns and %d more", got, grown)
+		}
+	}
+}
+
 func TestWeightsAreKept(t *testing.T) {
 	g := WeightedMix(Weighted{3, a()}, Weighted{1, b()}, Weighted{0, one("never")})
 	got := names(run(t, Simulation{Operations: 4000}, g))

@@ -50,19 +50,32 @@ func TimeLimit(d time.Duration, g Generator) Generator {
 	if g == nil || d <= 0 {
 		return nil
 	}
-	return &timeLimit{d: int64(d), end: Never, g: g}
+	return &timeLimit{d: int64(d), end: Never, more: noMore, g: g}
 }
 
+// GrowingTimeLimit is TimeLimit with d and what more returns, which never shrinks: it
+// is asked again whenever the limit matters, from the goroutine that asks for operations.
+func GrowingTimeLimit(d time.Duration, more func() time.Duration, g Generator) Generator {
+	if g == nil || d <= 0 {
+		return nil
+	}
+	return &timeLimit{d: int64(d), end: Never, more: more, g: g}
+}
+
+func noMore() time.Duration { return 0 }
+
 type timeLimit struct {
-	d, end int64 // end is Never until it was first asked
+	d, end int64 // end, without more, is Never until it was first asked
+	more   func() time.Duration
 	g      Generator
 }
 
 func (l *timeLimit) Next(ctx *Context) (Op, Status, Generator) {
-	end := l.end
-	if end == Never {
-		end = ctx.Time + l.d
+	planned := l.end
+	if planned == Never {
+		planned = ctx.Time + l.d
 	}
+	end := planned + int64(l.more())
 	if ctx.Time >= end {
 		return done()
 	}
@@ -76,9 +89,9 @@ func (l *timeLimit) Next(ctx *Context) (Op, Status, Generator) {
 		if status == Ready {
 			after = l.g
 		}
-		return wait(min(op.Time, end), l.with(end, after))
+		return wait(min(op.Time, end), l.with(planned, after))
 	}
-	return op, Ready, l.with(end, after)
+	return op, Ready, l.with(planned, after)
 }
 
 func (l *timeLimit) Update(ctx *Context, ev Event) Generator {
@@ -92,7 +105,7 @@ func (l *timeLimit) with(end int64, g Generator) Generator {
 	if g == nil {
 		return nil
 	}
-	return &timeLimit{l.d, end, g}
+	return &timeLimit{l.d, end, l.more, g}
 }
 
 // UntilOK yields operations of g until one of them has ended ok. Those under way
