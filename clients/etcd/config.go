@@ -82,6 +82,9 @@ func (c cluster) process(node nodes.Node, root string) agent.ProcessSpec {
 			"--auto-compaction-mode", "revision",
 			"--auto-compaction-retention", strconv.Itoa(c.options.compaction))
 	}
+	if c.options.forgetful {
+		argv = append(argv, "--unsafe-no-fsync")
+	}
 	return agent.ProcessSpec{
 		Name: processName,
 		Argv: argv,

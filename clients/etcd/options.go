@@ -21,6 +21,8 @@ type options struct {
 	snapshotCount int
 	// compaction is how many revisions automatic compaction keeps; 0 is no compaction.
 	compaction int
+	// forgetful members acknowledge before they have synced.
+	forgetful bool
 }
 
 // setting is one --set option: what the user sees, and how a value is read.
@@ -56,11 +58,11 @@ func settings() []setting {
 			return true
 		},
 	}, {
-		Option:  clients.Option{Name: "heartbeat", Doc: "time between a leader's heartbeats", Default: "100ms"},
+		Option:  clients.Option{Name: "heartbeat", Doc: "time between a leader's heartbeats", Default: "100ms", Waits: true},
 		allowed: "whole milliseconds from 10ms to 10s",
 		read:    duration(10*time.Millisecond, 10*time.Second, func(o *options, d time.Duration) { o.heartbeat = d }),
 	}, {
-		Option:  clients.Option{Name: "election", Doc: "time without a heartbeat until a follower stands for election", Default: "1s"},
+		Option:  clients.Option{Name: "election", Doc: "time without a heartbeat until a follower stands for election", Default: "1s", Waits: true},
 		allowed: "whole milliseconds from 50ms to 50s",
 		read:    duration(50*time.Millisecond, 50*time.Second, func(o *options, d time.Duration) { o.election = d }),
 	}, {
@@ -75,6 +77,17 @@ func settings() []setting {
 			Default: "0"},
 		allowed: "a number from 0 to 10000000",
 		read:    number(0, 10_000_000, func(o *options, n int) { o.compaction = n }),
+	}, {
+		Option: clients.Option{
+			Name:    "unsafe-no-fsync",
+			Doc:     "on: acknowledge what is not on the disk yet, and lose it when machines lose their power",
+			Default: "off",
+			Values:  []string{"off", "on"},
+		},
+		read: func(o *options, v string) bool {
+			o.forgetful = v == "on"
+			return true
+		},
 	}}
 }
 

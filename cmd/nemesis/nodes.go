@@ -32,6 +32,8 @@ type nodesJob struct {
 	Heal        bool
 	Power       bool // somebody can turn the machines off and on
 	AgentBinary string
+
+	plug nodes.Power // who that is
 }
 
 func nodesCommand() *cobra.Command {
@@ -46,7 +48,7 @@ func nodesCommand() *cobra.Command {
 	}
 	cmd.AddCommand(
 		nodesSubcommand("check", "Tell what each node is, and which faults it can and cannot have and why", false),
-		nodesSubcommand("heal", "Undo every effect that a node's ledger holds", true),
+		nodesSubcommand("heal", "Undo every effect that a node's ledger holds, and give it its power back", true),
 	)
 	return cmd
 }
@@ -73,7 +75,7 @@ func nodesSubcommand(name, short string, heal bool) *cobra.Command {
 			if err != nil {
 				return err
 			}
-			job.Power = plug != nil
+			job.plug, job.Power = plug, plug != nil
 			if job.Local = cluster.local(); job.Local > 0 {
 				return inside(cmd.Context(), "nodes", job)
 			}
@@ -121,7 +123,14 @@ func (j nodesJob) run(ctx context.Context, cluster cluster, out io.Writer) error
 
 func (j nodesJob) one(ctx context.Context, cluster cluster, node nodes.Node) (string, error) {
 	// Whether clocks can be bent shows only to one who asks for it.
-	conn, client, err := run.Reach(ctx, cluster, node, agent.Options{Binary: j.AgentBinary, Shadow: !j.Heal})
+	opt := agent.Options{Binary: j.AgentBinary, Shadow: !j.Heal}
+	reach := run.Reach
+	if j.Heal && j.plug != nil {
+		reach = func(ctx context.Context, cluster nodes.Cluster, node nodes.Node, opt agent.Options) (nodes.Conn, *agent.Client, error) {
+			return run.Rouse(ctx, cluster, j.plug, node, opt)
+		}
+	}
+	conn, client, err := reach(ctx, cluster, node, opt)
 	if err != nil {
 		return "", err
 	}
