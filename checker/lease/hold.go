@@ -2,6 +2,7 @@ package lease
 
 import (
 	"math"
+	"slices"
 	"sort"
 
 	"nemesis/checker/clocks"
@@ -25,7 +26,7 @@ type grant struct {
 	// older: the lease behind it was there before the acquire, so that only renewals tell
 	// from when its TTL counts.
 	older bool
-	// crashed: a renewal of unknown outcome may extend it at any time.
+	// crashed: a renewal, or an attempt at one, of unknown outcome may extend it at any time.
 	crashed bool
 	// cut is the earliest moment at which it may have been given up, released that at
 	// which it certainly had been, by operation releasedBy; history.Never when there is none.
@@ -64,12 +65,15 @@ func (t terms) least(ttl int64) int64 {
 	return max(0, int64(math.Floor(float64(ttl)*(1-t.rate)))-2*t.offset)
 }
 
+// forEver is longer than any run, and short enough to be added to a moment.
+const forEver = math.MaxInt64 / 4
+
 // most is how long in true time a lease of a TTL lasts at most.
 func (t terms) most(ttl int64) int64 {
 	if t.rate >= 1 {
-		return math.MaxInt64 / 4
+		return forEver
 	}
-	return int64(math.Ceil(float64(ttl)/(1-t.rate))) + 2*t.offset
+	return int64(min(math.Ceil(float64(ttl)/(1-t.rate)), forEver)) + 2*t.offset
 }
 
 // base is the latest of the moments, at or before a limit, from which the grant's TTL
@@ -120,6 +124,12 @@ func (g *grant) counts(limit int64) int64 {
 	return g.renewals[n-1].latest
 }
 
+// repeated: a client that renews by operations told of a renewal besides, as it does when
+// only a later attempt at one was answered. The first may reach the system at any time.
+func (g *grant) repeated() bool {
+	return slices.ContainsFunc(g.renewals, func(x renewal) bool { return x.op < 0 && x.sent > g.ret })
+}
+
 // granted notes a TTL that the system told, in milliseconds.
 func (g *grant) granted(ttl int64) {
 	if ttl <= 0 || ttl > math.MaxInt64/4_000_000 {
@@ -130,6 +140,17 @@ func (g *grant) granted(ttl int64) {
 		g.shortest = ns
 	}
 	g.longest = max(g.longest, ns)
+}
+
+// name is what it goes by, besides its token.
+func (g *grant) name() name {
+	switch {
+	case g.lease != 0:
+		return name{lease: g.lease}
+	case g.owner != 0:
+		return name{owner: g.owner}
+	}
+	return name{process: g.process + 1}
 }
 
 // end notes a moment from which it may have been given up.

@@ -17,8 +17,8 @@ type judge struct {
 	Options
 	terms
 	report *report
-	by     kind                    // how its grants are told apart
-	told   map[int]map[string]bool // by grant: classes it was reported for
+	by     kind // how its grants are told apart
+	told   map[told]bool
 }
 
 func (j *judge) all() {
@@ -41,20 +41,26 @@ func (j *judge) all() {
 	j.tellSpells()
 }
 
-// once reports whether the grant was not yet reported for this class, and notes that it
-// is now.
-func (j *judge) once(at int, class string) bool {
-	if j.told[at][class] {
-		return false
+// told is what a grant was reported for, and whether clocks may explain it.
+type told struct {
+	grant  int
+	class  string
+	beyond bool
+}
+
+// find reports a grant, once for each class: what is gone is seen gone again and again. What
+// clocks may explain does not stand for what they cannot.
+func (j *judge) find(at int, class string, onClocks bool, from, to int64, tell func() telling) {
+	_, beyond := j.report.windows.During(from, to)
+	this := told{at, class, onClocks && beyond}
+	if j.told[this] {
+		return
 	}
 	if j.told == nil {
-		j.told = make(map[int]map[string]bool)
+		j.told = make(map[told]bool)
 	}
-	if j.told[at] == nil {
-		j.told[at] = make(map[string]bool)
-	}
-	j.told[at][class] = true
-	return true
+	j.told[this] = true
+	j.report.add(class, onClocks, from, to, tell)
 }
 
 // order returns the numbers of the grants, sorted by a key.
@@ -123,9 +129,7 @@ func (j *judge) tellTokens() {
 			continue
 		}
 		if f := &j.grants[a]; f.holder != g.holder || f.released < g.call {
-			if j.once(b, "token-reused") {
-				j.report.add("token-reused", untimed, 0, 0, func() telling { return j.reused(a, b) })
-			}
+			j.find(b, "token-reused", untimed, 0, 0, func() telling { return j.reused(a, b) })
 		}
 	}
 	ret := j.byReturn()
@@ -138,9 +142,9 @@ func (j *judge) tellTokens() {
 			}
 			ret = ret[1:]
 		}
-		if g.token != 0 && greatest >= 0 && j.grants[greatest].token > g.token && j.once(b, "token-order") {
+		if g.token != 0 && greatest >= 0 && j.grants[greatest].token > g.token {
 			a := greatest
-			j.report.add("token-order", untimed, 0, 0, func() telling { return j.disordered(a, b) })
+			j.find(b, "token-order", untimed, 0, 0, func() telling { return j.disordered(a, b) })
 		}
 	}
 }
@@ -196,17 +200,18 @@ func (j *judge) tellTwo(a, b int) {
 		j.tellEnding(&j.endings[len(j.endings)-1])
 		return
 	}
+	// That the other was not the earlier one rests, where nothing else tells, on its own time.
+	since := j.since(g, h.ret)
+	if h.call <= g.ret && j.by != byToken {
+		since = min(since, j.since(h, g.ret))
+	}
 	if g.lasts(h.ret, j.terms) > h.ret {
-		if j.once(b, "two-holders") {
-			j.report.add("two-holders", timed, j.since(g, h.ret), h.ret, func() telling { return j.two(a, b) })
-		}
+		j.find(b, "two-holders", timed, since, h.ret, func() telling { return j.two(a, b) })
 		return
 	}
 	// It was held so long only by renewals sent when the other had been granted.
 	x := g.renewals[sort.Search(len(g.renewals), func(i int) bool { return g.renewals[i].sent > h.ret })]
-	if j.once(a, "deposed-renewal") {
-		j.report.add("deposed-renewal", timed, h.call, x.seen, func() telling { return j.deposedBy(a, b, x) })
-	}
+	j.find(a, "deposed-renewal", timed, min(since, h.call), x.seen, func() telling { return j.deposedBy(a, b, x) })
 }
 
 // since is from when the argument that a grant was held at a moment takes clocks to be right.
@@ -232,9 +237,7 @@ func (j *judge) tellEnding(e *ending) {
 		return
 	}
 	if g.lasts(e.to, j.terms) > e.to {
-		if j.once(e.grant, "early-expiry") {
-			j.report.add("early-expiry", timed, j.since(g, e.to), e.to, func() telling { return j.early(e) })
-		}
+		j.find(e.grant, "early-expiry", timed, j.since(g, e.to), e.to, func() telling { return j.early(e) })
 		return
 	}
 	if g.token == 0 && g.lease == 0 {
@@ -242,9 +245,7 @@ func (j *judge) tellEnding(e *ending) {
 	}
 	if k := sort.Search(len(g.renewals), func(i int) bool { return g.renewals[i].sent > e.to }); k < len(g.renewals) && g.renewals[k].sent < g.cut {
 		x := g.renewals[k]
-		if j.once(e.grant, "deposed-renewal") {
-			j.report.add("deposed-renewal", timed, e.from, x.seen, func() telling { return j.deposed(e, x) })
-		}
+		j.find(e.grant, "deposed-renewal", timed, e.from, x.seen, func() telling { return j.deposed(e, x) })
 	}
 }
 
@@ -269,16 +270,10 @@ func (j *judge) tellSightings() {
 
 // surely: what a sighting shows under a name of this kind is this very grant, and not what
 // another acquire got under the same name and never learnt of. Tokens are names of one
-// grant, leases of one process, and an owner may be anybody's name again.
-func (j *judge) surely(k kind, g *grant, by int64) bool {
-	switch k {
-	case byToken:
-		return true
-	case byLease:
-		attempt, is := j.attempts[g.process]
-		return !is || attempt > by
-	}
-	return false
+// grant. A lease may be used again by its process, and by the one that takes that one's
+// place after an outcome was unknown; an owner may be anybody's name again.
+func (j *judge) surely(k kind, by int64) bool {
+	return k == byToken || k == byLease && j.unclear > by
 }
 
 // tellAbsent finds sightings of another, or of nobody, within the time of a grant.
@@ -377,13 +372,11 @@ func (j *judge) tellReturned(k kind, usable []int) {
 			latest.add(looks[next].holder, looks[next].from, next)
 		}
 		g := &j.grants[v.grant]
-		if v.op >= 0 && !j.surely(k, g, j.log.Operations[v.op].Return) {
+		if v.op >= 0 && !j.surely(k, j.log.Operations[v.op].Return) {
 			continue
 		}
 		if v.op >= 0 && gone[v.grant] < v.at {
-			if j.once(v.grant, "resurrection") {
-				j.report.add("resurrection", timed, g.call, j.log.Operations[v.op].Return, func() telling { return j.resurrected(v.grant, seen[v.grant], -1, v.op) })
-			}
+			j.find(v.grant, "resurrection", timed, g.call, j.log.Operations[v.op].Return, func() telling { return j.resurrected(v.grant, seen[v.grant], -1, v.op) })
 			continue
 		}
 		from, n, ok := latest.but(g.holder)
@@ -396,16 +389,12 @@ func (j *judge) tellReturned(k kind, usable []int) {
 		op := looks[n].op
 		switch {
 		case v.op < 0:
-			if j.once(v.grant, "deposed-renewal") {
-				e := &ending{v.grant, from, j.log.Operations[op].Return, op, j.replaced(op)}
-				j.report.add("deposed-renewal", timed, from, v.x.seen, func() telling { return j.deposed(e, v.x) })
-			}
+			e := &ending{v.grant, from, j.log.Operations[op].Return, op, j.replaced(op)}
+			j.find(v.grant, "deposed-renewal", timed, from, v.x.seen, func() telling { return j.deposed(e, v.x) })
 		case k == byToken && j.superseded(v.op, op):
 			// Told as a stale read.
 		default:
-			if j.once(v.grant, "resurrection") {
-				j.report.add("resurrection", timed, g.call, j.log.Operations[v.op].Return, func() telling { return j.resurrected(v.grant, nil, op, v.op) })
-			}
+			j.find(v.grant, "resurrection", timed, g.call, j.log.Operations[v.op].Return, func() telling { return j.resurrected(v.grant, nil, op, v.op) })
 		}
 	}
 }
@@ -424,9 +413,11 @@ func (j *judge) tellOverstay() {
 		return
 	}
 	slack := int64(j.Bounds.Expiry)
-	// latest is the end of a grant by renewals sent before a moment.
+	// latest is the end of a grant by renewals sent before a moment. Nothing is said of what
+	// comes after an acquire of unknown outcome: where a holder may acquire again, that
+	// extends its hold.
 	latest := func(g *grant, before int64) int64 {
-		if g.longest == 0 || g.crashed || j.uses[g.lease] > 1 { // renewed for another's sake
+		if g.longest == 0 || g.crashed || g.repeated() || g.older || g.replaced || j.uses[g.lease] > 1 { // renewed for another's sake
 			return history.Never
 		}
 		return g.counts(before) + j.most(g.longest) + slack
@@ -444,8 +435,8 @@ func (j *judge) tellOverstay() {
 		}
 		from := g.ret
 		for _, x := range g.renewals {
-			if end := from + j.most(g.longest) + slack; ends[i] < history.Never && x.sent > end && j.once(i, "overstay") {
-				j.report.add("overstay", timed, from, x.seen, func() telling { return j.overstayed(i, x.op, end, from) })
+			if end := from + j.most(g.longest) + slack; ends[i] < history.Never && j.unclear > x.seen && x.sent > end {
+				j.find(i, "overstay", timed, from, x.seen, func() telling { return j.overstayed(i, x.op, end, from) })
 			}
 			from = max(from, x.seen)
 		}
@@ -456,11 +447,11 @@ func (j *judge) tellOverstay() {
 			continue
 		}
 		i := named[s.under(k)]
-		if !j.surely(k, &j.grants[i], s.to) {
+		if !j.surely(k, s.to) || j.unclear <= s.to {
 			continue
 		}
-		if end := latest(&j.grants[i], s.from); s.from > end && j.once(i, "overstay") {
-			j.report.add("overstay", timed, end-j.most(j.grants[i].longest)-slack, s.to, func() telling {
+		if end := latest(&j.grants[i], s.from); s.from > end {
+			j.find(i, "overstay", timed, end-j.most(j.grants[i].longest)-slack, s.to, func() telling {
 				return j.overstayed(i, s.op, end, end-slack-j.most(j.grants[i].longest))
 			})
 		}
@@ -483,10 +474,10 @@ func (j *judge) tellBusy(ends []int64) {
 		if j.unclear <= o.Return {
 			return // a crashed acquire may have been granted, and is held for all we know
 		}
-		if last >= 0 && ends[last] < o.Call && j.once(last, "overstay") {
+		if last >= 0 && ends[last] < o.Call {
 			i := last
 			from := ends[i] - int64(j.Bounds.Expiry) - j.most(j.grants[i].longest)
-			j.report.add("overstay", timed, from, o.Return, func() telling { return j.overstayed(i, op, ends[i], from) })
+			j.find(i, "overstay", timed, from, o.Return, func() telling { return j.overstayed(i, op, ends[i], from) })
 		}
 	}
 }

@@ -29,13 +29,16 @@
 // TTL counts from its acquire's *call* and not from the grant: a lease may be made
 // first and the resource be got on it seconds later, as one does with etcd, and then it
 // ends a TTL after it was made. A lease that was named before the acquire (by another
-// grant or by a renewal) counts from its renewals only. A renewal counts from the moment
+// grant or by a renewal) counts from its renewals only, and so does a grant whose token its
+// holder was told before. A renewal counts from the moment
 // it was sent; if that is not known it extends nothing. Renewals of unknown outcome can
 // only extend, so they prove nothing. If several TTLs were granted the shortest counts.
 //
 // A grant may have been given up from the call of a release on (ok or info), from its
 // holder's "exit", and from the holder's last sign of life on: a client that is closed
-// may give up what it has without an operation that says so.
+// may give up what it has without an operation that says so. A release of unknown outcome,
+// and what may follow an "exit", can reach the system late, so it may end from its call on
+// any grant under the same name that was asked for before a release was answered.
 //
 // So for grant i, acquired in [a, b], with renewals sent at n1 … nk before it may have been
 // given up at l,
@@ -73,8 +76,10 @@
 //
 // L1b, overstay, is judged if the claim has Bounds.Expiry and all renewals are operations
 // (Options.Explicit), so that a latest end is known: the last acknowledgement plus
-// τ/(1−ρ) + 2ε, if no renewal is open. A refusal because of a holder counts only when
-// nobody at all can have been one, crashed acquires included.
+// τ/(1−ρ) + 2ε, if no renewal is open, none was asked for twice, and none was refused, which
+// may be true of its last attempt only. A refusal because of a holder counts only when
+// nobody at all can have been one, crashed acquires included; those also end all that is
+// said of holders, which may have acquired again what they had.
 //
 // # Fencing, epochs, reads
 //
@@ -96,7 +101,7 @@
 // # Verdict
 //
 // A finding about time is told to be exceeded, and not a violation, when package clocks
-// has a window that touches the stretch from the renewal or grant it rests on to what
+// has a window that touches the stretch from the renewals or grants it rests on to what
 // contradicts it. One finding outside of any window is enough for a violation. A run in
 // which nobody ever had to wait and nothing expired is vacuous.
 package lease

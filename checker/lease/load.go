@@ -21,11 +21,9 @@ type resource struct {
 	accesses []access
 	// busy are acquires that were refused as another held it.
 	busy []int
-	// unclear is the earliest call of an acquire of unknown outcome, history.Never without.
+	// unclear is the earliest call of an acquire of unknown outcome, history.Never without:
+	// what is shown later may be what it got.
 	unclear int64
-	// attempts are those by process: what is shown under a name of that process may be
-	// what such an acquire got.
-	attempts map[int]int64
 	// spells are times in which clients believed to hold it.
 	spells []spell
 	open   map[int]int // process → its spell that has not ended
@@ -78,6 +76,9 @@ type line struct {
 	open  []int // those not yet given up
 	last  int   // the latest of all
 	total int
+	// asked is when an end of one of them was asked for last without an answer, so that it
+	// may come to whatever goes by this name by then; answered is when one was answered.
+	asked, answered int64
 }
 
 // loader reads a log into resources, in the order of time: an operation counts at its
@@ -164,7 +165,7 @@ func (l *loader) beliefs() ([]belief, error) {
 func (l *loader) resource(key string) *resource {
 	r := l.byKey[key]
 	if r == nil {
-		r = &resource{key: key, unclear: history.Never, attempts: make(map[int]int64), open: make(map[int]int), names: make(map[name]*line), tokens: make(map[int64]*line), holders: make(map[name]int64)}
+		r = &resource{key: key, unclear: history.Never, open: make(map[int]int), names: make(map[name]*line), tokens: make(map[int64]*line), holders: make(map[name]int64)}
 		l.byKey[key] = r
 		l.list = append(l.list, r)
 	}
@@ -203,17 +204,19 @@ func (l *loader) operation(i int) error {
 			l.grant(r, i, out)
 		case o.Type == history.Info:
 			r.unclear = min(r.unclear, o.Call)
-			r.attempts[o.Process] = o.Call
 		case out.held:
 			r.busy = append(r.busy, i)
 		}
 	case "renew":
 		l.renew(r, i, in, out)
 	case "release":
+		if n := r.line(in, o.Process); n != nil && o.Type != history.Info {
+			n = r.names[r.grants[n.last].name()]
+			n.answered = max(n.answered, o.Return)
+		}
 		if o.Type != history.Fail {
 			r.each(in, o.Process, func(_ int, g *grant) bool {
-				g.end(o.Call)
-				g.givenUp = true
+				r.giveUp(g, o.Call, o.Type == history.OK)
 				if o.Type == history.OK {
 					g.released, g.releasedBy = o.Return, i
 				}
@@ -263,13 +266,7 @@ func (l *loader) grant(r *resource, i int, s said) {
 			l.seen[s.lease] = renewal{}
 		}
 	}
-	called := name{lease: s.lease}
-	if s.lease == 0 {
-		called = name{owner: s.owner}
-		if s.owner == 0 {
-			called = name{process: o.Process + 1}
-		}
-	}
+	called := g.name()
 	holder := called
 	if s.owner != 0 {
 		holder = name{owner: s.owner}
@@ -286,6 +283,12 @@ func (l *loader) grant(r *resource, i int, s said) {
 			r.grants[i].replaced = true
 		}
 		n.open = n.open[:0]
+		if n.asked > n.answered {
+			g.end(o.Call)
+		}
+	}
+	if n := r.tokens[s.token]; n != nil && r.grants[n.last].holder == g.holder {
+		g.older = true // it is told of what it has, and its TTL may not count anew
 	}
 	at := len(r.grants)
 	join(r.names, called, at)
@@ -302,6 +305,15 @@ func join[K comparable](lines map[K]*line, key K, at int) {
 	lines[key].open = append(lines[key].open, at)
 	lines[key].last = at
 	lines[key].total++
+}
+
+// giveUp notes that the holder asked for the end of a grant, or is about to.
+func (r *resource) giveUp(g *grant, from int64, answered bool) {
+	g.end(from)
+	g.givenUp = true
+	if n := r.names[g.name()]; !answered {
+		n.asked = max(n.asked, from)
+	}
 }
 
 // line finds the grants that are meant by these names; nil when there is none.
@@ -361,6 +373,9 @@ func (l *loader) renew(r *resource, i int, in, out said) {
 		r.each(in, o.Process, func(_ int, g *grant) bool { g.crashed = true; return true })
 	case out.gone:
 		l.ended(r, in, ending{from: o.Call, to: o.Return, op: i, how: "its renewal was refused as it was gone"}, o.Process)
+		// Clients ask again for what they got no answer to, and it may have been gone at the
+		// last attempt only.
+		r.each(in, o.Process, func(_ int, g *grant) bool { g.crashed = true; return true })
 	}
 }
 
@@ -403,8 +418,7 @@ func (l *loader) believe(b *belief) {
 		if b.ev.F == "exit" {
 			// Whoever has done with it may give it back in ways that are no operation.
 			r.each(b.said, b.ev.Process, func(_ int, g *grant) bool {
-				g.end(b.at)
-				g.givenUp = true
+				r.giveUp(g, b.at, false)
 				return false
 			})
 		}

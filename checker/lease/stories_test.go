@@ -279,6 +279,32 @@ func eachStory(tell func(name string, judge func(errorf func(string, ...any)))) 
 		{name: "refused for one that may have crashed into it", o: Options{Explicit: true, Bounds: history.Bounds{Expiry: history.Duration(time.Second)}}, tale: func(t *tale) {
 			t.acquires(1, g(1), 0, 1).does(5, "acquire", history.Info, nil, nil, 2, 3).does(2, "acquire", history.Fail, nil, held, 7, 7.1)
 		}},
+		{name: "a renewal whose first attempt may come late", o: Options{Explicit: true, Bounds: history.Bounds{Expiry: history.Duration(time.Second)}}, tale: func(t *tale) {
+			t.acquires(1, g(1), 0, 1).renews(1, g(1), 3, 3.5).believes(1, "renewed", g(1), 3.3, 3.4).looks(2, g(1), 9, 9.1).does(2, "acquire", history.Fail, nil, held, 9.2, 9.3)
+		}},
+		{name: "a renewal that was refused at its last attempt only", o: Options{Explicit: true, Bounds: history.Bounds{Expiry: history.Duration(time.Second)}}, tale: func(t *tale) {
+			t.acquires(1, g(1), 0, 1).does(1, "renew", history.Fail, g(1), gone, 3, 9).looks(2, g(1), 7, 7.1).does(2, "acquire", history.Fail, nil, held, 7.2, 7.3)
+		}},
+		{name: "an acquire of unknown outcome may have prolonged its own hold", o: Options{Explicit: true, Bounds: history.Bounds{Expiry: history.Duration(time.Second)}}, tale: func(t *tale) {
+			t.acquires(1, f(1), 0, 1).does(1, "acquire", history.Info, nil, nil, 3, 5).looks(2, f(1), 7, 7.1).does(2, "acquire", history.Fail, nil, held, 7.2, 7.3)
+		}},
+		{name: "who comes after a crash may have got the same lease", tale: func(t *tale) {
+			t.acquires(1, g(1), 0, 0.1).releases(1, g(1), 1, 1.1).does(5, "acquire", history.Info, nil, nil, 2, 3).looks(2, g(1), 4, 4.1).
+				does(3, "acquire", history.Fail, nil, held, 4.2, 4.3)
+		}},
+		{name: "a release that was never answered may end the next hold of that name", tale: func(t *tale) {
+			a := history.Grant{Owner: "a", TTL: 4000}
+			t.acquires(1, a, 0, 0.1).does(1, "release", history.Info, a, nil, 1, 2).acquires(3, a, 3, 3.1).looks(2, nil, 4, 4.5).
+				does(2, "acquire", history.Fail, nil, held, 3.2, 3.3)
+		}},
+		{name: "one that was answered does not", tale: func(t *tale) {
+			a := history.Grant{Owner: "a", TTL: 4000}
+			t.acquires(1, a, 0, 0.1).believes(1, "exit", a, 0, 0.9).releases(1, a, 1, 2).acquires(3, a, 3, 3.1).looks(2, nil, 4, 4.5)
+		}, class: "early-expiry", claim: "The lease of L was lost 1.5 s after 4 s of it were asked for and granted."},
+		{name: "who is told its own token again need not have its whole time again", tale: func(t *tale) {
+			a := history.Grant{Owner: "a", Token: 1, TTL: 4000}
+			t.acquires(1, a, 0, 0.1).acquires(1, a, 3, 3.1).looks(2, nil, 4.2, 4.3).does(2, "acquire", history.Fail, nil, held, 1, 1.1)
+		}},
 		{name: "two clients believe, one wakes up late", tale: func(t *tale) {
 			t.acquires(1, g(1), 0, 0.1).believes(1, "enter", g(1), 0, 0.2).acquires(2, g(2), 4.1, 4.2).
 				believes(2, "enter", g(2), 0, 4.3).believes(1, "lost", g(1), 0, 5).believes(2, "exit", g(2), 0, 6)
@@ -296,6 +322,13 @@ func eachStory(tell func(name string, judge func(errorf func(string, ...any)))) 
 		{name: "nor does a clock that was wrong at another time", tale: func(t *tale) {
 			t.acquires(1, g(1), 0, 0.1).looks(2, nil, 2, 2.5).fault(1, "clock-drift", "n1", 3, 9, &history.ClockChange{Of: "monotonic", Rate: 2})
 		}, class: "early-expiry", claim: "The lease of L was lost 2.5 s after 4 s of it were asked for and granted."},
+		{name: "the other may have been the earlier one by a clock beyond its bound", tale: func(t *tale) {
+			t.acquires(2, g(2), 0.5, 6).acquires(1, g(1), 1, 3).renews(1, g(1), 3.5, 3.6).fault(1, "clock-drift", "n1", 0.6, 0.9, &history.ClockChange{Of: "monotonic", Rate: 100})
+		}, class: "two-holders", claim: "Client 2 was granted L at least 1.5 s before client 1's hold of it could end.", want: checker.Exceeded},
+		{name: "what a clock may explain does not stand for what it cannot", tale: func(t *tale) {
+			t.acquires(1, g(1), 0, 0.1).looks(2, nil, 1.5, 2.5).renews(1, g(1), 3, 3.1).looks(2, nil, 4, 4.5).
+				fault(1, "clock-drift", "n1", 1, 2, &history.ClockChange{Of: "monotonic", Rate: 2})
+		}, class: "early-expiry", claim: "The lease of L was lost 1.5 s after a renewal of 4 s, since acknowledged, was sent."},
 		{name: "nobody ever had to wait", tale: func(t *tale) { t.acquires(1, g(1), 0, 0.1) }, class: "-", want: checker.Vacuous},
 	} {
 		tell(c.name, func(errorf func(string, ...any)) {
@@ -334,6 +367,12 @@ func eachStory(tell func(name string, judge func(errorf func(string, ...any)))) 
 				}
 			}
 		})
+	}
+}
+
+func TestTheLatestEndOfALongLeaseIsNoNumberBelowZero(t *testing.T) {
+	if most := (terms{rate: 0.999999}).most(math.MaxInt64 / 4); most < 0 {
+		t.Errorf("a lease lasts %d ns at most", most)
 	}
 }
 

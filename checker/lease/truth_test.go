@@ -180,7 +180,29 @@ func (n *naive) cut(i int) int64 {
 			cut = min(cut, n.by[k].call)
 		}
 	}
+	if n.pending(i) {
+		cut = min(cut, mine.call)
+	}
 	return min(cut, sign)
+}
+
+// pending: when it was asked for, an end of another grant of that name had been asked for, and
+// nobody knew whether it had come.
+func (n *naive) pending(i int) bool {
+	var asked *act
+	when := func(a *act) int64 {
+		if a.f == "exit" {
+			return a.ret
+		}
+		return a.call
+	}
+	for _, a := range n.acts {
+		if (a.f == "exit" || a.f == "release") && a.grant >= 0 && n.by[a.grant] != nil && n.alike(a.grant, i) &&
+			when(a) < n.by[i].call && (asked == nil || when(a) >= when(asked)) {
+			asked = a
+		}
+	}
+	return asked != nil && (asked.f == "exit" || asked.kind == history.Info)
 }
 
 // released is when a grant certainly had been given back.
@@ -351,7 +373,7 @@ func (n *naive) comebacks(found map[string]bool) {
 				}
 			}
 			for _, a := range n.acts {
-				if n.shows(a, i) && a.call > o.to && (o.own || o.nobody || !n.tokens) && (n.tokens || !n.attempted(i, a.ret)) && !again {
+				if n.shows(a, i) && a.call > o.to && (o.own || o.nobody || !n.tokens) && (n.tokens || !n.attempted(a.ret)) && !again {
 					found["resurrection"] = true
 				}
 			}
@@ -369,11 +391,9 @@ func (n *naive) shown(token int64, i int) bool {
 	return slices.ContainsFunc(n.acked, func(k int) bool { return n.grants[k].token == token && n.holder(k) == n.holder(i) })
 }
 
-// attempted: the client of a grant may have got it again, unknowingly.
-func (n *naive) attempted(i int, by int64) bool {
-	return slices.ContainsFunc(n.acts, func(a *act) bool {
-		return a.f == "acquire" && a.kind == history.Info && a.process == n.by[i].process && a.call <= by
-	})
+// attempted: somebody may have got the resource without learning of it.
+func (n *naive) attempted(by int64) bool {
+	return slices.ContainsFunc(n.acts, func(a *act) bool { return a.f == "acquire" && a.kind == history.Info && a.call <= by })
 }
 
 func (n *naive) order(found map[string]bool) {
@@ -426,7 +446,7 @@ func (n *naive) late(found map[string]bool) {
 			from := n.by[i].ret
 			for _, a := range n.acts {
 				if a.f == "renew" && a.grant == i && a.call < before {
-					if a.kind == history.Info {
+					if a.kind == history.Info || a.gone {
 						return history.Never
 					}
 					if a.kind == history.OK {
@@ -441,7 +461,7 @@ func (n *naive) late(found map[string]bool) {
 		}
 		for _, a := range n.acts {
 			if (n.shows(a, i) || a.f == "renew" && a.kind == history.OK && a.grant == i) && a.call > end(a.call) && end(history.Never) != history.Never {
-				if a.f == "renew" || n.tokens || !n.attempted(i, a.ret) {
+				if !n.attempted(a.ret) {
 					found["overstay"] = true
 				}
 			}
