@@ -103,6 +103,7 @@ func jepsenEvent(line int, f form) (event, error) {
 		case "value":
 			ev.value = *v
 		case "key":
+			v.arrange()
 			ev.key, ev.hasKey = v.name(), v.kind != null
 		case "index":
 			ev.index, err = natural(k.text, v)

@@ -98,8 +98,8 @@ func TestFormsBecomeValuesThatStayDifferent(t *testing.T) {
 		`12345678901234567890123N`: `12345678901234567890123`, `1/2`: `"1/2"`, `##NaN`: `"##NaN"`, `2.5M`: `2.5`,
 		`"a"`: `"a"`, `:a`: `":a"`, `a`: `"'a"`, `\b`: `"b"`, `\newline`: `"\n"`, `\u0041`: `"A"`,
 		`"q\"\\\n\t\u00e9\ud83d\ude00"`: `"q\"\\\n\té😀"`,
-		`[1 [2 nil] ()]`:                `[1,[2,null],[]]`, `#{3 1}`: `[3,1]`,
-		`{:b 1, "c" 2, 3 4}`: `{":b":1,"c":2,"3":4}`, `{"3" 4}`: `{"\"3\"":4}`,
+		`[1 [2 nil] ()]`:                `[1,[2,null],[]]`, `#{10 3}`: `[3,10]`,
+		`{:b 1, "c" 2, 3 4}`: `{"3":4,"c":2,":b":1}`, `{"3" 4}`: `{"\"3\"":4}`,
 		`#inst "2026-01-02"`: `"2026-01-02"`, `#foo.Bar{:x 1}`: `{":x":1}`, `#:ns{:y 1}`: `{":y":1}`,
 	} {
 		log, err := readText(JepsenEDN, KeysNo, "{:process 0 :type :invoke :f :write :value "+edn+"}")
@@ -116,7 +116,11 @@ func TestFormsBecomeValuesThatStayDifferent(t *testing.T) {
 		}
 		seen[got] = edn
 	}
-	for edn, want := range map[string]string{`+7`: `7`, `-0`: `0`, `007`: `7`, `7N`: `7`} {
+	for edn, want := range map[string]string{
+		`+7`: `7`, `-0`: `0`, `007`: `7`, `7N`: `7`, `#{:b "c" 3 :a}`: `[3,"c",":a",":b"]`,
+		`{:b #{{:y 1 :x 2} [1]} :a nil}`: `{":a":null,":b":[[1],{":x":2,":y":1}]}`,
+		`{:a nil :b #{[1] {:x 2 :y 1}}}`: `{":a":null,":b":[[1],{":x":2,":y":1}]}`,
+	} {
 		log, err := readText(JepsenEDN, KeysNo, "{:process 0 :type :invoke :f :write :value "+edn+"}")
 		if err != nil || string(log.Operations[0].Input) != want {
 			t.Errorf("%s: %v %v", edn, log, err)

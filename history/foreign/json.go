@@ -1,16 +1,19 @@
 package foreign
 
 import (
+	"cmp"
 	"encoding/json"
 	"fmt"
 	"io"
+	"slices"
+	"sort"
 	"strconv"
 	"strings"
 )
 
 // raw writes a form as JSON. Different forms stay different, or two values of a
 // history would be taken for one: a keyword keeps its colon, so :a is ":a" and
-// "a" is "a". Map keys become texts. Sets keep their order in the file.
+// "a" is "a". Map keys become texts. Sets and maps keep their order; see arrange.
 func (f *form) raw() json.RawMessage { return f.append(nil) }
 
 func (f *form) append(b []byte) []byte {
@@ -48,6 +51,46 @@ func (f *form) append(b []byte) []byte {
 		b = f.items[i].append(b)
 	}
 	return append(b, ']')
+}
+
+// arrange puts sets and maps in one order, whatever theirs is in the file, so that equal
+// values become equal JSON: a register that was given {:a 1, :b 2} may be read as
+// {:b 2, :a 1}.
+func (f *form) arrange() {
+	for i := range f.items {
+		f.items[i].arrange()
+	}
+	switch f.kind {
+	case set:
+		slices.SortFunc(f.items, compare)
+	case mapping:
+		sort.Stable(pairs(f.items))
+	}
+}
+
+// compare orders forms that are arranged; whole numbers from 0 by size, so that people
+// find them.
+func compare(a, b form) int {
+	if a.kind != b.kind {
+		return cmp.Compare(a.kind, b.kind)
+	}
+	if a.kind == integer && len(a.text) != len(b.text) {
+		return cmp.Compare(len(a.text), len(b.text))
+	}
+	if d := cmp.Compare(a.text, b.text); d != 0 {
+		return d
+	}
+	return slices.CompareFunc(a.items, b.items, compare)
+}
+
+// pairs are a map's keys and values in turn, to be sorted by key.
+type pairs []form
+
+func (p pairs) Len() int           { return len(p) / 2 }
+func (p pairs) Less(i, j int) bool { return compare(p[2*i], p[2*j]) < 0 }
+func (p pairs) Swap(i, j int) {
+	p[2*i], p[2*j] = p[2*j], p[2*i]
+	p[2*i+1], p[2*j+1] = p[2*j+1], p[2*i+1]
 }
 
 func quote(b []byte, s string) []byte {
@@ -110,5 +153,6 @@ func Value(edn string) (json.RawMessage, error) {
 	if _, err := e.start(); err != io.EOF {
 		return nil, fmt.Errorf("%s is more than one value", brief(edn))
 	}
+	f.arrange()
 	return f.raw(), nil
 }

@@ -152,6 +152,7 @@ func (r *record) looksPaired() bool {
 // keep turns a form into a value. Many small values share one block.
 func (r *record) keep(f *form) value {
 	var v value
+	f.arrange()
 	r.scratch = f.append(r.scratch[:0])
 	if f.isTwo() && f.items[0].kind < sequence {
 		v.key = f.items[0].name()
