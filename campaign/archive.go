@@ -50,8 +50,10 @@ const (
 	seedsFile    = "seeds.jsonl"
 	nightsDir    = "nights"
 	historiesDir = "histories"
-	// keepHistories is how many are kept of one fingerprint, keepNights of nights.
+	// keepHistories is how many are kept of one fingerprint, keepShapes of one anomaly, whose
+	// shapes may have no end; keepNights of nights.
 	keepHistories = 4
+	keepShapes    = 16
 	keepNights    = 400
 )
 
@@ -194,10 +196,17 @@ func (a *Archive) keepHistory(r Result, out string) error {
 		return nil
 	}
 	// The directory's name tells the fingerprint, so counting those of one needs no reading.
-	sort := strings.ReplaceAll(r.Findings[0].Fingerprint, "/", "+")
-	to := filepath.Join(a.dir, historiesDir, sort+"+"+r.ID)
-	of, err := filepath.Glob(filepath.Join(a.dir, historiesDir, sort+"+*", history.VerdictFile))
-	if err != nil || len(of) >= keepHistories || slices.Contains(of, filepath.Join(to, history.VerdictFile)) {
+	fingerprint := r.Findings[0].Fingerprint
+	name := func(fingerprint, rest string) string {
+		return filepath.Join(a.dir, historiesDir, strings.ReplaceAll(fingerprint, "/", "+")+"+"+rest)
+	}
+	to := name(fingerprint, r.ID)
+	if exists(filepath.Join(to, history.VerdictFile)) {
+		return nil
+	}
+	of, err1 := filepath.Glob(filepath.Join(name(fingerprint, "*"), history.VerdictFile))
+	like, err2 := filepath.Glob(filepath.Join(name(anomaly(fingerprint), "*"), history.VerdictFile))
+	if err := errors.Join(err1, err2); err != nil || len(of) >= keepHistories || len(like) >= keepShapes {
 		return err
 	}
 	from := history.Dir(filepath.Join(out, filepath.FromSlash(r.Dir)))

@@ -2,6 +2,7 @@ package campaign
 
 import (
 	"encoding/json"
+	"fmt"
 	"os"
 	"path/filepath"
 	"strings"
@@ -66,6 +67,32 @@ func TestShardThatIsRunAgainAddsItsSeeds(t *testing.T) {
 	got := keep(t.TempDir(), results[:3], results, results)
 	if diff := cmp.Diff(want, got); diff != "" {
 		t.Errorf("seeds (-merged at once +in parts):\n%s", diff)
+	}
+}
+
+// An anomaly whose shapes have no end must not fill the branch that the archive is.
+func TestHistoriesOfOneAnomalyHaveABound(t *testing.T) {
+	a, err := OpenArchive(t.TempDir())
+	if err != nil {
+		t.Fatal(err)
+	}
+	out := t.TempDir()
+	for _, name := range []string{history.PlanFile, history.HistoryFile, history.VerdictFile} {
+		if err := os.WriteFile(filepath.Join(out, name), []byte("{}"), 0o644); err != nil {
+			t.Fatal(err)
+		}
+	}
+	for i := range 3 * keepShapes {
+		for _, class := range []string{"stale-read", "lost-update"} {
+			r := Result{ID: fmt.Sprintf("%s%d", class, i), Kind: Search, Verdict: checker.Violation, Dir: ".", Findings: []Finding{{Fingerprint: fmt.Sprintf("etcd/linear/%s/%d", class, i)}}}
+			if err := a.keepHistory(r, out); err != nil {
+				t.Fatal(err)
+			}
+		}
+	}
+	got, err := filepath.Glob(filepath.Join(a.dir, historiesDir, "*", history.VerdictFile))
+	if err != nil || len(got) != 2*keepShapes {
+		t.Errorf("%d histories: %v", len(got), err)
 	}
 }
 

@@ -182,6 +182,12 @@ func fakeVerdict(dir history.Dir, plan history.Plan, again bool) int {
 			Findings: []checker.Finding{{Class: class, Claim: v.Sentence, Core: core}}})
 	}
 	switch mode := fakeMode(plan); mode {
+	case "violation-in-many-shapes":
+		found("stale-read")
+		core := &v.Results[1].Findings[0].Core
+		for i := range time.Now().UnixNano() >> 10 % 1000 { // another one whenever it is run
+			*core = append(*core, history.Operation{F: fmt.Sprint("read", i), Type: history.OK, Call: 5 + i, Return: 5 + i})
+		}
 	case "violation", "violation-then-crash", "dies-late":
 		found("stale-read")
 	case "sometimes":

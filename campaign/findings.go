@@ -59,7 +59,7 @@ func (n *Night) findings(m Manifest, archive *Archive) {
 		f := &n.Findings[i]
 		for _, r := range repeats[f.Run] {
 			f.Repeats++
-			if r.finds(f.Fingerprint) {
+			if r.finds(anomaly(f.Fingerprint)) { // in whatever shape
 				f.Repeated++
 			}
 		}

@@ -28,6 +28,7 @@ func TestFingerprintIsOfTheShapeAlone(t *testing.T) {
 		same bool
 	}{
 		"other names and moments": {[]history.Operation{op(7, "n9", "a", "write", history.OK, "77", "", 1000, 2000), op(3, "n1", "a", "read", history.OK, "", "12", 3000, 4000)}, true},
+		"on the same node":        {[]history.Operation{op(1, "n1", "k3", "write", history.OK, "5", "", 10, 20), op(2, "n1", "k3", "read", history.OK, "", "4", 30, 40)}, true},
 		"told in another order":   {[]history.Operation{op(2, "n2", "k3", "read", history.OK, "", "4", 30, 40), op(1, "n1", "k3", "write", history.OK, "5", "", 10, 20)}, true},
 		"overlapping":             {[]history.Operation{op(1, "n1", "k3", "write", history.OK, "5", "", 10, 35), op(2, "n2", "k3", "read", history.OK, "", "4", 30, 40)}, false},
 		"reading the same value":  {[]history.Operation{op(1, "n1", "k3", "write", history.OK, "5", "", 10, 20), op(2, "n2", "k3", "read", history.OK, "", "5", 30, 40)}, false},
@@ -42,6 +43,23 @@ func TestFingerprintIsOfTheShapeAlone(t *testing.T) {
 	appended := of(op(1, "n1", "", "txn", history.OK, `[["append","k1",5],["r","k2",null]]`, `[["append","k1",5],["r","k2",[1,2]]]`, 1, 2))
 	if renamed := of(op(4, "n3", "", "txn", history.OK, `[["append","x",9],["r","y",null]]`, `[["append","x",9],["r","y",[3,7]]]`, 5, 6)); renamed != appended {
 		t.Errorf("a transaction with other keys and values is another finding: %s, %s", renamed, appended)
+	}
+	stale := func(read, elsewhere string, ops ...history.Operation) string {
+		return of(append(ops, op(1, "n1", "", "txn", history.OK, `[["append","k1",5],["append","k7",1]]`, `[["append","k1",5],["append","k7",1]]`, 1, 2),
+			op(2, "n2", "", "txn", history.OK, `[["r","k1",null],["r","k3",null]]`, `[["r","k1",`+read+`],["r","k3",`+elsewhere+`]]`, 3, 4))...)
+	}
+	short := stale(`[1,2]`, `[]`)
+	if long := stale(`[1,2,3,4]`, `[6,7]`); long != short {
+		t.Errorf("elements that nobody in the core wrote make another finding: %s, %s", short, long)
+	}
+	if more := stale(`[1,2]`, `[]],["append","k9",2`); more != short {
+		t.Errorf("other keys of a transaction make another finding: %s, %s", more, short)
+	}
+	if fresh := stale(`[1,2,5]`, `[]`); fresh == short {
+		t.Error("an element that was read is the same as one that was not")
+	}
+	if other := stale(`[1,2]`, `[]`, op(3, "n1", "", "txn", history.OK, `[["append","k3",8]]`, `[["append","k3",8]]`, 0, 0)); other == short {
+		t.Error("an operation more is the same")
 	}
 	if other := of(op(1, "n1", "", "txn", history.OK, `[["r","k1",5],["r","k2",null]]`, `[["append","k1",5],["r","k2",[1,2]]]`, 1, 2)); other == appended {
 		t.Error("a read is the same as an append")

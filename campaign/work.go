@@ -256,13 +256,18 @@ func (w *worker) search() func() (task, error) {
 	}
 }
 
-// repeat runs a new finding again, once for each fingerprint and cell, to estimate how
-// often it comes. Whatever comes of it, the finding stands.
+// repeat runs a new finding again, to estimate how often it comes: once for each anomaly and
+// cell, since one defect has several shapes, and what always fails must leave time for other
+// cells; and not when it is in quarantine. Whatever comes of it, the finding stands.
 func (w *worker) repeat(ctx context.Context, it Item, r Result, expected time.Duration) error {
-	if r.Verdict != checker.Violation || len(r.Findings) == 0 {
+	if r.Verdict != checker.Violation {
 		return nil
 	}
-	sort := r.Cell + " " + r.Findings[0].Fingerprint
+	i := slices.IndexFunc(r.Findings, func(f Finding) bool { return w.store.manifest.quarantine(f.Fingerprint, r.Began) == "" })
+	if i < 0 {
+		return nil
+	}
+	sort := r.Cell + " " + anomaly(r.Findings[i].Fingerprint)
 	w.mu.Lock()
 	before := w.repeated[sort]
 	if w.repeated == nil {

@@ -177,6 +177,38 @@ func TestRepeatsEstimateARateAndTurnNothingGreen(t *testing.T) {
 	}
 }
 
+// One defect has many shapes. Its rate is that of all, and one round of repeats is enough.
+func TestRepeatsAreOfTheAnomalyNotOfItsShape(t *testing.T) {
+	n := newNight(t, strings.Replace(smallNight, "per-cell: 2", "per-cell: 4", 1))
+	n.fake = "set=violation-in-many-shapes"
+	said := n.run()
+	repeats := map[string]int{}
+	for _, r := range n.results() {
+		if r.Kind == Repeat {
+			repeats[r.Cell]++
+		}
+	}
+	if len(said.Findings) < 3 || len(repeats) != 2 || repeats["etcd@v3.6.5/set/none"] != 2 {
+		t.Errorf("%d shapes, repeats %v, want 2 in each cell", len(said.Findings), repeats)
+	}
+	for _, f := range said.Findings {
+		if f.Repeats > 0 && f.Repeated != f.Repeats {
+			t.Errorf("%s came again in %d of %d, though all failed", f.Fingerprint, f.Repeated, f.Repeats)
+		}
+	}
+
+	known := newNight(t, n.yaml+"\nknown: [{finding: etcd/linear/stale-read, issue: \"#1\", until: 2100-01-01}]\n")
+	known.fake = n.fake
+	if said := known.run(); said.Outcome != checker.Valid {
+		t.Errorf("%s: %q", said.Outcome, said.Reasons)
+	}
+	for _, r := range known.results() {
+		if r.Kind == Repeat {
+			t.Errorf("what is known is repeated in %s", r.Cell)
+		}
+	}
+}
+
 func TestNightStopsWhenAllIsBroken(t *testing.T) {
 	n := newNight(t, strings.Replace(smallNight, "per-cell: 2", "per-cell: 0", 1))
 	n.fake = "all=no-key"
