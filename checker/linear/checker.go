@@ -256,10 +256,7 @@ func (j *job) hear(a accusation) {
 // explain makes the finding of a key without an order.
 func (c objects) explain(ctx context.Context, j *job) {
 	f := checker.Tell("non-linearizable", func() checker.Finding {
-		before := *j.accusation
-		if small := j.subject.reduce(ctx, j.object.Operations, before); small.opinion != order.Undecided || before.opinion == order.Undecided {
-			j.hear(small)
-		}
+		j.hear(j.subject.smaller(ctx, j.object.Operations, *j.accusation))
 		if j.decision.Answer != order.Illegal {
 			return checker.Finding{}
 		}

@@ -9,6 +9,7 @@ import (
 	"github.com/anishathalye/porcupine"
 
 	"nemesis/checker"
+	"nemesis/checker/linear/engine"
 	"nemesis/checker/linear/models"
 	"nemesis/checker/linear/order"
 	"nemesis/history"
@@ -195,6 +196,17 @@ func TestAModelThatPanicsLeavesItsPartitionUndecided(t *testing.T) {
 		r, err := Check(context.Background(), model, shelved(3), Options{})
 		if err != nil || r.Answer != order.Undecided || !strings.Contains(r.Partitions[0].Decision.Reason, "no idea") {
 			t.Errorf("%s: answer %d, %v: %+v", name, r.Answer, err, r.Partitions[0].Decision)
+		}
+	}
+}
+
+func TestAHintThatIsNotTrueAccusesNobody(t *testing.T) {
+	for height, want := range map[int]order.Answer{4: order.Legal, 3: order.Illegal} {
+		model := shelf
+		model.Equal = func(a, b any) bool { return slices.Equal(a.([]int), b.([]int)) }
+		r, err := Check(context.Background(), model, shelved(height), Options{Hints: engine.Hints{ReadOnly: func(_, _ any) bool { return true }}})
+		if err != nil || r.Answer != want || r.Partitions[0].Decision.By != "porcupine" {
+			t.Errorf("height %d: answer %d, %v: %+v", height, r.Answer, err, r.Partitions[0].Decision)
 		}
 	}
 }

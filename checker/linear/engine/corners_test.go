@@ -4,6 +4,7 @@ import (
 	"context"
 	"fmt"
 	"math"
+	"strings"
 	"testing"
 
 	"github.com/anishathalye/porcupine"
@@ -305,5 +306,33 @@ func TestAFalseHintMisleads(t *testing.T) {
 	d := Decide(context.Background(), o.model, ops, Options{Hints: hints})
 	if d.Answer != order.Legal || order.Verify(o.model, ops, d.Order) == nil {
 		t.Errorf("decided %+v, though it was told that writes change nothing", d)
+	}
+}
+
+func TestAHintThatTheModelContradictsMakesNothingIllegal(t *testing.T) {
+	// An operation sees its output, if it has one, and leaves its input behind.
+	model := porcupine.Model{
+		Init: func() any { return 0 },
+		Step: func(state, input, output any) (bool, any) { return output == nil || output == state, input },
+	}
+	ops := []porcupine.Operation{
+		{Input: 1, Call: 0, Return: 1},
+		{Input: 2, Output: 1, Call: 0, Return: 9},
+		{Input: 3, Output: 7, Call: 20, Return: 21},
+	}
+	value := func(v any) func(_, _ any) (any, bool) { return func(_, _ any) (any, bool) { return v, true } }
+	yes := func(_, _ any) bool { return true }
+	input := func(input, _ any) (any, bool) { return input, true }
+	for name, hints := range map[string]Hints{
+		"ReadOnly": {ReadOnly: yes}, "Overwrites": {Overwrites: yes},
+		"Needs": {Needs: value(7), Makes: input}, "Makes": {Needs: input, Makes: value(7)},
+	} {
+		d := Decide(context.Background(), model, ops, Options{Hints: hints, Without: Lookahead})
+		if d.Answer != order.Undecided || !strings.Contains(d.Reason, "a hint that is not true") {
+			t.Errorf("%s: answer %d: %s", name, d.Answer, d.Reason)
+		}
+	}
+	if d := Decide(context.Background(), model, ops, Options{}); d.Answer != order.Illegal {
+		t.Errorf("without hints: answer %d: %s", d.Answer, d.Reason)
 	}
 }

@@ -40,9 +40,10 @@ import (
 )
 
 // Hints are what a model may tell besides its steps. Each is optional; each only
-// makes the search faster, never changes its answer, if it tells the truth. The engine
-// does not find out whether it does: a false hint can make an illegal history of a legal
-// one, and give an order that order.Verify refuses.
+// makes the search faster, never changes its answer, if it tells the truth. A false one
+// may give an order that order.Verify refuses. What the model says in the course of a
+// search is held against the hints, and where it contradicts one nothing is called
+// illegal; but what a false hint kept from being asked is not found out.
 type Hints struct {
 	// ReadOnly: this operation with this answer changes no state whatever. (That it
 	// leaves some states unchanged is not enough.)

@@ -106,6 +106,8 @@ func (s *search) decide() order.Decision {
 		d.Reason, d.Passed = reason, int(s.deepest)
 	case found:
 		d.Answer, d.Order = order.Legal, s.order()
+	case s.lie != "": // an order can be verified, that there is none cannot
+		d.Reason, d.Passed = s.lie, int(s.deepest)
 	default:
 		d.Answer = order.Illegal
 	}

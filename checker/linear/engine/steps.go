@@ -31,6 +31,9 @@ type steps struct {
 	// overwriters are, by value, the classes that overwrite and make it.
 	overwriters map[int32]int32
 
+	// lie is the first hint that the model contradicted, "" if none.
+	lie string
+
 	// cache has what the model said. An entry is overwritten by another that falls on
 	// the same place: the model can be asked again, and memory stays bounded.
 	cache []answer
@@ -180,13 +183,22 @@ func (s *steps) next(state, class int32) int32 {
 func (s *steps) ask(state, class int32) int32 {
 	s.asked++
 	c := &s.classes[class]
-	ok, after := s.step(s.states.all[state], c.input, c.output)
+	before := s.states.all[state]
+	ok, after := s.step(before, c.input, c.output)
 	if !ok {
+		if c.overwrites {
+			s.doubt("Overwrites", c)
+		}
 		return none
 	}
-	s.states.learn(state, c.needs)
-	if s.states.same(s.states.all[state], after) {
+	if !s.states.learn(state, c.needs) {
+		s.doubt("Needs", c)
+	}
+	if s.states.same(before, after) {
 		return state
+	}
+	if c.readOnly && s.states.same(before, before) {
+		s.doubt("ReadOnly", c)
 	}
 	next, err := s.states.number(after)
 	if err != nil {
@@ -194,8 +206,17 @@ func (s *steps) ask(state, class int32) int32 {
 		// types. It is new; the search loses a chance to see that it is not.
 		next = s.states.add(after)
 	}
-	s.states.learn(next, c.makes)
+	if !s.states.learn(next, c.makes) {
+		s.doubt("Makes", c)
+	}
 	return next
+}
+
+// doubt notes that the model has shown a hint not to be true.
+func (s *steps) doubt(hint string, c *class) {
+	if s.lie == "" {
+		s.lie = fmt.Sprintf("was given a hint that is not true: %s, about an operation with input %.60q", hint, fmt.Sprint(c.input))
+	}
 }
 
 // states numbers states. Taking equal states for different ones costs time and
@@ -283,10 +304,12 @@ func (s *states) add(state any) int32 {
 	return int32(len(s.all) - 1)
 }
 
-func (s *states) learn(state, value int32) {
+// learn notes a state's value, and reports whether it had no other.
+func (s *states) learn(state, value int32) bool {
 	if value != none && s.value[state] == none {
 		s.value[state] = value
 	}
+	return value == none || s.value[state] == value
 }
 
 // comparable reports whether == can be used on v without a panic.
