@@ -114,10 +114,14 @@ floors: {operations: 20}
 canaries: [{name: clean, system: etcd, workload: register, expect: valid}]
 `
 	origin := filepath.Join(dir, "origin.git")
-	for _, args := range [][]string{{"init", "-q", "--bare", origin}} {
-		if out, err := exec.Command("git", args...).CombinedOutput(); err != nil {
-			t.Skipf("needs git: %v %s", err, out)
-		}
+	if out, err := exec.Command("git", "init", "-q", "--bare", origin).CombinedOutput(); err != nil {
+		t.Skipf("needs git: %v %s", err, out)
+	}
+	// The first push of every night fails, as when another night was faster or the network is away.
+	refusal := filepath.Join(dir, "refusal")
+	put(t, filepath.Join(origin, "hooks", "pre-receive"), "#!/bin/sh\nif rm "+refusal+" 2>&-; then exit 1; fi\n")
+	if err := os.Chmod(filepath.Join(origin, "hooks", "pre-receive"), 0o755); err != nil {
+		t.Fatal(err)
 	}
 	summary, output := filepath.Join(dir, "summary"), filepath.Join(dir, "output")
 	steps := func(job, in string, env map[string]string) {
@@ -169,7 +173,11 @@ canaries: [{name: clean, system: etcd, workload: register, expect: valid}]
 				t.Fatal(err)
 			}
 		}
+		put(t, refusal, "")
 		steps("merge", merge, map[string]string{"NIGHT": name})
+		if _, err := os.Stat(refusal); err == nil {
+			t.Error("nothing was pushed")
+		}
 		_, results, err := campaign.ReadResults(filepath.Join(merge, "out"))
 		if err != nil || len(results) != 2 {
 			t.Errorf("the night has %d results: %v", len(results), err)
@@ -181,6 +189,32 @@ canaries: [{name: clean, system: etcd, workload: register, expect: valid}]
 	out, err := exec.Command("git", "-C", origin, "ls-tree", "-r", "--name-only", "nemesis-data").Output()
 	if err != nil || !strings.Contains(string(out), "nights/1.1.json\nnights/1.2.json\nseeds.jsonl") {
 		t.Errorf("the branch holds %q: %v", out, err)
+	}
+}
+
+// Data that cannot be had is no data that there is not: the nights would replay nothing.
+func TestWorkflowDoesNotTakeTroubleForTheFirstNight(t *testing.T) {
+	if _, err := exec.LookPath("git"); err != nil {
+		t.Skipf("needs git: %v", err)
+	}
+	w, found := readWorkflow(t), 0
+	for job, name := range map[string]string{"run": "Look for earlier nights", "merge": "Get the data branch"} {
+		for _, step := range w.Jobs[job].Steps {
+			if step.Name != name {
+				continue
+			}
+			found++
+			dir := t.TempDir()
+			cmd := exec.Command("bash", "-e", "-c", step.Run)
+			cmd.Dir = dir
+			cmd.Env = append(os.Environ(), "HOME="+dir, "TOKEN=secret", "DATA="+filepath.Join(dir, "none"), "GITHUB_OUTPUT="+filepath.Join(dir, "output"))
+			if out, err := cmd.CombinedOutput(); err == nil || !strings.Contains(string(out), "::error::") {
+				t.Errorf("%s: %v\n%s", name, err, out)
+			}
+		}
+	}
+	if found != 2 {
+		t.Errorf("found %d of the 2 steps", found)
 	}
 }
 
