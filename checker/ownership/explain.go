@@ -154,7 +154,8 @@ func (w *work) clocked(class string, from, to int64, build func() checker.Findin
 }
 
 func (w *work) twoOwners(p *plane, a, b lease) {
-	w.clocked("two-owners", p.entries[a.entry].call, b.from, func() checker.Finding {
+	// The second may have been granted, and over, before the first.
+	w.clocked("two-owners", min(p.entries[a.entry].call, p.entries[b.entry].call), b.from, func() checker.Finding {
 		e, o := &p.entries[b.entry], &p.entries[a.entry]
 		both := min(a.to, b.to) - b.from
 		return w.finding(p,

@@ -2,7 +2,9 @@ package ownership
 
 import (
 	"cmp"
+	"encoding/json"
 	"slices"
+	"sort"
 
 	"nemesis/history"
 )
@@ -12,11 +14,12 @@ type lease struct {
 	entry    int32 // its acquire
 	renewal  int32 // the renewal that its end rests on, -1 for none
 	from, to int64
+	cut      int64 // from when on it may have been given up
 }
 
 // leases judges the rectangles of leases, against each other and against answers.
 func (w *work) leases(p *plane) {
-	all := p.leases()
+	all := w.held(p)
 	p.yield(all)
 	w.details.Leases += len(all)
 	all = slices.DeleteFunc(all, func(l lease) bool { return l.to <= l.from })
@@ -43,39 +46,110 @@ func (w *work) leases(p *plane) {
 	}
 }
 
-// leases are those of a plane, by call of their acquires.
-func (p *plane) leases() []lease {
-	type holder struct {
-		process int
-		shard   int32
-	}
+// held are the leases of a plane, by call of their acquires.
+func (w *work) held(p *plane) []lease {
 	now := map[holder]int{}
+	open := map[int32][]int{} // by shard, those that nobody asked the end of
 	var all []lease
 	for i := range p.entries {
 		e := &p.entries[i]
-		h := holder{e.process, e.shard}
+		if e.kind == move {
+			continue
+		}
+		h := holder{e.process, w.shards.texts[e.shard]}
 		n, holds := now[h]
 		switch e.kind {
 		case acquire:
+			again := false
 			if holds {
-				all[n].to = min(all[n].to, e.call)
+				all[n].cut = min(all[n].cut, e.call)
+				again = e.epoch != 0 && e.epoch == p.entries[all[n].entry].epoch
 			}
-			if e.done {
-				now[h] = len(all)
-				all = append(all, lease{int32(i), -1, e.ret, e.call + e.ttl})
+			if !e.done {
+				continue
 			}
+			l := lease{int32(i), -1, e.ret, e.call + e.ttl, w.givenUp(h, e.call)}
+			if e.older || again {
+				l.to = l.from // only renewals tell from when its time counts
+			}
+			now[h], open[e.shard] = len(all), append(open[e.shard], len(all))
+			all = append(all, l)
 		case renew:
-			if holds && e.call+e.ttl > all[n].to {
+			if holds {
 				all[n].to, all[n].renewal = e.call+e.ttl, int32(i)
 			}
 		case release:
-			if holds {
-				all[n].to = min(all[n].to, e.call)
-				delete(now, h)
+			// Whose it ends, its input may tell or not.
+			for _, n := range open[e.shard] {
+				all[n].cut = min(all[n].cut, e.call)
 			}
+			delete(open, e.shard)
+			delete(now, h)
 		}
 	}
+	for n := range all {
+		all[n].to = min(all[n].to, all[n].cut)
+	}
 	return all
+}
+
+// holder is a client with what it holds.
+type holder struct {
+	process int
+	shard   string
+}
+
+// givenUp is from when on a client may have given up what it got by an acquire, but for
+// operations that say so: it told that it stops ("exit"), or its process is no more.
+func (w *work) givenUp(h holder, call int64) int64 {
+	exits := w.exits[h]
+	n := sort.Search(len(exits), func(i int) bool { return exits[i] >= call })
+	end, retired := w.retired[h.process]
+	if !retired {
+		end = history.Never
+	}
+	if n < len(exits) {
+		end = min(end, exits[n])
+	}
+	return end
+}
+
+// beliefs reads what clients did or told besides leases and answers: when each lease was
+// named first, when clients stopped acting as holders, and which processes ended.
+func (w *work) beliefs(events []history.Event) {
+	w.named, w.exits, w.retired = map[string]int64{}, map[holder][]int64{}, map[int]int64{}
+	name := func(lease string, at int64) {
+		if first, known := w.named[lease]; lease != "" && (!known || at < first) {
+			w.named[lease] = at
+		}
+	}
+	for i := range w.ops {
+		o := &w.ops[i]
+		if o.Type == history.Info {
+			w.retired[o.Process] = o.End
+		}
+		if o.Type == history.OK && (o.F == "acquire" || o.F == "renew") {
+			name(w.grant(o.Output).Lease, o.Call)
+		}
+	}
+	for i := range events {
+		e := &events[i]
+		var b history.Belief
+		// A belief that cannot be read tells nothing.
+		if e.Type != history.BeliefChange || json.Unmarshal(e.Value, &b) != nil {
+			continue
+		}
+		switch e.F {
+		case "exit":
+			h := holder{e.Process, e.Key}
+			w.exits[h] = append(w.exits[h], b.At)
+		case "renewed":
+			name(b.Lease, b.Sent)
+		}
+	}
+	for _, exits := range w.exits {
+		slices.Sort(exits)
+	}
 }
 
 // yield ends leases at the call of the first move of any of their keys, and takes away

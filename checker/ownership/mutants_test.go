@@ -19,8 +19,8 @@ func TestEveryMutantIsCaught(t *testing.T) {
 		[3]string{"moves do not end a run of answers", "r == nil || r.stamp != s.stamp {\n\t\treturn s", "r == nil {\n\t\treturn s"},
 		[3]string{"any part of a range is all of it", "if of.last < 0 || !of.alone {", "if of.last < 0 {"})
 	in("leases.go",
-		[3]string{"a lease lasts from its return", "e.call + e.ttl})", "e.ret + e.ttl})"},
-		[3]string{"a release ends nothing", "all[n].to = min(all[n].to, e.call)\n\t\t\t\tdelete(now, h)", "delete(now, h)"},
+		[3]string{"a lease lasts from its return", "e.ret, e.call + e.ttl,", "e.ret, e.ret + e.ttl,"},
+		[3]string{"a release ends nothing", "\t\t\t\tall[n].cut = min(all[n].cut, e.call)\n\t\t\t}\n\t\t\tdelete(open", "\t\t\t\t_ = n\n\t\t\t}\n\t\t\tdelete(open"},
 		[3]string{"a move does not end a lease", "l.to = min(l.to, t) })", "_ = t })"},
 		[3]string{"a move under way does not matter", "if t >= a.call {", "if false {"})
 	in("ownership.go",

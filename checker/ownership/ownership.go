@@ -18,8 +18,9 @@
 // only change of a key under way since its own call, until the call of the next one,
 // its target certainly owns the key. A lease is certain from the return of its acquire
 // until its earliest end: the call of the acquire, or of the last acknowledged renewal,
-// and its TTL by the fastest clock allowed; or until its release, or a move of the
-// range, is called. All of this is taken as short as the record allows, so what is found
+// and its TTL by the fastest clock allowed; or until a release or a move of the range is
+// called, its holder tells that it stops, or its process ends with an unknown outcome. Of a
+// lease that was named before the acquire, as sessions are, only renewals count. All of this is taken as short as the record allows, so what is found
 // to overlap did overlap, in every execution that could have left this history.
 //
 // Certain ownership is a set of rectangles, keys by time. The rules:
@@ -129,6 +130,7 @@ func (j judge) Check(ctx context.Context, log *history.Log, _ checker.Budget) ch
 		Options: j.Options, ops: log.Operations, windows: clocks.Windows(log.Events, j.Bounds),
 		found: &checker.Findings{Worst: classes}, beyond: &checker.Findings{Worst: classes},
 	}
+	w.beliefs(log.Events)
 	for _, p := range w.load() {
 		if ctx.Err() != nil {
 			result.Outcome = checker.Unknown
@@ -156,6 +158,8 @@ func (j judge) Check(ctx context.Context, log *history.Log, _ checker.Budget) ch
 		result.Summary = w.beyond.Summary() + ", with clocks beyond the bounds of the claim"
 	case w.details.Handovers+w.details.Moves == 0:
 		result.Outcome, result.Summary = checker.Vacuous, "no shard changed its owner"
+	case w.details.Answers+w.details.Leases == 0:
+		result.Outcome, result.Summary = checker.Vacuous, "shards were moved, and nobody answered for any"
 	default:
 		result.Outcome = checker.Valid
 		d := w.details
@@ -175,6 +179,9 @@ type work struct {
 	owners  names
 	shards  names
 	grants  map[string]history.Grant
+	named   map[string]int64 // by lease: when it was named first, or renewed before that
+	exits   map[holder][]int64
+	retired map[int]int64 // by process
 	details Details
 	judged  int
 	// found are violations, beyond those that a clock beyond the bounds may explain.
@@ -227,6 +234,7 @@ type entry struct {
 	from, to  int
 	call, ret int64
 	ttl       int64 // nanoseconds
+	older     bool  // the lease was there before the acquire
 	process   int
 }
 
@@ -299,6 +307,9 @@ func (w *work) read(i int32) (e entry, name string, ok bool) {
 		grant = w.grant(o.Output)
 	}
 	e.epoch, e.ttl = grant.Token, w.lasts(grant.TTL)
+	if first, known := w.named[grant.Lease]; known {
+		e.older = first < e.call
+	}
 	switch {
 	case grant.Owner != "":
 		e.owner, e.named = w.owners.of(grant.Owner), true
@@ -373,13 +384,15 @@ func numbers(shard string) (low, high uint64, ok bool) {
 	return low, high, err == nil
 }
 
-// lasts is a TTL in milliseconds by the fastest clock allowed, in nanoseconds.
+// lasts is a TTL in milliseconds by the fastest clock allowed, in nanoseconds. Two wall
+// clocks, where leases rest on them, may disagree by twice their error.
 func (w *work) lasts(ttl int64) int64 {
 	length := float64(w.TTL)
 	if ttl > 0 {
 		length = float64(ttl) * float64(time.Millisecond)
 	}
-	return int64(min(length*(1-clocks.Rate(w.Bounds)), float64(history.Never/4)))
+	offset, _ := clocks.Offset(w.Bounds)
+	return max(0, int64(min(length*(1-clocks.Rate(w.Bounds)), float64(history.Never/4)))-2*offset)
 }
 
 // rank turns keys into ranks among the borders of the plane.
