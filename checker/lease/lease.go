@@ -37,8 +37,8 @@
 // A grant may have been given up from the call of a release on (ok or info), from its
 // holder's "exit", and from the holder's last sign of life on: a client that is closed
 // may give up what it has without an operation that says so. A release of unknown outcome,
-// and what may follow an "exit", can reach the system late, so it may end from its call on
-// any grant under the same name that was asked for before a release was answered.
+// and what follows an "exit", can reach the system late: whatever is granted under the same
+// name, before a release of it is answered, may be given up from its call on.
 //
 // So for grant i, acquired in [a, b], with renewals sent at n1 … nk before it may have been
 // given up at l,

@@ -7,6 +7,7 @@ import (
 	"strings"
 
 	"nemesis/checker"
+	"nemesis/checker/clocks"
 	"nemesis/history"
 )
 
@@ -30,8 +31,8 @@ type calendar struct {
 	pieces []piece
 	// lost is the time in which nothing that was recorded can be trusted to the moment.
 	lost spans
-	// upset is the time in which a fault was in force or a leader was lost: leases may
-	// last longer for it.
+	// upset is the time in which a fault was in force, a leader was lost or a clock beyond its
+	// bounds: leases may last longer for it.
 	upset      spans
 	begin, end int64
 }
@@ -64,9 +65,9 @@ type trouble struct {
 	fenced bool
 }
 
-func newCalendar(log *history.Log, nodes []string) *calendar {
-	c := &calendar{nodes: nodes, end: log.End}
-	if len(nodes) == 0 {
+func newCalendar(log *history.Log, options Options) *calendar {
+	c := &calendar{nodes: options.Nodes, end: log.End}
+	if len(c.nodes) == 0 {
 		c.nodes = nodesOf(log)
 	}
 	final := history.Never
@@ -108,6 +109,9 @@ func newCalendar(log *history.Log, nodes []string) *calendar {
 		if ev := &log.Events[i]; ev.Type == history.LeaderChange {
 			upset = append(upset, span{ev.Time, ev.Time + 1})
 		}
+	}
+	for _, w := range clocks.Windows(log.Events, options.Bounds) {
+		upset = append(upset, span{max(w.From, 0), w.To})
 	}
 	c.upset = union(upset)
 	return c

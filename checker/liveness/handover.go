@@ -9,6 +9,7 @@ import (
 	"time"
 
 	"nemesis/checker"
+	"nemesis/checker/clocks"
 	"nemesis/history"
 )
 
@@ -16,15 +17,16 @@ import (
 // record allows it, and *certainly free* at all others:
 //
 //   - an acknowledged acquire holds from its return, for its TTL by the slowest clock
-//     allowed, τ(1+ρ);
+//     allowed, τ/(1−ρ), and twice the error of wall clocks where leases rest on them;
 //   - so does a renewal from its call, acknowledged or not, counted from its end, or
 //     from the end of the fault in which it ended: a paused server answers later;
-//   - an acquire of unknown outcome holds from its call to its end, and τ(1+ρ) longer:
+//   - an acquire of unknown outcome holds from its call to its end, and as much longer:
 //     its client is gone and renews nothing;
 //   - a release that was acknowledged, and an answer that the grant is gone, end what
-//     its process held, and somebody who saw the grant disappear ends that grant;
-//   - a fault, or another leader, may prolong whatever was held by another τ(1+ρ):
-//     systems count leases anew when a leader takes over.
+//     its process held under that name, and somebody who saw the grant disappear ends that
+//     grant;
+//   - a fault, another leader, or a clock measured beyond the bounds may prolong whatever was
+//     held by as much again: systems count leases anew when a leader takes over.
 //
 // Everything here is taken so late that a correct system, which lets go of the
 // resource by then, has had all of the remaining time to give it to somebody who waits.
@@ -48,6 +50,7 @@ func (r *resource) String() string { return "acquire of " + checker.Show(r.key) 
 // hold is a time in which a process possibly held a resource.
 type hold struct {
 	span
+	name string // of its grant
 	// over: its end is certain, and nothing prolongs it.
 	over bool
 }
@@ -217,22 +220,25 @@ func (w *work) lasts(ttl int64) int64 {
 	if length <= 0 {
 		return forEver
 	}
-	return int64(float64(length) * (1 + w.Bounds.ClockRate))
+	offset, _ := clocks.Offset(w.Bounds)
+	slow := max(1-clocks.Rate(w.Bounds), 0) // of a clock that may stand still nothing is known
+	return int64(min(float64(length)/slow, float64(forEver))) + 2*offset
 }
 
 // learn takes in how an operation on a resource ended, and returns how long the grant
 // in it lasts.
 func (w *work) learn(r *resource, o *history.Operation) int64 {
+	var grant history.Grant
 	if o.Type == history.Fail || o.F == "release" {
 		var refusal history.Refusal
 		// What does not parse observed nothing.
 		gone := o.F != "acquire" && json.Unmarshal(o.Output, &refusal) == nil && refusal.Gone
 		if o.Type == history.OK || o.Type == history.Fail && gone {
-			r.end(o.Process, o.Return)
+			_ = json.Unmarshal(o.Input, &grant) // what does not parse is about all that it holds
+			r.end(o.Process, named(grant), o.Return)
 		}
 		return 0
 	}
-	var grant history.Grant
 	if json.Unmarshal(o.Output, &grant) != nil && len(o.Input) > 0 {
 		_ = json.Unmarshal(o.Input, &grant) // what does not parse has no TTL of its own
 	}
@@ -247,9 +253,10 @@ func (w *work) learn(r *resource, o *history.Operation) int64 {
 // hold adds a time in which a process possibly held the resource.
 func (r *resource) hold(s span, process int, grant history.Grant) {
 	at := len(r.holds)
-	r.holds = append(r.holds, hold{span: s})
+	name := named(grant)
+	r.holds = append(r.holds, hold{span: s, name: name})
 	r.byProcess[process] = append(r.byProcess[process], at)
-	if name := named(grant); name != "" {
+	if name != "" {
 		r.byGrant[name] = append(r.byGrant[name], at)
 	}
 }
@@ -265,11 +272,19 @@ func named(g history.Grant) string {
 	return ""
 }
 
-// end ends what a process held at t.
-func (r *resource) end(process int, t int64) {
-	r.close(r.byProcess[process], t)
-	delete(r.byProcess, process)
-	r.ended[process] = t
+// end ends what a process held at t under a name, "" for any: it may have another grant by
+// the time at which it hears of the end of one.
+func (r *resource) end(process int, name string, t int64) {
+	var over, kept []int
+	for _, i := range r.byProcess[process] {
+		if n := r.holds[i].name; name == "" || n == "" || n == name {
+			over = append(over, i)
+		} else {
+			kept = append(kept, i)
+		}
+	}
+	r.close(over, t)
+	r.byProcess[process], r.ended[process] = kept, t
 }
 
 func (r *resource) close(holds []int, t int64) {

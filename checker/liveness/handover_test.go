@@ -53,6 +53,49 @@ func (l *lock) keepsSession(process int, token, at int64) {
 	l.event(history.Event{Type: history.BeliefChange, Time: at + s/100, Process: process, F: "renewed", Value: value})
 }
 
+func TestALeaseLastsByTheSlowestClock(t *testing.T) {
+	for name, c := range map[string]struct {
+		bounds history.Bounds
+		end    int64 // of a lease of 4 s, acquired by 1 s
+	}{
+		"at half speed": {history.Bounds{ClockRate: 0.5}, 9 * s},
+		"by wall clocks that disagree by twice their error": {history.Bounds{ClockRate: 0.5, ClockOffset: history.Duration(s)}, 11 * s},
+		"by clocks that may stand still":                    {history.Bounds{ClockRate: 1}, 60 * s},
+		"as well as any clock can":                          {history.Bounds{}, 5 * s},
+	} {
+		for _, late := range []int64{-s, s} {
+			l := &lock{}
+			l.acquire(1001, 0, s)
+			until := c.end + 10*s + late
+			l.waits(s, until)
+			l.acquire(1002, until, until+s/10)
+			options := ten()
+			options.Bounds.ClockRate, options.Bounds.ClockOffset = c.bounds.ClockRate, c.bounds.ClockOffset
+			r, _ := check(l.done(), options)
+			if accused := len(r.Findings) > 0; accused != (late > 0 && c.bounds.ClockRate < 1) {
+				t.Errorf("%s, %d ns late: %s: %s", name, late, r.Outcome, r.Summary)
+			}
+		}
+	}
+}
+
+func TestAClockThatIsMeasuredBeyondItsBoundsProlongsALease(t *testing.T) {
+	for _, rate := range []float64{1, 0.5} {
+		l := &lock{}
+		l.acquire(1001, 0, s)
+		l.waits(s, 18*s)
+		l.acquire(1002, 18*s, 19*s)
+		for at := int64(0); at < 17*s; at += s {
+			off := int64((rate - 1) * float64(at))
+			l.event(history.Event{Type: history.ClockReading, Time: at, Node: "n1", Clock: &history.ClockSample{MonoLow: off - s/1000, MonoHigh: off + s/1000, RTT: s / 1000}})
+		}
+		r, _ := check(l.done(), ten())
+		if accused := len(r.Findings) > 0; accused != (rate == 1) {
+			t.Errorf("at rate %g: %s: %s", rate, r.Outcome, r.Summary)
+		}
+	}
+}
+
 func TestHandover(t *testing.T) {
 	const holder, next = 1001, 1002
 	for name, story := range map[string]struct {
@@ -212,6 +255,16 @@ func TestHandover(t *testing.T) {
 				l.waits(s, 36*s)
 			},
 			want: []string{"wedged"}, met: 1,
+		},
+		"the end of an earlier grant is no end of this one": {
+			tell: func(l *lock) {
+				first := l.acquire(holder, 0, s)
+				long := l.by(holder, "n1", "acquire", history.OK, 6*s, 7*s)
+				long.Key, long.Output = "lock", json.RawMessage(`{"lease":"l2","token":2,"ttl":60000}`)
+				l.on(holder, "renew", history.Fail, first, 8*s, 9*s).Output = json.RawMessage(`{"gone":true}`)
+				l.waits(9*s, 40*s)
+			},
+			met: 2,
 		},
 		"a grant without an end lasts until it is released": {
 			tell: func(l *lock) {

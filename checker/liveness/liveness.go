@@ -89,8 +89,8 @@ const MinAttempts = 3
 
 // Options are what a run is held to.
 type Options struct {
-	// Bounds are the bounds; only Recovery, Outage and Handover are used, and ClockRate
-	// for how long a lease may last by a slow clock.
+	// Bounds are the bounds; only Recovery, Outage and Handover are used, and those of
+	// clocks for how long a lease may last by a slow one.
 	Bounds history.Bounds
 	// TTL is how long a lease lasts whose grant does not say; 0 for workloads without.
 	TTL time.Duration
@@ -216,7 +216,7 @@ func (j judge) Check(ctx context.Context, log *history.Log, _ checker.Budget) ch
 		return result
 	}
 	w := &work{
-		Options: j.Options, log: log, calendar: newCalendar(log, j.Nodes),
+		Options: j.Options, log: log, calendar: newCalendar(log, j.Options),
 		found: &checker.Findings{Worst: classes},
 	}
 	w.gather()

@@ -71,7 +71,8 @@ func (w *work) recovered(p *piece) Recovery {
 // stable finds the end of the last second of a piece in which too many attempts were
 // in vain.
 func (w *work) stable(p *piece) int64 {
-	seconds := make([]struct{ served, vain int }, p.length()/stableWindow+1)
+	type second struct{ served, vain int }
+	seconds := map[int64]*second{}
 	for i := firstCalled(w.log.Operations, p.from); i < len(w.log.Operations); i++ {
 		o := &w.log.Operations[i]
 		if o.Call > p.to {
@@ -80,28 +81,28 @@ func (w *work) stable(p *piece) int64 {
 		if o.F == "acquire" || o.End > p.to {
 			continue
 		}
-		second := &seconds[(o.End-p.from)/stableWindow]
+		k := (o.End - p.from) / stableWindow
+		if seconds[k] == nil {
+			seconds[k] = &second{}
+		}
 		if answered(o) {
-			second.served++
+			seconds[k].served++
 		} else {
-			second.vain++
+			seconds[k].vain++
 		}
 	}
-	any := false
-	for k := len(seconds) - 1; k >= 0; k-- {
-		s := seconds[k]
+	worst, last := int64(-1), int64(-1) // the last one in vain, and the last one with an answer
+	for k, s := range seconds {
 		if s.vain*stableShare > s.served+s.vain {
-			if !any {
-				return -1
-			}
-			return int64(k+1) * stableWindow
+			worst = max(worst, k)
+		} else {
+			last = max(last, k)
 		}
-		any = any || s.served > 0
 	}
-	if !any {
+	if last < 0 || last < worst {
 		return -1
 	}
-	return 0
+	return (worst + 1) * stableWindow
 }
 
 // firstCalled is the position of the first operation invoked at t or later.

@@ -425,3 +425,13 @@ func TestABrokenRecordingIsTheHarness(t *testing.T) {
 		t.Errorf("judged %s: %s", r.Outcome, r.Summary)
 	}
 }
+
+func TestARunOfCenturiesTakesNoMemory(t *testing.T) {
+	w := &world{}
+	w.fault(1, "kill", []string{"n1"}, 0, s)
+	w.works("n1", "read", history.OK, 2*s, 4*s)
+	w.do("n1", "read", history.OK, history.Never/2, history.Never/2+s)
+	if _, d := check(w.done(), ten()); len(d.Recoveries) != 1 || d.Recoveries[0].Stable != 0 {
+		t.Errorf("%+v", d.Recoveries)
+	}
+}
