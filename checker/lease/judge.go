@@ -435,7 +435,7 @@ func (j *judge) tellOverstay() {
 		}
 		from := g.ret
 		for _, x := range g.renewals {
-			if end := from + j.most(g.longest) + slack; ends[i] < history.Never && j.unclear > x.seen && x.sent > end {
+			if end := from + j.most(g.longest) + slack; x.op >= 0 && ends[i] < history.Never && j.unclear > x.seen && x.sent > end {
 				j.find(i, "overstay", timed, from, x.seen, func() telling { return j.overstayed(i, x.op, end, from) })
 			}
 			from = max(from, x.seen)

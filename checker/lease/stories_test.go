@@ -329,6 +329,10 @@ func eachStory(tell func(name string, judge func(errorf func(string, ...any)))) 
 			t.acquires(1, g(1), 0, 0.1).looks(2, nil, 1.5, 2.5).renews(1, g(1), 3, 3.1).looks(2, nil, 4, 4.5).
 				fault(1, "clock-drift", "n1", 1, 2, &history.ClockChange{Of: "monotonic", Rate: 2})
 		}, class: "early-expiry", claim: "The lease of L was lost 1.5 s after a renewal of 4 s, since acknowledged, was sent."},
+		{name: "a history at the end of all time", o: Options{Explicit: true, Bounds: history.Bounds{Expiry: history.Duration(time.Second)}}, tale: func(t *tale) {
+			last := 9223372035.0
+			t.acquires(1, g(1), last-25, last).believes(1, "renewed", g(1), last-5, last-4)
+		}, class: "-"},
 		{name: "nobody ever had to wait", tale: func(t *tale) { t.acquires(1, g(1), 0, 0.1) }, class: "-", want: checker.Vacuous},
 	} {
 		tell(c.name, func(errorf func(string, ...any)) {
