@@ -132,7 +132,10 @@ func validate(ops []porcupine.Operation) error {
 	if !clients {
 		return nil
 	}
-	slices.SortStableFunc(byCall, func(a, b int) int { return cmp.Compare(ops[a].Call, ops[b].Call) })
+	earlier := func(a, b int) int { return cmp.Compare(ops[a].Call, ops[b].Call) }
+	if !slices.IsSortedFunc(byCall, earlier) { // most come sorted
+		slices.SortStableFunc(byCall, earlier)
+	}
 	last := make(map[int]int)
 	for _, i := range byCall {
 		if p, has := last[ops[i].ClientId]; has && ops[i].Call < ops[p].Return {

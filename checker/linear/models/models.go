@@ -132,8 +132,9 @@ func Find(name string) (Kind, error) {
 	return Kind{}, fmt.Errorf("find the model %q: there is none; use %s", name, strings.Join(names, ", "))
 }
 
-// outcome is what is known about the answer of an operation that gives no value.
-type outcome uint8
+// outcome is what is known about the answer of an operation that gives no value. It is as
+// wide as deed, and for the same reason.
+type outcome int32
 
 const (
 	done     outcome = iota

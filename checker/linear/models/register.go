@@ -15,7 +15,9 @@ import (
 	"nemesis/history"
 )
 
-type deed uint8
+// deed is as wide as a value, so that inputs have no gaps between their fields: interning
+// hashes them in one go then.
+type deed int32
 
 const (
 	read deed = iota
