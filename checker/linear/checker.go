@@ -39,8 +39,11 @@ type Undecided struct {
 	Key        string `json:"key"`
 	Operations int    `json:"operations"`
 	// Crashed is how many of them have an unknown outcome: what makes a search hard.
-	Crashed int    `json:"crashed"`
-	Reason  string `json:"reason"`
+	Crashed int `json:"crashed"`
+	// Explained is how many of the Answers there was an order for, where the search got to.
+	Explained int    `json:"explained"`
+	Answers   int    `json:"answers"`
+	Reason    string `json:"reason"`
 }
 
 // A full finding is made of the first explained violating keys; the second opinion
@@ -301,7 +304,7 @@ func (c objects) conclude(result checker.Result, jobs, bad []*job) checker.Resul
 	d := Details{Model: c.kind.Name, Keys: len(jobs), Checks: make(map[string]int)}
 	for _, j := range jobs {
 		if j.decision.Answer == order.Undecided {
-			d.Undecided = append(d.Undecided, Undecided{j.key, j.size, j.crashed, j.decision.Reason})
+			d.Undecided = append(d.Undecided, Undecided{j.key, j.size, j.crashed, j.decision.Passed, max(j.decision.Returns, 0), j.decision.Reason})
 		} else {
 			d.Checks[j.decision.By]++
 		}
@@ -327,15 +330,18 @@ func (c objects) conclude(result checker.Result, jobs, bad []*job) checker.Resul
 	switch {
 	case len(d.Violating) > 0:
 		result.Outcome = checker.Violation
-		result.Summary = fmt.Sprintf("%s without a linear order (%s)", checker.Plural(len(d.Violating), "key"), some(d.Violating))
+		result.Summary = checker.Plural(len(d.Violating), "key") + " without a linear order" + some(d.Violating)
 		if len(d.Undecided) > 0 {
 			result.Summary += "; " + coverage
 		}
 	case len(d.Undecided) > 0:
 		u := d.Undecided[0]
 		result.Outcome = checker.Unknown
-		result.Summary = fmt.Sprintf("%s; key %s (%s, %d of unknown outcome) %s", coverage, checker.Show(u.Key),
+		result.Summary = fmt.Sprintf("%s; %s (%s, %d of unknown outcome) %s", coverage, named(u.Key),
 			checker.Plural(u.Operations, "operation"), u.Crashed, u.Reason)
+		if u.Answers > 0 {
+			result.Summary += fmt.Sprintf(" (%d of its %s explained)", u.Explained, checker.Plural(u.Answers, "answer"))
+		}
 	default:
 		result.Outcome = checker.Valid
 		result.Summary = fmt.Sprintf("%s on %s have a linear order", checker.Plural(result.Operations, "operation"), checker.Plural(len(jobs), "key"))
@@ -343,8 +349,20 @@ func (c objects) conclude(result checker.Result, jobs, bad []*job) checker.Resul
 	return result
 }
 
+// named is a key in a sentence. A history without keys has one, the empty text.
+func named(key string) string {
+	if key == "" {
+		return "it"
+	}
+	return "key " + checker.Show(key)
+}
+
+// some are the first few keys, in brackets.
 func some(keys []string) string {
 	const most = 5
+	if len(keys) == 1 && keys[0] == "" {
+		return ""
+	}
 	var shown []string
 	for _, k := range keys[:min(most, len(keys))] {
 		shown = append(shown, checker.Show(k))
@@ -352,5 +370,5 @@ func some(keys []string) string {
 	if len(keys) > most {
 		shown = append(shown, "…")
 	}
-	return strings.Join(shown, ", ")
+	return " (" + strings.Join(shown, ", ") + ")"
 }

@@ -336,3 +336,20 @@ func TestAHintThatTheModelContradictsMakesNothingIllegal(t *testing.T) {
 		t.Errorf("without hints: answer %d: %s", d.Answer, d.Reason)
 	}
 }
+
+func TestAValueThatNobodyMakesIsNoticedBeforeAnySearch(t *testing.T) {
+	register := objects()[0]
+	var ops []porcupine.Operation
+	for n := range 400 { // forty at a time, and nobody sees the first value
+		c, out := call{f: 'w', a: 1 + n%5}, any(done)
+		if n%3 == 0 {
+			c, out = call{f: 'r'}, any(1+n%5)
+		}
+		ops = append(ops, porcupine.Operation{ClientId: n, Input: c, Output: out, Call: int64(10 * n), Return: int64(10*n + 400)})
+	}
+	ops = append(ops, porcupine.Operation{ClientId: 999, Input: call{f: 'r'}, Output: 99, Call: 4000, Return: 4100})
+	d := Decide(context.Background(), register.model, ops, Options{Hints: register.hints, Memory: 1 << 18})
+	if d.Answer != order.Illegal || d.Culprit != len(ops)-1 {
+		t.Errorf("answer %d, culprit %d: %s", d.Answer, d.Culprit, d.Reason)
+	}
+}

@@ -119,7 +119,9 @@ func (s *search) possible() bool {
 	if !s.ahead.on {
 		return true
 	}
-	// What the object is worth at first is known from anything it accepts.
+	// What the object is worth at first is known from anything that it accepts and that needs
+	// a value. What it refuses needs another, or has no moment at all, as all states of one
+	// value are equal: in both cases it is right to give up if nobody makes that value.
 	for c := range s.classes {
 		if s.states.value[initial] != none {
 			break
@@ -127,9 +129,6 @@ func (s *search) possible() bool {
 		if s.classes[c].needs != none {
 			s.steps.next(initial, int32(c))
 		}
-	}
-	if s.states.value[initial] == none {
-		return true
 	}
 	possible, by := true, int32(len(s.returns))
 	for v := range int32(len(s.values)) {
