@@ -37,13 +37,16 @@ func treeMemory(pid int) int64 {
 	below := map[int][]int{}
 	for _, entry := range entries {
 		if id, err := strconv.Atoi(entry.Name()); err == nil {
-			below[parentOf(id)] = append(below[parentOf(id)], id)
+			// Asked twice, a process that ends in between has two parents, and its tree may be a circle.
+			parent := parentOf(id)
+			below[parent] = append(below[parent], id)
 		}
 	}
 	var sum int64
 	for todo := []int{pid}; len(todo) > 0; {
 		id := todo[len(todo)-1]
 		todo = append(todo[:len(todo)-1], below[id]...)
+		delete(below, id) // seen, whatever else was read of a table that changes meanwhile
 		sum += memoryOf(id)
 	}
 	return sum
