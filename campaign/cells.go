@@ -381,6 +381,7 @@ func (r Rule) fits(system, version, work string, faults []string) bool {
 func (s Settings) with(over Settings) Settings {
 	lay(&s.TimeLimit, over.TimeLimit)
 	lay(&s.OpTimeout, over.OpTimeout)
+	lay(&s.SlowNodes, over.SlowNodes)
 	lay(&s.Concurrency, over.Concurrency)
 	lay(&s.Rate, over.Rate)
 	lay(&s.Keys, over.Keys)
@@ -414,7 +415,7 @@ func lay[T comparable](field *T, over T) {
 
 func (s Settings) options() run.Options {
 	return run.Options{
-		TimeLimit: s.TimeLimit, OpTimeout: s.OpTimeout, Concurrency: s.Concurrency, Rate: s.Rate,
+		TimeLimit: s.TimeLimit, OpTimeout: s.OpTimeout, SlowNodes: s.SlowNodes, Concurrency: s.Concurrency, Rate: s.Rate,
 		Keys: s.Keys, OpsPerKey: s.OpsPerKey, TTL: s.TTL, Bounds: s.Bound,
 		FaultInterval: s.FaultInterval, FaultTargets: s.FaultTarget, FaultHolds: s.FaultHold,
 		ClockChanges: s.ClockChange, Packets: s.Packets, Clocks: s.Clocks, RequireFaults: s.RequireFaults,

@@ -92,6 +92,7 @@ type Matrix struct {
 type Settings struct {
 	TimeLimit     time.Duration     `yaml:"time-limit"`
 	OpTimeout     time.Duration     `yaml:"op-timeout"`
+	SlowNodes     float64           `yaml:"slow-nodes"`
 	Concurrency   string            `yaml:"concurrency"`
 	Rate          float64           `yaml:"rate"`
 	Keys          int               `yaml:"keys"`
@@ -257,7 +258,7 @@ func defaults() File {
 		Trend:     Trend{Nights: 14, MAD: 3, Change: 0.2},
 		Artifacts: Artifacts{Valid: "report", Size: "2GiB"},
 		Run: Settings{
-			TimeLimit: time.Minute, OpTimeout: 5 * time.Second, Concurrency: "2n", FaultInterval: 5 * time.Second,
+			TimeLimit: time.Minute, Concurrency: "2n",
 			Clocks: "shadow", CheckerTime: time.Minute, CheckerMemory: "1GiB",
 		},
 	}

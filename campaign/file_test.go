@@ -4,10 +4,12 @@ import (
 	"errors"
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/google/go-cmp/cmp"
 	"pgregory.net/rapid"
 
+	"nemesis/history"
 	"nemesis/run"
 )
 
@@ -122,6 +124,28 @@ func TestRemoteNodesGetOneRunAtATime(t *testing.T) {
 	}
 	if got := file.OnNodes("local:7").Budget.Parallel; got != 2 {
 		t.Errorf("%d runs at once on local nodes", got)
+	}
+}
+
+// What is waited for takes as much longer as the nodes are slower, but what the file gives.
+func TestSlowNodesAreWaitedForInCampaignsToo(t *testing.T) {
+	text := strings.Replace(wholeFile, "run: {", "run: {slow-nodes: 5, fault-interval: 7s, ", 1)
+	file, err := Parse("nightly.yaml", []byte(text))
+	if err != nil {
+		t.Fatal(err)
+	}
+	c, err := file.Resolve(Choice{Night: "n", Shard: Whole, Names: fakeNames})
+	if err != nil {
+		t.Fatal(err)
+	}
+	q := c.queue()
+	it, _, err := q.next()
+	if err != nil {
+		t.Fatal(err)
+	}
+	plan := it.Plan
+	if plan.System.Options["election"] != "5s" || plan.OpTimeout != history.Duration(25*time.Second) || plan.FaultInterval != history.Duration(7*time.Second) {
+		t.Errorf("servers wait %s for a leader, clients %s for an answer, faults come each %s", plan.System.Options["election"], plan.OpTimeout, plan.FaultInterval)
 	}
 }
 
