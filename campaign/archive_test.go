@@ -2,6 +2,7 @@ package campaign
 
 import (
 	"encoding/json"
+	"errors"
 	"fmt"
 	"os"
 	"path/filepath"
@@ -12,6 +13,7 @@ import (
 
 	"nemesis/checker"
 	"nemesis/history"
+	"nemesis/run"
 )
 
 func TestNightsOfOneNameDoNotReplaceEachOther(t *testing.T) {
@@ -153,6 +155,30 @@ func TestMergeKeepsToItsBudgetAndToItsNight(t *testing.T) {
 	other.run()
 	if _, err := Merge(dirs, other.out, "", night.Ended); err == nil || !strings.Contains(err.Error(), "name another --out") {
 		t.Errorf("merged into another night: %v", err)
+	}
+}
+
+// A server under test may have written what a shard left. The job that merges may push.
+func TestMergeWritesNothingOutsideItsDirectories(t *testing.T) {
+	for name, change := range map[string][3]string{
+		"item":      {ResultsFile, `"id":"`, `"id":"../../../x`},
+		"directory": {ResultsFile, `"dir":"`, `"dir":"../../../x`},
+		"night":     {ManifestFile, `"night": "`, `"night": "../../x`},
+	} {
+		n := newNight(t, smallNight)
+		n.run()
+		path := filepath.Join(n.out, change[0])
+		text, err := os.ReadFile(path)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if err := os.WriteFile(path, []byte(strings.Replace(string(text), change[1], change[2], 1)), 0o644); err != nil {
+			t.Fatal(err)
+		}
+		var bad *run.UsageError
+		if _, err := Merge([]string{n.out}, filepath.Join(t.TempDir(), "out"), t.TempDir(), n.choice.Now); !errors.As(err, &bad) {
+			t.Errorf("%s: %v", name, err)
+		}
 	}
 }
 

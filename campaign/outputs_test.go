@@ -267,7 +267,7 @@ func BenchmarkMonth(b *testing.B) {
 func TestHostileWordsStayWords(t *testing.T) {
 	m := testManifest(1)
 	results := testResults(m, func(int) float64 { return 1 })
-	evil := "<script>alert(1)</script> ]]> | `rm` \x1b[2J \u202e [a](http://x) @everyone"
+	evil := "<script>alert(1)</script> ]]> | `rm` \x1b[2J \u202e [a](http://x) @everyone www.evil.example"
 	results[1].Verdict, results[1].Sentence = checker.Violation, evil
 	results[1].Findings = []Finding{{Fingerprint: "etcd/linear/stale-read/1", Claim: evil}}
 	n := Judge(m, results, nil, m.Began)
@@ -277,8 +277,8 @@ func TestHostileWordsStayWords(t *testing.T) {
 		t.Fatal(err)
 	}
 	for name, text := range map[string]string{"page": string(page), "summary": string(n.Summary())} {
-		for _, bad := range []string{"<script", "\x1b", "\u202e", "[a](", "@everyone"} {
-			if name == "page" && (bad == "[a](" || bad == "@everyone") {
+		for _, bad := range []string{"<script", "\x1b", "\u202e", "[a](", "@everyone", "www."} {
+			if name == "page" && (bad == "[a](" || bad == "@everyone" || bad == "www.") {
 				continue // mean nothing in HTML
 			}
 			if strings.Contains(text, bad) {

@@ -200,6 +200,10 @@ func parseResults(text []byte) (all []Result, whole int64, err error) {
 		if r.Schema != ResultSchema {
 			return all, whole, fmt.Errorf("line %d has schema %d, this nemesis reads %d", n, r.Schema, ResultSchema)
 		}
+		// Merge takes the word of jobs that ran a server under test, and its own may push.
+		if !campaignName.MatchString(r.ID) || r.Dir != "" && !filepath.IsLocal(filepath.FromSlash(r.Dir)) {
+			return all, whole, fmt.Errorf("line %d is damaged: %q and %q are no item and its directory", n, r.ID, r.Dir)
+		}
 		all = append(all, r)
 		whole += int64(len(line)) + 1
 	}
@@ -260,6 +264,9 @@ func readManifest(dir string) (Manifest, error) {
 	}
 	if m.Schema != ManifestSchema {
 		return m, fmt.Errorf("read %s: its schema is %d, this nemesis reads %d", filepath.Join(dir, ManifestFile), m.Schema, ManifestSchema)
+	}
+	if !campaignName.MatchString(m.Night) {
+		return m, fmt.Errorf("read %s: %q is no name of a night", filepath.Join(dir, ManifestFile), m.Night)
 	}
 	return m, nil
 }

@@ -98,7 +98,7 @@ func mark(o checker.Outcome) string {
 // markdown is foreign text that stays text: one line, cut, nothing in it has a meaning.
 func markdown(s string) string {
 	return strings.NewReplacer(`\`, `\\`, "`", "\\`", "|", `\|`, "<", "&lt;", "&", "&amp;", "*", `\*`, "_", `\_`,
-		"[", `\[`, "]", `\]`, "#", `\#`, "@", "@\u200b", "!", `\!`, "~", `\~`, "://", "&#58;//").Replace(shown(s, 600))
+		"[", `\[`, "]", `\]`, "#", `\#`, "@", "@\u200b", "!", `\!`, "~", `\~`, "://", "&#58;//", "www.", "www&#46;").Replace(shown(s, 600))
 }
 
 // code is foreign text between backquotes.
