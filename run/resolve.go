@@ -309,6 +309,9 @@ func resolveSet(system clients.System, set map[string]string, slow float64) (map
 			if d, err := time.ParseDuration(o.Default); err == nil && o.Waits && slow > 1 {
 				resolved[o.Name] = times(slow, d).Round(time.Millisecond).String()
 			}
+			if o.Default == "" { // nothing, which need not be said
+				delete(resolved, o.Name)
+			}
 			continue
 		}
 		if o.Values != nil && !slices.Contains(o.Values, value) {

@@ -85,6 +85,7 @@ func (c cluster) process(node nodes.Node, root string) agent.ProcessSpec {
 	if c.options.forgetful {
 		argv = append(argv, "--unsafe-no-fsync")
 	}
+	argv = append(argv, c.options.args...)
 	return agent.ProcessSpec{
 		Name: processName,
 		Argv: argv,

@@ -9,6 +9,7 @@ import (
 	"time"
 
 	"nemesis/clients"
+	"nemesis/nodes"
 )
 
 // options are the --set options of one run, read.
@@ -23,6 +24,8 @@ type options struct {
 	compaction int
 	// forgetful members acknowledge before they have synced.
 	forgetful bool
+	// args are more arguments of each member.
+	args []string
 }
 
 // setting is one --set option: what the user sees, and how a value is read.
@@ -87,6 +90,14 @@ func settings() []setting {
 		read: func(o *options, v string) bool {
 			o.forgetful = v == "on"
 			return true
+		},
+	}, {
+		Option:  clients.Option{Name: "args", Doc: "more arguments for each member, separated by blanks, such as '--max-txn-ops 1000'"},
+		allowed: "words separated by blanks, quoted where they hold some",
+		read: func(o *options, v string) bool {
+			var err error
+			o.args, err = nodes.Words(v)
+			return err == nil
 		},
 	}}
 }

@@ -23,6 +23,8 @@ func TestOptionsHaveDefaultsAndTakeValues(t *testing.T) {
 		{"serializable reads", map[string]string{"reads": "serializable"}, changed(func(o *options) { o.serializable = true })},
 		{"quick elections", map[string]string{"heartbeat": "10ms", "election": "50ms"},
 			changed(func(o *options) { o.heartbeat, o.election = 10*time.Millisecond, 50*time.Millisecond })},
+		{"arguments of etcd's own", map[string]string{"args": "--max-txn-ops 1000  --name 'n 1'"},
+			changed(func(o *options) { o.args = []string{"--max-txn-ops", "1000", "--name", "n 1"} })},
 		{"a disk that is not waited for", map[string]string{"unsafe-no-fsync": "on"}, changed(func(o *options) { o.forgetful = true })},
 		{"snapshots and compaction", map[string]string{"snapshot-count": "100", "auto-compaction": "1000"},
 			changed(func(o *options) { o.snapshotCount, o.compaction = 100, 1000 })},
@@ -51,7 +53,8 @@ func TestOptionsThatAreWrongSayWhatIsAllowed(t *testing.T) {
 		{"election", "400ms", `set etcd option election: 400ms is less than five heartbeats of 100ms; make election longer or heartbeat shorter`},
 		{"snapshot-count", "few", `set etcd option snapshot-count: "few" is not allowed; it takes a number from 10 to 10000000`},
 		{"auto-compaction", "-1", `set etcd option auto-compaction: "-1" is not allowed; it takes a number from 0 to 10000000`},
-		{"read\nmode", "x", `set etcd option: there is no "read\nmode"; etcd has reads, fencing, heartbeat, election, snapshot-count, auto-compaction, unsafe-no-fsync`},
+		{"args", "--name 'n1", `set etcd option args: "--name 'n1" is not allowed; it takes words separated by blanks, quoted where they hold some`},
+		{"read\nmode", "x", `set etcd option: there is no "read\nmode"; etcd has reads, fencing, heartbeat, election, snapshot-count, auto-compaction, unsafe-no-fsync, args`},
 	}
 	for _, test := range tests {
 		t.Run(test.name+"="+test.value, func(t *testing.T) {

@@ -216,20 +216,7 @@ func TestKilledControlProcessLeavesNothingBroken(t *testing.T) {
 				}
 			}
 			plan.Schedule = []history.Step{tc.step}
-			dir, err := history.NewDir(t.TempDir(), plan, time.Now())
-			if err != nil {
-				t.Fatal(err)
-			}
-			cmd := invocation(t, append([]string{"replay", string(dir), "--json"}, m.flags...)...)
-			stdout, err := cmd.StdoutPipe()
-			if err != nil {
-				t.Fatal(err)
-			}
-			cmd.Stderr = os.Stderr
-			if err := cmd.Start(); err != nil {
-				t.Fatal(err)
-			}
-			recorded := awaitActiveFault(t, cmd, bufio.NewScanner(stdout))
+			cmd, recorded := strike(t, plan, m.flags)
 			if !tc.broken() {
 				t.Error("the fault is said to be active, but nothing is broken")
 			}
@@ -251,6 +238,26 @@ func TestKilledControlProcessLeavesNothingBroken(t *testing.T) {
 			heal.want(t, 0)
 		})
 	}
+}
+
+// strike starts a run of a plan on the nodes that the flags name, and returns when its
+// first fault is in force, with the run directory.
+func strike(t *testing.T, plan history.Plan, flags []string) (*exec.Cmd, string) {
+	t.Helper()
+	dir, err := history.NewDir(t.TempDir(), plan, time.Now())
+	if err != nil {
+		t.Fatal(err)
+	}
+	cmd := invocation(t, append([]string{"replay", string(dir), "--json"}, flags...)...)
+	stdout, err := cmd.StdoutPipe()
+	if err != nil {
+		t.Fatal(err)
+	}
+	cmd.Stderr = os.Stderr
+	if err := cmd.Start(); err != nil {
+		t.Fatal(err)
+	}
+	return cmd, awaitActiveFault(t, cmd, bufio.NewScanner(stdout))
 }
 
 // awaitActiveFault reads the event stream until a fault is in force, and returns
