@@ -6,6 +6,7 @@ import (
 	"os"
 	"strconv"
 	"strings"
+	"time"
 
 	"github.com/spf13/pflag"
 
@@ -147,6 +148,36 @@ func (c clusterFlags) remote(ctx context.Context) (cluster, error) {
 		return nil, err
 	}
 	return ssh.NewCluster(ctx, hosts, opt)
+}
+
+// roused is the cluster of Vagrant's machines once all have their power: of one that is off
+// Vagrant cannot say where it is. Why is what it said.
+func (c clusterFlags) roused(ctx context.Context, plug nodes.Power, why error) (cluster, error) {
+	ctx, cancel := context.WithTimeout(ctx, nodesDeadline/2)
+	defer cancel()
+	names, err := c.names()
+	if err != nil {
+		return nil, err
+	}
+	for _, name := range names {
+		if err := plug.On(ctx, name); err != nil {
+			return nil, fmt.Errorf("%w; nor could its power be turned on: %w", why, err)
+		}
+	}
+	for {
+		remote, err := c.remote(ctx)
+		if err == nil {
+			return remote, nil
+		}
+		if ctx.Err() == nil {
+			why = err
+		}
+		select {
+		case <-ctx.Done():
+			return nil, why
+		case <-time.After(time.Second):
+		}
+	}
 }
 
 // power is who can turn the nodes' machines off and on; nil when nobody can.

@@ -80,6 +80,9 @@ func nodesSubcommand(name, short string, heal bool) *cobra.Command {
 				return inside(cmd.Context(), "nodes", job)
 			}
 			remote, err := cluster.remote(cmd.Context())
+			if err != nil && heal && cluster.spec == vagrant {
+				remote, err = cluster.roused(cmd.Context(), plug, err)
+			}
 			if err != nil {
 				return err
 			}

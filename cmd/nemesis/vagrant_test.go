@@ -205,7 +205,8 @@ func (v virtual) plan(t *testing.T, step history.Step) history.Plan {
 		t.Fatal(err)
 	}
 	step.ID, step.Target, step.Nodes = 1, "one", v.names[:1]
-	step.At, step.Hold = history.Duration(2*time.Second), history.Duration(time.Minute)
+	// Longer than it takes to see that a machine does not answer.
+	step.At, step.Hold = history.Duration(2*time.Second), history.Duration(10*time.Minute)
 	if step.Packets != nil {
 		for _, other := range v.names[1:] {
 			step.Links = append(step.Links, history.Link{From: v.names[0], To: other})
