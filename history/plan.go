@@ -42,8 +42,12 @@ type Plan struct {
 }
 
 // Patience is how long to wait for nodes, where d is enough for usual ones.
-func (p Plan) Patience(d time.Duration) time.Duration {
-	return time.Duration(float64(d) * max(p.SlowNodes, 1))
+func (p Plan) Patience(d time.Duration) time.Duration { return Patience(p.SlowNodes, d) }
+
+// Patience is how long to wait for nodes that are so many times slower than usual, where d
+// is enough for usual ones. 0 is as usual.
+func Patience(slowNodes float64, d time.Duration) time.Duration {
+	return time.Duration(float64(d) * max(slowNodes, 1))
 }
 
 // System is the software under test, as the plan names it.

@@ -155,7 +155,7 @@ func (in *Injector) Postponed() time.Duration { return in.late.by(in.Now()) }
 
 // patient is how long to wait for nodes, where d is enough for usual ones.
 func (in *Injector) patient(d time.Duration) time.Duration {
-	return time.Duration(float64(d) * max(in.SlowNodes, 1))
+	return history.Patience(in.SlowNodes, d)
 }
 
 // HealAll makes every agent undo whatever its ledger holds, from this run or an

@@ -93,19 +93,20 @@ func (r *runner) reconnect(ctx context.Context, node string) (nemesis.Agent, err
 
 // reach opens the connection to a node and starts its agent.
 func (r *runner) reach(ctx context.Context, node nodes.Node) (nodes.Conn, *agent.Client, error) {
-	if !r.turnsOff() {
-		return Reach(ctx, r.cfg.Cluster, node, r.agentOptions())
+	var power nodes.Power
+	if r.turnsOff() {
+		power = r.cfg.Power
 	}
-	return Rouse(ctx, r.cfg.Cluster, r.cfg.Power, node, r.agentOptions())
+	return Rouse(ctx, r.cfg.Cluster, power, node, r.agentOptions())
 }
 
 // Rouse is Reach for a node that a run which was itself cut off may have left without
 // power: where it cannot be reached it gets its power back, and may boot until the end
-// of ctx.
+// of ctx. Where power is nil nobody can turn it on, and it is just Reach.
 func Rouse(ctx context.Context, cluster nodes.Cluster, power nodes.Power, node nodes.Node, opt agent.Options) (nodes.Conn, *agent.Client, error) {
 	conn, client, err := Reach(ctx, cluster, node, opt)
-	if err == nil {
-		return conn, client, nil
+	if err == nil || power == nil {
+		return conn, client, err
 	}
 	if on := power.On(ctx, node.Name); on != nil {
 		return nil, nil, fmt.Errorf("%w; nor could its power be turned on: %w", err, on)

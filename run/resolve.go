@@ -248,7 +248,7 @@ func resolveTTL(asked time.Duration, work workload.Workload, slow float64) (time
 	case work.TTL == 0 && asked != 0:
 		return 0, usage("read --ttl: the workload %s has no leases; leave it out", work.Name)
 	case asked == 0:
-		return times(slow, work.TTL).Round(time.Second), nil
+		return history.Patience(slow, work.TTL).Round(time.Second), nil
 	case asked < time.Second || asked%time.Second != 0 || asked > time.Hour:
 		return 0, usage("read --ttl: leases last whole seconds, from 1s to 1h, not %s", asked)
 	}
@@ -264,10 +264,10 @@ func slowed(opt Options) (Options, error) {
 		opt.SlowNodes = 0
 	}
 	if opt.OpTimeout == 0 {
-		opt.OpTimeout = times(opt.SlowNodes, usualOpTimeout)
+		opt.OpTimeout = history.Patience(opt.SlowNodes, usualOpTimeout)
 	}
 	if opt.FaultInterval == 0 {
-		opt.FaultInterval = times(opt.SlowNodes, usualFaultInterval)
+		opt.FaultInterval = history.Patience(opt.SlowNodes, usualFaultInterval)
 	}
 	return opt, nil
 }
@@ -277,11 +277,6 @@ const (
 	usualOpTimeout     = 5 * time.Second
 	usualFaultInterval = 5 * time.Second
 )
-
-// times is a time on nodes that are so many times slower, 0 for as usual.
-func times(slow float64, d time.Duration) time.Duration {
-	return time.Duration(float64(d) * max(slow, 1))
-}
 
 func first(asked, byDefault int) int {
 	if asked != 0 {
@@ -307,7 +302,7 @@ func resolveSet(system clients.System, set map[string]string, slow float64) (map
 		value, asked := set[o.Name]
 		if !asked {
 			if d, err := time.ParseDuration(o.Default); err == nil && o.Waits && slow > 1 {
-				resolved[o.Name] = times(slow, d).Round(time.Millisecond).String()
+				resolved[o.Name] = history.Patience(slow, d).Round(time.Millisecond).String()
 			}
 			if o.Default == "" { // nothing, which need not be said
 				delete(resolved, o.Name)

@@ -30,10 +30,9 @@ const nodesDeadline = 10 * time.Minute
 type nodesJob struct {
 	Local       int
 	Heal        bool
-	Power       bool // somebody can turn the machines off and on
 	AgentBinary string
 
-	plug nodes.Power // who that is
+	plug nodes.Power // who can turn the machines off and on; nil, as for local nodes, for nobody
 }
 
 func nodesCommand() *cobra.Command {
@@ -75,7 +74,7 @@ func nodesSubcommand(name, short string, heal bool) *cobra.Command {
 			if err != nil {
 				return err
 			}
-			job.plug, job.Power = plug, plug != nil
+			job.plug = plug
 			if job.Local = cluster.local(); job.Local > 0 {
 				return inside(cmd.Context(), "nodes", job)
 			}
@@ -126,14 +125,11 @@ func (j nodesJob) run(ctx context.Context, cluster cluster, out io.Writer) error
 
 func (j nodesJob) one(ctx context.Context, cluster cluster, node nodes.Node) (string, error) {
 	// Whether clocks can be bent shows only to one who asks for it.
-	opt := agent.Options{Binary: j.AgentBinary, Shadow: !j.Heal}
-	reach := run.Reach
-	if j.Heal && j.plug != nil {
-		reach = func(ctx context.Context, cluster nodes.Cluster, node nodes.Node, opt agent.Options) (nodes.Conn, *agent.Client, error) {
-			return run.Rouse(ctx, cluster, j.plug, node, opt)
-		}
+	var power nodes.Power // to look at a node is no reason to turn it on
+	if j.Heal {
+		power = j.plug
 	}
-	conn, client, err := reach(ctx, cluster, node, opt)
+	conn, client, err := run.Rouse(ctx, cluster, power, node, agent.Options{Binary: j.AgentBinary, Shadow: !j.Heal})
 	if err != nil {
 		return "", err
 	}
@@ -162,7 +158,7 @@ func (j nodesJob) one(ctx context.Context, cluster cluster, node nodes.Node) (st
 		}
 		return visible.Text(fmt.Sprintf("%s: undid %s", node.Name, strings.Join(healed, ", "))) + "\n", nil
 	}
-	return describeNode(node, facts, clock, j.Power), nil
+	return describeNode(node, facts, clock, j.plug != nil), nil
 }
 
 // describeNode is what a node is, what it offers, and which faults that allows.
