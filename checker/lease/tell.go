@@ -1,7 +1,6 @@
 package lease
 
 import (
-	"encoding/json"
 	"fmt"
 	"sort"
 
@@ -27,7 +26,7 @@ func (j *judge) renewal(g *grant, x renewal) history.Operation {
 	if x.op >= 0 {
 		return j.op(x.op)
 	}
-	value, _ := json.Marshal(history.Grant{Lease: j.text(g.lease), Token: g.token, Owner: j.text(g.owner), TTL: g.shortest / 1e6})
+	value := (&history.Grant{Lease: j.text(g.lease), Token: g.token, Owner: j.text(g.owner), TTL: g.shortest / 1e6}).Encode()
 	return history.Operation{Index: -1, Completion: -1, Process: g.process, F: "renewed", Key: j.key, Type: history.OK, Output: value, Call: x.sent, Return: x.seen, End: x.seen}
 }
 

@@ -80,7 +80,7 @@ func parse(ctx context.Context, ops []history.Operation) (*parsed, error) {
 			value = o.Output
 		}
 		err := error(nil)
-		if o.F != "txn" {
+		if o.F != history.FTransaction {
 			err = fmt.Errorf("list-append knows txn only")
 		} else {
 			t.steps, err = h.steps(value, byName, int32(len(h.txns)), o.Type)
@@ -95,37 +95,21 @@ func parse(ctx context.Context, ops []history.Operation) (*parsed, error) {
 
 func (h *parsed) steps(value json.RawMessage, byName map[string]int32, me int32, kind history.Type) ([]step, error) {
 	var steps []step
-	err := values.Each(value, func(raw []byte) error {
-		var parts [3]json.RawMessage
-		n := 0
-		err := values.Each(raw, func(part []byte) error {
-			if n == 3 {
-				return fmt.Errorf("a step of more than three parts")
-			}
-			parts[n] = part
-			n++
-			return nil
-		})
-		if err != nil {
-			return err
-		}
-		if n != 3 {
-			return fmt.Errorf("a step of %d parts where three belong", n)
-		}
-		s := step{key: h.key(parts[1], byName)}
-		switch string(parts[0]) {
-		case `"append"`:
+	err := history.EachMicroOp(value, func(op history.MicroOp) (err error) {
+		s := step{key: h.key(op, byName)}
+		switch op.F {
+		case history.MicroAppend:
 			s.appends = true
-			if s.element, err = h.element(s.key, parts[2]); err != nil {
+			if s.element, err = h.element(s.key, op.Value); err != nil {
 				return err
 			}
 			h.claim(s.element, me, int32(len(steps)))
-		case `"r"`:
+		case history.MicroRead:
 			if kind != history.OK {
 				break
 			}
 			s.known = true
-			err := values.Each(parts[2], func(one []byte) error {
+			err := history.EachElement(op.Value, func(one []byte) error {
 				id, err := h.element(s.key, one)
 				s.list = append(s.list, id)
 				return err
@@ -134,7 +118,7 @@ func (h *parsed) steps(value json.RawMessage, byName map[string]int32, me int32,
 				return err
 			}
 		default:
-			return fmt.Errorf("a step %s where \"append\" or \"r\" belongs", checker.ShowJSON(parts[0]))
+			return fmt.Errorf("a step \"%s\" where \"append\" or \"r\" belongs", checker.Show(op.F))
 		}
 		steps = append(steps, s)
 		return nil
@@ -142,17 +126,12 @@ func (h *parsed) steps(value json.RawMessage, byName map[string]int32, me int32,
 	return steps, err
 }
 
-func (h *parsed) key(raw json.RawMessage, byName map[string]int32) int32 {
-	id, known := byName[string(raw)]
+func (h *parsed) key(op history.MicroOp, byName map[string]int32) int32 {
+	id, known := byName[string(op.Key)]
 	if !known {
-		name := string(raw)
-		var text string
-		if json.Unmarshal(raw, &text) == nil {
-			name = text
-		}
 		id = int32(len(h.keys))
-		byName[string(raw)] = id
-		h.keys = append(h.keys, key{name: name, reader: -1, lastReader: -1, lastRead: -1})
+		byName[string(op.Key)] = id
+		h.keys = append(h.keys, key{name: op.KeyName(), reader: -1, lastReader: -1, lastRead: -1})
 	}
 	return id
 }

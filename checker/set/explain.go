@@ -5,7 +5,6 @@ import (
 	"sort"
 
 	"nemesis/checker"
-	"nemesis/checker/internal/values"
 	"nemesis/history"
 )
 
@@ -55,7 +54,7 @@ func brief(o history.Operation) history.Operation {
 	if o.F == "list" && len(o.Output) > most {
 		n := 0
 		// An output that does not parse never gets this far.
-		_ = values.Each(o.Output, func([]byte) error { n++; return nil })
+		_ = history.EachElement(o.Output, func([]byte) error { n++; return nil })
 		o.Output = []byte(fmt.Sprintf("%q", checker.Plural(n, "element")))
 	}
 	return o

@@ -89,7 +89,7 @@ func load(ctx context.Context, key string, ops []history.Operation) (*set, error
 		}
 		r := reading{op: i, double: -1}
 		number := int32(len(s.reads) + 1)
-		err := values.Each(o.Output, func(raw []byte) error {
+		err := history.EachElement(o.Output, func(raw []byte) error {
 			id, err := s.number(raw)
 			if err != nil {
 				return err

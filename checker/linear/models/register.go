@@ -164,23 +164,15 @@ func (r *register) add(o *history.Operation, opt Options) error {
 
 // pair reads [expected, new].
 func (r *register) pair(raw json.RawMessage) (old, new int32, err error) {
-	var pair [2]int32
-	n := 0
-	err = values.Each(raw, func(one []byte) error {
-		if n < 2 {
-			v, err := r.table.Number(one)
-			if err != nil {
-				return err
-			}
-			pair[n] = v
-		}
-		n++
-		return nil
-	})
-	if err == nil && n != 2 {
-		err = fmt.Errorf("%d values where [expected, new] belong", n)
+	cas, err := history.DecodeCompareAndSet(raw)
+	if err != nil {
+		return 0, 0, err
 	}
-	return pair[0], pair[1], err
+	if old, err = r.table.Number(cas.Expected); err != nil {
+		return 0, 0, err
+	}
+	new, err = r.table.Number(cas.New)
+	return old, new, err
 }
 
 // finds is the value that the operation with this answer needs the register to hold.

@@ -31,7 +31,7 @@ func parseSet(ops []*history.Operation, _ Options) (Object, error) {
 			in.read = true
 			if o.Type == history.OK {
 				var seen []int32
-				err = values.Each(o.Output, func(one []byte) error {
+				err = history.EachElement(o.Output, func(one []byte) error {
 					v, err := table.Number(one)
 					seen = append(seen, v)
 					return err
