@@ -32,11 +32,8 @@ func (r *Result) read(dir history.Dir) (plan history.Plan, v checker.Verdict, er
 	if plan, err = dir.Plan(); err != nil {
 		return plan, v, err
 	}
-	if err := dir.ReadJSON(history.VerdictFile, &v); err != nil {
+	if v, err = checker.ReadVerdict(dir); err != nil {
 		return plan, v, err
-	}
-	if v.Schema != checker.VerdictSchema {
-		return plan, v, fmt.Errorf("read %s: its schema is %d, this nemesis reads %d", dir.Path(history.VerdictFile), v.Schema, checker.VerdictSchema)
 	}
 	switch v.Outcome {
 	case checker.Valid, checker.Violation, checker.Unknown, checker.Vacuous, checker.Exceeded, checker.Harness:

@@ -4,6 +4,8 @@ import (
 	"fmt"
 	"sort"
 	"strings"
+
+	"nemesis/history"
 )
 
 // MinOK is how many operations must have succeeded for a run to prove anything.
@@ -18,9 +20,9 @@ type Facts struct {
 	Final int
 	// RequireFaults makes the run vacuous when any fault showed no evidence.
 	RequireFaults bool
-	// Promise is what the system claims for these options, in its own words.
-	Promise string
-	// Assumptions are what the claim takes for granted.
+	// Claim is what the system is held to, Assumptions what it takes for granted; see
+	// AssumptionsOf.
+	Claim       history.Claim
 	Assumptions []Assumption
 	// Harness are the troubles of nemesis itself, of SSH, of nodes and installs, one
 	// sentence each.
@@ -50,7 +52,7 @@ type Facts struct {
 func Judge(results []Result, faults []Fault, facts Facts) Verdict {
 	v := Verdict{
 		Schema: VerdictSchema, Results: results, Faults: faults,
-		Assumptions: facts.Assumptions, Promise: facts.Promise,
+		Claim: facts.Claim, Assumptions: facts.Assumptions,
 		OK: facts.OK, Fail: facts.Fail, Info: facts.Info, Truncated: facts.Truncated,
 		Start: facts.Start, Version: facts.Version, Host: facts.Host,
 	}
@@ -80,7 +82,7 @@ func Judge(results []Result, faults []Fault, facts Facts) Verdict {
 	if len(results) == 0 {
 		harness = append(harness, "no checker judged this run")
 	}
-	for _, a := range facts.Assumptions {
+	for _, a := range v.Assumptions {
 		if a.Exceeded {
 			exceeded = append(exceeded, "the run exceeded an assumption of the claim, "+assumption(a))
 		}
@@ -131,6 +133,15 @@ func Judge(results []Result, faults []Fault, facts Facts) Verdict {
 		v.Sentence += " But " + exceeded[0] + "."
 	}
 	return v
+}
+
+// AssumptionsOf are those of a claim, none of them exceeded.
+func AssumptionsOf(claim history.Claim) []Assumption {
+	var list []Assumption
+	for _, a := range claim.Assumptions {
+		list = append(list, Assumption{Name: a.Name, Text: a.Text})
+	}
+	return list
 }
 
 func assumption(a Assumption) string {

@@ -2,8 +2,8 @@ package checker
 
 import "nemesis/history"
 
-// VerdictSchema is the version of verdict.json.
-const VerdictSchema = 1
+// VerdictSchema is the version of verdict.json. ReadVerdict reads older ones as well.
+const VerdictSchema = 2
 
 // Verdict is the answer of one run: verdict.json.
 type Verdict struct {
@@ -13,10 +13,10 @@ type Verdict struct {
 	Sentence string   `json:"sentence"`
 	Results  []Result `json:"results"`
 	Faults   []Fault  `json:"faults,omitempty"`
-	// Assumptions are what the system's claim rests on, and whether the run kept to them.
+	// Claim is what the system was held to; it is the plan's.
+	Claim history.Claim `json:"claim"`
+	// Assumptions are those of the claim, and whether the run kept to them.
 	Assumptions []Assumption `json:"assumptions,omitempty"`
-	// Promise is what the system claims for the options under test, in its own words.
-	Promise string `json:"promise,omitempty"`
 	// Reasons say why a run is vacuous, unknown, exceeded or harness; also
 	// troubles beside a violation, which they never mask.
 	Reasons []string `json:"reasons,omitempty"`

@@ -1,5 +1,5 @@
 // Package clients is about the systems under test: how to get one, put it on
-// nodes, start it, talk to it, and what it promises.
+// nodes, start it, talk to it, and what it claims.
 //
 // A System is a set of plain functions over machines; it keeps what it learnt
 // in an Install, made once on the control node, and in a Deployment, which is one
@@ -32,8 +32,12 @@ type System interface {
 	Options() []Option
 	// Workloads are the names of the workloads its clients can serve.
 	Workloads() []string
-	// Promise is what the system claims in this configuration.
-	Promise(options map[string]string) Promise
+	// Claim is what the system's documentation says of it with these options. Durations of
+	// its bounds that are left at 0 get defaults made of the timeouts.
+	Claim(options map[string]string) history.Claim
+	// Timing is the system's timeouts with these options; Lease is 0 when it has none of
+	// its own.
+	Timing(options map[string]string) history.Timing
 	// Prepare gets the server's files onto the control node, building them if the
 	// cache has none, and tells progress to w. It may use the network.
 	Prepare(ctx context.Context, plan history.System, w io.Writer) (Install, error)
@@ -50,32 +54,6 @@ type Option struct {
 	// Waits: the value is a time that the servers wait for each other. The default is as
 	// many times longer as nodes are slower.
 	Waits bool
-}
-
-// Promise is a system's claim for one configuration.
-type Promise struct {
-	// Text quotes or paraphrases the documentation, in one or two sentences.
-	Text string
-	// Leases is the same for workloads with leases; "" when Text speaks of those as well.
-	Leases string
-	// Linearizable says whether the documentation promises linearizable operations
-	// with these options.
-	Linearizable bool
-	Assumptions  []string // what the claim takes for granted
-	// Timing is the system's timeouts with these options; Lease is 0 when it has none
-	// of its own.
-	Timing history.Timing
-	// Bounds are the numbers of the claim; what the user gives comes first. Durations
-	// left at 0 get defaults made of the timeouts.
-	Bounds history.Bounds
-}
-
-// For is what is claimed of a workload.
-func (p Promise) For(work history.Workload) string {
-	if work.TTL > 0 && p.Leases != "" {
-		return p.Leases
-	}
-	return p.Text
 }
 
 // Install is a system's files on the control node.

@@ -86,14 +86,15 @@ func (d Dir) Node(name string) (string, error) {
 	return path, nil
 }
 
-// Plan reads plan.json.
+// Plan reads plan.json. A plan of an older schema comes as one of PlanSchema.
 func (d Dir) Plan() (Plan, error) {
-	var plan Plan
-	if err := d.ReadJSON(PlanFile, &plan); err != nil {
-		return plan, err
+	text, err := os.ReadFile(d.Path(PlanFile))
+	if err != nil {
+		return Plan{}, fmt.Errorf("read run: %w", err)
 	}
-	if plan.Schema != PlanSchema {
-		return plan, fmt.Errorf("read %s: its schema is %d, this nemesis reads %d; use the nemesis that wrote it", d.Path(PlanFile), plan.Schema, PlanSchema)
+	plan, err := readPlan(text)
+	if err != nil {
+		return plan, fmt.Errorf("read %s: %w", d.Path(PlanFile), err)
 	}
 	return plan, nil
 }

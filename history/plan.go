@@ -7,7 +7,7 @@ import (
 
 // PlanSchema is the version of plan.json. It grows when a reader of the old
 // form would misread the new one.
-const PlanSchema = 1
+const PlanSchema = 2
 
 // Plan is everything that determines a run. It is resolved: defaults are
 // filled in, random choices made, moments fixed. `nemesis replay` needs nothing
@@ -19,10 +19,10 @@ type Plan struct {
 	System   System   `json:"system"`
 	Cluster  Cluster  `json:"cluster"`
 	Workload Workload `json:"workload"`
-	// Timing is what the system's timeouts are in this configuration, Bounds what it
-	// is held to.
+	// Timing is what the system's timeouts are in this configuration, Claim what it is
+	// held to.
 	Timing Timing `json:"timing"`
-	Bounds Bounds `json:"bounds"`
+	Claim  Claim  `json:"claim"`
 
 	TimeLimit Duration `json:"timeLimit"`
 	OpTimeout Duration `json:"opTimeout"`
@@ -90,28 +90,6 @@ type Timing struct {
 	// Lease is how long a lease lasts without renewal: the workload's TTL, else the
 	// system's own, such as that of a leader.
 	Lease Duration `json:"lease,omitempty"`
-}
-
-// Bounds are the numbers in the system's claim. A run that goes beyond the clock
-// bounds cannot break the claim, it only exceeds it. A duration of 0 promises nothing.
-type Bounds struct {
-	// ClockRate is the share by which a server's monotonic clock may run fast or slow:
-	// 0.01 for one percent.
-	ClockRate float64 `json:"clockRate"`
-	// ClockOffset is how far a server's wall clock may be from the truth; -1 when the
-	// claim does not rest on wall clocks at all.
-	ClockOffset Duration `json:"clockOffset"`
-	// Recovery is how long after a confirmed heal every client's every kind of
-	// operation may go without success.
-	Recovery Duration `json:"recovery,omitempty"`
-	// Outage is how long the same may go on while no more than a minority of nodes is
-	// hit, from the moment the fault struck.
-	Outage Duration `json:"outage,omitempty"`
-	// Handover is how long after a lease's latest end, or its release, it may take
-	// until a client that waits for it gets it.
-	Handover Duration `json:"handover,omitempty"`
-	// Expiry is how long after its latest end a lease may still be shown as held.
-	Expiry Duration `json:"expiry,omitempty"`
 }
 
 // Step is one fault of the schedule: what, on whom, when, for how long.

@@ -201,11 +201,17 @@ func lostElement() checker.Finding {
 	}
 }
 
-const promise = "Serializable reads are served by the local member and may be stale; all other operations are linearizable."
+// claim is what the runs are held to: more than is documented.
+func claim() history.Claim {
+	return history.Claim{Model: history.Linearizable, Origin: history.AskedFor, Documented: history.LinearizableWrites, Sources: []history.Source{{
+		Sentence: "Serializable reads are served by the local member and may be stale; all other operations are linearizable.",
+		Address:  "https://docs.example/reads",
+	}}}
+}
 
 func verdict(outcome checker.Outcome, sentence string) checker.Verdict {
 	return checker.Verdict{
-		Schema: checker.VerdictSchema, Outcome: outcome, Sentence: sentence, Promise: promise,
+		Schema: checker.VerdictSchema, Outcome: outcome, Sentence: sentence, Claim: claim(),
 		OK: 2710, Fail: 280, Info: 10, Start: "2026-01-02T15:04:05Z", Version: "v0.1.0", Host: "laptop",
 	}
 }

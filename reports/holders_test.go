@@ -134,10 +134,16 @@ func leaseFixture(t testing.TB, name string, keep bool) *Run {
 	p.Cluster = history.Cluster{Spec: "local:3", Nodes: []string{"n1", "n2", "n3"}}
 	p.Workload = history.Workload{Name: "lease", Concurrency: 2, Keys: 1, TTL: history.Duration(4 * time.Second)}
 	p.Timing = history.Timing{Election: history.Duration(time.Second), Lease: p.Workload.TTL}
-	p.Bounds = history.Bounds{ClockRate: 0.01, ClockOffset: -1, Recovery: history.Duration(15 * time.Second), Outage: history.Duration(15 * time.Second), Handover: history.Duration(10 * time.Second)}
+	p.Claim = history.Claim{
+		Model: history.StrictSerializable, Origin: history.Documented,
+		Rules:       []history.Model{history.MutualExclusion, history.LeaseDuration, history.LeaseEnd, history.FencingTokens},
+		Bounds:      history.Bounds{ClockRate: 0.01, ClockOffset: -1, Recovery: history.Duration(15 * time.Second), Outage: history.Duration(15 * time.Second), Handover: history.Duration(10 * time.Second)},
+		Assumptions: []history.Assumption{{Name: history.ClockError, Text: "clocks run at the true rate, within one percent"}},
+		Sources:     []history.Source{{Sentence: "A lease whose keep-alives are answered lasts.", Rules: true}},
+	}
 	f := fault(1, "pause", "", "leader", 5, 9.99, true, "n1: all 8 threads of etcd, pid 59, stopped (state T)", "n1")
 	effect := history.Effect{Node: "n1", Kind: "proc.pause", Spec: json.RawMessage(`{"process":"etcd"}`), Evidence: history.Evidence{Confirmed: true, Summary: "all 8 threads of etcd, pid 59, stopped (state T)"}}
-	checks := []checker.Checker{lease.Checker(lease.Options{Bounds: p.Bounds, TTL: 4 * time.Second, Explicit: true})}
+	checks := []checker.Checker{lease.Checker(lease.Options{Bounds: p.Claim.Bounds, TTL: 4 * time.Second, Explicit: true})}
 	switch name {
 	case "lease":
 		r.Log = taken(f, effect)
@@ -169,8 +175,8 @@ func leaseFixture(t testing.TB, name string, keep bool) *Run {
 	for _, c := range checks {
 		r.Verdict.Results = append(r.Verdict.Results, c.Check(context.Background(), r.Log, checker.Budget{}))
 	}
-	counted := checker.Facts{Promise: "A lease whose keep-alives are answered lasts.", Start: "2026-01-02T15:04:05Z", Version: "v0.1.0", Host: "laptop",
-		Assumptions: []checker.Assumption{{Name: "clocks run at the true rate, within one percent"}}}
+	counted := checker.Facts{Claim: p.Claim, Start: "2026-01-02T15:04:05Z", Version: "v0.1.0", Host: "laptop",
+		Assumptions: checker.AssumptionsOf(p.Claim)}
 	for _, op := range r.Log.Operations {
 		switch op.Type {
 		case history.OK:

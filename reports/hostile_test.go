@@ -73,7 +73,8 @@ func poison(t testing.TB, h string) *Run {
 	}
 	r.Log.Events = append(r.Log.Events, history.Event{Type: history.Note, Message: h})
 	v := &r.Verdict
-	v.Sentence, v.Promise, v.Reasons, v.Truncated, v.Start, v.Version, v.Host = h, h, []string{h + "!"}, h, h, h, h
+	v.Sentence, v.Reasons, v.Truncated, v.Start, v.Version, v.Host = h, []string{h + "!"}, h, h, h, h
+	v.Claim = hostileClaim(h)
 	v.Outcome = checker.Outcome(h)
 	v.Assumptions = []checker.Assumption{{Name: h, Text: h, Why: h, Exceeded: true}}
 	for i := range v.Faults {
@@ -153,7 +154,8 @@ func poisonHolders(name string) func(testing.TB, string) *Run {
 			history.Event{Type: history.FaultChange, Fault: &history.Fault{ID: 9, Kind: h, Stage: history.Active, Limits: []string{h}}})
 		r.Log.Operations[1].Output, r.Log.Operations[2].Input, r.Log.Operations[3].F = json.RawMessage(h), json.RawMessage(h), h
 		v := &r.Verdict
-		v.Sentence, v.Promise, v.Assumptions = h, h, []checker.Assumption{{Name: h, Text: h, Why: h, Exceeded: true}}
+		v.Claim = hostileClaim(h)
+		v.Sentence, v.Assumptions = h, []checker.Assumption{{Name: h, Text: h, Why: h, Exceeded: true}}
 		v.Faults[0].Evidence, v.Faults[0].Step.Target = h, h
 		told := func(f *checker.Finding) {
 			f.Claim, f.Rule, f.State = h, h, h
@@ -423,4 +425,11 @@ func TestABrowserWouldRunThemOtherwise(t *testing.T) {
 	if !strings.Contains(dom, "data-pwned") || requests.Load() == 0 {
 		t.Error("the payloads do nothing even where nothing stops them")
 	}
+}
+
+// hostileClaim says h wherever a claim has words.
+func hostileClaim(h string) history.Claim {
+	m := history.Model(h)
+	return history.Claim{Model: m, Origin: history.AskedFor, Documented: m, Rules: []history.Model{m},
+		Assumptions: []history.Assumption{{Name: h, Text: h}}, Sources: []history.Source{{Sentence: h, Address: h}, {Sentence: h, Address: h, Rules: true}}}
 }

@@ -34,7 +34,8 @@ type page struct {
 	Text                          string
 	Options                       string
 	Reasons                       []string
-	Promise                       string
+	HeldTo                        string
+	Claimed                       []string
 	Assumptions                   []assumption
 	Findings                      []findingCard
 	MoreFindings                  int
@@ -83,7 +84,7 @@ type findingCard struct {
 	Core                     []coreRow
 	Proof                    []proofRow
 	Start, State, Culprit    string
-	Meanwhile, Rule, Promise string
+	Meanwhile, Rule          string
 	Text                     string
 }
 
@@ -247,7 +248,7 @@ func (r *Run) page() (*page, error) {
 		Icon: favicon(v.Outcome), Class: outcomeClass(v.Outcome),
 		Word: word(v.Outcome), Mark: icon(v.Outcome), Meaning: meaning(v.Outcome), Sentence: visible.Text(v.Sentence),
 		Run: visible.Text(filepath.Base(r.Dir)), Subject: r.subject(), Options: r.options(), Facts: r.facts(),
-		Text: r.Text(100), Promise: visible.Text(v.Promise),
+		Text: r.Text(100), HeldTo: r.heldTo(), Claimed: r.claimed(),
 		FaultSentence: r.faultSentence(), Coverage: r.coverage(),
 		Commands: r.commands(), Tree: r.planTree(), Unread: visible.Text(r.Unread),
 		Environment: r.environment(), Recovery: r.recovery(),
@@ -337,7 +338,7 @@ func (r *Run) addFindings(p *page) {
 			N: i + 1, Open: i == 0, Class: visible.Text(f.Class), Claim: visible.Text(f.Claim), Key: visible.Cap(f.Key, longValue),
 			SameAsSentence: i == 0 && f.Claim == r.Verdict.Sentence,
 			Start:          start(f), State: visible.Cap(f.State, 4*longValue), Meanwhile: meanwhile(r.Verdict.Faults, from, to),
-			Rule: visible.Text(f.Rule), Promise: visible.Text(r.Verdict.Promise),
+			Rule: visible.Text(f.Rule),
 		}
 		card.Late = late(f)
 		if aboutHolders(f) {

@@ -88,16 +88,16 @@ func promised(p history.Plan) []string {
 		add(p.Timing.Lease, "leases last %s without renewal")
 	}
 	add(p.Timing.Election, "elections time out after %s")
-	if p.Bounds != (history.Bounds{}) {
-		s = append(s, fmt.Sprintf("monotonic clocks may be off by %.3g %%", 100*clocks.Rate(p.Bounds)))
-		if most, ok := clocks.Offset(p.Bounds); ok {
+	if p.Claim.Bounds != (history.Bounds{}) {
+		s = append(s, fmt.Sprintf("monotonic clocks may be off by %.3g %%", 100*clocks.Rate(p.Claim.Bounds)))
+		if most, ok := clocks.Offset(p.Claim.Bounds); ok {
 			s = append(s, fmt.Sprintf("wall clocks may be off by %s", span(most)))
 		}
 	}
-	add(p.Bounds.Recovery, "answers within %s of a heal")
-	add(p.Bounds.Outage, "within %s of a fault that hits a minority")
-	add(p.Bounds.Handover, "a free lease changes hands within %s")
-	add(p.Bounds.Expiry, "a lease that ran out is gone within %s")
+	add(p.Claim.Bounds.Recovery, "answers within %s of a heal")
+	add(p.Claim.Bounds.Outage, "within %s of a fault that hits a minority")
+	add(p.Claim.Bounds.Handover, "a free lease changes hands within %s")
+	add(p.Claim.Bounds.Expiry, "a lease that ran out is gone within %s")
 	return s
 }
 
@@ -123,7 +123,7 @@ func (r *Run) excesses() (rows []excess, more int) {
 	if r.Log == nil {
 		return nil, 0
 	}
-	for _, group := range joined(clocks.Windows(r.Log.Events, r.Plan.Bounds)) {
+	for _, group := range joined(clocks.Windows(r.Log.Events, r.Plan.Claim.Bounds)) {
 		if len(rows) == mostExcesses {
 			more++
 			continue

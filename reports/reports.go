@@ -103,14 +103,11 @@ func Read(dir string) (*Run, error) {
 		return nil, err
 	}
 	r := &Run{Dir: dir, Plan: plan}
-	if err := d.ReadJSON(history.VerdictFile, &r.Verdict); err != nil {
+	if r.Verdict, err = checker.ReadVerdict(d); err != nil {
 		if errors.Is(err, fs.ErrNotExist) {
 			return nil, fmt.Errorf("report on %s: it has no %s; run nemesis check on it first", dir, history.VerdictFile)
 		}
 		return nil, fmt.Errorf("%w; run nemesis check to write it anew", err)
-	}
-	if r.Verdict.Schema != checker.VerdictSchema {
-		return nil, fmt.Errorf("read %s: its schema is %d, this nemesis reads %d; run nemesis check to write it anew", d.Path(history.VerdictFile), r.Verdict.Schema, checker.VerdictSchema)
 	}
 	if r.Log, err = d.Load(); err != nil {
 		r.Log, r.Unread = nil, err.Error()

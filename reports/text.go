@@ -130,8 +130,8 @@ func (r *Run) findingText(t *text, i, of int) {
 	if f.Rule != "" {
 		t.line("  ", "Rule broken: %s", visible.Text(f.Rule))
 	}
-	if r.Verdict.Promise != "" {
-		t.line("  ", "The system promises: %s", visible.Text(r.Verdict.Promise))
+	if claim := r.claimText(); claim != "" {
+		t.line("  ", "The system claims: %s", claim)
 	}
 }
 

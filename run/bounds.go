@@ -8,7 +8,6 @@ import (
 	"strings"
 	"time"
 
-	"nemesis/clients"
 	"nemesis/history"
 )
 
@@ -65,8 +64,7 @@ func boundTable() []bound {
 // resolveBounds are the bounds that a run judges by: those the user gave, else the
 // system's own, else some that follow from its timeouts and are generous, since a
 // machine under test may be a slow one.
-func resolveBounds(promise clients.Promise, timing history.Timing, given map[string]string) (history.Bounds, error) {
-	bounds := promise.Bounds
+func resolveBounds(bounds history.Bounds, timing history.Timing, given map[string]string) (history.Bounds, error) {
 	election := time.Duration(timing.Election)
 	for _, d := range []struct {
 		field *history.Duration

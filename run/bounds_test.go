@@ -7,15 +7,14 @@ import (
 
 	"github.com/google/go-cmp/cmp"
 
-	"nemesis/clients"
 	"nemesis/history"
 )
 
 func TestBoundsComeFromTheUserThenTheSystemThenItsTimeouts(t *testing.T) {
 	second := history.Duration(time.Second)
-	promise := clients.Promise{Bounds: history.Bounds{ClockRate: 0.01, ClockOffset: -1, Outage: 40 * second}}
+	documented := history.Bounds{ClockRate: 0.01, ClockOffset: -1, Outage: 40 * second}
 	timing := history.Timing{Election: 2 * second}
-	got, err := resolveBounds(promise, timing, map[string]string{"handover": "3s", "clock-rate": "5%"})
+	got, err := resolveBounds(documented, timing, map[string]string{"handover": "3s", "clock-rate": "5%"})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -26,7 +25,7 @@ func TestBoundsComeFromTheUserThenTheSystemThenItsTimeouts(t *testing.T) {
 }
 
 func TestASystemWithoutTimeoutsIsHeldToNothing(t *testing.T) {
-	got, err := resolveBounds(clients.Promise{}, history.Timing{}, nil)
+	got, err := resolveBounds(history.Bounds{}, history.Timing{}, nil)
 	if err != nil || got != (history.Bounds{}) {
 		t.Errorf("got %+v, %v", got, err)
 	}
@@ -42,7 +41,7 @@ func TestWrongBoundsAreUsageErrors(t *testing.T) {
 		"a rate of nonsense": {"clock-rate", "NaN", "read --bound clock-rate=NaN: it takes a share from 0 up to 100%, such as 1%"},
 	} {
 		t.Run(name, func(t *testing.T) {
-			_, err := resolveBounds(clients.Promise{}, history.Timing{}, map[string]string{test.key: test.value})
+			_, err := resolveBounds(history.Bounds{}, history.Timing{}, map[string]string{test.key: test.value})
 			var usage *UsageError
 			if !errors.As(err, &usage) || err.Error() != test.want {
 				t.Errorf("got %v, want %s", err, test.want)

@@ -17,32 +17,26 @@ import (
 // writes verdict.json. troubles are those that the history could not record; the
 // ones it did record count as well. Cancelling ctx ends the checkers early, with unknown.
 //
-// An error means that there is no verdict: the plan cannot be read, or names what
+// It needs nothing but the run directory: neither the cluster nor the system's code. An
+// error means that there is no verdict: the plan cannot be read, or names a workload that
 // this nemesis does not know. A history that cannot be read is a harness trouble.
 func Judge(ctx context.Context, dir history.Dir, start time.Time, troubles []string) (checker.Verdict, error) {
 	plan, err := dir.Plan()
 	if err != nil {
 		return checker.Verdict{}, err
 	}
-	system, err := FindSystem(plan.System.Name)
-	if err != nil {
-		return checker.Verdict{}, fmt.Errorf("judge %s: %w", dir, err)
-	}
 	work, err := workload.Find(plan.Workload.Name)
 	if err != nil {
 		return checker.Verdict{}, fmt.Errorf("judge %s: %w", dir, err)
 	}
-	promise := system.Promise(plan.System.Options)
 	facts := checker.Facts{
 		RequireFaults: plan.RequireFaults,
-		Promise:       promise.For(plan.Workload),
+		Claim:         plan.Claim,
+		Assumptions:   checker.AssumptionsOf(plan.Claim),
 		Start:         start.UTC().Format(time.RFC3339Nano),
 		Version:       Version(),
 	}
 	facts.Host, _ = os.Hostname()
-	for _, text := range promise.Assumptions {
-		facts.Assumptions = append(facts.Assumptions, checker.Assumption{Name: text})
-	}
 	// The collector keeps to the checkers' budget, where by default it would let the
 	// heap grow to twice what is in use.
 	if plan.CheckerMemory > 0 {

@@ -12,8 +12,14 @@ import (
 // aimed at a role are aimed at the nodes that they hit.
 func PlanToReplay(dir history.Dir, asRecorded bool) (history.Plan, error) {
 	plan, err := dir.Plan()
-	if err != nil || !asRecorded {
+	if err != nil {
 		return plan, err
+	}
+	if _, err := FindSystem(plan.System.Name); err != nil {
+		return plan, usage("replay %s: its system is not known here, so it can only be checked and reported: %w", dir, err)
+	}
+	if !asRecorded {
+		return plan, nil
 	}
 	log, err := dir.Load()
 	if err != nil {

@@ -38,6 +38,8 @@ type Options struct {
 	OpsPerKey   int
 	// TTL is how long leases last without renewal; 0 leaves it to the workload.
 	TTL time.Duration
+	// Claim is the consistency model to hold the system to; "" is the documented one.
+	Claim string
 	// Bounds are numbers of the claim, by the names that BoundsDoc lists.
 	Bounds map[string]string
 
@@ -162,13 +164,15 @@ func Resolve(opt Options) (history.Plan, error) {
 	if err != nil {
 		return none, err
 	}
-	promise := system.Promise(options)
-	timing := promise.Timing
+	claim, err := resolveClaim(system.Claim(options), opt.Claim, work)
+	if err != nil {
+		return none, err
+	}
+	timing := system.Timing(options)
 	if ttl > 0 {
 		timing.Lease = history.Duration(ttl)
 	}
-	bounds, err := resolveBounds(promise, timing, opt.Bounds)
-	if err != nil {
+	if claim.Bounds, err = resolveBounds(claim.Bounds, timing, opt.Bounds); err != nil {
 		return none, err
 	}
 	seed := int64(0)
@@ -190,7 +194,7 @@ func Resolve(opt Options) (history.Plan, error) {
 			TTL: history.Duration(ttl),
 		},
 		Timing:        timing,
-		Bounds:        bounds,
+		Claim:         claim,
 		TimeLimit:     history.Duration(opt.TimeLimit),
 		OpTimeout:     history.Duration(opt.OpTimeout),
 		SlowNodes:     opt.SlowNodes,

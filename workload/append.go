@@ -7,8 +7,6 @@ import (
 
 	"nemesis/checker"
 	"nemesis/checker/list"
-	"nemesis/checker/liveness"
-	"nemesis/checker/stats"
 	"nemesis/history"
 	"nemesis/workload/generator"
 )
@@ -47,8 +45,9 @@ var appends = Workload{
 		}
 		return eachThreadReads(reads)
 	},
+	Models: []history.Model{history.StrictSerializable},
 	Checkers: func(plan history.Plan) []checker.Checker {
-		return []checker.Checker{list.Append(), liveness.Checker(liveness.ForPlan(plan)), stats.Stats(), stats.Availability()}
+		return append([]checker.Checker{list.Append()}, anyCheckers(plan)...)
 	},
 }
 

@@ -5,8 +5,6 @@ import (
 
 	"nemesis/checker"
 	"nemesis/checker/linear"
-	"nemesis/checker/liveness"
-	"nemesis/checker/stats"
 	"nemesis/history"
 	"nemesis/workload/generator"
 )
@@ -37,8 +35,9 @@ var register = Workload{
 		}
 		return eachThreadReads(reads)
 	},
+	Models: objectModels,
 	Checkers: func(plan history.Plan) []checker.Checker {
-		return []checker.Checker{linear.Register(), liveness.Checker(liveness.ForPlan(plan)), stats.Stats(), stats.Availability()}
+		return append([]checker.Checker{linear.Register()}, anyCheckers(plan)...)
 	},
 }
 

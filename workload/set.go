@@ -5,9 +5,7 @@ import (
 	"time"
 
 	"nemesis/checker"
-	"nemesis/checker/liveness"
 	checkset "nemesis/checker/set"
-	"nemesis/checker/stats"
 	"nemesis/history"
 	"nemesis/workload/generator"
 )
@@ -33,8 +31,9 @@ var set = Workload{
 	Final: func(history.Workload, []string) generator.Generator {
 		return eachThreadReads([]generator.Op{generator.F("list")})
 	},
+	Models: objectModels,
 	Checkers: func(plan history.Plan) []checker.Checker {
-		return []checker.Checker{checkset.Full(), liveness.Checker(liveness.ForPlan(plan)), stats.Stats(), stats.Availability()}
+		return append([]checker.Checker{checkset.Full()}, anyCheckers(plan)...)
 	},
 }
 

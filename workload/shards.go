@@ -7,9 +7,7 @@ import (
 	"time"
 
 	"nemesis/checker"
-	"nemesis/checker/liveness"
 	"nemesis/checker/ownership"
-	"nemesis/checker/stats"
 	"nemesis/history"
 	"nemesis/workload/generator"
 )
@@ -52,8 +50,7 @@ var shards = Workload{
 		return generator.TimeLimit(finalLimit, generator.EachThread(generator.Ops(asks...)))
 	},
 	Checkers: func(plan history.Plan) []checker.Checker {
-		return []checker.Checker{ownership.Checker(ownership.ForPlan(plan)), liveness.Checker(liveness.ForPlan(plan)),
-			stats.Stats(), stats.Availability()}
+		return append([]checker.Checker{ownership.Checker(ownership.ForPlan(plan))}, anyCheckers(plan)...)
 	},
 }
 

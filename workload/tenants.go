@@ -9,8 +9,6 @@ import (
 
 	"nemesis/checker"
 	checklease "nemesis/checker/lease"
-	"nemesis/checker/liveness"
-	"nemesis/checker/stats"
 	"nemesis/history"
 	"nemesis/workload/generator"
 )
@@ -21,9 +19,9 @@ const defaultTTL = 4 * time.Second
 // timed are the checkers of a workload with leases: what the leases themselves promise,
 // with further promises of the workload, and that somebody gets them in time.
 func timed(plan history.Plan, promise checklease.Options, more ...checker.Checker) []checker.Checker {
-	promise.Bounds, promise.TTL = plan.Bounds, ttlOf(plan.Workload)
+	promise.Bounds, promise.TTL = plan.Claim.Bounds, ttlOf(plan.Workload)
 	all := append([]checker.Checker{checklease.Checker(promise)}, more...)
-	return append(all, liveness.Checker(liveness.ForPlan(plan)), stats.Stats(), stats.Availability())
+	return append(all, anyCheckers(plan)...)
 }
 
 // custom is how the clients of a workload treat what they hold.

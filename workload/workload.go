@@ -20,6 +20,8 @@ import (
 	"time"
 
 	"nemesis/checker"
+	"nemesis/checker/liveness"
+	"nemesis/checker/stats"
 	"nemesis/history"
 	"nemesis/workload/generator"
 )
@@ -36,8 +38,11 @@ type Workload struct {
 	// Final makes the reads after everything is healed; it must end by itself.
 	// used are the keys the history touched (see KeysOf), in order of first use.
 	Final func(plan history.Workload, used []string) generator.Generator
-	// Checkers judge the promise of the workload.
+	// Checkers look for anomalies in the history of the workload.
 	Checkers func(history.Plan) []checker.Checker
+	// Models are the consistency models that they decide, the strongest first; none for a
+	// workload that is about other things.
+	Models []history.Model
 	// Defaults for flags that the user left out; 0 means the command's own default.
 	Keys      int
 	OpsPerKey int
@@ -63,6 +68,15 @@ func Find(name string) (Workload, error) {
 	}
 	return Workload{}, fmt.Errorf("find workload %q: there is none of that name, choose one of %s", name, strings.Join(names, ", "))
 }
+
+// anyCheckers look for what can be seen in the history of any workload.
+func anyCheckers(plan history.Plan) []checker.Checker {
+	return []checker.Checker{liveness.Checker(liveness.ForPlan(plan)), stats.Stats(), stats.Availability()}
+}
+
+// objectModels are those that checkers of single objects decide: strict serializability of
+// operations on one object each is linearizability.
+var objectModels = []history.Model{history.StrictSerializable, history.Linearizable}
 
 const (
 	// finalKeys is how many keys, the ones used last, are read back at the end. A

@@ -6,7 +6,7 @@
 // checker that finds a promise broken asks whether a window touches the stretch of time
 // on which its argument rests; if so the promise was not broken but exceeded.
 //
-//	windows := clocks.Windows(log.Events, plan.Bounds)
+//	windows := clocks.Windows(log.Events, plan.Claim.Bounds)
 //	if w, beyond := windows.During(grant.Call, refutation.Return); beyond {
 //		fmt.Println(w.Why) // "fault 3 (clock-drift) ran the monotonic clock of n2 at 2 times the true rate"
 //	}

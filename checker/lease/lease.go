@@ -7,7 +7,7 @@
 // Judges then compare what must have been with what was seen. Nothing is searched, and
 // all of it takes O(n log n).
 //
-//	c := lease.Checker(lease.Options{Bounds: plan.Bounds, TTL: plan.Workload.TTL})
+//	c := lease.Checker(lease.Options{Bounds: plan.Claim.Bounds, TTL: plan.Workload.TTL})
 //	result := c.Check(ctx, log, checker.Budget{})
 //
 // # What is taken for granted

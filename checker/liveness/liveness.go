@@ -110,7 +110,7 @@ func ForPlan(plan history.Plan) Options {
 		ttl = plan.Timing.Lease
 	}
 	return Options{
-		Bounds: plan.Bounds, TTL: time.Duration(ttl),
+		Bounds: plan.Claim.Bounds, TTL: time.Duration(ttl),
 		OpTimeout: time.Duration(plan.OpTimeout), Nodes: plan.Cluster.Nodes,
 	}
 }

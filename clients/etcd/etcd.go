@@ -1,8 +1,8 @@
 // Package etcd tests etcd: it builds or takes a server, runs a real cluster of
-// it, talks to that through the official client, and knows what etcd promises.
+// it, talks to that through the official client, and knows what etcd claims.
 //
 // The way through the package follows a run. System answers what the command
-// line asks (versions, --set options, the promise) and prepares one executable.
+// line asks (versions, --set options, the claim) and prepares one executable.
 // Deploy makes a Deployment of it on machines: one member per node, static
 // initial cluster, clients on port 2379 and peers on 2380 of the node's own
 // address, everything else below the agent's directory. Open gives each logical
@@ -63,39 +63,6 @@ func (System) Options() []clients.Option { return optionTable() }
 
 func (System) Workloads() []string {
 	return []string{"register", "append", "set", "lease", "lock", "fenced-write", "election"}
-}
-
-// Promise is what etcd's documentation claims for these options. Options that
-// cannot be read promise nothing; Prepare and Deploy say what is wrong with them.
-func (System) Promise(given map[string]string) clients.Promise {
-	assumptions := []string{
-		"members stop or pause but never lie",
-		"what a member synced to its disk is still there when it restarts",
-		"members' clocks run at the true rate, within one percent (for leases, locks and elections)",
-		"at least a majority of members can talk to each other most of the time (for availability, not for safety)",
-	}
-	o, err := parseOptions(given)
-	if err != nil {
-		return clients.Promise{Text: "Nothing is promised: " + err.Error() + "."}
-	}
-	promise := clients.Promise{
-		Leases: "etcd documents that a lease ends when no keep-alive was received within its TTL, so that one whose keep-alives are answered lasts, " +
-			"and that each lock and election has one owner at a time. What a lock protects is only safe if writes compare the revision of the lock's key.",
-		Assumptions: assumptions,
-		Timing:      history.Timing{Election: history.Duration(o.election)},
-		// Leases are counted down by the leader's monotonic clock; a percent is more than
-		// any clock that works is off.
-		Bounds: history.Bounds{ClockRate: 0.01, ClockOffset: -1},
-	}
-	if o.serializable {
-		promise.Text = "etcd documents serializable reads as possibly stale: a member answers from its own copy without asking the others. " +
-			"Writes, compare-and-set and transactions that write stay strictly serializable."
-		return promise
-	}
-	promise.Linearizable = true
-	promise.Text = "etcd documents all key-value operations as strictly serializable, with linearizable reads by default: " +
-		"an operation sees every operation that completed before it began."
-	return promise
 }
 
 // Prepare builds plan.Version, or takes plan.Binary, and checks that it runs.

@@ -66,7 +66,7 @@ func TestOptionsThatAreWrongSayWhatIsAllowed(t *testing.T) {
 	}
 }
 
-func TestPromiseFollowsTheReads(t *testing.T) {
+func TestClaimFollowsTheReads(t *testing.T) {
 	tests := []struct {
 		given        map[string]string
 		linearizable bool
@@ -78,20 +78,32 @@ func TestPromiseFollowsTheReads(t *testing.T) {
 		{map[string]string{"reads": "x"}, false, "Nothing is promised"},
 	}
 	for _, test := range tests {
-		p := System{}.Promise(test.given)
-		if p.Linearizable != test.linearizable || !strings.Contains(p.Text, test.says) {
-			t.Errorf("with %v etcd promises %+v", test.given, p)
+		c := System{}.Claim(test.given)
+		if c.Origin != history.Documented || c.Includes(history.Linearizable) != test.linearizable || !strings.Contains(c.Sources[0].Sentence, test.says) {
+			t.Errorf("with %v etcd claims %+v", test.given, c)
+		}
+		if readable := test.given["reads"] != "x"; c.Includes(history.LinearizableWrites) != readable || c.Includes(history.Serializable) != readable {
+			t.Errorf("with %v etcd claims of writes %+v", test.given, c)
 		}
 	}
 }
 
-func TestWhatIsPromisedOfLeases(t *testing.T) {
-	p := System{}.Promise(map[string]string{"election": "2s"})
-	if time.Duration(p.Timing.Election) != 2*time.Second || p.Bounds.ClockRate != 0.01 || p.Bounds.ClockOffset != -1 {
-		t.Errorf("got %+v, %+v", p.Timing, p.Bounds)
+func TestWhatIsClaimedOfLeases(t *testing.T) {
+	options := map[string]string{"election": "2s"}
+	c := System{}.Claim(options)
+	if timing := (System{}).Timing(options); time.Duration(timing.Election) != 2*time.Second || c.Bounds.ClockRate != 0.01 || c.Bounds.ClockOffset != -1 {
+		t.Errorf("got %+v, %+v", timing, c.Bounds)
 	}
-	leases, registers := p.For(history.Workload{TTL: 1}), p.For(history.Workload{})
-	if leases == registers || !strings.Contains(leases, "lease") || registers != p.Text {
-		t.Errorf("of leases it promises %q, of registers %q", leases, registers)
+	if !c.Assumes(history.ClockError) || !c.Includes(history.MutualExclusion) || !c.Includes(history.LeaseDuration) || c.Includes(history.SingleOwner) {
+		t.Errorf("of leases it claims %+v", c)
+	}
+	leases, registers := c.SourcesFor(history.Workload{TTL: 1}), c.SourcesFor(history.Workload{})
+	if len(registers) != 1 || len(leases) != 2 || !strings.Contains(leases[0].Sentence, "lease") || registers[0] != c.Sources[0] {
+		t.Errorf("of leases it says %+v, of registers %+v", leases, registers)
+	}
+	for _, s := range c.Sources {
+		if !strings.HasPrefix(s.Address, "https://etcd.io/docs/") {
+			t.Errorf("%q stands at %q", s.Sentence, s.Address)
+		}
 	}
 }
