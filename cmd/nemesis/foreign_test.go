@@ -49,6 +49,8 @@ func TestHistoriesOfOtherTestersAreJudged(t *testing.T) {
 		{"a set", edn("0 add 1 1", "0 add 2 2", "1 read nil #{2 1}"), []string{"--model", "set"}, 0, "No violation"},
 		{"a mutex held twice", edn("0 acquire nil nil", "1 acquire nil nil"), []string{"--model", "mutex"}, 1, "mutex"},
 		{"a queue out of order", edn("0 enqueue 1 1", "0 enqueue 2 2", "1 dequeue nil 2"), []string{"--model", "queue"}, 1, "queue"},
+		{"a queue that keeps no order", edn("0 enqueue 1 1", "0 enqueue 2 2", "1 dequeue nil 2", "1 dequeue nil 1", "1 dequeue nil nil"), []string{"--model", "unordered-queue"}, 0, "No violation"},
+		{"and gives one thing twice", edn("0 enqueue 1 1", "0 enqueue 2 2", "1 dequeue nil 2", "1 dequeue nil 2"), []string{"--model", "unordered-queue"}, 1, "queue"},
 		{"a counter", edn("0 add 2 2", "0 add -1 -1", "1 read nil 1"), []string{"--model", "counter"}, 0, "No violation"},
 		{"independent registers", edn("0 write [1,1] [1,1]", "0 write [2,5] [2,5]", "1 read [1,nil] [1,nil]"), nil, 1, "from 1"},
 		{"an operation that nobody completed", "{:process 0 :type :invoke :f :write :value 1}", nil, 3, "The history proves nothing"},

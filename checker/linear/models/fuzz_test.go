@@ -18,7 +18,7 @@ import (
 
 // judged is how many histories of each of so many kinds are compared.
 const (
-	judged, kinds = 1500, 7
+	judged, kinds = 1500, 8
 
 	histories fuzz.Total = judged * kinds
 )

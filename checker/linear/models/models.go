@@ -117,6 +117,7 @@ func All() []Kind {
 		{"queue", "queue", "enqueue v, dequeue (null when empty); first in, first out", false, parseQueue},
 		{"register", "register", "read, write", false, parsePlainRegister},
 		{"set", "set", "add v, read of the whole set", false, parseSet},
+		{"unordered-queue", "queue", "enqueue v, dequeue (null when empty) of any element", false, parseUnorderedQueue},
 	}
 }
 

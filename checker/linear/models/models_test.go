@@ -62,6 +62,15 @@ func TestStoriesOfEveryKind(t *testing.T) {
 		{"a queue that holds something is not empty", "queue", Options{}, false, []*history.Operation{did("enqueue", "1", "", 0, 1), did("dequeue", "", "null", 4, 5)}},
 		{"a crashed dequeue may have taken it", "queue", Options{}, true, []*history.Operation{did("enqueue", "1", "", 0, 1), maybe("dequeue", "", 2), did("dequeue", "", "null", 4, 5)}},
 
+		{"any element may come out first", "unordered-queue", Options{}, true, []*history.Operation{did("enqueue", "1", "", 0, 1), did("enqueue", "2", "", 2, 3), did("dequeue", "", "2", 4, 5), did("dequeue", "", "1", 6, 7), did("dequeue", "", "null", 8, 9)}},
+		{"but once only", "unordered-queue", Options{}, false, []*history.Operation{did("enqueue", "1", "", 0, 1), did("enqueue", "2", "", 2, 3), did("dequeue", "", "1", 4, 5), did("dequeue", "", "1", 6, 7)}},
+		{"twice if it went in twice", "unordered-queue", Options{}, true, []*history.Operation{did("enqueue", "1", "", 0, 1), did("enqueue", "1", "", 2, 3), did("dequeue", "", "1", 4, 5), did("dequeue", "", "1", 6, 7)}},
+		{"not before it went in", "unordered-queue", Options{}, false, []*history.Operation{did("dequeue", "", "1", 0, 1), did("enqueue", "1", "", 2, 3)}},
+		{"a bag that holds something is not empty", "unordered-queue", Options{}, false, []*history.Operation{did("enqueue", "1", "", 0, 1), did("dequeue", "", "null", 4, 5)}},
+		{"a crashed dequeue may have taken either", "unordered-queue", Options{}, true, []*history.Operation{did("enqueue", "1", "", 0, 1), did("enqueue", "2", "", 2, 3), maybe("dequeue", "", 4), did("dequeue", "", "1", 5, 6), did("dequeue", "", "null", 7, 8)}},
+		{"but not both", "unordered-queue", Options{}, false, []*history.Operation{did("enqueue", "1", "", 0, 1), did("enqueue", "2", "", 2, 3), maybe("dequeue", "", 4), did("dequeue", "", "null", 7, 8)}},
+		{"nor what went in after it was seen to have taken", "unordered-queue", Options{}, false, []*history.Operation{did("enqueue", "1", "", 0, 1), maybe("dequeue", "", 2), did("dequeue", "", "null", 3, 4), did("enqueue", "2", "", 5, 6), did("dequeue", "", "null", 7, 8)}},
+
 		{"a counter counts both ways", "counter", Options{}, true, []*history.Operation{did("add", "3", "", 0, 1), did("add", "-1", "", 2, 3), did("read", "", "2", 4, 5)}},
 		{"it forgets nothing", "counter", Options{}, false, []*history.Operation{did("add", "3", "", 0, 1), did("read", "", "0", 4, 5)}},
 		{"a crashed add may count late", "counter", Options{}, true, []*history.Operation{maybe("add", "3", 0), did("read", "", "0", 1, 2), did("read", "", "3", 4, 5)}},
@@ -106,6 +115,7 @@ func TestAnOperationThatDoesNotFitIsNamed(t *testing.T) {
 		{"set", did("remove", "5", "", 0, 1), "knows add and read"},
 		{"queue", did("enqueue", "null", "", 0, 1), "null cannot be enqueued"},
 		{"queue", did("drain", "", "", 0, 1), "knows enqueue and dequeue"},
+		{"unordered-queue", did("pop", "", "", 0, 1), "an unordered queue knows enqueue and dequeue"},
 		{"counter", did("add", "1.5", "", 0, 1), "no whole number"},
 		{"counter", did("read", "", `"x"`, 0, 1), "no whole number"},
 		{"kv", did("get", "", "[1]", 0, 1), "neither a string nor a number"},

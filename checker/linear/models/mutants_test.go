@@ -215,6 +215,39 @@ var ofQueues = []mutant{
 	})},
 }
 
+var ofUnorderedQueues = []mutant{
+	{name: "the smallest comes out first", step: when(dequeues, func(s, in, out any) (bool, any) {
+		ok, next := stepUnorderedQueue(s, in, out)
+		return ok && (out.(queueOutput).outcome == unknown || s.(packed).len() == 0 || s.(packed).at(0) == out.(queueOutput).value), next
+	})},
+	{name: "it is empty whenever it likes", step: when(func(in, out any) bool { return dequeues(in, out) && out.(queueOutput) == queueOutput{} }, func(s, _, _ any) (bool, any) { return true, s })},
+	{name: "an element can be taken twice", step: when(dequeues, func(s, in, out any) (bool, any) {
+		ok, _ := stepUnorderedQueue(s, in, out)
+		return ok, s
+	})},
+	{name: "an element enqueued twice is there once", step: when(enqueues, func(s, in, _ any) (bool, any) {
+		if _, has := s.(packed).find(in.(queueInput).value); has {
+			return true, s
+		}
+		return stepUnorderedQueue(s, in, queueOutput{})
+	})},
+	{name: "a crashed dequeue takes nothing", step: when(func(in, out any) bool { return dequeues(in, out) && out.(queueOutput).outcome == unknown }, func(s, _, _ any) (bool, any) { return true, s })},
+	{name: "a crashed dequeue takes all", step: when(func(in, out any) bool { return dequeues(in, out) && out.(queueOutput).outcome == unknown }, func(any, any, any) (bool, any) {
+		return true, packed("")
+	})},
+	{name: "a dequeue takes all that are equal", step: when(func(in, out any) bool { return dequeues(in, out) && out.(queueOutput).value != empty }, func(s, in, out any) (bool, any) {
+		ok, next := stepUnorderedQueue(s, in, out)
+		return ok, pack(slices.DeleteFunc(next.(packed).values(), func(v int32) bool { return v == out.(queueOutput).value })...)
+	})},
+	{name: "nobody can have taken what a crashed dequeue may have", ops: without(func(ops []porcupine.Operation) []bool {
+		unseen := make([]bool, len(ops))
+		for i := range ops {
+			unseen[i] = order.Crashed(&ops[i]) && dequeues(ops[i].Input, nil)
+		}
+		return unseen
+	})},
+}
+
 func adds(input, _ any) bool { return !input.(counterInput).read }
 
 var ofCounters = []mutant{
@@ -245,7 +278,7 @@ var ofStores = []mutant{
 func TestEveryMutantIsNoticed(t *testing.T) {
 	for kind, mutants := range map[string][]mutant{
 		"register": ofRegisters, "cas-register": append(slices.Clone(ofRegisters), ofCAS...), "mutex": ofMutexes,
-		"set": ofSets, "queue": ofQueues, "counter": ofCounters, "kv": ofStores,
+		"set": ofSets, "queue": ofQueues, "unordered-queue": ofUnorderedQueues, "counter": ofCounters, "kv": ofStores,
 	} {
 		for _, m := range append(slices.Clone(mutants), ofAnyKind...) {
 			t.Run(kind+": "+m.name, func(t *testing.T) {

@@ -12,8 +12,8 @@ import (
 	"nemesis/history"
 )
 
-// queueInput is a request to a queue, first in, first out; its state is the packed
-// elements, the oldest first.
+// queueInput is a request to a queue. The state of one that is first in, first out is the
+// packed elements, the oldest first; unordered.go has the other.
 type queueInput struct {
 	enqueue bool
 	value   int32
@@ -30,6 +30,21 @@ type queueOutput struct {
 const empty int32 = 0
 
 func parseQueue(ops []*history.Operation, _ Options) (Object, error) {
+	object, err := readQueue(ops, "a queue")
+	if err != nil {
+		return object, err
+	}
+	object.Model.Step = stepQueue
+	object.Unseen = unseenByQueue
+	object.Checks = []Check{{"queue", func(ops []porcupine.Operation) order.Decision {
+		return monitor.Queue(queueOps(ops), monitor.Options{})
+	}}}
+	return object, nil
+}
+
+// readQueue reads the operations of a queue of either sort, with all of its model but the
+// step.
+func readQueue(ops []*history.Operation, noun string) (Object, error) {
 	var object Object
 	table := new(values.Table)
 	_, _ = table.Number([]byte("null")) // the first number is empty
@@ -47,7 +62,7 @@ func parseQueue(ops []*history.Operation, _ Options) (Object, error) {
 				out.value, err = table.Number(o.Output)
 			}
 		default:
-			err = fmt.Errorf("a queue knows enqueue and dequeue")
+			err = fmt.Errorf("%s knows enqueue and dequeue", noun)
 		}
 		if err != nil {
 			return object, unreadable(o, err)
@@ -64,7 +79,6 @@ func parseQueue(ops []*history.Operation, _ Options) (Object, error) {
 	}
 	object.Model = porcupine.Model{
 		Init:          func() any { return packed("") },
-		Step:          stepQueue,
 		Equal:         func(a, b any) bool { return a.(packed) == b.(packed) },
 		Hash:          func(s any) uint64 { return hashText(string(s.(packed))) },
 		DescribeState: func(s any) string { return s.(packed).text(table.Text, "[", "]") },
@@ -84,12 +98,11 @@ func parseQueue(ops []*history.Operation, _ Options) (Object, error) {
 	object.Hints = engine.Hints{ReadOnly: func(input, output any) bool {
 		return !input.(queueInput).enqueue && output.(queueOutput) == queueOutput{done, empty}
 	}}
-	object.Unseen = unseenByQueue
-	object.Checks = []Check{{"queue", decideQueue}}
 	return object, nil
 }
 
-func decideQueue(ops []porcupine.Operation) order.Decision {
+// queueOps are the operations as the checks take them.
+func queueOps(ops []porcupine.Operation) []monitor.QueueOp {
 	list := make([]monitor.QueueOp, len(ops))
 	for i := range ops {
 		in, out := ops[i].Input.(queueInput), ops[i].Output.(queueOutput)
@@ -101,7 +114,7 @@ func decideQueue(ops []porcupine.Operation) order.Decision {
 			list[i].Kind = monitor.DequeueEmpty
 		}
 	}
-	return monitor.Queue(list, monitor.Options{})
+	return list
 }
 
 func stepQueue(state, input, output any) (bool, any) {

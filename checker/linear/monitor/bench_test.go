@@ -77,6 +77,7 @@ func BenchmarkMillion(b *testing.B) {
 		}
 	}
 	run("queue", func() order.Decision { return Queue(queue, Options{}) })
+	run("unordered queue", func() order.Decision { return UnorderedQueue(queue, Options{}) })
 	run("mutex", func() order.Decision { return Mutex(mutex, Options{}) })
 	run("counter", func() order.Decision { return Counter(counter, Options{}) })
 	run("ids", func() order.Decision { return IDs(identity, Options{}) })

@@ -29,7 +29,7 @@ const (
 )
 
 // kinds is how many there are below.
-const kinds = 8
+const kinds = 9
 
 // tally counts answers; several may count at once.
 type tally struct {
@@ -270,7 +270,7 @@ func search(file string, rounds int) error {
 		file string
 		find func(int) error
 	}{
-		{"queue.go", queues.find}, {"log.go", logs.find}, {"set.go", sets.find}, {"ids.go", ids.find},
+		{"queue.go", queues.find}, {"unordered.go", unorderedQueues.find}, {"log.go", logs.find}, {"set.go", sets.find}, {"ids.go", ids.find},
 		{"counter.go", counters.find}, {"counter.go", mixedCounters.find}, {"mutex.go", mutexes.find}, {"mutex.go", ownedMutexes.find},
 		{"versions.go", findInVersions},
 	} {
@@ -308,6 +308,7 @@ func until[T any, P timed[T]](ops []T, now int64) (known []T) {
 
 func TestFuzzAgainstBruteForce(t *testing.T) {
 	t.Run("queue", func(t *testing.T) { queues.agree(t, order.Legal, order.Illegal) })
+	t.Run("unordered queue", func(t *testing.T) { unorderedQueues.agree(t, order.Legal, order.Illegal) })
 	t.Run("log", func(t *testing.T) { logs.agree(t, order.Legal, order.Illegal) })
 	t.Run("set", func(t *testing.T) { sets.agree(t, order.Legal, order.Illegal) })
 	t.Run("ids", func(t *testing.T) { ids.agree(t, order.Legal, order.Illegal) })
@@ -321,6 +322,7 @@ func TestFuzzAgainstBruteForce(t *testing.T) {
 // takes minutes for some queues of thirty.
 func TestFuzzLongerAgainstPorcupine(t *testing.T) {
 	t.Run("queue", func(t *testing.T) { queues.agreeOnLonger(t, 20, order.Legal, order.Illegal) })
+	t.Run("unordered queue", func(t *testing.T) { unorderedQueues.agreeOnLonger(t, 14, order.Legal, order.Illegal) })
 	t.Run("log", func(t *testing.T) { logs.agreeOnLonger(t, 40, order.Legal, order.Illegal) })
 	t.Run("set", func(t *testing.T) { sets.agreeOnLonger(t, 40, order.Legal, order.Illegal) })
 	t.Run("ids", func(t *testing.T) { ids.agreeOnLonger(t, 40, order.Legal, order.Illegal) })
@@ -342,6 +344,7 @@ func TestSearchFindsNothing(t *testing.T) {
 
 func TestFuzzCulpritIsTheEarliestReturn(t *testing.T) {
 	t.Run("queue", queues.culprits)
+	t.Run("unordered queue", unorderedQueues.culprits)
 	t.Run("log", logs.culprits)
 	t.Run("set", sets.culprits)
 	t.Run("ids", ids.culprits)

@@ -3,6 +3,7 @@ package monitor
 import (
 	"fmt"
 	"math/rand"
+	"slices"
 	"strconv"
 	"strings"
 )
@@ -51,6 +52,53 @@ var queues = kind[QueueOp, *QueueOp]{
 			op.Return = never
 		}
 	},
+}
+
+// An unordered queue's state is all the bags that it may be, each sorted, after the crashed
+// dequeues that took any value.
+var unorderedQueues = kind[QueueOp, *QueueOp]{
+	name: "unordered queue", decide: UnorderedQueue,
+	step: func(state string, op *QueueOp) (bool, string) {
+		after := make(map[string]bool)
+		for _, bag := range strings.Split(state, "|") {
+			value := string(letter + rune(op.Value))
+			switch at := strings.Index(bag, value); {
+			case op.Kind == Enqueue:
+				after[with(bag, letter+rune(op.Value))] = true
+			case op.crashed():
+				after[bag] = bag == "" || after[bag]
+				for i := range bag {
+					after[bag[:i]+bag[i+1:]] = true
+				}
+			case op.Kind == DequeueEmpty:
+				after[bag] = bag == "" || after[bag]
+			case at >= 0:
+				after[bag[:at]+bag[at+1:]] = true
+			}
+		}
+		var bags []string
+		for bag, is := range after {
+			if is {
+				bags = append(bags, bag)
+			}
+		}
+		slices.Sort(bags)
+		return len(bags) > 0, strings.Join(bags, "|")
+	},
+	choose: queues.choose,
+	answer: func(state string, op *QueueOp) string {
+		switch at := 7 * len(state) % max(1, len(state)-1); {
+		case op.Kind == Enqueue:
+			return with(state, letter+rune(op.Value))
+		case state == "":
+			op.Kind = DequeueEmpty
+			return state
+		default:
+			op.Kind, op.Value = Dequeue, int32(state[at]-letter)
+			return state[:at] + state[at+1:]
+		}
+	},
+	bend: queues.bend,
 }
 
 var logs = kind[LogOp, *LogOp]{

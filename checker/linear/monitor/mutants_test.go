@@ -36,6 +36,16 @@ func TestEveryMutantIsCaught(t *testing.T) {
 		[3]string{"empty answers need no moment", "e.moment > op.Return", "false"},
 		[3]string{"a stretch ends with the one that began last", "max(joined[n-1].to, s.to)", "s.to"},
 		[3]string{"a value taken at the moment is on its far side", "items[k].deqCall <= empties[n].moment", "items[k].deqCall < empties[n].moment"})
+	in("unordered.go",
+		[3]string{"empty answers need no moment", "if conflict != nil {", "if false {"},
+		[3]string{"crashed dequeues took nothing", "take(ops, items, takers)", "take(ops, items, takers[:0])"},
+		[3]string{"what meets at one moment does not pass", "it.deqCall <= it.enqReturn", "it.deqCall < it.enqReturn"},
+		[3]string{"values pass as late as they can", "effect{it.deqCall, passes,", "effect{it.enqReturn, passes,"},
+		[3]string{"values enter as early as they can", "moment: it.enqReturn, what: enters", "moment: it.enqCall, what: enters"},
+		[3]string{"values leave as late as they can", "moment: it.deqCall, what: leaves", "moment: it.deqReturn, what: leaves"},
+		[3]string{"crashed dequeues are the last to take", "return empties[n].moment > it.enqReturn", "return false"},
+		[3]string{"what leaves at a moment is there when it is empty", "leaves  uint8 = iota // a dequeue whose enqueue was earlier\n\tlost                 // a crashed dequeue\n\tpasses               // an enqueue with its dequeue\n\tisEmpty              // an empty answer", "isEmpty uint8 = iota\n\tleaves\n\tlost\n\tpasses"},
+		[3]string{"what enters at a moment is there when it is empty", "isEmpty              // an empty answer\n\tenters               // an enqueue whose dequeue is later", "enters\n\tisEmpty"})
 	in("log.go",
 		[3]string{"reads need not be prefixes", "case !slices.Equal(op.Values, whole[:len(op.Values)]):", "case !slices.Equal(op.Values, whole[:len(op.Values)]) && false:"},
 		[3]string{"a value may be read that nobody appended", "if i < 0 {", "if i < absent {"},

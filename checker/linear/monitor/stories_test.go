@@ -12,6 +12,7 @@ func TestStories(t *testing.T) {
 	at := func(call, ret int64) Span { return Span{call, ret} }
 	ask := Options{Culprit: true}
 	queue := func(ops ...QueueOp) order.Decision { return Queue(ops, ask) }
+	bag := func(ops ...QueueOp) order.Decision { return UnorderedQueue(ops, ask) }
 	in := func(v int32, s Span) QueueOp { return QueueOp{s, Enqueue, v} }
 	out := func(v int32, s Span) QueueOp { return QueueOp{s, Dequeue, v} }
 	none := func(s Span) QueueOp { return QueueOp{s, DequeueEmpty, 0} }
@@ -52,6 +53,14 @@ func TestStories(t *testing.T) {
 		{"queue: two values relay each other under an empty answer", queue(in(1, at(0, 1)), none(at(2, 5)), in(2, at(2, 3)), out(1, at(4, 5)), out(2, at(6, 7))), illegal, []int{0, 1}, 1},
 		{"queue: a value enqueued twice", queue(in(1, at(0, 1)), in(1, at(2, 3))), undecided, nil, -1},
 		{"queue: a return before the call", queue(in(1, at(3, 1))), undecided, nil, -1},
+
+		{"unordered queue: the second first", bag(in(1, at(0, 1)), in(2, at(2, 3)), out(2, at(4, 5)), out(1, at(6, 7)), none(at(8, 9))), legal, nil, -1},
+		{"unordered queue: what nobody enqueued", bag(out(1, at(0, 1))), illegal, []int{0}, 0},
+		{"unordered queue: twice the same", bag(in(1, at(0, 1)), out(1, at(2, 3)), out(1, at(2, 4))), illegal, []int{1, 2}, 2},
+		{"unordered queue: empty with something in it", bag(in(1, at(0, 1)), none(at(2, 3)), out(1, at(4, 5))), illegal, []int{0, 1}, 1},
+		{"unordered queue: a crashed dequeue took one of two", bag(in(1, at(0, 1)), in(2, at(0, 1)), out(0, at(2, never)), out(1, at(3, 4)), none(at(5, 6))), legal, nil, -1},
+		{"unordered queue: and not both", bag(in(1, at(0, 1)), in(2, at(0, 1)), out(0, at(2, never)), none(at(5, 6))), illegal, []int{0, 3}, 3},
+		{"unordered queue: a value enqueued twice", bag(in(1, at(0, 1)), in(1, at(2, 3))), undecided, nil, -1},
 
 		{"log: whole prefixes", log(add(1, at(0, 1)), saw(at(2, 3), 1), add(2, at(4, 5)), saw(at(6, 7), 1, 2)), legal, nil, -1},
 		{"log: two stories", log(add(1, at(0, 9)), add(2, at(0, 9)), saw(at(0, 10), 1, 2), saw(at(0, 8), 2)), illegal, []int{2, 3}, 2},

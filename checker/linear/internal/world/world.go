@@ -36,7 +36,7 @@ type Shape struct {
 // functions are what clients of a kind ask for.
 var functions = map[string][]string{
 	"register": {"read", "write"}, "cas-register": {"read", "write", "cas"}, "mutex": {"acquire", "release"},
-	"set": {"add", "read"}, "queue": {"enqueue", "enqueue", "dequeue"}, "counter": {"add", "read"}, "kv": {"get", "put", "append"},
+	"set": {"add", "read"}, "queue": {"enqueue", "enqueue", "dequeue"}, "unordered-queue": {"enqueue", "enqueue", "dequeue"}, "counter": {"add", "read"}, "kv": {"get", "put", "append"},
 }
 
 // Kinds are the kinds known, by name.
@@ -49,7 +49,7 @@ func Kinds() []string {
 	return names
 }
 
-var first = map[string]string{"register": "null", "cas-register": "null", "mutex": "free", "set": "", "queue": "", "counter": "0", "kv": ""}
+var first = map[string]string{"register": "null", "cas-register": "null", "mutex": "free", "set": "", "queue": "", "unordered-queue": "", "counter": "0", "kv": ""}
 
 // apply is what the object does: its answer and its next state, or ok == false when it
 // refuses.
@@ -80,7 +80,11 @@ func apply(kind, state, f, input string) (output, next string, ok bool) {
 		}
 		slices.Sort(all)
 		return "", strings.Join(all, ","), true
-	case "queue enqueue":
+	case "unordered-queue dequeue": // one of those that choices has
+		all := choices(kind, state, f)
+		state = all[len(state)*7%len(all)]
+		return apply("queue", state, f, input)
+	case "queue enqueue", "unordered-queue enqueue":
 		if state == "" {
 			return "", input, true
 		}
@@ -103,6 +107,21 @@ func apply(kind, state, f, input string) (output, next string, ok bool) {
 		return "", text, true
 	}
 	panic("world: " + kind + " does not know " + f)
+}
+
+// choices are the states among which an operation chooses, each with what it takes in
+// front. Where the object decides everything, that is the state itself.
+func choices(kind, state, f string) []string {
+	if kind != "unordered-queue" || f != "dequeue" || state == "" {
+		return []string{state}
+	}
+	elements := strings.Split(state, ",")
+	var all []string
+	for i := range elements {
+		rest := slices.Delete(slices.Clone(elements), i, i+1)
+		all = append(all, strings.Join(slices.Insert(rest, 0, elements[i]), ","))
+	}
+	return all
 }
 
 // input is what the n-th operation of a run brings.
@@ -254,7 +273,7 @@ func spell(kind, state string) string {
 			panic("world: " + state + " is no text: " + err.Error())
 		}
 		return text
-	case "queue", "set":
+	case "queue", "unordered-queue", "set":
 		all := strings.Fields(strings.Trim(state, "[]{}"))
 		if kind == "set" {
 			slices.Sort(all)
@@ -296,9 +315,15 @@ func legal(kind, begin string, ops []history.Operation) bool {
 					continue next
 				}
 			}
-			out, after, ok := apply(kind, state, o.F, string(o.Input))
-			if ok && (o.Type == history.Info || out == string(o.Output)) && rest(done|1<<i, after) {
-				return true
+			for _, choice := range choices(kind, state, o.F) {
+				as := kind
+				if o.F == "dequeue" {
+					as = "queue" // which takes what stands in front
+				}
+				out, after, ok := apply(as, choice, o.F, string(o.Input))
+				if ok && (o.Type == history.Info || out == string(o.Output)) && rest(done|1<<i, after) {
+					return true
+				}
 			}
 		}
 		return false
