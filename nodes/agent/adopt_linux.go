@@ -26,7 +26,7 @@ func (s *supervisor) adopt() error {
 		return fmt.Errorf("read the list of server processes %s: %w: end what still runs by hand and remove the file", s.path, err)
 	}
 	for name, r := range records {
-		p := &process{record: r, paused: map[string]Hold{}, downed: map[string]Hold{}}
+		p := newProcess(r)
 		s.procs[name] = p
 		if r.Boot != s.boot {
 			p.Wanted = false
@@ -34,6 +34,15 @@ func (s *supervisor) adopt() error {
 		}
 		for _, by := range r.Down {
 			p.downed[by] = Hold{}
+		}
+		if r.Group != "" {
+			p.group = openServerGroup(r.Group)
+		}
+		if p.group != nil {
+			// Children of an agent that is gone.
+			if err := p.group.beside.Kill(dying); err != nil {
+				return err
+			}
 		}
 		if r.PID == 0 || r.Started == 0 {
 			// The agent died between starting it and writing it down.
@@ -44,12 +53,12 @@ func (s *supervisor) adopt() error {
 		if p.PID == 0 {
 			continue
 		}
-		p.life = &life{pid: p.PID, started: p.Started, adopted: true, done: make(chan struct{})}
+		p.instance = &instance{pid: p.PID, started: p.Started, adopted: true, done: make(chan struct{})}
 		if !alive(p.PID, p.Started) {
-			s.ended(p.life, history.Exit{Server: name, PID: p.PID, Code: -1, Signal: "unknown"})
+			s.ended(p.instance, history.Exit{Server: name, PID: p.PID, Code: -1, Signal: "unknown"})
 			continue
 		}
-		go s.watchAdopted(name, p.life)
+		go s.watchAdopted(name, p.instance)
 	}
 	return nil
 }

@@ -32,6 +32,8 @@ type Options struct {
 	// that one. Without it the node's Facts say that the clock cannot be bent, since
 	// nothing would see it.
 	Shadow bool
+	// NoCgroup: servers are held by their tag even where the node has control groups.
+	NoCgroup bool
 }
 
 func (o Options) withDefaults() Options {
@@ -128,7 +130,7 @@ func start(ctx context.Context, conn nodes.Conn, site site, bin *executable, opt
 	opened := make(chan error, 1)
 	go func() {
 		var err error
-		c.stream, err = conn.Start(life, c.stderr, site.argv()...)
+		c.stream, err = conn.Start(life, c.stderr, site.argv(opt)...)
 		opened <- err
 	}()
 	select {

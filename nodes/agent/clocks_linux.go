@@ -63,12 +63,12 @@ func (c *clocks) close() {
 	c.launcher.Log.Close()
 }
 
-// start starts a program that reads this clock.
-func (c *clocks) start(cmd *exec.Cmd) error {
+// start starts a program that reads this clock, by start in the place of cmd.Start.
+func (c *clocks) start(cmd *exec.Cmd, start func(*exec.Cmd) error) error {
 	if err := c.able(); err != nil {
 		return fmt.Errorf("put %s under the shadow clock: %w", cmd.Path, err)
 	}
-	return c.launcher.Start(cmd)
+	return c.launcher.StartBy(cmd, start)
 }
 
 // able says why no program can be started under it; nil when one can.
@@ -82,7 +82,7 @@ func (c *clocks) able() error {
 // heal puts the clocks right. While somebody reads them, the monotonic clock goes on
 // from where it stands; else it is right too, in particular after a reboot, when the
 // machine's own has begun anew.
-func (c *clocks) heal(readers map[int]string) {
+func (c *clocks) heal(read bool) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	if c.page == nil {
@@ -94,7 +94,7 @@ func (c *clocks) heal(readers map[int]string) {
 	c.bends = nil
 	switch {
 	case c.page.Load() == shadow.Identity():
-	case len(readers) == 0:
+	case !read:
 		c.page.Store(shadow.Identity())
 	default:
 		c.page.Change(shadow.Now, shadow.Params.Heal)

@@ -100,13 +100,16 @@ type site struct {
 	sudo   bool
 }
 
-func (s site) argv() []string {
+func (s site) argv(opt Options) []string {
 	argv := []string{s.binary, "agent", "--dir", s.dir}
 	if s.sudo {
 		argv = append([]string{"sudo", "-n", "--"}, argv...)
 	}
 	if s.cache != "" {
 		argv = append(argv, "--cache", s.cache)
+	}
+	if opt.NoCgroup {
+		argv = append(argv, "--no-cgroup")
 	}
 	return argv
 }

@@ -28,6 +28,10 @@ func (s *server) greeting() (greeting, error) {
 		Root: os.Geteuid() == 0, Addrs: addresses(), Dir: s.files.dir, BootID: bootID(),
 		Cannot: map[string]string{}, Processes: s.super.running(), Machine: lookAround("/"),
 	}}
+	g.Facts.HeldBy = HeldByCgroup
+	if s.super.groups.root == nil {
+		g.Facts.HeldBy, g.Facts.NoCgroup = HeldByTag, s.super.groups.why
+	}
 	var name unix.Utsname
 	if err := unix.Uname(&name); err == nil {
 		g.Facts.Kernel, g.Facts.Hostname = text(name.Release[:]), text(name.Nodename[:])

@@ -12,6 +12,10 @@ import (
 // waits for a disk dies late.
 const dying = 10 * time.Second
 
+// orphaned is how long the processes that a server's main process leaves behind when it
+// is asked to end may go on before they are killed.
+const orphaned = 2 * time.Second
+
 // find locks the process for one action. The caller unlocks p.acting.
 func (s *supervisor) find(name string) (*process, error) {
 	s.mu.Lock()
@@ -31,29 +35,20 @@ func (s *supervisor) Pause(name, by string) error {
 	}
 	defer p.acting.Unlock()
 	s.mu.Lock()
-	if _, ok := p.paused[by]; ok && !p.life.over() {
-		err = s.signal(p.life, unix.SIGSTOP)
-		s.mu.Unlock()
-		return err
-	}
-	if p.life.over() {
+	l := p.instance
+	_, mine := p.paused[by]
+	if l.over() {
 		defer s.mu.Unlock()
 		return fmt.Errorf("process %s is not running (%s): there is nothing to pause", name, p.ending())
 	}
-	l := p.life
-	if err := s.signal(l, unix.SIGSTOP); err != nil {
-		s.mu.Unlock()
-		return fmt.Errorf("stop process %d: %w", l.pid, err)
-	}
-	p.paused[by] = Hold{PID: l.pid, Started: l.started}
 	s.mu.Unlock()
-	// A thread in the kernel stops when it comes out; the probe tells the truth for
-	// one that stays in longer than this.
-	for end := time.Now().Add(time.Second); time.Now().Before(end); time.Sleep(time.Millisecond) {
-		if all, stopped := threads(l.pid); all == stopped {
-			break
-		}
+	if !mine {
+		before := s.members(p)
+		s.mu.Lock()
+		p.paused[by] = Hold{PID: l.pid, Started: l.started, Before: listed(before)}
+		s.mu.Unlock()
 	}
+	s.suspend(p)
 	return nil
 }
 
@@ -64,13 +59,11 @@ func (s *supervisor) Resume(name, by string) error {
 	}
 	defer p.acting.Unlock()
 	s.mu.Lock()
-	defer s.mu.Unlock()
 	delete(p.paused, by)
-	if len(p.paused) > 0 || p.life.over() {
-		return nil
-	}
-	if err := s.signal(p.life, unix.SIGCONT); err != nil && err != unix.ESRCH {
-		return fmt.Errorf("continue process %d: %w", p.life.pid, err)
+	held := len(p.paused) > 0
+	s.mu.Unlock()
+	if !held {
+		s.resume(p)
 	}
 	return nil
 }
@@ -83,9 +76,9 @@ func (s *supervisor) End(name, by string, grace time.Duration) error {
 	defer p.acting.Unlock()
 	s.mu.Lock()
 	_, mine := p.downed[by]
-	held := len(p.downed) > 0
-	over := p.life.over()
-	if over && !held {
+	others := len(p.downed) > 0
+	over := p.instance.over()
+	if over && !others {
 		defer s.mu.Unlock()
 		return fmt.Errorf("process %s is not running (%s): there is nothing to end", name, p.ending())
 	}
@@ -96,19 +89,23 @@ func (s *supervisor) End(name, by string, grace time.Duration) error {
 		}
 		return s.hold(p, by, Hold{})
 	}
-	l := p.life
-	err = s.hold(p, by, Hold{PID: l.pid, Started: l.started})
+	l := p.instance
+	s.mu.Unlock()
+	held := Hold{PID: l.pid, Started: l.started, Before: listed(s.members(p))}
+	s.mu.Lock()
+	err = s.hold(p, by, held)
 	s.mu.Unlock()
 	if err != nil {
 		return err
 	}
-	how, err := s.finish(l, grace)
+	how, err := s.finish(p, l, grace)
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	if err != nil {
 		return err // it stays held: it may die yet, and then it must come back
 	}
-	p.downed[by] = Hold{PID: l.pid, Started: l.started, Ending: how}
+	held.Ending = how
+	p.downed[by] = held
 	return nil
 }
 
@@ -134,7 +131,7 @@ func (s *supervisor) Restore(name, by string) error {
 		s.mu.Unlock()
 		return nil // undone already, or never done: a server that crashed by itself stays down
 	}
-	if len(p.downed) > 1 || !p.life.over() || !p.Wanted {
+	if len(p.downed) > 1 || !p.instance.over() || !p.Wanted {
 		defer s.mu.Unlock()
 		delete(p.downed, by)
 		return s.save()
@@ -158,6 +155,25 @@ func (s *supervisor) Holding(name, by string) (Hold, bool) {
 	return h, ok
 }
 
+func listed(members []member) []Member {
+	out := make([]Member, len(members))
+	for i, m := range members {
+		out[i] = m.Member
+	}
+	return out
+}
+
+// Members is Processes.Members.
+func (s *supervisor) Members(name string) ([]Member, error) {
+	s.mu.Lock()
+	p := s.procs[name]
+	s.mu.Unlock()
+	if p == nil {
+		return nil, fmt.Errorf("process %s was never started", name)
+	}
+	return listed(s.members(p)), nil
+}
+
 func (s *supervisor) Held(name string) bool {
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -175,39 +191,48 @@ func (s *supervisor) end(name string, grace time.Duration) (ProcessState, error)
 	s.mu.Lock()
 	p.Wanted = false
 	err = s.save()
-	l := p.life
+	l := p.instance
 	s.mu.Unlock()
 	if err != nil {
 		return ProcessState{}, err
 	}
 	if !l.over() {
 		// At least SIGTERM: a grace of nothing kills at once.
-		if _, err := s.finish(l, grace); err != nil {
-			return ProcessState{}, err
-		}
+		_, err = s.finish(p, l, grace)
+	} else {
+		err = s.killAll(p) // what it left behind
+	}
+	if err != nil {
+		return ProcessState{}, err
+	}
+	if p.group != nil && p.instance.over() {
+		_ = p.group.whole.Remove() // a load beside the server keeps it
 	}
 	return s.State(name)
 }
 
-// finish ends a life and returns when it is over; p.acting is held.
-func (s *supervisor) finish(l *life, grace time.Duration) (how string, err error) {
-	send := func(sig unix.Signal) {
-		s.mu.Lock()
-		l.expected = true
-		_ = s.signal(l, sig) // ESRCH: it ended meanwhile, and its watcher will say so
-		s.mu.Unlock()
-	}
+// finish ends an instance, and returns when none of the server's processes is left;
+// p.acting is held.
+func (s *supervisor) finish(p *process, l *instance, grace time.Duration) (how string, err error) {
+	s.mu.Lock()
+	l.expected = true
+	s.mu.Unlock()
 	how = "SIGKILL"
 	if grace > 0 {
-		send(unix.SIGTERM)
-		select {
-		case <-l.done:
+		main := member{Member: Member{PID: l.pid}, started: l.started}
+		main.send(unix.SIGTERM)
+		left := s.awaitEnd(p, l, grace)
+		if left == 0 {
 			return "SIGTERM", nil
-		case <-time.After(grace):
-			how = fmt.Sprintf("SIGKILL, since it ignored SIGTERM for %s", grace)
+		}
+		how = fmt.Sprintf("SIGKILL, since it ignored SIGTERM for %s", grace)
+		if l.over() {
+			how = fmt.Sprintf("SIGTERM, and SIGKILL of %d processes that it left running", left)
 		}
 	}
-	send(unix.SIGKILL)
+	if err := s.killAll(p); err != nil {
+		return "", err
+	}
 	select {
 	case <-l.done:
 		return how, nil
@@ -216,17 +241,38 @@ func (s *supervisor) finish(l *life, grace time.Duration) (how string, err error
 	}
 }
 
+// awaitEnd waits until an instance and all that it started have ended, and returns how
+// many of them have not after patience.
+func (s *supervisor) awaitEnd(p *process, l *instance, patience time.Duration) (left int) {
+	end := time.Now().Add(patience)
+	select {
+	case <-l.done:
+	case <-time.After(patience):
+		return max(1, len(s.members(p)))
+	}
+	if late := time.Now().Add(orphaned); late.Before(end) {
+		end = late
+	}
+	for {
+		left := len(s.members(p))
+		if left == 0 || time.Now().After(end) {
+			return left
+		}
+		time.Sleep(5 * time.Millisecond)
+	}
+}
+
 // ending says how a process that does not run ended; s.mu is held.
 func (p *process) ending() string {
 	switch {
-	case p.life == nil:
+	case p.instance == nil:
 		return "never started since this agent began"
-	case p.life.exit.Signal == "unknown":
+	case p.instance.exit.Signal == "unknown":
 		return "it ended while nobody watched"
-	case p.life.exit.Signal != "":
-		return "ended by " + p.life.exit.Signal
+	case p.instance.exit.Signal != "":
+		return "ended by " + p.instance.exit.Signal
 	}
-	return fmt.Sprintf("exited with status %d", p.life.exit.Code)
+	return fmt.Sprintf("exited with status %d", p.instance.exit.Code)
 }
 
 func holders(holds map[string]Hold) []string {

@@ -1,6 +1,7 @@
 package agent
 
 import (
+	"os/exec"
 	"time"
 
 	"nemesis/history"
@@ -28,13 +29,24 @@ type Host struct {
 type Processes interface {
 	// State is read from /proc; it fails only for a process that cannot be read.
 	State(name string) (ProcessState, error)
-	// Pause stops the process group with SIGSTOP. It fails when the process is not
-	// running. A process restarted while held is paused again.
+	// Members are all processes of the server now, by PID: the main process and whatever
+	// it forked, wherever that went. It fails for a server that was never started.
+	Members(name string) ([]Member, error)
+	// StartBeside is cmd.Start in the control group of a server that was started: the
+	// child shares each limit that is set on the group, as a process of the server would.
+	// It is none of the server's: it is neither counted nor paused, killed or stopped with
+	// it. Where there are no control groups it starts as ever. The caller ends it; after
+	// a kill -9 of the agent the next one does. cmd must not ask for Pdeathsig.
+	StartBeside(name string, cmd *exec.Cmd) error
+	// Pause stops all processes of the server with SIGSTOP, those that are forked
+	// meanwhile included. It fails when the main process is not running. A server
+	// restarted while held is paused again.
 	Pause(name, by string) error
 	// Resume lets go of a pause; the process continues when nobody holds it.
 	Resume(name, by string) error
-	// End ends the process and keeps it down: SIGKILL at once when grace is 0, else
-	// SIGTERM and, after grace, SIGKILL. It fails when the process is not running,
+	// End ends the server and keeps it down: SIGKILL to all its processes at once when
+	// grace is 0, else SIGTERM to the main process and, after grace, SIGKILL to all that
+	// are left. It fails when the main process is not running,
 	// unless another effect holds it down, in which case it is held by both.
 	End(name, by string, grace time.Duration) error
 	// Restore lets go of an End; the process is started again, as it was, when nobody
@@ -92,6 +104,8 @@ type Hold struct {
 	// PID is the process that was signalled, 0 when another effect had already ended it.
 	PID     int
 	Started uint64 // its start time, as in ProcessState
+	// Before are the server's processes as they were before they were paused or ended.
+	Before []Member
 	// Ending says what it took to end it: "SIGKILL", "SIGTERM" or "SIGKILL after
 	// SIGTERM was ignored for 5s"; "" for a pause.
 	Ending string

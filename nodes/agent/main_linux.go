@@ -26,6 +26,7 @@ func Main(args []string, kinds Kinds, stdin io.Reader, stdout, stderr io.Writer)
 	set.SetOutput(stderr)
 	dir := set.String("dir", defaultDir(), "the agent's directory")
 	cache := set.String("cache", "", "a directory of contents shared between clusters")
+	noCgroup := set.Bool("no-cgroup", false, "find servers by their tag, as on a node without control groups")
 	watch := set.Bool("watch", false, "undo the ledger when standard input ends without a goodbye")
 	if err := set.Parse(args); err != nil || set.NArg() > 0 {
 		fmt.Fprintln(stderr, "nemesis agent: it is started by nemesis on the control node, with --dir DIR")
@@ -37,12 +38,15 @@ func Main(args []string, kinds Kinds, stdin io.Reader, stdout, stderr io.Writer)
 	// handler does not pass on to the servers we start; an ignored signal would.
 	signal.Notify(make(chan os.Signal, 1), syscall.SIGPIPE)
 
-	opt := ServeOptions{Dir: *dir, Cache: *cache, Self: []string{"/proc/self/exe", "agent"}}
+	opt := ServeOptions{Dir: *dir, Cache: *cache, NoCgroup: *noCgroup, Self: []string{"/proc/self/exe", "agent"}}
 	var err error
 	if *watch {
 		err = Watch(ctx, stdin, kinds, opt)
 	} else {
 		opt.Watchdog = []string{"/proc/self/exe", "agent", "--watch", "--dir", *dir}
+		if *noCgroup {
+			opt.Watchdog = append(opt.Watchdog, "--no-cgroup")
+		}
 		err = Serve(ctx, stdin, stdout, kinds, opt)
 	}
 	if err != nil {

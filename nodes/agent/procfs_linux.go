@@ -10,7 +10,8 @@ import (
 
 // stat is what we need of /proc/<pid>/stat.
 type stat struct {
-	state   byte // R, S, D, T (stopped), t (traced), Z (zombie), X (dead)
+	name    string // at most 15 bytes, of the process's own choice
+	state   byte   // R, S, D, T (stopped), t (traced), Z (zombie), X (dead)
 	pgrp    int
 	session int
 	parent  int
@@ -43,7 +44,8 @@ func parseStat(text string) (stat, error) {
 		return n
 	}
 	// Field 3 of proc_pid_stat(5) is fields[0] here.
-	s := stat{state: fields[0][0], parent: int(number(1)), pgrp: int(number(2)), session: int(number(3)), started: number(19)}
+	_, name, _ := strings.Cut(text[:close], "(")
+	s := stat{name: firstLine(name), state: fields[0][0], parent: int(number(1)), pgrp: int(number(2)), session: int(number(3)), started: number(19)}
 	return s, err
 }
 

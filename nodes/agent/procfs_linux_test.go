@@ -11,6 +11,7 @@ func TestAProcessNameCannotForgeItsState(t *testing.T) {
 	want := stat{state: 'T', parent: 1, pgrp: 42, session: 42, started: 987654}
 	for _, name := range []string{"etcd", "a b", "x) R 1 1 1 (", "(((", ")))", "\n", ""} {
 		got, err := parseStat("42 (" + name + ") T" + rest)
+		want.name = firstLine(name)
 		if err != nil {
 			t.Fatalf("%q: %v", name, err)
 		}

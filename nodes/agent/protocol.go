@@ -30,10 +30,30 @@ type ProcessSpec struct {
 // The states of a process.
 const (
 	Running = "running"
-	Paused  = "paused" // every thread is stopped by a signal
+	Paused  = "paused" // every thread of every process is stopped by a signal
 	Exited  = "exited"
 	Absent  = "absent" // never started
 )
+
+// How all processes of a server are found.
+const (
+	// HeldByCgroup: they are in a control group of the server, which none can leave.
+	HeldByCgroup = "cgroup"
+	// HeldByTag: by what they inherit (a mark in the environment, the session, the
+	// parents), where this node has no control group for us. A process that gives up all
+	// three is lost.
+	HeldByTag = "tag"
+)
+
+// Member is one process of a server.
+type Member struct {
+	PID  int    `json:"pid"`
+	Name string `json:"name"` // as the kernel knows it: at most 15 bytes, of its own choice
+	// State is the letter of proc(5): R, S, D, T (stopped by a signal), Z.
+	State   string `json:"state"`
+	Threads int    `json:"threads"`
+	Stopped int    `json:"stopped"` // of Threads
+}
 
 // ProcessState is what the agent knows of a supervised process, read from /proc.
 type ProcessState struct {
@@ -44,7 +64,12 @@ type ProcessState struct {
 	// Started is the process's start time in clock ticks since boot; with PID it
 	// names one process for ever, so a recycled PID is never signalled.
 	Started uint64 `json:"started,omitempty"`
-	// Threads counts its threads, Stopped those of them that a signal stopped.
+	// HeldBy is how the server's processes are found: HeldByCgroup or HeldByTag.
+	HeldBy string `json:"heldBy,omitempty"`
+	// Processes counts the processes of the server, those included that it forked. Of a
+	// server that has exited it counts what is left.
+	Processes int `json:"processes,omitempty"`
+	// Threads counts their threads, Stopped those of them that a signal stopped.
 	Threads int `json:"threads,omitempty"`
 	Stopped int `json:"stopped,omitempty"`
 	// Code is the exit status, -1 when a signal ended it or when nobody saw it end.
@@ -67,6 +92,10 @@ type Facts struct {
 	DiskTotal int64  `json:"diskTotal"` // bytes
 	// BootID tells one boot of the machine from another.
 	BootID string `json:"bootId"`
+	// HeldBy is how servers that are started now are held: HeldByCgroup or HeldByTag, and
+	// then NoCgroup says why.
+	HeldBy   string `json:"heldBy"`
+	NoCgroup string `json:"noCgroup,omitempty"`
 	// Machine is what the kernel offers and what else sets the clock, as found
 	// without changing or loading anything.
 	Machine Machine `json:"machine"`

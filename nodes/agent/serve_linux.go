@@ -25,6 +25,8 @@ type ServeOptions struct {
 	// Watchdog is the command that undoes the ledger when this agent is killed, nil
 	// for none. It gets a pipe as its standard input, see Watch.
 	Watchdog []string
+	// NoCgroup: servers are found by their tag, as on a node without control groups.
+	NoCgroup bool
 	// Self is the command that ends up in Main, for programs that run under the shadow
 	// clock; nil for none.
 	Self []string
@@ -161,7 +163,7 @@ func (s *server) open(control string, wait time.Duration) (leftovers, stuck []st
 	s.log.Printf("begin, for %s", holder)
 	if s.ledger, err = openLedger(s.files.own("")); err == nil {
 		s.clocks = openClocks(s.files, s.opt.Self)
-		s.super, err = openSupervisor(s.files, s.clocks.start, s.exited)
+		s.super, err = openSupervisor(s.files, openGroups(s.files.dir, s.opt.NoCgroup), s.clocks.start, s.exited)
 	}
 	if err != nil {
 		if s.clocks != nil {
@@ -174,7 +176,7 @@ func (s *server) open(control string, wait time.Duration) (leftovers, stuck []st
 		return nil, nil, nil, err
 	}
 	// Whatever an earlier agent bent, whether or not its ledger says so.
-	s.clocks.heal(s.super.shadowed())
+	s.clocks.heal(len(s.super.shadowed()) > 0)
 	s.host = &Host{Dir: s.files.dir, Processes: s.super, Clocks: &clockReaders{s.clocks, s.super}, InForce: func(e Effect) bool {
 		env, err := pack(e)
 		return err == nil && s.ledger.holds(env)
@@ -183,6 +185,7 @@ func (s *server) open(control string, wait time.Duration) (leftovers, stuck []st
 	return leftovers, stuck, func() {
 		s.log.Print("end")
 		s.super.close()
+		s.super.groups.sweep()
 		s.clocks.close()
 		logFile.Close()
 		locked.Close()

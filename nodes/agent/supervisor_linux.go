@@ -23,10 +23,12 @@ import (
 // and processes.json says which it is, by PID, start time and boot. What the file
 // cannot say, since a process has no PID before it runs, its environment says.
 type supervisor struct {
-	files  *files
-	path   string // processes.json
-	boot   string
-	shadow func(*exec.Cmd) error // starts what runs under the shadow clock
+	files *files
+	path  string // processes.json
+	boot  string
+	// shadow starts what runs under the shadow clock, by another in the place of cmd.Start.
+	shadow func(cmd *exec.Cmd, start func(*exec.Cmd) error) error
+	groups groups
 	onExit func(history.Exit)
 	stop   chan struct{} // ends the watching of adopted processes
 
@@ -36,13 +38,17 @@ type supervisor struct {
 	ending bool
 }
 
-// process is one named server across all its lives.
+// process is one named server across all its instances.
 type process struct {
 	record
-	acting sync.Mutex      // held through one action, which may take a grace period
-	life   *life           // the present or last one; nil before the first
-	paused map[string]Hold // by holder
-	downed map[string]Hold
+	acting   sync.Mutex      // held through one action, which may take a grace period
+	instance *instance       // the present or last one; nil before the first
+	group    *serverGroup    // nil where it is found by its tag
+	paused   map[string]Hold // by holder
+	downed   map[string]Hold
+	// known are processes of a server without a group that were seen to be its own, by
+	// PID, each with its start time.
+	known map[int]uint64
 }
 
 // record is what processes.json keeps of a process.
@@ -55,11 +61,13 @@ type record struct {
 	Wanted bool `json:"wanted"`
 	// Down are the effects that keep it down.
 	Down []string `json:"down,omitempty"`
+	// Group is the directory of its control group; "" for none.
+	Group string `json:"group,omitempty"`
 }
 
-// life is one run of a process. Its fields are guarded by supervisor.mu, except
-// that exit does not change after done is closed.
-type life struct {
+// instance is one run of a process, from its start to its exit. Its fields are guarded by
+// supervisor.mu, except that exit does not change after done is closed.
+type instance struct {
 	pid      int
 	started  uint64
 	adopted  bool // started by an earlier agent: not our child
@@ -68,7 +76,7 @@ type life struct {
 	exit     history.Exit
 }
 
-func (l *life) over() bool {
+func (l *instance) over() bool {
 	if l == nil {
 		return true
 	}
@@ -80,9 +88,13 @@ func (l *life) over() bool {
 	}
 }
 
-func openSupervisor(f *files, shadow func(*exec.Cmd) error, onExit func(history.Exit)) (*supervisor, error) {
-	s := &supervisor{files: f, shadow: shadow, path: f.own("processes.json"), boot: bootID(), onExit: onExit, stop: make(chan struct{}), procs: map[string]*process{}}
+func openSupervisor(f *files, g groups, shadow func(*exec.Cmd, func(*exec.Cmd) error) error, onExit func(history.Exit)) (*supervisor, error) {
+	s := &supervisor{files: f, groups: g, shadow: shadow, path: f.own("processes.json"), boot: bootID(), onExit: onExit, stop: make(chan struct{}), procs: map[string]*process{}}
 	return s, s.adopt()
+}
+
+func newProcess(r record) *process {
+	return &process{record: r, paused: map[string]Hold{}, downed: map[string]Hold{}, known: map[int]uint64{}}
 }
 
 // refuse makes start fail from now on.
@@ -108,13 +120,13 @@ func (s *supervisor) start(spec ProcessSpec) (ProcessState, error) {
 	s.mu.Lock()
 	p := s.procs[spec.Name]
 	if p == nil {
-		p = &process{paused: map[string]Hold{}, downed: map[string]Hold{}}
+		p = newProcess(record{})
 		s.procs[spec.Name] = p
 	}
 	s.mu.Unlock()
 	p.acting.Lock()
 	defer p.acting.Unlock()
-	if p.life.over() {
+	if p.instance.over() {
 		s.mu.Lock()
 		by, ending := holders(p.downed), s.ending
 		s.mu.Unlock()
@@ -144,10 +156,17 @@ func (s *supervisor) launch(p *process, spec ProcessSpec, by string) error {
 		return err
 	}
 	defer log.Close()
-	// Written first: if we die right after the start, the tag in the environment leads
-	// the next agent from this record to the process.
+	group, err := s.groups.of(spec.Name)
+	if err != nil {
+		return err
+	}
+	// Written first: if we die right after the start, the group, or else the tag in the
+	// environment, leads the next agent from this record to the process.
 	s.mu.Lock()
 	p.record = record{Spec: spec, Boot: s.boot, Wanted: true}
+	if p.group = group; group != nil {
+		p.Group = group.whole.Dir()
+	}
 	err = s.save()
 	s.mu.Unlock()
 	if err != nil {
@@ -159,52 +178,74 @@ func (s *supervisor) launch(p *process, spec ProcessSpec, by string) error {
 		Stdout: log, Stderr: log,
 		SysProcAttr: &syscall.SysProcAttr{Setsid: true},
 	}
+	start := (*exec.Cmd).Start
+	if group != nil {
+		start = group.server.Start
+	}
 	if spec.Shadow {
-		err = s.shadow(cmd)
-	} else if cmd, err = run(cmd); err != nil {
-		err = fmt.Errorf("run %s: %w", argv0, errors.Unwrap(err))
+		err = s.shadow(cmd, start)
+	} else if cmd, err = run(cmd, start); err != nil {
+		if inner := errors.Unwrap(err); inner != nil {
+			err = inner
+		}
+		err = fmt.Errorf("run %s: %w", argv0, err)
 	}
 	if err != nil {
 		return err
 	}
-	l := &life{pid: cmd.Process.Pid, done: make(chan struct{})}
+	l := &instance{pid: cmd.Process.Pid, done: make(chan struct{})}
 	// Our own child stays a zombie until waited for, so its stat is there to read.
 	st, err := readStat(fmt.Sprintf("/proc/%d/stat", l.pid))
 	if err == nil {
 		l.started = st.started
 	}
 	s.mu.Lock()
-	p.life, p.PID, p.Started = l, l.pid, l.started
+	p.instance, p.PID, p.Started = l, l.pid, l.started
 	delete(p.downed, by)
-	saved := s.save()
-	if len(p.paused) > 0 {
-		_ = s.signal(l, unix.SIGSTOP)
-	}
+	err = s.save()
+	paused := len(p.paused) > 0
 	s.mu.Unlock()
-	go s.watchChild(spec.Name, l, cmd)
-	if saved != nil {
+	go s.watchChild(p, l, cmd)
+	if err != nil {
 		// What is not written down must not run: nobody would find it again.
-		s.mu.Lock()
-		l.expected = true
-		_ = s.signal(l, unix.SIGKILL)
-		s.mu.Unlock()
-		<-l.done
-		return saved
+		_, _ = s.finish(p, l, 0)
+		return err
+	}
+	if paused {
+		s.suspend(p)
 	}
 	return nil
 }
 
 // run starts a command that may have been written this very moment: a thread of ours
 // that forks holds it open for a blink, until its own exec.
-func run(cmd *exec.Cmd) (*exec.Cmd, error) {
+func run(cmd *exec.Cmd, start func(*exec.Cmd) error) (*exec.Cmd, error) {
 	for try := 0; ; try++ {
-		err := cmd.Start()
+		err := start(cmd)
 		if !errors.Is(err, syscall.ETXTBSY) || try == 50 {
 			return cmd, err
 		}
 		time.Sleep(10 * time.Millisecond)
 		cmd = &exec.Cmd{Path: cmd.Path, Args: cmd.Args, Dir: cmd.Dir, Env: cmd.Env, Stdout: cmd.Stdout, Stderr: cmd.Stderr, SysProcAttr: cmd.SysProcAttr}
 	}
+}
+
+// StartBeside is Processes.StartBeside.
+func (s *supervisor) StartBeside(name string, cmd *exec.Cmd) error {
+	p, err := s.find(name)
+	if err != nil {
+		return err
+	}
+	defer p.acting.Unlock()
+	if p.group == nil {
+		return cmd.Start()
+	}
+	// Made again when it is gone: the server may have been stopped meanwhile.
+	group, err := s.groups.of(name)
+	if err != nil || group == nil {
+		return errors.Join(err, cmd.Start())
+	}
+	return group.beside.Start(cmd)
 }
 
 // tag marks a process as ours, in its environment.
@@ -237,21 +278,8 @@ func environment(spec ProcessSpec, dir string) []string {
 	return out
 }
 
-// signal sends sig to the process group of a life that is not over; s.mu is held.
-// Neither the leader's PID nor its group can have been given to another process: a
-// child of ours is only reaped under s.mu, and an adopted process is looked at again.
-func (s *supervisor) signal(l *life, sig unix.Signal) error {
-	if l.over() {
-		return unix.ESRCH
-	}
-	if l.adopted && !alive(l.pid, l.started) {
-		return unix.ESRCH
-	}
-	return unix.Kill(-l.pid, sig)
-}
-
 // watchChild waits for our own child.
-func (s *supervisor) watchChild(name string, l *life, cmd *exec.Cmd) {
+func (s *supervisor) watchChild(p *process, l *instance, cmd *exec.Cmd) {
 	for {
 		// Without reaping it: until Wait below, its PID stays its own.
 		err := unix.Waitid(unix.P_PID, l.pid, nil, unix.WEXITED|unix.WNOWAIT, nil)
@@ -259,13 +287,11 @@ func (s *supervisor) watchChild(name string, l *life, cmd *exec.Cmd) {
 			break
 		}
 	}
+	// Until it is reaped, its session is known to be its own.
+	s.members(p)
 	s.mu.Lock()
-	if l.expected {
-		// What it forked goes with it, or it would keep the ports and the data.
-		_ = unix.Kill(-l.pid, unix.SIGKILL)
-	}
 	_ = cmd.Wait()
-	exit := history.Exit{Server: name, PID: l.pid, Code: cmd.ProcessState.ExitCode(), Expected: l.expected}
+	exit := history.Exit{Server: p.Spec.Name, PID: l.pid, Code: cmd.ProcessState.ExitCode(), Expected: l.expected}
 	if ws, ok := cmd.ProcessState.Sys().(syscall.WaitStatus); ok && ws.Signaled() {
 		exit.Code, exit.Signal = -1, unix.SignalName(ws.Signal())
 	}
@@ -275,7 +301,7 @@ func (s *supervisor) watchChild(name string, l *life, cmd *exec.Cmd) {
 }
 
 // watchAdopted polls: the kernel tells how a process ended to its parent only.
-func (s *supervisor) watchAdopted(name string, l *life) {
+func (s *supervisor) watchAdopted(name string, l *instance) {
 	tick := time.NewTicker(50 * time.Millisecond)
 	defer tick.Stop()
 	for alive(l.pid, l.started) {
@@ -292,51 +318,60 @@ func (s *supervisor) watchAdopted(name string, l *life) {
 	s.onExit(exit)
 }
 
-func (s *supervisor) ended(l *life, exit history.Exit) {
+func (s *supervisor) ended(l *instance, exit history.Exit) {
 	l.exit = exit
 	close(l.done)
 }
 
-// State reads a process's state from /proc.
+// State reads the state of a server's processes from /proc.
 func (s *supervisor) State(name string) (ProcessState, error) {
 	s.mu.Lock()
-	defer s.mu.Unlock()
 	p := s.procs[name]
-	if p == nil || p.life == nil {
+	if p == nil || p.instance == nil {
+		s.mu.Unlock()
 		return ProcessState{Name: name, State: Absent}, nil
 	}
-	l := p.life
-	state := ProcessState{Name: name, PID: l.pid, Started: l.started, State: Running}
-	if !l.over() {
-		st, err := readStat(fmt.Sprintf("/proc/%d/stat", l.pid))
-		switch {
-		case err != nil && !errors.Is(err, os.ErrNotExist):
-			return state, fmt.Errorf("read the state of process %d: %w", l.pid, err)
-		case err != nil || st.started != l.started || st.state == 'X':
-			state.State, state.Code, state.Signal = Exited, -1, "unknown"
-		case st.state == 'Z' && threadCount(l.pid) == 0:
-			state.State, state.Code, state.Signal = Exited, -1, "unknown" // its watcher is about to say
-		default:
-			state.Threads, state.Stopped = threads(l.pid)
-			if state.Threads > 0 && state.Threads == state.Stopped {
-				state.State = Paused
-			}
-		}
+	l := p.instance
+	state := ProcessState{Name: name, PID: l.pid, Started: l.started, State: Running, HeldBy: p.heldBy()}
+	if l.over() {
+		state.State, state.Code, state.Signal = Exited, l.exit.Code, l.exit.Signal
+	}
+	s.mu.Unlock()
+	if state.State == Exited {
+		state.Processes = len(s.members(p))
 		return state, nil
 	}
-	state.State, state.Code, state.Signal = Exited, l.exit.Code, l.exit.Signal
+	st, err := readStat(fmt.Sprintf("/proc/%d/stat", l.pid))
+	switch {
+	case err != nil && !errors.Is(err, os.ErrNotExist) && !errors.Is(err, unix.ESRCH):
+		return state, fmt.Errorf("read the state of process %d: %w", l.pid, err)
+	case err != nil || st.started != l.started || st.state == 'X':
+		state.State, state.Code, state.Signal = Exited, -1, "unknown"
+	case st.state == 'Z' && threadCount(l.pid) == 0:
+		state.State, state.Code, state.Signal = Exited, -1, "unknown" // its watcher is about to say
+	}
+	members := s.members(p)
+	state.Processes = len(members)
+	if state.State == Exited {
+		return state, nil
+	}
+	for _, m := range members {
+		state.Threads, state.Stopped = state.Threads+m.Threads, state.Stopped+m.Stopped
+	}
+	if state.Threads > 0 && state.Threads == state.Stopped {
+		state.State = Paused
+	}
 	return state, nil
 }
 
-// shadowed are the processes that run and were started under the shadow clock, by PID,
-// each with the mark that it carries in its environment.
-func (s *supervisor) shadowed() map[int]string {
+// shadowed are the servers that run and were started under the shadow clock.
+func (s *supervisor) shadowed() []*process {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	out := map[int]string{}
-	for name, p := range s.procs {
-		if p.Spec.Shadow && !p.life.over() {
-			out[p.life.pid] = s.tag(name)
+	var out []*process
+	for _, p := range s.procs {
+		if p.Spec.Shadow && !p.instance.over() {
+			out = append(out, p)
 		}
 	}
 	return out
@@ -349,7 +384,7 @@ func (s *supervisor) running() []ProcessState {
 	s.mu.Lock()
 	var names []string
 	for name, p := range s.procs {
-		if !p.life.over() {
+		if !p.instance.over() {
 			names = append(names, name)
 		}
 	}

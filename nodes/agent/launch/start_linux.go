@@ -42,7 +42,11 @@ type Launcher struct {
 // under it. Process, Wait and the rest of cmd work as ever; cmd.ExtraFiles must be
 // empty. When it fails, nothing of the program runs any more, nothing of it ran with
 // another clock, and cmd has been waited for.
-func (l *Launcher) Start(cmd *exec.Cmd) error {
+func (l *Launcher) Start(cmd *exec.Cmd) error { return l.StartBy(cmd, (*exec.Cmd).Start) }
+
+// StartBy is Start with start in the place of cmd.Start, for a program that has to begin
+// in a control group.
+func (l *Launcher) StartBy(cmd *exec.Cmd, start func(*exec.Cmd) error) error {
 	pair, err := unix.Socketpair(unix.AF_UNIX, unix.SOCK_STREAM|unix.SOCK_CLOEXEC, 0)
 	if err != nil {
 		return fmt.Errorf("put %s under the shadow clock: make a socket: %w", cmd.Path, err)
@@ -73,7 +77,7 @@ func (l *Launcher) Start(cmd *exec.Cmd) error {
 	cmd.Args = append(append(l.Self[:len(l.Self):len(l.Self)], launcherWord, program), cmd.Args...)
 	cmd.Path = l.Self[0]
 	cmd.ExtraFiles = []*os.File{theirs, say}
-	if err := cmd.Start(); err != nil {
+	if err := start(cmd); err != nil {
 		return fmt.Errorf("put %s under the shadow clock: start the launcher: %w", program, err)
 	}
 	ours.Close()

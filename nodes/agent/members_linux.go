@@ -1,0 +1,248 @@
+package agent
+
+import (
+	"bytes"
+	"fmt"
+	"os"
+	"slices"
+	"strconv"
+	"time"
+
+	"golang.org/x/sys/unix"
+)
+
+// member is one process of a server.
+type member struct {
+	Member
+	started uint64
+}
+
+// heldBy tells how the server's processes are found; s.mu is held.
+func (p *process) heldBy() string {
+	if p.group != nil {
+		return HeldByCgroup
+	}
+	return HeldByTag
+}
+
+// members are the processes of a server now, its main process included, by PID. Those
+// that have ended and wait to be told of are left out.
+//
+// A server with a control group has whatever is in it. Without one a process counts as
+// the server's when its parents lead to the main process, when it shares its session,
+// when it carries the server's mark in its environment, or when it was seen to be the
+// server's before. Each of these is lost by some way of becoming a daemon (PostgreSQL's
+// sessions overwrite their environment), all by none that is usual.
+func (s *supervisor) members(p *process) []member {
+	s.mu.Lock()
+	group := p.group
+	s.mu.Unlock()
+	if group == nil {
+		return describe(s.related(p))
+	}
+	pids, _ := group.server.PIDs() // it is gone: so are they
+	return describe(pids)
+}
+
+// relatives are the members, and what is related to the server outside of its control
+// group: what somebody started for it by hand, or moved to another group, as PAM does to
+// a login.
+func (s *supervisor) relatives(p *process) []member {
+	pids := s.related(p)
+	for _, m := range s.members(p) {
+		pids = append(pids, m.PID)
+	}
+	slices.Sort(pids)
+	return describe(slices.Compact(pids))
+}
+
+// describe reads the state of processes from /proc.
+func describe(pids []int) (out []member) {
+	for _, pid := range pids {
+		st, err := readStat(fmt.Sprintf("/proc/%d/stat", pid))
+		if err != nil || st.state == 'X' {
+			continue
+		}
+		m := member{Member: Member{PID: pid, Name: st.name, State: string(st.state)}, started: st.started}
+		if m.Threads, m.Stopped = threads(pid); m.Threads == 0 {
+			continue // it has ended
+		}
+		out = append(out, m)
+	}
+	return out
+}
+
+// related finds the processes of a server without a control group.
+func (s *supervisor) related(p *process) []int {
+	s.mu.Lock()
+	l, tag := p.instance, s.tag(p.Spec.Name)
+	s.mu.Unlock()
+	all, err := processTable()
+	if err != nil || l == nil {
+		return nil
+	}
+	main := 0
+	// Its number says nothing any more when another process has it.
+	if st, err := readStat(fmt.Sprintf("/proc/%d/stat", l.pid)); err == nil && st.started == l.started {
+		main = l.pid
+		all[main] = st // a zombie's children and session are still its own
+	}
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	var out []int
+	for pid, st := range all {
+		started, seen := p.known[pid]
+		if seen && started == st.started || all.relatedTo(pid, st, main, tag) {
+			p.known[pid] = st.started
+			out = append(out, pid)
+		}
+	}
+	for pid := range p.known {
+		if _, lives := all[pid]; !lives {
+			delete(p.known, pid)
+		}
+	}
+	slices.Sort(out)
+	return out
+}
+
+// processes is one look at /proc.
+type processes map[int]stat
+
+func processTable() (processes, error) {
+	dirs, err := os.ReadDir("/proc")
+	if err != nil {
+		return nil, err
+	}
+	all := processes{}
+	for _, d := range dirs {
+		pid, err := strconv.Atoi(d.Name())
+		if err != nil {
+			continue
+		}
+		if s, err := readStat("/proc/" + d.Name() + "/stat"); err == nil && s.state != 'Z' && s.state != 'X' {
+			all[pid] = s
+		}
+	}
+	return all, nil
+}
+
+// relatedTo reports whether a process is a server's main process, or came from it.
+func (all processes) relatedTo(pid int, st stat, main int, tag string) bool {
+	if main != 0 {
+		if st.session == main {
+			return true
+		}
+		for up, ok := pid, true; ok && up > 1; up = all[up].parent {
+			if up == main {
+				return true
+			}
+			_, ok = all[up]
+		}
+	}
+	env, err := os.ReadFile(fmt.Sprintf("/proc/%d/environ", pid))
+	if err != nil {
+		return false
+	}
+	for v := range bytes.SplitSeq(env, []byte{0}) {
+		if string(v) == tag {
+			return true
+		}
+	}
+	return false
+}
+
+// send signals one process, and never another that has got its number meanwhile.
+func (m member) send(sig unix.Signal) {
+	fd, err := unix.PidfdOpen(m.PID, 0)
+	if err == unix.ESRCH {
+		return
+	}
+	if err == nil {
+		defer unix.Close(fd)
+	}
+	if st, e := readStat(fmt.Sprintf("/proc/%d/stat", m.PID)); e != nil || st.started != m.started {
+		return
+	}
+	if err == nil {
+		_ = unix.PidfdSendSignal(fd, sig, nil, 0)
+		return
+	}
+	_ = unix.Kill(m.PID, sig) // before Linux 5.3
+}
+
+// settle is how long a thread inside the kernel may take to stop.
+const settle = time.Second
+
+// suspend stops every process of a server with SIGSTOP. It returns when they stand still
+// and none is new, or when one of them has not stopped for a while: the probe tells the
+// truth about that one. p.acting is held.
+func (s *supervisor) suspend(p *process) {
+	var still []member // the last list, if all of it stood still
+	seen := map[int]bool{}
+	end := time.Now().Add(settle)
+	for {
+		now, moving := s.members(p), 0
+		for _, m := range now {
+			if !seen[m.PID] {
+				seen[m.PID] = true
+				end = time.Now().Add(settle)
+			}
+			if m.Stopped < m.Threads {
+				moving++
+				m.send(unix.SIGSTOP)
+			}
+		}
+		switch {
+		case len(now) == 0, moving == 0 && sameMembers(still, now):
+			return // what the list before had forked until it stood still is in this one
+		case moving == 0:
+			still = now
+		case time.Now().After(end):
+			return
+		default:
+			still = nil
+			time.Sleep(time.Millisecond)
+		}
+	}
+}
+
+func sameMembers(a, b []member) bool {
+	return slices.EqualFunc(a, b, func(a, b member) bool { return a.PID == b.PID && a.started == b.started })
+}
+
+// resume continues every process of a server.
+func (s *supervisor) resume(p *process) {
+	for _, m := range s.members(p) {
+		m.send(unix.SIGCONT)
+	}
+}
+
+// killAll ends every process of a server with SIGKILL, and fails when some do not end.
+// p.acting is held.
+func (s *supervisor) killAll(p *process) error {
+	s.mu.Lock()
+	group := p.group
+	s.mu.Unlock()
+	// Those whose parents are dead already could not be found any more.
+	if group == nil {
+		s.suspend(p)
+	} else if err := group.server.Kill(dying); err != nil {
+		return err
+	}
+	// /proc is not read in one step: one empty look may have missed a child that was born
+	// behind it.
+	for end, empty := time.Now().Add(dying), 0; empty < 2; time.Sleep(time.Millisecond) {
+		left := s.relatives(p)
+		if empty++; len(left) > 0 {
+			empty = 0
+		}
+		if empty == 0 && time.Now().After(end) {
+			return fmt.Errorf("%d of its processes did not end within %s of SIGKILL, the first of them %d: the kernel holds them, perhaps for a disk", len(left), dying, left[0].PID)
+		}
+		for _, m := range left {
+			m.send(unix.SIGKILL)
+		}
+	}
+	return nil
+}
