@@ -377,25 +377,25 @@ func (r Rule) fits(system, version, work string, faults []string) bool {
 	return one(r.System, system) && one(r.Version, version) && one(r.Workload, work) && with
 }
 
-// with is s with what is set in over laid over it.
+// with is s, overridden by what is set in over.
 func (s Settings) with(over Settings) Settings {
-	lay(&s.TimeLimit, over.TimeLimit)
-	lay(&s.OpTimeout, over.OpTimeout)
-	lay(&s.SlowNodes, over.SlowNodes)
-	lay(&s.Concurrency, over.Concurrency)
-	lay(&s.Rate, over.Rate)
-	lay(&s.Keys, over.Keys)
-	lay(&s.OpsPerKey, over.OpsPerKey)
-	lay(&s.TTL, over.TTL)
-	lay(&s.FaultInterval, over.FaultInterval)
-	lay(&s.FaultTarget, over.FaultTarget)
-	lay(&s.FaultHold, over.FaultHold)
-	lay(&s.ClockChange, over.ClockChange)
-	lay(&s.Packets, over.Packets)
-	lay(&s.Clocks, over.Clocks)
-	lay(&s.RequireFaults, over.RequireFaults)
-	lay(&s.CheckerTime, over.CheckerTime)
-	lay(&s.CheckerMemory, over.CheckerMemory)
+	override(&s.TimeLimit, over.TimeLimit)
+	override(&s.OpTimeout, over.OpTimeout)
+	override(&s.SlowNodes, over.SlowNodes)
+	override(&s.Concurrency, over.Concurrency)
+	override(&s.Rate, over.Rate)
+	override(&s.Keys, over.Keys)
+	override(&s.OpsPerKey, over.OpsPerKey)
+	override(&s.TTL, over.TTL)
+	override(&s.FaultInterval, over.FaultInterval)
+	override(&s.FaultTarget, over.FaultTarget)
+	override(&s.FaultHold, over.FaultHold)
+	override(&s.ClockChange, over.ClockChange)
+	override(&s.Packets, over.Packets)
+	override(&s.Clocks, over.Clocks)
+	override(&s.RequireFaults, over.RequireFaults)
+	override(&s.CheckerTime, over.CheckerTime)
+	override(&s.CheckerMemory, over.CheckerMemory)
 	if len(over.Bound) > 0 {
 		s.Bound = maps.Clone(s.Bound)
 		if s.Bound == nil {
@@ -406,7 +406,7 @@ func (s Settings) with(over Settings) Settings {
 	return s
 }
 
-func lay[T comparable](field *T, over T) {
+func override[T comparable](field *T, over T) {
 	var zero T
 	if over != zero {
 		*field = over

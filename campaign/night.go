@@ -337,18 +337,18 @@ func (n *Night) duties(m Manifest) {
 	if len(m.Canaries) == 0 && m.Shard == Whole {
 		n.Remarks = append(n.Remarks, "there are no canaries: nothing shows that this tester can find what is wrong, or leaves alone what is right")
 	}
-	for _, owed := range []struct {
+	for _, pending := range []struct {
 		what string
 		list []Duty
 	}{{"failing seeds were not replayed", m.Replays}, {"stored histories were not judged again", m.Rechecks}} {
 		missing := 0
-		for _, d := range owed.list {
+		for _, d := range pending.list {
 			if !done[d.ID] {
 				missing++
 			}
 		}
 		if missing > 0 {
-			n.Remarks = append(n.Remarks, fmt.Sprintf("%d of %d %s: the time was up", missing, len(owed.list), owed.what))
+			n.Remarks = append(n.Remarks, fmt.Sprintf("%d of %d %s: the time was up", missing, len(pending.list), pending.what))
 		}
 	}
 }

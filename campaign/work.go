@@ -59,7 +59,7 @@ func Run(ctx context.Context, c *Campaign, cfg Config) (Night, error) {
 	}
 	defer store.close()
 	night := *c
-	night.Replays, night.Rechecks = owed(c.Replays, store.manifest.Replays), owed(c.Rechecks, store.manifest.Rechecks)
+	night.Replays, night.Rechecks = pending(c.Replays, store.manifest.Replays), pending(c.Rechecks, store.manifest.Rechecks)
 	w := &worker{Campaign: &night, cfg: cfg, store: store, done: map[string]Result{}, prepared: map[string]*preparation{}}
 	if w.cfg.Grace == 0 {
 		w.cfg.Grace = defaultGrace
@@ -78,9 +78,9 @@ func Run(ctx context.Context, c *Campaign, cfg Config) (Night, error) {
 	return w.finish()
 }
 
-// owed are the items of a list that the night set out to do. It may go on after its archive
-// has grown, even by its own findings.
-func owed(items []Item, duties []Duty) []Item {
+// pending returns the items that the manifest of the night lists. A resumed night may find
+// more items in its archive, its own findings among them, and leaves those to a later night.
+func pending(items []Item, duties []Duty) []Item {
 	return slices.DeleteFunc(slices.Clone(items), func(it Item) bool {
 		id := it.ID()
 		return !slices.ContainsFunc(duties, func(d Duty) bool { return d.ID == id })
@@ -219,7 +219,7 @@ func (w *worker) rechecks() func() (task, error) {
 }
 
 // list does items as long as less than limit of the wall budget is used: old findings
-// must leave time for new ones. What is left out is owed, and the night says so.
+// must leave time for new ones. What is left out stays pending, and the night says so.
 func (w *worker) list(items []Item, limit time.Duration) func() (task, error) {
 	i := 0
 	return func() (task, error) {

@@ -50,32 +50,32 @@ func clockPanels(node string, events []history.Event, faults []checker.Fault, en
 			machine = append(machine, ev)
 		}
 	}
-	var bent []checker.Fault
+	var changed []checker.Fault
 	for _, f := range faults {
 		if strings.HasPrefix(f.Step.Kind, "clock-") && f.Injected >= 0 && slices.Contains(hit(f), node) {
-			bent = append(bent, f)
+			changed = append(changed, f)
 		}
 	}
 	var panels []clockPanel
 	if len(shadow) > 0 {
-		panels = append(panels, clockCurve(node, "as its servers see them, by the shadow clock", shadow, bent, end))
+		panels = append(panels, clockCurve(node, "as its servers see them, by the shadow clock", shadow, changed, end))
 	}
 	if len(machine) > 0 {
-		panels = append(panels, clockCurve(node, "the machine's own", machine, bent, end))
+		panels = append(panels, clockCurve(node, "the machine's own", machine, changed, end))
 	}
 	return panels
 }
 
 // clockCurve draws how far a node's clocks were from the control node's: the
 // band is what the round trip leaves uncertain, the truth is inside it.
-func clockCurve(node, whose string, samples []history.Event, bent []checker.Fault, end int64) clockPanel {
+func clockCurve(node, whose string, samples []history.Event, faults []checker.Fault, end int64) clockPanel {
 	var wall, mono []clockReading
 	for _, ev := range samples {
 		wall = append(wall, clockReading{ev.Time, ev.Clock.WallLow, ev.Clock.WallHigh})
 		mono = append(mono, clockReading{ev.Time, ev.Clock.MonoLow, ev.Clock.MonoHigh})
 	}
 	var panel clockPanel
-	for _, f := range bent[:min(len(bent), mostReadOff)] {
+	for _, f := range faults[:min(len(faults), mostReadOff)] {
 		if s := readOff(f, samples); s != "" {
 			panel.Faults = append(panel.Faults, s)
 		}
@@ -95,11 +95,11 @@ func clockCurve(node, whose string, samples []history.Event, bent []checker.Faul
 		return floor - (float64(v)-float64(low))/(float64(high)-float64(low))*(floor-top)
 	}
 	d := &drawing{width: clockWidth, height: clockHeight}
-	drawBent(d, a, bent, floor)
+	drawClockFaults(d, a, faults, floor)
 	for _, v := range []int64{low, 0, high} {
 		d.line(a.left, y(v), a.right, y(v), "grid")
 		if v == 0 || math.Abs(y(v)-y(0)) > 12 {
-			d.text(a.left-6, y(v)+4, "tick last", span(v))
+			d.text(a.left-6, y(v)+4, "tick last", formatDuration(v))
 		}
 	}
 	ticks := a.ticks(100)
@@ -137,10 +137,10 @@ func clockCurve(node, whose string, samples []history.Event, bent []checker.Faul
 	return panel
 }
 
-// drawBent marks when the node's clocks were bent.
-func drawBent(d *drawing, a axis, bent []checker.Fault, floor float64) {
+// drawClockFaults marks when faults changed the node's clocks.
+func drawClockFaults(d *drawing, a axis, faults []checker.Fault, floor float64) {
 	end := 0.0
-	for _, f := range bent {
+	for _, f := range faults {
 		x0, x1 := faultSpan(a, f)
 		d.described(x0, 4, x1-x0, floor-4, "band"+unconfirmed(f), faultTitle(f))
 		words := visible.Cap(strings.TrimPrefix(f.Step.Kind, "clock-"), shortValue)
@@ -211,7 +211,7 @@ func widest(readings []clockReading) string {
 			most = c
 		}
 	}
-	return fmt.Sprintf("at most %s (± %s)", span(most.low/2+most.high/2), span(most.high/2-most.low/2))
+	return fmt.Sprintf("at most %s (± %s)", formatDuration(most.low/2+most.high/2), formatDuration(most.high/2-most.low/2))
 }
 
 func abs(v int64) int64 { return max(v, -v) }

@@ -13,17 +13,17 @@ import (
 // sight is something a run ought to have seen at least once to have tested
 // much, and whether it did. A run can be valid because nothing happened; this
 // list is how a reader finds out.
-type sight struct {
+type coverageItem struct {
 	Seen bool
 	Text string
 }
 
-func (r *Run) coverage() []sight { return append(r.faultCoverage(), r.leaseCoverage()...) }
+func (r *Run) coverage() []coverageItem { return append(r.faultCoverage(), r.leaseCoverage()...) }
 
-func (r *Run) faultCoverage() []sight {
-	var s []sight
+func (r *Run) faultCoverage() []coverageItem {
+	var s []coverageItem
 	add := func(seen bool, format string, args ...any) {
-		s = append(s, sight{seen, fmt.Sprintf(format, args...)})
+		s = append(s, coverageItem{seen, fmt.Sprintf(format, args...)})
 	}
 	v := r.Verdict
 	add(v.OK > 0, "%s succeeded, %s certainly did not happen, %s ended unknown",
@@ -67,11 +67,11 @@ func (r *Run) faultCoverage() []sight {
 }
 
 // coverageOfHistory needs the history itself.
-func (r *Run) coverageOfHistory(confirmed []checker.Fault) []sight {
+func (r *Run) coverageOfHistory(confirmed []checker.Fault) []coverageItem {
 	if r.Log == nil {
 		return nil
 	}
-	var s []sight
+	var s []coverageItem
 	leaders, during := 0, 0
 	before := ""
 	known := false
@@ -88,7 +88,7 @@ func (r *Run) coverageOfHistory(confirmed []checker.Fault) []sight {
 		known, before = true, ev.Node
 	}
 	if known {
-		s = append(s, sight{leaders > 0, fmt.Sprintf("the leader changed %s, %d of them while a confirmed fault was in force", count(leaders, "time"), during)})
+		s = append(s, coverageItem{leaders > 0, fmt.Sprintf("the leader changed %s, %d of them while a confirmed fault was in force", count(leaders, "time"), during)})
 	}
 	if len(confirmed) == 0 {
 		return s
@@ -109,7 +109,7 @@ func (r *Run) coverageOfHistory(confirmed []checker.Fault) []sight {
 			}
 		}
 	}
-	return append(s, sight{in > 0, fmt.Sprintf("%s began while a confirmed fault was in force; %s of them succeeded", count(in, "operation"), number(ok))})
+	return append(s, coverageItem{in > 0, fmt.Sprintf("%s began while a confirmed fault was in force; %s of them succeeded", count(in, "operation"), number(ok))})
 }
 
 func inForce(faults []checker.Fault, t int64) bool { return len(during(faults, t, t)) > 0 }
@@ -204,7 +204,7 @@ func (r *Run) planTree() string {
 			if op, ok := culprit(found); ok && fired && f.Injected >= 0 {
 				at := op.Call
 				if at >= f.Injected && (f.Healed < 0 || at <= f.Healed) {
-					text += fmt.Sprintf("   ◀ finding %d, %s", i+1, moment(at))
+					text += fmt.Sprintf("   ◀ finding %d, %s", i+1, formatTime(at))
 				}
 			}
 		}

@@ -17,20 +17,20 @@ func (r *Run) leaseDetails() (lease.Details, bool) {
 }
 
 // leaseCoverage is what a run with leases ought to have seen of them.
-func (r *Run) leaseCoverage() []sight {
+func (r *Run) leaseCoverage() []coverageItem {
 	d, ok := r.leaseDetails()
 	if !ok {
 		return nil
 	}
-	s := []sight{
+	s := []coverageItem{
 		{d.Handovers > 0, fmt.Sprintf("%s of %s, %s to another client", count(d.Grants, "grant"), count(d.Resources, "resource"), count(d.Handovers, "hand-over"))},
 		{d.Contested > 0, fmt.Sprintf("%s asked for while another held it", count(d.Contested, "grant"))},
 		{d.Expiries > 0, fmt.Sprintf("%s that nobody had given up ran out", count(d.Expiries, "hold"))},
 		{d.Refused > 0, fmt.Sprintf("%s refused as another held it, %s of who holds it", count(d.Refused, "attempt"), count(d.Looks, "look"))},
-		{d.Renewals > 0, fmt.Sprintf("%s acknowledged; the longest hold certainly lasted %s", count(d.Renewals, "renewal"), span(d.LongestHold))},
+		{d.Renewals > 0, fmt.Sprintf("%s acknowledged; the longest hold certainly lasted %s", count(d.Renewals, "renewal"), formatDuration(d.LongestHold))},
 	}
 	if d.Rejected > 0 {
-		s = append(s, sight{true, fmt.Sprintf("%s rejected for an old token", count(d.Rejected, "write"))})
+		s = append(s, coverageItem{true, fmt.Sprintf("%s rejected for an old token", count(d.Rejected, "write"))})
 	}
 	return s
 }
@@ -53,8 +53,8 @@ func (r *Run) believed() *beside {
 			return nil
 		}
 	}
-	words := fmt.Sprintf("%s two clients believed to hold the same, for %s at most. The first:", times(d.Overlaps), span(d.LongestOverlap))
-	return &beside{words + " " + visible.Text(d.Believed.Claim), holders(0, *d.Believed, r.Verdict.Faults, r.Log)}
+	words := fmt.Sprintf("%s two clients believed to hold the same, for %s at most. The first:", times(d.Overlaps), formatDuration(d.LongestOverlap))
+	return &beside{words + " " + visible.Text(d.Believed.Claim), drawLeases(0, *d.Believed, r.Verdict.Faults, r.Log)}
 }
 
 func times(n int) string {
@@ -71,8 +71,8 @@ func (r *Run) besideLoss(n int, f checker.Finding) *beside {
 		return nil
 	}
 	add := f.Core[0]
-	all := tenantsOf(f, r.Log, history.Never)
-	a, b, found := clash(all.tenures, add)
+	all := resourceHistoryOf(f, r.Log, history.Never)
+	a, b, found := overlappingHold(all.holdSpans, add)
 	if !found {
 		return nil
 	}
@@ -83,15 +83,15 @@ func (r *Run) besideLoss(n int, f checker.Finding) *beside {
 	told := checker.Finding{Class: "believed-overlap", Key: f.Key, Unexplained: 2, Core: []history.Operation{asBelief(first, f.Key, r.Log.End), asBelief(second, f.Key, r.Log.End), add}}
 	return &beside{
 		fmt.Sprintf("Client %d added it as holder from %s to %s; client %d acted as holder from %s to %s.",
-			a.process, moment(a.from), moment(min(a.to, r.Log.End)), b.process, moment(b.from), moment(min(b.to, r.Log.End))),
-		holders(-n, told, r.Verdict.Faults, r.Log),
+			a.process, formatTime(a.from), formatTime(min(a.to, r.Log.End)), b.process, formatTime(b.from), formatTime(min(b.to, r.Log.End))),
+		drawLeases(-n, told, r.Verdict.Faults, r.Log),
 	}
 }
 
-// clash is the tenure in which an operation was done, and the one of another client that
+// overlappingHold finds the hold in which an operation was done, and the one of another client that
 // overlaps it nearest to that operation.
-func clash(tenures []tenure, op history.Operation) (own, other tenure, found bool) {
-	for _, x := range tenures {
+func overlappingHold(spans []holdSpan, op history.Operation) (own, other holdSpan, found bool) {
+	for _, x := range spans {
 		if x.process == op.Process && x.from <= op.Call && x.to >= op.Call {
 			own, found = x, true
 		}
@@ -100,7 +100,7 @@ func clash(tenures []tenure, op history.Operation) (own, other tenure, found boo
 		return own, other, false
 	}
 	nearest := int64(math.MaxInt64)
-	for _, x := range tenures {
+	for _, x := range spans {
 		if x.process == own.process || x.from >= own.to || x.to <= own.from {
 			continue
 		}
@@ -112,8 +112,8 @@ func clash(tenures []tenure, op history.Operation) (own, other tenure, found boo
 	return own, other, nearest < math.MaxInt64
 }
 
-// asBelief is a tenure as the checker of leases tells it.
-func asBelief(x tenure, key string, end int64) history.Operation {
+// asBelief is a hold as the checker of leases tells it.
+func asBelief(x holdSpan, key string, end int64) history.Operation {
 	to := max(min(x.to, end), x.from)
 	return history.Operation{Index: -1, Completion: -1, Process: x.process, F: "believed", Key: key, Type: history.OK, Call: x.from, Return: to, End: to}
 }

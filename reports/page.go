@@ -42,10 +42,10 @@ type page struct {
 	FaultSentence                 string
 	Faults                        []faultRow
 	MoreFaults                    int
-	Coverage                      []sight
+	Coverage                      []coverageItem
 	Clocks                        []nodeClocks
-	Bent                          []bentRow
-	MoreBent                      int
+	ClockFaults                   []clockFaultRow
+	MoreClockFaults               int
 	Limits                        []limit
 	Believed                      *beside
 	Promised                      []string
@@ -78,7 +78,7 @@ type findingCard struct {
 	SameAsSentence           bool
 	Holders                  bool    // drawn as lanes
 	Beside                   *beside // who held the lock that was to prevent it
-	Moments                  []string
+	Timeline                 []string
 	Late                     bool // not in time, rather than impossible
 	Picture                  template.HTML
 	Core                     []coreRow
@@ -89,8 +89,8 @@ type findingCard struct {
 }
 
 type coreRow struct {
-	Bad                                     bool
-	Mark, Client, Deed, When, Ending, Error string
+	Bad                                          bool
+	Mark, Client, Operation, When, Ending, Error string
 }
 
 // opRef points from a proof to a bar of the picture.
@@ -255,7 +255,7 @@ func (r *Run) page() (*page, error) {
 	}
 	p.Reasons = r.reasons()
 	p.Believed, p.Promised, p.Bounds = r.believed(), promised(r.Plan), r.bounds()
-	p.Bent, p.MoreBent, p.Limits = r.bent()
+	p.ClockFaults, p.MoreClockFaults, p.Limits = r.clockFaults()
 	p.Excesses, p.MoreExcesses = r.excesses()
 	p.Exceeded = v.Outcome == checker.Exceeded
 	for _, a := range v.Assumptions {
@@ -267,7 +267,7 @@ func (r *Run) page() (*page, error) {
 	r.addRun(p)
 	for _, c := range v.Results {
 		row := checkRow{Name: visible.Text(c.Checker), Word: word(c.Outcome), Mark: icon(c.Outcome), Class: outcomeClass(c.Outcome),
-			Summary: visible.Text(c.Summary), Count: number(c.Operations), Took: span(c.Took)}
+			Summary: visible.Text(c.Summary), Count: number(c.Operations), Took: formatDuration(c.Took)}
 		if len(c.Details) > 0 {
 			row.Details = indented(c.Details)
 		}
@@ -297,7 +297,7 @@ func (r *Run) facts() string {
 	v := r.Verdict
 	var s []string
 	if r.Log != nil {
-		s = append(s, span(r.Log.End))
+		s = append(s, formatDuration(r.Log.End))
 	}
 	s = append(s, count(v.OK+v.Fail+v.Info, "operation"))
 	if n := len(v.Faults); n > 0 {
@@ -342,9 +342,9 @@ func (r *Run) addFindings(p *page) {
 		}
 		card.Late = late(f)
 		if aboutHolders(f) {
-			card.Picture, card.Holders = holders(i+1, f, r.Verdict.Faults, r.Log), true
-			for _, x := range happenings(f, r.Verdict.Faults) {
-				card.Moments = append(card.Moments, moment(x.at)+"  "+x.text)
+			card.Picture, card.Holders = drawLeases(i+1, f, r.Verdict.Faults, r.Log), true
+			for _, x := range leaseTimeline(f, r.Verdict.Faults) {
+				card.Timeline = append(card.Timeline, formatTime(x.at)+"  "+x.text)
 			}
 		} else {
 			card.Picture = story(i+1, f, r.Verdict.Faults, r.countOn(f.Key))
@@ -354,9 +354,9 @@ func (r *Run) addFindings(p *page) {
 			card.Count = fmt.Sprintf("one of %s like it", number(f.Count))
 		}
 		for j, op := range f.Core {
-			row := coreRow{Mark: numeral(j + 1), Bad: j == f.Unexplained, Client: client(op), Deed: deed(op, longValue), When: interval(op), Ending: ending(op), Error: visible.Cap(op.Error, longValue)}
+			row := coreRow{Mark: numeral(j + 1), Bad: j == f.Unexplained, Client: client(op), Operation: operationText(op, longValue), When: interval(op), Ending: ending(op), Error: visible.Cap(op.Error, longValue)}
 			if row.Bad {
-				card.Culprit = fmt.Sprintf("%s, %s, %s", row.Client, row.Deed, row.When)
+				card.Culprit = fmt.Sprintf("%s, %s, %s", row.Client, row.Operation, row.When)
 			}
 			card.Core = append(card.Core, row)
 		}
@@ -403,12 +403,12 @@ func (r *Run) addFaults(p *page) {
 			Confirmed: f.Injected >= 0 && f.Confirmed, Restored: f.Recovered,
 			Evidence: visible.Cap(f.Evidence, 4*longValue), Error: visible.Cap(f.Error, 4*longValue)}
 		if row.Injected {
-			row.When = moment(f.Injected) + " – "
+			row.When = formatTime(f.Injected) + " – "
 			if f.Healed >= 0 {
-				row.When += moment(f.Healed)
+				row.When += formatTime(f.Healed)
 			}
 			if f.Spread > 0 {
-				row.Spread = span(f.Spread)
+				row.Spread = formatDuration(f.Spread)
 			}
 		} else {
 			row.When = "planned at " + f.Step.At.String()
@@ -432,7 +432,7 @@ func (r *Run) addRun(p *page) {
 	}
 	for _, ev := range log.Events {
 		if ev.Type == history.Note && len(p.Notes) < mostNotes {
-			p.Notes = append(p.Notes, moment(ev.Time)+"  "+visible.Cap(ev.Message, 4*longValue))
+			p.Notes = append(p.Notes, formatTime(ev.Time)+"  "+visible.Cap(ev.Message, 4*longValue))
 		}
 	}
 	for _, node := range shown {

@@ -52,10 +52,10 @@ func (r *Run) bounds() []boundRow {
 		row := boundRow{Name: visible.Cap(p.Name, shortValue), Promise: promiseOf(p.Name), Bound: "none promised", Longest: "–", Where: visible.Cap(p.Where, longValue),
 			Met: number(p.Met), Violated: number(p.Violated), Open: number(p.Inconclusive)}
 		if p.Bound > 0 {
-			row.Bound = span(p.Bound)
+			row.Bound = formatDuration(p.Bound)
 		}
 		if p.Met+p.Violated > 0 {
-			row.Longest = span(p.Longest)
+			row.Longest = formatDuration(p.Longest)
 		}
 		if p.Unasked > 0 {
 			row.Unasked = fmt.Sprintf("in %s nobody asked", number(p.Unasked))
@@ -80,7 +80,7 @@ func promised(p history.Plan) []string {
 	var s []string
 	add := func(d history.Duration, format string) {
 		if d > 0 {
-			s = append(s, fmt.Sprintf(format, span(int64(time.Duration(d)))))
+			s = append(s, fmt.Sprintf(format, formatDuration(int64(time.Duration(d)))))
 		}
 	}
 	add(p.Workload.TTL, "leases last %s without renewal")
@@ -91,7 +91,7 @@ func promised(p history.Plan) []string {
 	if p.Claim.Bounds != (history.Bounds{}) {
 		s = append(s, fmt.Sprintf("monotonic clocks may be off by %.3g %%", 100*clocks.Rate(p.Claim.Bounds)))
 		if most, ok := clocks.Offset(p.Claim.Bounds); ok {
-			s = append(s, fmt.Sprintf("wall clocks may be off by %s", span(most)))
+			s = append(s, fmt.Sprintf("wall clocks may be off by %s", formatDuration(most)))
 		}
 	}
 	add(p.Claim.Bounds.Recovery, "answers within %s of a heal")
@@ -158,9 +158,9 @@ func (r *Run) excess(group clocks.List) excess {
 	for _, w := range group {
 		to = max(to, w.To)
 	}
-	x := excess{Node: visible.Cap(group[0].Node, shortValue), When: moment(from) + " – the end"}
+	x := excess{Node: visible.Cap(group[0].Node, shortValue), When: formatTime(from) + " – the end"}
 	if to != history.Never {
-		x.When = moment(from) + " – " + moment(to)
+		x.When = formatTime(from) + " – " + formatTime(to)
 	}
 	byLength := slices.Clone(group)
 	slices.SortStableFunc(byLength, func(a, b clocks.Window) int { return cmp.Compare(b.To-b.From, a.To-a.From) })

@@ -62,14 +62,14 @@ func (r *Run) recovery() recovery {
 		out.Measured = true
 		out.Overall = "Some operation succeeded at all times."
 		if n := len(d.Overall.Windows); n > 0 {
-			out.Overall = fmt.Sprintf("Nothing succeeded in %s, %s together, the longest of %s.", count(n, "window"), span(d.Overall.Total), span(d.Overall.Longest))
+			out.Overall = fmt.Sprintf("Nothing succeeded in %s, %s together, the longest of %s.", count(n, "window"), formatDuration(d.Overall.Total), formatDuration(d.Overall.Longest))
 		}
 		for i, w := range d.Overall.Windows {
 			if i == mostOutages {
 				out.More = len(d.Overall.Windows) - i
 				break
 			}
-			row := outageRow{moment(w.From), moment(w.To), span(w.To - w.From), count(w.Attempts, "attempt")}
+			row := outageRow{formatTime(w.From), formatTime(w.To), formatDuration(w.To - w.From), count(w.Attempts, "attempt")}
 			if w.Open {
 				row.To = "the end"
 			}
@@ -78,7 +78,7 @@ func (r *Run) recovery() recovery {
 		for _, n := range d.Nodes[:min(len(d.Nodes), mostNodes)] {
 			row := nodeOutage{visible.Cap(n.Node, shortValue), number(n.OK), number(len(n.Windows)), "–", "–"}
 			if len(n.Windows) > 0 {
-				row.Total, row.Longest = span(n.Total), span(n.Longest)
+				row.Total, row.Longest = formatDuration(n.Total), formatDuration(n.Longest)
 			}
 			out.Nodes = append(out.Nodes, row)
 			out.Columns = append(out.Columns, row.Node)
@@ -87,7 +87,7 @@ func (r *Run) recovery() recovery {
 			if i == mostFaults {
 				break
 			}
-			row := healRow{Fault: h.Fault, Kind: visible.Cap(h.Kind+" "+h.Shape, shortValue), When: moment(h.Healed), Overall: took(h.Overall)}
+			row := healRow{Fault: h.Fault, Kind: visible.Cap(h.Kind+" "+h.Shape, shortValue), When: formatTime(h.Healed), Overall: took(h.Overall)}
 			for _, n := range h.Nodes[:min(len(h.Nodes), mostNodes)] {
 				row.Nodes = append(row.Nodes, took(n.Took))
 			}
@@ -98,7 +98,7 @@ func (r *Run) recovery() recovery {
 		for _, f := range d.Functions[:min(len(d.Functions), mostNodes)] {
 			row := functionRow{F: visible.Cap(f.F, shortValue), OK: number(f.OK), Fail: number(f.Fail), Info: number(f.Info)}
 			if f.OK > 0 {
-				row.P50, row.P95, row.P99, row.Max = span(f.Latency.P50), span(f.Latency.P95), span(f.Latency.P99), span(f.Latency.Max)
+				row.P50, row.P95, row.P99, row.Max = formatDuration(f.Latency.P50), formatDuration(f.Latency.P95), formatDuration(f.Latency.P99), formatDuration(f.Latency.Max)
 			}
 			for _, e := range f.Errors {
 				row.Errors = append(row.Errors, number(e.Count)+" × "+visible.Cap(e.Text, 2*longValue))
@@ -113,7 +113,7 @@ func took(ns int64) duration {
 	if ns < 0 {
 		return duration{"not before the next fault", true}
 	}
-	return duration{span(ns), false}
+	return duration{formatDuration(ns), false}
 }
 
 // outages are the windows that the drawing shows.

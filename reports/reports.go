@@ -20,7 +20,7 @@
 // A finding is drawn by what it is about. Operations that no order explains are bars on
 // the rows of their clients (story.go); who held a resource when is told in lanes, with
 // what is missing of a hold measured above them (holders.go), and in words for terminals
-// and small screens (moments.go).
+// and small screens (lease_timeline_text.go).
 //
 // The page is one file that asks the network for nothing. Its story is plain
 // HTML and SVG written here, so it reads and prints without JavaScript; a

@@ -133,7 +133,7 @@ type words struct {
 
 // barWords are what stands in or beside a bar.
 func barWords(f checker.Finding, i int) words {
-	s := numeral(i+1) + " " + deed(f.Core[i], shortValue)
+	s := numeral(i+1) + " " + operationText(f.Core[i], shortValue)
 	if i == f.Unexplained {
 		s += "  " + blame(f)
 		return words{s, textWidth(s, labelSize*1.1)} // bold
@@ -237,7 +237,7 @@ func drawGrid(d *drawing, a axis, top, floor float64, keys func(from, to int64) 
 			left += count(n, "operation") + ", "
 		}
 		// On a line of its own, as the ticks beside it may be close.
-		d.text(p.x+p.width/2, floor+28, "tick middle", left+span(p.to-p.from))
+		d.text(p.x+p.width/2, floor+28, "tick middle", left+formatDuration(p.to-p.from))
 	}
 	d.line(a.left-16, floor, storyRight, floor, "base")
 }
@@ -307,7 +307,7 @@ func drawOrder(d *drawing, f checker.Finding, rows []storyRow, top float64) {
 	y0, y1 := from[1]+sign*barHeight/2, to[1]-sign*barHeight/2
 	turn := y1 - sign*5
 	d.path(fmt.Sprintf("M%s %sV%sH%sV%s", px(from[0]-2), px(y0), px(turn), px(to[0]+1), px(y1)), "order")
-	said := fmt.Sprintf("%s ended %s before %s began", numeral(before+1), span(bad.Call-f.Core[before].Return), numeral(f.Unexplained+1))
+	said := fmt.Sprintf("%s ended %s before %s began", numeral(before+1), formatDuration(bad.Call-f.Core[before].Return), numeral(f.Unexplained+1))
 	if w := textWidth(said, 11.5); to[0]-from[0] > w+16 {
 		x := (from[0] + to[0] - w) / 2
 		d.rect(x-5, turn-8, w+10, 16, "backing")
@@ -341,7 +341,7 @@ next:
 }
 
 func opTitle(op history.Operation) string {
-	s := fmt.Sprintf("%s: %s, %s, %s", client(op), deed(op, longValue), interval(op), ending(op))
+	s := fmt.Sprintf("%s: %s, %s, %s", client(op), operationText(op, longValue), interval(op), ending(op))
 	if op.Error != "" {
 		s += ": " + visible.Cap(op.Error, longValue)
 	}
@@ -351,9 +351,9 @@ func opTitle(op history.Operation) string {
 func faultTitle(f checker.Fault) string {
 	s := fmt.Sprintf("fault %d, %s on %s: %s", f.Step.ID, intent(f.Step), visible.Cap(strings.Join(hit(f), " "), longValue), state(f))
 	if f.Injected >= 0 {
-		s += ", from " + moment(f.Injected)
+		s += ", from " + formatTime(f.Injected)
 		if f.Healed >= 0 {
-			s += " to " + moment(f.Healed)
+			s += " to " + formatTime(f.Healed)
 		}
 	}
 	if f.Evidence != "" {

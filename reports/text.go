@@ -69,7 +69,7 @@ func (r *Run) checksText(t *text) {
 	t.blank()
 	t.line("", "Checks:")
 	for _, c := range r.Verdict.Results {
-		t.line("  ", "%s %s: %s (%s, %s)", word(c.Outcome), visible.Text(c.Checker), visible.Text(c.Summary), count(c.Operations, "operation"), span(c.Took))
+		t.line("  ", "%s %s: %s (%s, %s)", word(c.Outcome), visible.Text(c.Checker), visible.Text(c.Summary), count(c.Operations, "operation"), formatDuration(c.Took))
 	}
 }
 
@@ -110,7 +110,7 @@ func (r *Run) findingText(t *text, i, of int) {
 		t.line("  ", "All that was possible before these: %s", start(f))
 	}
 	if aboutHolders(f) {
-		momentLines(t, f, r.Verdict.Faults)
+		leaseTimelineLines(t, f, r.Verdict.Faults)
 	} else {
 		operationLines(t, f)
 	}
@@ -146,7 +146,7 @@ func operationLines(t *text, f checker.Finding) {
 		if i == f.Unexplained {
 			mark = "> "
 		}
-		s := fmt.Sprintf("%s%-3d%-*s  %-*s  %s", mark, i+1, when, interval(op), who, client(op), deed(op, longValue))
+		s := fmt.Sprintf("%s%-3d%-*s  %-*s  %s", mark, i+1, when, interval(op), who, client(op), operationText(op, longValue))
 		if op.Type != "ok" {
 			s += "  (" + ending(op) + ")"
 		}
@@ -185,9 +185,9 @@ func meanwhile(faults []checker.Fault, from, to int64) string {
 		}
 		until := "the end"
 		if f.Healed >= 0 {
-			until = moment(f.Healed)
+			until = formatTime(f.Healed)
 		}
-		s = append(s, fmt.Sprintf("%s, %s, from %s to %s", label(f), state(f), moment(f.Injected), until))
+		s = append(s, fmt.Sprintf("%s, %s, from %s to %s", label(f), state(f), formatTime(f.Injected), until))
 	}
 	return strings.Join(s, "; ")
 }
@@ -245,7 +245,7 @@ func faultOutcome(f checker.Fault) string {
 	}
 	until := ", never healed"
 	if f.Healed >= 0 {
-		until = "–" + moment(f.Healed)
+		until = "–" + formatTime(f.Healed)
 	}
 	s += ", " + fmt.Sprintf("%.3f", float64(f.Injected)/1e9) + until
 	if f.Recovered {

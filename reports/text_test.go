@@ -124,7 +124,7 @@ func TestTheNameOfATestStaysFromSeedToSeed(t *testing.T) {
 	}
 }
 
-func TestDeedsReadAsSentences(t *testing.T) {
+func TestOperationText(t *testing.T) {
 	raw := func(s string) json.RawMessage { return json.RawMessage(s) }
 	for _, c := range []struct {
 		op   history.Operation
@@ -142,7 +142,7 @@ func TestDeedsReadAsSentences(t *testing.T) {
 		{history.Operation{F: "txn", Input: raw(`{"no":"list"}`), Type: history.OK}, `txn {"no":"list"}`},
 		{history.Operation{F: "odd", Input: raw("not json\x1b"), Type: history.OK}, "odd not json⟨U+001B⟩"},
 	} {
-		if got := deed(c.op, shortValue); got != c.want {
+		if got := operationText(c.op, shortValue); got != c.want {
 			t.Errorf("got %q, want %q", got, c.want)
 		}
 	}
@@ -150,11 +150,11 @@ func TestDeedsReadAsSentences(t *testing.T) {
 
 func TestLengthsAndNumbers(t *testing.T) {
 	for _, c := range []struct{ got, want string }{
-		{span(0), "0 ns"}, {span(999), "999 ns"}, {span(1500), "1.5 µs"}, {span(150_000), "150 µs"}, {span(3_200_000), "3.2 ms"},
-		{span(412_000_000), "412 ms"}, {span(1_794_000_000), "1.79 s"}, {span(-2_000_000), "-2 ms"}, {span(3_600_000_000_000), "1h0m0s"},
+		{formatDuration(0), "0 ns"}, {formatDuration(999), "999 ns"}, {formatDuration(1500), "1.5 µs"}, {formatDuration(150_000), "150 µs"}, {formatDuration(3_200_000), "3.2 ms"},
+		{formatDuration(412_000_000), "412 ms"}, {formatDuration(1_794_000_000), "1.79 s"}, {formatDuration(-2_000_000), "-2 ms"}, {formatDuration(3_600_000_000_000), "1h0m0s"},
 		{number(0), "0"}, {number(999), "999"}, {number(1000), "1,000"}, {number(-1234567), "-1,234,567"},
 		{count(1, "fault"), "1 fault"}, {count(2, "fault"), "2 faults"},
-		{moment(7_203_000_000), "7.203 s"},
+		{formatTime(7_203_000_000), "7.203 s"},
 		{quote("store/a-b_c.d"), "store/a-b_c.d"}, {quote("it's $(rm)"), `'it'\''s $(rm)'`}, {quote(""), "''"},
 	} {
 		if c.got != c.want {

@@ -172,7 +172,7 @@ func (t *timeline) drawNodes(d *drawing, a axis, rows map[string]float64) {
 	for _, n := range t.outages.Nodes {
 		if y, ok := rows[n.Node]; ok {
 			for _, o := range n.Windows {
-				d.described(a.x(o.From), y, max(a.x(o.To)-a.x(o.From), 2), 3, "down", fmt.Sprintf("nothing succeeded on %s from %s to %s", n.Node, moment(o.From), moment(o.To)))
+				d.described(a.x(o.From), y, max(a.x(o.To)-a.x(o.From), 2), 3, "down", fmt.Sprintf("nothing succeeded on %s from %s to %s", n.Node, formatTime(o.From), formatTime(o.To)))
 			}
 		}
 	}
@@ -291,7 +291,7 @@ func (t *timeline) drawLatency(d *drawing, a axis, top float64) {
 	for decade := 1e3; decade < 1e13; decade *= 10 {
 		if b := bucketAt(decade); b >= float64(low) && b <= float64(high) {
 			d.line(a.left, y(b), a.right, y(b), "grid")
-			d.text(runLeft-6, y(b)+4, "tick last", span(int64(decade)))
+			d.text(runLeft-6, y(b)+4, "tick last", formatDuration(int64(decade)))
 		}
 	}
 	t.drawDensity(d, a, low, high, y)
@@ -403,12 +403,12 @@ func (t *timeline) drawRate(d *drawing, a axis, top float64) {
 // describe tells the drawing in words, for those who cannot see it.
 func (t *timeline) describe() string {
 	var s []string
-	s = append(s, fmt.Sprintf("%s over %s on %s.", count(int(t.bins.total.all()), "operation"), span(t.bins.end), count(len(t.nodes), "node")))
+	s = append(s, fmt.Sprintf("%s over %s on %s.", count(int(t.bins.total.all()), "operation"), formatDuration(t.bins.end), count(len(t.nodes), "node")))
 	for _, f := range t.faults {
 		s = append(s, faultTitle(f)+".")
 	}
 	for _, o := range t.outages.Overall.Windows {
-		s = append(s, fmt.Sprintf("Nothing succeeded from %s to %s.", moment(o.From), moment(o.To)))
+		s = append(s, fmt.Sprintf("Nothing succeeded from %s to %s.", formatTime(o.From), formatTime(o.To)))
 	}
 	return strings.Join(s, " ")
 }
@@ -431,7 +431,7 @@ func rowsOf(plan history.Plan, bins *binned) []string {
 }
 
 func exitWords(ev history.Event) string {
-	s := fmt.Sprintf("%s on %s ended at %s", visible.Cap(ev.Exit.Server, shortValue), visible.Cap(ev.Node, shortValue), moment(ev.Time))
+	s := fmt.Sprintf("%s on %s ended at %s", visible.Cap(ev.Exit.Server, shortValue), visible.Cap(ev.Node, shortValue), formatTime(ev.Time))
 	if ev.Exit.Signal != "" {
 		s += " by " + visible.Cap(ev.Exit.Signal, shortValue)
 	} else {

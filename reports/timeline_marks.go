@@ -63,14 +63,14 @@ func (t *timeline) drawOutages(d *drawing, a axis, top float64) {
 	d.rect(a.left, top, a.right-a.left, gapH, "strip")
 	for _, o := range t.outages.Overall.Windows {
 		x0, x1 := a.x(o.From), max(a.x(o.To), a.x(o.From)+2)
-		words := span(o.To - o.From)
-		said := fmt.Sprintf("nothing succeeded from %s to %s (%s)", moment(o.From), moment(o.To), words)
+		words := formatDuration(o.To - o.From)
+		said := fmt.Sprintf("nothing succeeded from %s to %s (%s)", formatTime(o.From), formatTime(o.To), words)
 		if o.SureTo <= o.SureFrom { // an older verdict, or nobody failed
 			d.described(x0, top, x1-x0, gapH, "down", said)
 		} else {
 			d.described(x0, top, x1-x0, gapH, "down maybe", said)
 			s0 := a.x(o.SureFrom)
-			d.described(s0, top, max(a.x(o.SureTo)-s0, 1), gapH, "down", fmt.Sprintf("%s; attempts failed from %s to %s", said, moment(o.SureFrom), moment(o.SureTo)))
+			d.described(s0, top, max(a.x(o.SureTo)-s0, 1), gapH, "down", fmt.Sprintf("%s; attempts failed from %s to %s", said, formatTime(o.SureFrom), formatTime(o.SureTo)))
 		}
 		if textWidth(words, 11)+6 < x1-x0 {
 			d.text((x0+x1)/2, top+11, "tick middle inside", words)
@@ -95,6 +95,6 @@ func stalls(events []history.Event) (list [][2]int64) {
 func (t *timeline) drawStalls(d *drawing, a axis, floor float64) {
 	for _, s := range stalls(t.events) {
 		x0, x1 := a.x(s[0]), a.x(s[1])
-		d.described(x0, floor-4, max(x1-x0, 1.5), 8, "stall", fmt.Sprintf("nemesis itself stood still for %s until %s", span(s[1]-s[0]), moment(s[1])))
+		d.described(x0, floor-4, max(x1-x0, 1.5), 8, "stall", fmt.Sprintf("nemesis itself stood still for %s until %s", formatDuration(s[1]-s[0]), formatTime(s[1])))
 	}
 }

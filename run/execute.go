@@ -257,7 +257,7 @@ func (r *runner) connect(ctx context.Context) error {
 }
 
 // agentOptions are how this run's agents are reached. Only clock faults put the servers
-// under a shadow clock: what is not bent is not touched.
+// under a shadow clock: a server whose clock no fault changes is not touched.
 func (r *runner) agentOptions() agent.Options {
 	return agent.Options{
 		Binary: r.cfg.AgentBinary, Shadow: nemesis.NeedsShadow(r.plan.Faults),

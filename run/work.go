@@ -151,10 +151,10 @@ func (r *runner) status(limit func() time.Duration, done <-chan struct{}) {
 
 // How often nodes are looked at.
 const (
-	clockInterval  = time.Second
-	bentInterval   = 250 * time.Millisecond // where clocks are bent
-	leaderInterval = 500 * time.Millisecond
-	lookDeadline   = 2 * time.Second
+	clockInterval      = time.Second
+	clockFaultInterval = 250 * time.Millisecond // where faults change clocks
+	leaderInterval     = 500 * time.Millisecond
+	lookDeadline       = 2 * time.Second
 )
 
 // watch samples clocks and leadership and listens for server exits until the
@@ -164,7 +164,7 @@ func (r *runner) watch(ctx context.Context) (stop func()) {
 	var wg sync.WaitGroup
 	clocksEvery := clockInterval
 	if nemesis.NeedsShadow(r.plan.Faults) {
-		clocksEvery = bentInterval
+		clocksEvery = clockFaultInterval
 	}
 	r.follow = func(node string, a *agent.Client) {
 		wg.Go(func() { r.followAgent(ctx, clocksEvery, node, a) })

@@ -21,12 +21,12 @@ var election = Workload{
 	Keys: 3,
 	TTL:  defaultTTL,
 	Main: func(plan history.Workload) generator.Generator {
-		return tenancies(plan, custom{works: []string{"write"}, looks: []string{"holder", "read"}, late: true})
+		return contests(plan, leaseBehaviour{work: []string{"write"}, queries: []string{"holder", "read"}, writesLate: true})
 	},
 	Final: func(plan history.Workload, used []string) generator.Generator {
-		return handBack(plan, used, "holder", "read")
+		return finalReleases(plan, used, "holder", "read")
 	},
 	Checkers: func(plan history.Plan) []checker.Checker {
-		return timed(plan, checklease.Options{Fenced: true})
+		return leaseCheckers(plan, checklease.Options{Fenced: true})
 	},
 }

@@ -25,12 +25,12 @@ var fenced = Workload{
 	Keys: 3,
 	TTL:  defaultTTL,
 	Main: func(plan history.Workload) generator.Generator {
-		return tenancies(plan, custom{works: []string{"add", "write"}, looks: []string{"holder", "list", "read"}, late: true})
+		return contests(plan, leaseBehaviour{work: []string{"add", "write"}, queries: []string{"holder", "list", "read"}, writesLate: true})
 	},
 	Final: func(plan history.Workload, used []string) generator.Generator {
-		return handBack(plan, used, "holder", "list", "read")
+		return finalReleases(plan, used, "holder", "list", "read")
 	},
 	Checkers: func(plan history.Plan) []checker.Checker {
-		return timed(plan, checklease.Options{Fenced: true}, sections())
+		return leaseCheckers(plan, checklease.Options{Fenced: true}, setChecker())
 	},
 }

@@ -22,12 +22,12 @@ var lease = Workload{
 	Keys: 3,
 	TTL:  defaultTTL,
 	Main: func(plan history.Workload) generator.Generator {
-		return tenancies(plan, custom{renews: true, looks: []string{"holder"}})
+		return contests(plan, leaseBehaviour{renews: true, queries: []string{"holder"}})
 	},
 	Final: func(plan history.Workload, used []string) generator.Generator {
-		return handBack(plan, used, "holder")
+		return finalReleases(plan, used, "holder")
 	},
 	Checkers: func(plan history.Plan) []checker.Checker {
-		return timed(plan, checklease.Options{Explicit: true})
+		return leaseCheckers(plan, checklease.Options{Explicit: true})
 	},
 }

@@ -27,18 +27,18 @@ var lock = Workload{
 	Keys: 3,
 	TTL:  defaultTTL,
 	Main: func(plan history.Workload) generator.Generator {
-		return tenancies(plan, custom{works: []string{"add"}, looks: []string{"holder", "list"}})
+		return contests(plan, leaseBehaviour{work: []string{"add"}, queries: []string{"holder", "list"}})
 	},
 	Final: func(plan history.Workload, used []string) generator.Generator {
-		return handBack(plan, used, "holder", "list")
+		return finalReleases(plan, used, "holder", "list")
 	},
 	Checkers: func(plan history.Plan) []checker.Checker {
-		return timed(plan, checklease.Options{}, sections())
+		return leaseCheckers(plan, checklease.Options{}, setChecker())
 	},
 }
 
-// sections judges the sets that critical sections wrote.
-func sections() checker.Checker { return only{checkset.Full(), []string{"add", "list"}} }
+// setChecker judges the sets that critical sections wrote.
+func setChecker() checker.Checker { return only{checkset.Full(), []string{"add", "list"}} }
 
 // only shows a checker nothing but the operations of some functions.
 type only struct {

@@ -61,8 +61,8 @@ type trouble struct {
 	// begin is the last moment before it struck, undo when it began to be undone, over
 	// the first moment at which its end was certain; history.Never for what never came.
 	begin, undo, over int64
-	// fenced: only its nodes are disturbed, all the time it lasts.
-	fenced bool
+	// contained: only its nodes are disturbed, all the time it lasts.
+	contained bool
 }
 
 func newCalendar(log *history.Log, options Options) *calendar {
@@ -152,7 +152,7 @@ func troublesOf(log *history.Log, final int64) []trouble {
 			f := ev.Fault
 			t := byID[f.ID]
 			if t == nil {
-				t = &trouble{fault: f.ID, kind: f.Kind, nodes: f.Nodes, begin: ev.Time, undo: history.Never, over: final, fenced: fenced(f)}
+				t = &trouble{fault: f.ID, kind: f.Kind, nodes: f.Nodes, begin: ev.Time, undo: history.Never, over: final, contained: isContained(f)}
 				byID[f.ID] = t
 				all = append(all, t)
 			}
@@ -170,7 +170,7 @@ func troublesOf(log *history.Log, final int64) []trouble {
 				}
 			}
 		case ev.Type == history.ServerExit && ev.Exit != nil && !ev.Exit.Expected:
-			all = append(all, &trouble{kind: "crash", nodes: []string{ev.Node}, begin: ev.Time, undo: history.Never, over: final, fenced: true})
+			all = append(all, &trouble{kind: "crash", nodes: []string{ev.Node}, begin: ev.Time, undo: history.Never, over: final, contained: true})
 		}
 	}
 	var list []trouble
@@ -184,9 +184,9 @@ func troublesOf(log *history.Log, final int64) []trouble {
 	return list
 }
 
-// fenced reports whether a fault disturbs nobody but its nodes once the others have
+// isContained reports whether a fault disturbs nobody but its nodes once the others have
 // given them up: their servers are silent, or cut off in both directions for good.
-func fenced(f *history.Fault) bool {
+func isContained(f *history.Fault) bool {
 	switch f.Kind {
 	case "kill", "stop", "pause", "power-off", "power-cycle":
 		return len(f.Nodes) > 0
@@ -220,7 +220,7 @@ func (c *calendar) cut(troubles []trouble) {
 			continue
 		}
 		p := piece{span: span{from, to}, whole: true, last: to == c.end}
-		hit, fencedAll := map[string]bool{}, true
+		hit, allContained := map[string]bool{}, true
 		var why []string
 		for k := range troubles {
 			t := &troubles[k]
@@ -232,14 +232,14 @@ func (c *calendar) cut(troubles []trouble) {
 			}
 			p.whole = false
 			// While it is being undone, nobody knows what is left of it.
-			fencedAll = fencedAll && t.fenced && t.undo > from
+			allContained = allContained && t.contained && t.undo > from
 			for _, n := range t.nodes {
 				hit[n] = true
 			}
 			why = append(why, t.String())
 		}
 		p.why = strings.Join(why, ", ")
-		if !p.whole && fencedAll && 2*len(hit) < len(c.nodes) {
+		if !p.whole && allContained && 2*len(hit) < len(c.nodes) {
 			p.spared = map[string]bool{}
 			for _, n := range c.nodes {
 				p.spared[n] = !hit[n]

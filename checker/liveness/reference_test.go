@@ -23,7 +23,7 @@ type slow struct {
 type slowFault struct {
 	begin, undo, over int64
 	nodes             []string
-	fenced            bool
+	contained         bool
 }
 
 // count is how many classes are violated in how many pieces, by property.
@@ -81,7 +81,7 @@ func (r *slow) well(node string, t int64) (well, whole bool) {
 	for _, f := range r.faults {
 		if f.begin <= t && t < f.over {
 			whole = false
-			well = well && f.fenced && t < f.undo
+			well = well && f.contained && t < f.undo
 			for _, n := range f.nodes {
 				hit[n] = true
 			}
@@ -149,11 +149,11 @@ func differs(seed uint64, met *[3]int) error {
 	}
 	for id := range g.IntN(4) {
 		begin := g.Int64N(35) * s
-		f := slowFault{begin: begin, nodes: nodes[:1+g.IntN(2)], fenced: g.IntN(4) > 0}
+		f := slowFault{begin: begin, nodes: nodes[:1+g.IntN(2)], contained: g.IntN(4) > 0}
 		f.undo = begin + (1+g.Int64N(10))*s
 		f.over = f.undo + g.Int64N(2)*s
 		kind := "pause"
-		if !f.fenced {
+		if !f.contained {
 			kind = "clock-drift"
 		}
 		for stage, at := range map[history.Stage]int64{history.Inject: f.begin, history.Heal: f.undo, history.Healed: f.over} {

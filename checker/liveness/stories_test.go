@@ -305,7 +305,7 @@ func TestPartitions(t *testing.T) {
 		"a partition without any link at all": {history.Fault{Kind: "partition", Nodes: []string{"n1"}}, false},
 	} {
 		t.Run(name, func(t *testing.T) {
-			if got := fenced(&story.fault); got != story.want {
+			if got := isContained(&story.fault); got != story.want {
 				t.Errorf("others undisturbed: %v", got)
 			}
 		})

@@ -122,7 +122,7 @@ func (s *set) findMissing(found *checker.Findings) {
 	for i := len(ranked) - 1; i >= 0; i-- {
 		owed += reach[i+1]
 		e := &s.elements[ranked[i]]
-		e.fate.owed = owed - e.fate.missed
+		e.fate.mustShow = owed - e.fate.missed
 	}
 	for _, id := range ranked {
 		e := &s.elements[id]
@@ -290,7 +290,7 @@ func (s *set) count(d *Details, times *[]int64) {
 		case e.fate.missed > 0:
 			d.Stale++
 			name(&d.StaleElements, id)
-		case e.fate.owed > 0:
+		case e.fate.mustShow > 0:
 			d.Stable++
 		case !e.refused:
 			d.NeverRead++

@@ -36,11 +36,11 @@ type fate struct {
 	shown int // by how many of all reads
 	// first is the read that showed it and returned first, a position in reads;
 	// latest is the last call of a read that showed it. Only where shown > 0.
-	first   int
-	latest  int64
-	owed    int // how many had to show it and did
-	missed  int // how many had to show it and did not
-	witness int // the last read that missed it, a position in reads
+	first    int
+	latest   int64
+	mustShow int // how many had to show it and did
+	missed   int // how many had to show it and did not
+	witness  int // the last read that missed it, a position in reads
 	// stale is from known to the call of the last read that missed it.
 	stale int64
 	lost  bool

@@ -106,17 +106,17 @@ func (c *client) Invoke(ctx context.Context, op history.Event) clients.Completio
 		return failed(fmt.Sprintf("etcd cannot perform %q", op.F))
 	}
 	if done.Type == history.Fail {
-		c.catchBreath(ctx)
+		c.waitForReconnect(ctx)
 	}
 	return done
 }
 
 func (c *client) Close() error { return c.conn.Close() }
 
-// catchBreath waits, a tenth of a second at most, while the connection is broken.
+// waitForReconnect waits while the connection is broken, 100 ms at most.
 // A dead server refuses in microseconds, and its clients would otherwise fill the
 // history with failures, and the machine with their noise.
-func (c *client) catchBreath(ctx context.Context) {
+func (c *client) waitForReconnect(ctx context.Context) {
 	ctx, cancel := context.WithTimeout(ctx, 100*time.Millisecond)
 	defer cancel()
 	c.conn.ActiveConnection().WaitForStateChange(ctx, connectivity.TransientFailure)

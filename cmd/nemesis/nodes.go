@@ -124,7 +124,7 @@ func (j nodesJob) run(ctx context.Context, cluster cluster, out io.Writer) error
 }
 
 func (j nodesJob) one(ctx context.Context, cluster cluster, node nodes.Node) (string, error) {
-	// Whether clocks can be bent shows only to one who asks for it.
+	// Whether clocks can be changed is only tested when --clocks asks for it.
 	var power nodes.Power // to look at a node is no reason to turn it on
 	if j.Heal {
 		power = j.plug

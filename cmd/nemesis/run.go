@@ -73,7 +73,7 @@ timeouts:
 	flags.StringVar(&opt.FaultHolds, "fault-hold", "", "how long a fault holds, such as 6s, 1.5lease or 0.5election, or a list to draw from (default: a part of --fault-interval)")
 	flags.StringVar(&opt.ClockChanges, "clock-change", "", "what clock faults do, a list to draw from, such as wall:+2lease,both:-1h,monotonic:x0.5,wall:+2s/100ms (default: all that a fault knows)")
 	flags.StringVar(&opt.Packets, "packets", "", "what packet faults do, a list to draw from, such as delay:100ms/20ms/normal,loss:10%/4+duplicate:5%,rate:1mbit (default: all that the fault knows)")
-	flags.StringVar(&opt.Clocks, "clocks", "shadow", "which clocks are bent: shadow, those that the servers see, or machine, the machine's own where it can be bent as asked")
+	flags.StringVar(&opt.Clocks, "clocks", "shadow", "which clocks the faults change: shadow, those that the servers see, or machine, the machine's own where it can be changed as asked")
 	flags.BoolVar(&opt.RequireFaults, "require-faults", false, "call the run vacuous when a fault of its schedule shows no evidence")
 	flags.DurationVar(&opt.TimeLimit, "time-limit", 60*time.Second, "how long clients and faults run")
 	flags.StringVar(&opt.Concurrency, "concurrency", "2n", "number of clients, or a multiple of the nodes such as 2n")

@@ -8,20 +8,20 @@ import (
 	"nemesis/history"
 )
 
-// tenure is a stretch in which a client acted as the holder of a resource, as it
+// holdSpan is a stretch of time in which a client acted as the holder of a resource, as it
 // believed itself, or else from the answer to its acquire to its release.
-type tenure struct {
+type holdSpan struct {
 	process  int
 	token    int64
 	from, to int64  // to is history.Never when nobody told its end
 	end      string // how it ended, "" when nobody told
 }
 
-// tenants is what the history tells of those who held or wanted one resource.
-type tenants struct {
-	tenures []tenure
-	// deeds are the operations on the resource, by Call.
-	deeds []history.Operation
+// resourceHistory is what the history tells of one resource: who held it and who tried to.
+type resourceHistory struct {
+	holdSpans []holdSpan
+	// operations are the operations on the resource, by Call.
+	operations []history.Operation
 	// renewed are the acknowledged renewals in the background.
 	renewed []notice
 	// gone are the moments at which somebody who watches saw a client's grant disappear.
@@ -35,17 +35,17 @@ type notice struct {
 	at      int64
 }
 
-// tenantsOf reads a resource's past up to a moment. Without a history a finding's own
-// operations have to do.
-func tenantsOf(f checker.Finding, log *history.Log, until int64) tenants {
-	t := tenants{nodes: map[int]string{}}
+// resourceHistoryOf reads what the history tells of a finding's resource up to a time.
+// Without a history it uses the finding's own operations.
+func resourceHistoryOf(f checker.Finding, log *history.Log, until int64) resourceHistory {
+	t := resourceHistory{nodes: map[int]string{}}
 	if log == nil {
 		for _, op := range append(append([]history.Operation(nil), f.Core...), f.Around...) {
 			if op.Index >= 0 {
-				t.deeds = append(t.deeds, op)
+				t.operations = append(t.operations, op)
 			}
 		}
-		sort.SliceStable(t.deeds, func(i, j int) bool { return t.deeds[i].Call < t.deeds[j].Call })
+		sort.SliceStable(t.operations, func(i, j int) bool { return t.operations[i].Call < t.operations[j].Call })
 	} else {
 		for i := range log.Operations {
 			op := &log.Operations[i]
@@ -53,21 +53,21 @@ func tenantsOf(f checker.Finding, log *history.Log, until int64) tenants {
 				break
 			}
 			if op.Key == f.Key {
-				t.deeds = append(t.deeds, *op)
+				t.operations = append(t.operations, *op)
 			}
 		}
 		t.readBeliefs(f.Key, log.Events)
 	}
-	for _, op := range t.deeds {
+	for _, op := range t.operations {
 		t.nodes[op.Process] = op.Node
 	}
-	if len(t.tenures) == 0 {
+	if len(t.holdSpans) == 0 {
 		t.readGrants()
 	}
 	return t
 }
 
-func (t *tenants) readBeliefs(key string, events []history.Event) {
+func (t *resourceHistory) readBeliefs(key string, events []history.Event) {
 	open := map[int]int{}
 	for i := range events {
 		ev := &events[i]
@@ -84,15 +84,15 @@ func (t *tenants) readBeliefs(key string, events []history.Event) {
 		}
 		end := func(how string) {
 			if at, is := open[ev.Process]; is {
-				t.tenures[at].to, t.tenures[at].end = b.At, how
+				t.holdSpans[at].to, t.holdSpans[at].end = b.At, how
 				delete(open, ev.Process)
 			}
 		}
 		switch ev.F {
 		case "enter":
 			end("began anew")
-			open[ev.Process] = len(t.tenures)
-			t.tenures = append(t.tenures, tenure{process: ev.Process, token: b.Token, from: b.At, to: history.Never})
+			open[ev.Process] = len(t.holdSpans)
+			t.holdSpans = append(t.holdSpans, holdSpan{process: ev.Process, token: b.Token, from: b.At, to: history.Never})
 		case "exit":
 			end("stopped")
 		case "lost":
@@ -108,15 +108,15 @@ func (t *tenants) readBeliefs(key string, events []history.Event) {
 }
 
 // readGrants is for clients that tell no beliefs.
-func (t *tenants) readGrants() {
+func (t *resourceHistory) readGrants() {
 	open := map[int]int{}
-	for _, op := range t.deeds {
+	for _, op := range t.operations {
 		switch at, is := open[op.Process]; {
 		case op.F == "acquire" && op.Type == history.OK:
-			open[op.Process] = len(t.tenures)
-			t.tenures = append(t.tenures, tenure{process: op.Process, token: grantIn(op.Output).Token, from: op.Return, to: history.Never})
+			open[op.Process] = len(t.holdSpans)
+			t.holdSpans = append(t.holdSpans, holdSpan{process: op.Process, token: grantIn(op.Output).Token, from: op.Return, to: history.Never})
 		case op.F == "release" && op.Type != history.Fail && is:
-			t.tenures[at].to, t.tenures[at].end = op.Call, "gave it up"
+			t.holdSpans[at].to, t.holdSpans[at].end = op.Call, "gave it up"
 			delete(open, op.Process)
 		}
 	}
@@ -131,10 +131,10 @@ func grantIn(raw json.RawMessage) history.Grant {
 	return g
 }
 
-// within are the tenures that touch [from, to].
-func (t *tenants) within(from, to int64) []tenure {
-	var in []tenure
-	for _, x := range t.tenures {
+// within are the holds that touch [from, to].
+func (t *resourceHistory) within(from, to int64) []holdSpan {
+	var in []holdSpan
+	for _, x := range t.holdSpans {
 		if x.from <= to && x.to >= from {
 			in = append(in, x)
 		}
@@ -144,7 +144,7 @@ func (t *tenants) within(from, to int64) []tenure {
 
 // lanes are the clients to draw, most telling first: those of the finding, those who
 // held it, those who tried; lost is how many more tried.
-func (t *tenants) lanes(f checker.Finding, from, to int64) (processes []int, lost int) {
+func (t *resourceHistory) lanes(f checker.Finding, from, to int64) (processes []int, lost int) {
 	known := map[int]bool{}
 	add := func(process int) {
 		if known[process] {
@@ -166,7 +166,7 @@ func (t *tenants) lanes(f checker.Finding, from, to int64) (processes []int, los
 	for _, x := range t.within(from, to) {
 		add(x.process)
 	}
-	for _, op := range t.deeds {
+	for _, op := range t.operations {
 		if op.F == "acquire" && op.Call <= to && finish(op) >= from {
 			add(op.Process)
 		}

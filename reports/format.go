@@ -12,24 +12,24 @@ import (
 	"nemesis/reports/visible"
 )
 
-// moment is a point of the run in seconds with milliseconds: what a reader
+// formatTime writes a point of the run in seconds with milliseconds: what a reader
 // compares and types into a filter.
-func moment(ns int64) string {
+func formatTime(ns int64) string {
 	if ns == history.Never {
 		return "never"
 	}
 	return fmt.Sprintf("%.3f s", float64(ns)/1e9)
 }
 
-// span is a length of time in the unit that leaves one to three digits before
+// formatDuration writes a length of time in the unit that leaves one to three digits before
 // the point.
-func span(ns int64) string {
+func formatDuration(ns int64) string {
 	d := time.Duration(ns)
 	switch {
 	case ns == history.Never:
 		return "for ever"
 	case d < 0:
-		return "-" + span(-ns)
+		return "-" + formatDuration(-ns)
 	case d < time.Microsecond:
 		return fmt.Sprintf("%d ns", ns)
 	case d < time.Millisecond:
@@ -144,70 +144,6 @@ func value(raw json.RawMessage, max int) string {
 func isNull(raw json.RawMessage) bool {
 	raw = bytes.TrimSpace(raw)
 	return len(raw) == 0 || string(raw) == "null"
-}
-
-// deed is what an operation asked and what came of it: "write 9", "read → 7",
-// "cas 3 → 4", "append k3 7, r k4 → [1,2]". Functions that it does not know read as
-// name, argument, result.
-func deed(op history.Operation, max int) string {
-	if s, ok := steps(op, max); ok {
-		return s
-	}
-	if s, ok := leaseDeed(op); ok {
-		return s
-	}
-	f := visible.Cap(op.F, shortValue)
-	var pair []json.RawMessage
-	if op.F == "cas" && json.Unmarshal(op.Input, &pair) == nil && len(pair) == 2 {
-		return fmt.Sprintf("%s %s → %s", f, value(pair[0], max), value(pair[1], max))
-	}
-	s := f
-	if !isNull(op.Input) {
-		s += " " + value(op.Input, max)
-	}
-	if op.Type == history.OK && len(op.Output) > 0 && !bytes.Equal(op.Input, op.Output) {
-		// A read's null is an answer, a write's is none.
-		if !isNull(op.Output) || isNull(op.Input) {
-			s += " → " + value(op.Output, max)
-		}
-	}
-	return s
-}
-
-// steps is a transaction, a list of [function, key, value], step by step.
-func steps(op history.Operation, max int) (string, bool) {
-	raw := op.Input
-	if op.Type == history.OK && !isNull(op.Output) {
-		raw = op.Output
-	}
-	var list [][]json.RawMessage
-	if op.F != "txn" || json.Unmarshal(raw, &list) != nil || len(list) == 0 {
-		return "", false
-	}
-	var said []string
-	for i, step := range list {
-		if i == 4 && max <= shortValue {
-			said = append(said, fmt.Sprintf("and %d more", len(list)-i))
-			break
-		}
-		var f, key string
-		if len(step) != 3 || json.Unmarshal(step[0], &f) != nil {
-			return "", false
-		}
-		if json.Unmarshal(step[1], &key) != nil {
-			key = string(step[1])
-		}
-		s := visible.Cap(f, shortValue) + " " + visible.Cap(key, shortValue)
-		switch {
-		case isNull(step[2]):
-		case f == "r":
-			s += " → " + value(step[2], max*2/3)
-		default:
-			s += " " + value(step[2], max*2/3)
-		}
-		said = append(said, s)
-	}
-	return strings.Join(said, ", "), true
 }
 
 // ending is how an operation came out, in words.

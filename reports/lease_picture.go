@@ -48,7 +48,7 @@ type bracket struct {
 // brackets measure what a finding is about.
 func brackets(f checker.Finding) []bracket {
 	if from, to, ok := bothBelieved(f); ok {
-		return []bracket{{from, to, "both believed to hold it for " + span(to-from), true}}
+		return []bracket{{from, to, "both believed to hold it for " + formatDuration(to-from), true}}
 	}
 	bad, ok := culprit(f)
 	if len(f.Holds) == 0 || !ok {
@@ -63,8 +63,8 @@ func brackets(f checker.Finding) []bracket {
 		since = "since the last acknowledged renewal was sent"
 	}
 	return []bracket{
-		{h.Counted, seen, span(seen-h.Counted) + " " + since, false},
-		{seen, h.Until, span(h.Until-seen) + " too early", true},
+		{h.Counted, seen, formatDuration(seen-h.Counted) + " " + since, false},
+		{seen, h.Until, formatDuration(h.Until-seen) + " too early", true},
 	}
 }
 
@@ -95,7 +95,7 @@ func holdersWindow(f checker.Finding, faults []checker.Fault) (from, to int64) {
 	}
 	length := max(to-from, 1e6)
 	if _, _, both := bothBelieved(f); both {
-		// A short overlap of long tenures, and what was done in them.
+		// A short overlap of long holds, and what was done in them.
 		for _, op := range f.Core[2:] {
 			from, to = min(from, op.Call), max(to, finish(op))
 		}
@@ -112,9 +112,9 @@ func holdersWindow(f checker.Finding, faults []checker.Fault) (from, to int64) {
 
 // holders draws a finding about holders. n numbers it on the page, and is not positive for
 // a picture beside others; log may be nil.
-func holders(n int, f checker.Finding, faults []checker.Fault, log *history.Log) template.HTML {
+func drawLeases(n int, f checker.Finding, faults []checker.Fault, log *history.Log) template.HTML {
 	from, to := holdersWindow(f, faults)
-	p := &holding{n: n, f: f, a: scale(from, to, storyGutter+16, holdersRight), tenants: tenantsOf(f, log, to)}
+	p := &leasePicture{n: n, f: f, a: scale(from, to, storyGutter+16, holdersRight), resourceHistory: resourceHistoryOf(f, log, to)}
 	p.processes, p.lost = p.lanes(f, from, to)
 
 	bands := during(faults, from, to)
@@ -154,12 +154,12 @@ func holders(n int, f checker.Finding, faults []checker.Fault, log *history.Log)
 	p.seen()
 	p.cores()
 	p.leaderRow(leaders)
-	return p.d.svg("story holders", "Who held the resource when", momentsText(f, faults))
+	return p.d.svg("story holders", "Who held the resource when", leaseTimelineText(f, faults))
 }
 
 // holding is one picture in the making.
-type holding struct {
-	tenants
+type leasePicture struct {
+	resourceHistory
 	n          int
 	f          checker.Finding
 	a          axis
@@ -170,7 +170,7 @@ type holding struct {
 }
 
 // laneOf is the top of a client's lane.
-func (p *holding) laneOf(process int) (y float64, ok bool) {
+func (p *leasePicture) laneOf(process int) (y float64, ok bool) {
 	for i, x := range p.processes {
 		if x == process {
 			return p.top + float64(i)*laneHeight, true
@@ -179,13 +179,13 @@ func (p *holding) laneOf(process int) (y float64, ok bool) {
 	return 0, false
 }
 
-func (p *holding) lane(process int, y float64) {
+func (p *leasePicture) lane(process int, y float64) {
 	d, a := p.d, p.a
 	d.text(8, y+laneBar+holdHeight/2+4, "label", client(history.Operation{Process: process, Node: p.nodes[process]}))
 	d.line(a.left-16, y+laneBar+holdHeight/2, storyRight, y+laneBar+holdHeight/2, "rail")
 	for _, x := range p.within(a.from(), a.to()) {
 		if x.process == process {
-			p.tenure(x, y+laneBar)
+			p.holdBar(x, y+laneBar)
 		}
 	}
 	bad, is := culprit(p.f)
@@ -197,17 +197,17 @@ func (p *holding) lane(process int, y float64) {
 		if is && finish(bad) < until && finish(bad) >= h.From {
 			until = finish(bad)
 			d.described(a.x(until), y+laneBar, a.x(h.Until)-a.x(until), holdHeight, "hold missing",
-				fmt.Sprintf("client %d should have held it until %s at least", h.Process, moment(h.Until)))
+				fmt.Sprintf("client %d should have held it until %s at least", h.Process, formatTime(h.Until)))
 		}
 		d.described(p.begin(h.From), y+laneBar, a.x(until)-p.begin(h.From), holdHeight, "hold must",
-			fmt.Sprintf("client %d held it from %s to %s at least", h.Process, moment(h.From), moment(until)))
+			fmt.Sprintf("client %d held it from %s to %s at least", h.Process, formatTime(h.From), formatTime(until)))
 	}
 	p.marks(process, y)
 	p.losses(process, y+laneBar)
 }
 
 // losses are where a watcher saw a grant disappear, unless the finding is about that.
-func (p *holding) losses(process int, y float64) {
+func (p *leasePicture) losses(process int, y float64) {
 	for _, op := range p.f.Core {
 		if op.F == "gone" {
 			return
@@ -219,22 +219,22 @@ func (p *holding) losses(process int, y float64) {
 		}
 		x := p.a.x(g.at)
 		p.d.path(fmt.Sprintf("M%s %sl8 8m0 -8l-8 8", px(x-4), px(y+holdHeight/2-4)), "loss")
-		words := "seen gone " + moment(g.at)
+		words := "seen gone " + formatTime(g.at)
 		p.d.text(x-textWidth(words, 11)-2, y+holdHeight+13, "tick haloed", words)
 	}
 }
 
 // begin is where something begins; what began before the picture reaches over its edge.
-func (p *holding) begin(at int64) float64 {
+func (p *leasePicture) begin(at int64) float64 {
 	if at < p.a.from() {
 		return p.a.left - 16
 	}
 	return p.a.x(at)
 }
 
-func (p *holding) tenure(x tenure, y float64) {
+func (p *leasePicture) holdBar(x holdSpan, y float64) {
 	d, x0 := p.d, p.begin(x.from)
-	words := fmt.Sprintf("client %d acted as holder from %s", x.process, moment(x.from))
+	words := fmt.Sprintf("client %d acted as holder from %s", x.process, formatTime(x.from))
 	if x.token != 0 {
 		words += fmt.Sprintf(" under token %d", x.token)
 	}
@@ -243,16 +243,16 @@ func (p *holding) tenure(x tenure, y float64) {
 		return
 	}
 	x1 := max(p.a.x(x.to), x0+2)
-	d.described(x0, y, x1-x0, holdHeight, "hold", words+" to "+moment(x.to))
+	d.described(x0, y, x1-x0, holdHeight, "hold", words+" to "+formatTime(x.to))
 	d.line(x1, y-2, x1, y+holdHeight+4, "holdend")
-	if said := x.end + " " + moment(x.to); x.end != "" && x1+6+textWidth(said, 11) < storyWidth {
+	if said := x.end + " " + formatTime(x.to); x.end != "" && x1+6+textWidth(said, 11) < storyWidth {
 		d.text(x1+4, y+holdHeight+13, "tick", said)
 	}
 }
 
 // marks are what a client did: renewals above its bar, attempts and work below. One path
 // for each kind, and no two marks on one spot, however many there were.
-func (p *holding) marks(process int, y float64) {
+func (p *leasePicture) marks(process int, y float64) {
 	type kind struct{ class, title string }
 	paths := map[kind]*strings.Builder{}
 	last := map[kind]float64{}
@@ -274,7 +274,7 @@ func (p *holding) marks(process int, y float64) {
 	}
 	above := func(x float64) string { return fmt.Sprintf("M%s %sv-10", px(x), px(y+laneBar-1)) }
 	below := func(x float64) string { return fmt.Sprintf("M%s %sv5", px(x), px(y+laneBar+holdHeight+2)) }
-	for _, op := range p.deeds {
+	for _, op := range p.operations {
 		if op.Process != process {
 			continue
 		}
@@ -309,7 +309,7 @@ func (p *holding) marks(process int, y float64) {
 }
 
 // bracket measures a stretch between two ticks; its words stand in it, or else beside it.
-func (p *holding) bracket(b bracket, y float64) {
+func (p *leasePicture) bracket(b bracket, y float64) {
 	d, x0, x1 := p.d, p.a.x(b.from), p.a.x(b.to)
 	class, text := "measure", "label"
 	if b.bad {
@@ -329,7 +329,7 @@ func (p *holding) bracket(b bracket, y float64) {
 }
 
 // seen is the line down from the moment at which the finding shows.
-func (p *holding) seen() {
+func (p *leasePicture) seen() {
 	bad, ok := culprit(p.f)
 	if !ok {
 		return
@@ -344,14 +344,14 @@ func (p *holding) seen() {
 }
 
 // cores puts the numbers of the proof where its operations count.
-func (p *holding) cores() {
+func (p *leasePicture) cores() {
 	ends := map[float64]float64{} // by height, where the last words end
 	for i, op := range p.f.Core {
 		y, ok := p.laneOf(op.Process)
 		if !ok {
 			continue
 		}
-		at, words, above := finish(op), numeral(i+1)+" "+deed(op, shortValue), false
+		at, words, above := finish(op), numeral(i+1)+" "+operationText(op, shortValue), false
 		switch op.F {
 		case "renew", "renewed":
 			at, words, above = op.Call, numeral(i+1), true
@@ -364,7 +364,7 @@ func (p *holding) cores() {
 				words = numeral(i+1) + " refused"
 			}
 			if at < p.a.from() {
-				words += ", " + moment(at)
+				words += ", " + formatTime(at)
 			}
 		case "gone":
 			words = numeral(i+1) + " seen gone"
@@ -415,7 +415,7 @@ func (p *holding) cores() {
 }
 
 // onSolid: words lie on what a client must have held, which is dark.
-func (p *holding) onSolid(process int, x0, x1 float64) bool {
+func (p *leasePicture) onSolid(process int, x0, x1 float64) bool {
 	for _, h := range p.f.Holds {
 		if bad, ok := culprit(p.f); ok && h.Process == process && x0 >= p.begin(h.From) && x1 <= p.a.x(min(h.Until, finish(bad))) {
 			return true
@@ -425,16 +425,16 @@ func (p *holding) onSolid(process int, x0, x1 float64) bool {
 }
 
 // reign is a stretch in which one node was believed to lead.
-type reign struct {
+type leadership struct {
 	node     string
 	from, to int64
 }
 
-func (p *holding) leaders(log *history.Log) []reign {
+func (p *leasePicture) leaders(log *history.Log) []leadership {
 	if log == nil {
 		return nil
 	}
-	var list []reign
+	var list []leadership
 	for _, ev := range log.Events {
 		if ev.Type != history.LeaderChange || ev.Time > p.a.to() {
 			continue
@@ -442,9 +442,9 @@ func (p *holding) leaders(log *history.Log) []reign {
 		if n := len(list); n > 0 {
 			list[n-1].to = ev.Time
 		}
-		list = append(list, reign{ev.Node, ev.Time, p.a.to()})
+		list = append(list, leadership{ev.Node, ev.Time, p.a.to()})
 	}
-	var in []reign
+	var in []leadership
 	for _, x := range list {
 		if x.to >= p.a.from() && x.node != "" {
 			in = append(in, x)
@@ -453,7 +453,7 @@ func (p *holding) leaders(log *history.Log) []reign {
 	return in
 }
 
-func (p *holding) leaderRow(list []reign) {
+func (p *leasePicture) leaderRow(list []leadership) {
 	if len(list) == 0 {
 		return
 	}
@@ -465,7 +465,7 @@ func (p *holding) leaderRow(list []reign) {
 		if x.to >= p.a.to() {
 			x1 = storyRight
 		}
-		p.d.described(x0, y+5, max(x1-x0, 1), 3, "reign", fmt.Sprintf("%s led from %s", visible.Cap(x.node, shortValue), moment(x.from)))
+		p.d.described(x0, y+5, max(x1-x0, 1), 3, "reign", fmt.Sprintf("%s led from %s", visible.Cap(x.node, shortValue), formatTime(x.from)))
 		p.d.line(x0, y-4, x0, y+8, "phase")
 		name := visible.Cap(x.node, shortValue)
 		if x0+4 > end && x0+4+textWidth(name, 12) < storyWidth {

@@ -16,44 +16,44 @@ import (
 // defaultTTL is how long leases last where neither the plan nor the workload says it.
 const defaultTTL = 4 * time.Second
 
-// timed are the checkers of a workload with leases: what the leases themselves promise,
+// leaseCheckers are the checkers of a workload with leases: what the leases themselves promise,
 // with further promises of the workload, and that somebody gets them in time.
-func timed(plan history.Plan, promise checklease.Options, more ...checker.Checker) []checker.Checker {
+func leaseCheckers(plan history.Plan, promise checklease.Options, more ...checker.Checker) []checker.Checker {
 	promise.Bounds, promise.TTL = plan.Claim.Bounds, ttlOf(plan.Workload)
 	all := append([]checker.Checker{checklease.Checker(promise)}, more...)
 	return append(all, anyCheckers(plan)...)
 }
 
-// custom is how the clients of a workload treat what they hold.
-type custom struct {
+// leaseBehaviour is what the clients of a workload do with what they hold.
+type leaseBehaviour struct {
 	ttl time.Duration
 	// renews: renewals are operations, one every quarter of a TTL. Otherwise what is
 	// held is kept alive in the background.
 	renews bool
-	// works are the functions that a holder performs, again and again; none does nothing.
-	works []string
-	// looks are what the others do between two tries to become the holder.
-	looks []string
-	// late: who was the holder tries a write under its old token, which a resource that
-	// keeps to its fencing must refuse once it has seen a newer one.
-	late bool
-	// keeps: everybody who holds the resource keeps it for long.
-	keeps bool
+	// work names the functions that a holder performs, again and again; none does nothing.
+	work []string
+	// queries are the functions that the others perform between two tries to become the holder.
+	queries []string
+	// writesLate: half of the former holders try one write under their old token, which a
+	// resource that checks tokens must refuse once it has seen a newer one.
+	writesLate bool
+	// longHolds: every hold of the resource is a long one.
+	longHolds bool
 }
 
-// tenancies are contests for independent resources: each has a group of at least two
-// workers, who all try to hold it. The first resource goes from keeper to keeper: what
+// contests makes a contest for each of several independent resources: each has a group of at least two
+// workers, who all try to hold it. All holds of the first resource are long: a hold that
 // outlasts a fault shows most.
-func tenancies(plan history.Workload, does custom) generator.Generator {
-	does.ttl = ttlOf(plan)
+func contests(plan history.Workload, behaviour leaseBehaviour) generator.Generator {
+	behaviour.ttl = ttlOf(plan)
 	keys := orDefault(plan.Keys, 3)
-	keeps := does
-	keeps.keeps = true
+	long := behaviour
+	long.longHolds = true
 	return generator.Keys(max(plan.Concurrency/keys, 2), keys, resourceName, func(key string) generator.Generator {
 		if key == resourceName(0) {
-			return &tenants{does: &keeps}
+			return &contenders{behaviour: &long}
 		}
-		return &tenants{does: &does}
+		return &contenders{behaviour: &behaviour}
 	})
 }
 
@@ -66,22 +66,22 @@ func ttlOf(plan history.Workload) time.Duration {
 
 func resourceName(i int) string { return "r" + strconv.Itoa(i) }
 
-// tenants is the contest of a group of workers for one resource. Each goes through
+// contenders is the contest of a group of workers for one resource. Each goes through
 //
-//	contend ─▶ acquire ─▶ hold: renew, work ─▶ release, or fall silent ─▶ contend
+//	contend ─▶ acquire ─▶ hold: renew, work ─▶ release, or stop renewing ─▶ contend
 //
 // in its own time; a worker that goes on as a new process begins again, and knows
 // nothing of what the one before it held. All moments are drawn when the event before
 // them is known, so that a renewal is due when it is due, however often the generator is
 // asked meanwhile.
-type tenants struct {
-	does *custom
-	made int64    // values handed out, so that each is unique for its resource
-	all  []tenant // by position in Context.All
+type contenders struct {
+	behaviour *leaseBehaviour
+	made      int64       // values handed out, so that each is unique for its resource
+	all       []contender // by position in Context.All
 }
 
-// tenant is one worker's part in the contest.
-type tenant struct {
+// contender is one worker's part in the contest.
+type contender struct {
 	process int
 	holds   bool
 	grant   history.Grant // the newest; of the past when not holds
@@ -93,7 +93,7 @@ type tenant struct {
 	called  int64         // when the open operation began
 }
 
-func (g *tenants) Next(ctx *generator.Context) (generator.Op, generator.Status, generator.Generator) {
+func (g *contenders) Next(ctx *generator.Context) (generator.Op, generator.Status, generator.Generator) {
 	never := generator.Op{Time: generator.Never, Thread: generator.AnyThread}
 	if len(ctx.Free) == 0 {
 		return never, generator.Pending, g
@@ -103,7 +103,7 @@ func (g *tenants) Next(ctx *generator.Context) (generator.Op, generator.Status, 
 	first := ctx.Rand.IntN(len(ctx.Free))
 	for i := range ctx.Free {
 		at := position(ctx, ctx.Free[(first+i)%len(ctx.Free)])
-		if d := g.all[at].due(g.does); best < 0 || d < due {
+		if d := g.all[at].due(g.behaviour); best < 0 || d < due {
 			best, due = at, d
 		}
 	}
@@ -111,14 +111,14 @@ func (g *tenants) Next(ctx *generator.Context) (generator.Op, generator.Status, 
 		never.Time = due
 		return never, generator.Pending, g
 	}
-	after := &tenants{g.does, g.made, slices.Clone(g.all)}
+	after := &contenders{g.behaviour, g.made, slices.Clone(g.all)}
 	op := after.act(ctx, &after.all[best])
 	op.Time, op.Thread = ctx.Time, ctx.All[best]
 	return op, generator.Ready, after
 }
 
 // begin gives each process that is new a part in the contest.
-func (g *tenants) begin(ctx *generator.Context) *tenants {
+func (g *contenders) begin(ctx *generator.Context) *contenders {
 	begun := g
 	for at, thread := range ctx.All {
 		process := ctx.Process[thread]
@@ -126,12 +126,12 @@ func (g *tenants) begin(ctx *generator.Context) *tenants {
 			continue
 		}
 		if begun == g {
-			begun = &tenants{g.does, g.made, slices.Clone(g.all)}
+			begun = &contenders{g.behaviour, g.made, slices.Clone(g.all)}
 			if g.all == nil {
-				begun.all = make([]tenant, len(ctx.All))
+				begun.all = make([]contender, len(ctx.All))
 			}
 		}
-		begun.all[at] = tenant{process: process, next: ctx.Time + g.does.between(ctx.Rand, 0, 0.1)}
+		begun.all[at] = contender{process: process, next: ctx.Time + g.behaviour.between(ctx.Rand, 0, 0.1)}
 	}
 	return begun
 }
@@ -142,53 +142,53 @@ func position(ctx *generator.Context, thread int) int {
 }
 
 // between draws a time from low to high TTLs.
-func (c *custom) between(r *rand.Rand, low, high float64) int64 {
+func (c *leaseBehaviour) between(r *rand.Rand, low, high float64) int64 {
 	return int64((low + (high-low)*r.Float64()) * float64(c.ttl))
 }
 
-// due is when the tenant has something to do.
-func (t *tenant) due(does *custom) int64 {
+// due is when the contender has something to do.
+func (t *contender) due(b *leaseBehaviour) int64 {
 	if !t.holds {
 		return t.next
 	}
 	due := t.end
-	if does.renews {
+	if b.renews {
 		due = min(due, t.renewal)
 	}
-	if len(does.works) > 0 {
+	if len(b.work) > 0 {
 		due = min(due, t.next)
 	}
 	return due
 }
 
-// act is what the tenant does now that something is due.
-func (g *tenants) act(ctx *generator.Context, t *tenant) generator.Op {
-	r, does := ctx.Rand, g.does
+// act is what the contender does now that something is due.
+func (g *contenders) act(ctx *generator.Context, t *contender) generator.Op {
+	r, b := ctx.Rand, g.behaviour
 	switch {
 	case t.holds && t.end <= ctx.Time:
-		t.holds, t.late = false, does.late && r.IntN(2) == 0
+		t.holds, t.late = false, b.writesLate && r.IntN(2) == 0
 		// Who gives something up lets the others have a go.
-		t.next = ctx.Time + does.between(r, 0.05, 0.5)
+		t.next = ctx.Time + b.between(r, 0.05, 0.5)
 		if !t.silent {
 			return grantOp("release", t.grant)
 		}
-		// Silence looks like nothing at all; somebody who looks on says when it ends.
-		return generator.F(does.looks[0])
-	case t.holds && does.renews && t.renewal <= ctx.Time:
+		// A lease that is not renewed shows nothing when it ends; a query shows it.
+		return generator.F(b.queries[0])
+	case t.holds && b.renews && t.renewal <= ctx.Time:
 		return grantOp("renew", t.grant)
 	case t.holds:
-		return g.work(t, does.works[r.IntN(len(does.works))])
+		return g.work(t, b.work[r.IntN(len(b.work))])
 	case t.late:
 		t.late = false
 		return g.work(t, "write")
 	case r.IntN(6) == 0:
-		return generator.F(does.looks[r.IntN(len(does.looks))])
+		return generator.F(b.queries[r.IntN(len(b.queries))])
 	}
 	return generator.F("acquire")
 }
 
-// work is one operation under the tenant's grant, with a value of its own.
-func (g *tenants) work(t *tenant, f string) generator.Op {
+// work is one operation under the contender's grant, with a value of its own.
+func (g *contenders) work(t *contender, f string) generator.Op {
 	g.made++
 	op := generator.F(f)
 	if f == "write" {
@@ -205,23 +205,23 @@ func grantOp(f string, grant history.Grant) generator.Op {
 	return op
 }
 
-func (g *tenants) Update(ctx *generator.Context, ev generator.Event) generator.Generator {
+func (g *contenders) Update(ctx *generator.Context, ev generator.Event) generator.Generator {
 	at := position(ctx, ev.Thread)
 	if g.all == nil || at >= len(g.all) || g.all[at].process != ev.Process || ctx.Process[ev.Thread] != ev.Process {
 		return g
 	}
-	after := &tenants{g.does, g.made, slices.Clone(g.all)}
+	after := &contenders{g.behaviour, g.made, slices.Clone(g.all)}
 	t := &after.all[at]
 	if ev.Invocation {
 		t.called = ev.Time
 	} else {
-		g.does.learn(ctx.Rand, t, ev)
+		g.behaviour.learn(ctx.Rand, t, ev)
 	}
 	return after
 }
 
-// learn is what the end of an operation means for the tenant that asked for it.
-func (c *custom) learn(r *rand.Rand, t *tenant, ev generator.Event) {
+// learn is what the end of an operation means for the contender that asked for it.
+func (c *leaseBehaviour) learn(r *rand.Rand, t *contender, ev generator.Event) {
 	var refusal history.Refusal // what servers say is hostile; nonsense says nothing
 	if !ev.OK && len(ev.Value) > 0 && json.Unmarshal(ev.Value, &refusal) != nil {
 		refusal = history.Refusal{}
@@ -236,7 +236,7 @@ func (c *custom) learn(r *rand.Rand, t *tenant, ev generator.Event) {
 	case ev.F == "renew" && ev.OK:
 		t.renewal = t.called + int64(c.ttl/4)
 	case refusal.Gone || refusal.Rejected:
-		// It is over, whatever the tenant believed.
+		// It is over, whatever the contender believed.
 		t.holds = false
 	case ev.F == "renew":
 		t.renewal = ev.Time + int64(c.ttl/16)
@@ -253,47 +253,47 @@ func (c *custom) learn(r *rand.Rand, t *tenant, ev generator.Event) {
 
 // settle begins a hold: a third of them are kept for long, as a service keeps its
 // leadership, the others last from half a TTL to three.
-func (c *custom) settle(r *rand.Rand, t *tenant, grant history.Grant, now int64) {
+func (c *leaseBehaviour) settle(r *rand.Rand, t *contender, grant history.Grant, now int64) {
 	t.holds, t.grant, t.late = true, grant, false
 	t.renewal = t.called + int64(c.ttl/4)
 	t.next = now + c.between(r, 0, 0.06)
 	t.end = now + c.between(r, 0.5, 3)
-	if r.IntN(3) == 0 || c.keeps {
+	if r.IntN(3) == 0 || c.longHolds {
 		t.end = now + c.between(r, 4, 10)
 	}
 	// What is kept alive in the background cannot fall silent.
 	t.silent = c.renews && r.IntN(3) == 0
 }
 
-// handBack ends a run of a workload with leases. Every worker looks at every resource
-// through its node, in each way there is, and gives back what it still holds; then each
-// resource must be there for somebody to take, or it is wedged for good.
-func handBack(plan history.Workload, used []string, looks ...string) generator.Generator {
+// finalReleases ends a run of a workload with leases. Every worker queries every resource
+// through its node, with each function given, and releases what it still holds; then each
+// resource must be free to acquire, or it is wedged.
+func finalReleases(plan history.Workload, used []string, queries ...string) generator.Generator {
 	used = newest(used, finalKeys)
 	if len(used) == 0 {
 		return nil
 	}
 	var reads, returns []generator.Generator
 	for _, key := range used {
-		for _, f := range looks {
+		for _, f := range queries {
 			op := generator.F(f)
 			op.Key = key
 			reads = append(reads, generator.UntilOK(generator.Repeat(finalTries, generator.Ops(op))))
 		}
-		returns = append(returns, &leaver{key: key})
+		returns = append(returns, &releaser{key: key})
 	}
 	ttl := ttlOf(plan)
 	return generator.Sequence(
 		generator.TimeLimit(finalLimit, generator.EachThread(generator.Sequence(returns...))),
 		generator.TimeLimit(finalLimit+3*ttl, generator.Phases(
 			generator.EachThread(generator.Sequence(reads...)),
-			takeEach(used, ttl/20),
+			acquireEach(used, ttl/20),
 		)),
 	)
 }
 
-// takeEach acquires every resource once, each by one worker, which tries until it works.
-func takeEach(keys []string, pause time.Duration) generator.Generator {
+// acquireEach acquires every resource once, each by one worker, which tries until it works.
+func acquireEach(keys []string, pause time.Duration) generator.Generator {
 	name := func(i int) string { return keys[i] }
 	few := func(thread int) bool { return thread < len(keys) }
 	return generator.OnThreads(few, generator.Keys(1, len(keys), name, func(string) generator.Generator {
@@ -302,16 +302,16 @@ func takeEach(keys []string, pause time.Duration) generator.Generator {
 	}))
 }
 
-// leaver asks who holds a resource, and tries to release that: only the process whose
+// releaser asks who holds a resource, and tries to release that: only the process whose
 // grant it is can, and the others are refused by their own clients.
-type leaver struct {
+type releaser struct {
 	key   string
 	tries int
 	found bool
 	grant history.Grant
 }
 
-func (l *leaver) Next(ctx *generator.Context) (generator.Op, generator.Status, generator.Generator) {
+func (l *releaser) Next(ctx *generator.Context) (generator.Op, generator.Status, generator.Generator) {
 	op := generator.Op{Time: generator.Never, Thread: generator.AnyThread}
 	switch {
 	case l.tries >= finalTries:
@@ -332,7 +332,7 @@ func (l *leaver) Next(ctx *generator.Context) (generator.Op, generator.Status, g
 	return op, generator.Ready, &after
 }
 
-func (l *leaver) Update(_ *generator.Context, ev generator.Event) generator.Generator {
+func (l *releaser) Update(_ *generator.Context, ev generator.Event) generator.Generator {
 	if ev.F != "holder" || !ev.OK || ev.Key != l.key {
 		return l
 	}
@@ -340,5 +340,5 @@ func (l *leaver) Update(_ *generator.Context, ev generator.Event) generator.Gene
 	if json.Unmarshal(ev.Value, &grant) != nil || grant == nil {
 		return nil
 	}
-	return &leaver{key: l.key, found: true, grant: *grant}
+	return &releaser{key: l.key, found: true, grant: *grant}
 }

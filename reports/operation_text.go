@@ -10,8 +10,71 @@ import (
 	"nemesis/reports/visible"
 )
 
-// holding operations say in one word what their values tell at length; see
-// history/lease.go for them.
+// What an operation asked and what came of it, as one line of text.
+
+// operationText is what an operation asked and what came of it: "write 9", "read → 7",
+// "cas 3 → 4", "append k3 7, r k4 → [1,2]". Functions that it does not know read as
+// name, argument, result.
+func operationText(op history.Operation, max int) string {
+	if s, ok := transactionText(op, max); ok {
+		return s
+	}
+	if s, ok := leaseOperationText(op); ok {
+		return s
+	}
+	f := visible.Cap(op.F, shortValue)
+	var pair []json.RawMessage
+	if op.F == "cas" && json.Unmarshal(op.Input, &pair) == nil && len(pair) == 2 {
+		return fmt.Sprintf("%s %s → %s", f, value(pair[0], max), value(pair[1], max))
+	}
+	s := f
+	if !isNull(op.Input) {
+		s += " " + value(op.Input, max)
+	}
+	if op.Type == history.OK && len(op.Output) > 0 && !bytes.Equal(op.Input, op.Output) {
+		// A read's null is an answer, a write's is none.
+		if !isNull(op.Output) || isNull(op.Input) {
+			s += " → " + value(op.Output, max)
+		}
+	}
+	return s
+}
+
+// transactionText is a transaction, a list of [function, key, value], step by step.
+func transactionText(op history.Operation, max int) (string, bool) {
+	raw := op.Input
+	if op.Type == history.OK && !isNull(op.Output) {
+		raw = op.Output
+	}
+	var list [][]json.RawMessage
+	if op.F != "txn" || json.Unmarshal(raw, &list) != nil || len(list) == 0 {
+		return "", false
+	}
+	var said []string
+	for i, step := range list {
+		if i == 4 && max <= shortValue {
+			said = append(said, fmt.Sprintf("and %d more", len(list)-i))
+			break
+		}
+		var f, key string
+		if len(step) != 3 || json.Unmarshal(step[0], &f) != nil {
+			return "", false
+		}
+		if json.Unmarshal(step[1], &key) != nil {
+			key = string(step[1])
+		}
+		s := visible.Cap(f, shortValue) + " " + visible.Cap(key, shortValue)
+		switch {
+		case isNull(step[2]):
+		case f == "r":
+			s += " → " + value(step[2], max*2/3)
+		default:
+			s += " " + value(step[2], max*2/3)
+		}
+		said = append(said, s)
+	}
+	return strings.Join(said, ", "), true
+}
 
 // grantWords names a hold: by its token, else by its lease or its owner.
 func grantWords(g history.Grant) string {
@@ -52,9 +115,9 @@ func isObject(raw json.RawMessage) bool {
 	return len(raw) > 0 && raw[0] == '{'
 }
 
-// leaseDeed reads operations of holders; ok is false for any other operation, and for
+// leaseOperationText writes operations of holders; ok is false for any other operation, and for
 // one whose values are not of the form that its name suggests.
-func leaseDeed(op history.Operation) (string, bool) {
+func leaseOperationText(op history.Operation) (string, bool) {
 	object := isObject(op.Input) || isObject(op.Output)
 	var s, result string
 	if op.Type == history.Fail {

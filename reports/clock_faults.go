@@ -13,8 +13,8 @@ import (
 // What clock faults asked for beside what the nodes measured, and what faults do not
 // reach. Both are read off the stages that the history recorded.
 
-// bentRow is one clock that one fault was to bend.
-type bentRow struct {
+// clockFaultRow is one clock that one fault was to change, and what was measured of it.
+type clockFaultRow struct {
 	Fault           int
 	Kind, Node      string
 	Clock           string
@@ -26,12 +26,12 @@ type bentRow struct {
 type limit struct{ Kinds, Text string }
 
 const (
-	mostBent   = 200
-	mostLimits = 20
+	mostClockFaultRows = 200
+	mostLimits         = 20
 )
 
-// bent gathers both; more counts the rows left out.
-func (r *Run) bent() (rows []bentRow, more int, limits []limit) {
+// clockFaults gathers both; more counts the rows left out.
+func (r *Run) clockFaults() (rows []clockFaultRow, more int, limits []limit) {
 	if r.Log == nil {
 		return nil, 0, nil
 	}
@@ -63,7 +63,7 @@ func (r *Run) bent() (rows []bentRow, more int, limits []limit) {
 				if !ok {
 					continue
 				}
-				if len(rows) == mostBent {
+				if len(rows) == mostClockFaultRows {
 					more++
 					continue
 				}
@@ -92,16 +92,16 @@ func limited(limits []limit, f *history.Fault) []limit {
 }
 
 // askedOf finds what was asked of a clock among an effect's measures.
-func askedOf(clock string, measures []history.Measure, said string) (bentRow, bool) {
+func askedOf(clock string, measures []history.Measure, said string) (clockFaultRow, bool) {
 	value := map[string]history.Measure{}
 	for _, m := range measures {
 		value[m.Name] = m
 	}
 	asked, ok := value[clock+" requested"]
 	if !ok {
-		return bentRow{}, false
+		return clockFaultRow{}, false
 	}
-	row := bentRow{Clock: clock, Asked: figure(asked) + unit(asked), Measured: "–"}
+	row := clockFaultRow{Clock: clock, Asked: figure(asked) + unit(asked), Measured: "–"}
 	if said != "" {
 		row.Asked += " (" + multiple(said) + ")"
 	}

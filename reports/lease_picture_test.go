@@ -244,7 +244,7 @@ func TestTheStoryOfALeaseInWords(t *testing.T) {
 	}
 }
 
-func TestDeedsOfHolders(t *testing.T) {
+func TestLeaseOperationText(t *testing.T) {
 	g := history.Grant{Lease: "7b43", Token: 24, TTL: 4000, Owner: "me"}
 	for _, c := range []struct {
 		f             string
@@ -271,7 +271,7 @@ func TestDeedsOfHolders(t *testing.T) {
 		{"acquire", nil, "odd", history.OK, `acquire → "odd"`},
 	} {
 		op := history.Operation{F: c.f, Input: asJSON(c.input), Output: asJSON(c.output), Type: c.kind}
-		if got := deed(op, shortValue); got != c.want {
+		if got := operationText(op, shortValue); got != c.want {
 			t.Errorf("got %q, want %q", got, c.want)
 		}
 	}
@@ -300,20 +300,20 @@ func TestAPictureOfHoldersSurvivesAnyMoments(t *testing.T) {
 			log.Events = append(log.Events, history.Event{Type: history.BeliefChange, Time: moment, Process: rapid.IntRange(0, 9).Draw(t, "believer"), Key: "r1",
 				F: rapid.SampledFrom([]string{"enter", "exit", "lost", "renewed", "gone"}).Draw(t, "belief"), Value: asJSON(history.Belief{At: moment, Sent: at.Draw(t, "sent")})})
 		}
-		svg := string(holders(1, f, faults(), log))
+		svg := string(drawLeases(1, f, faults(), log))
 		for _, bad := range []string{"NaN", "Inf", `width="-`} {
 			if strings.Contains(svg, bad) {
 				t.Fatalf("%s in %s", bad, svg)
 			}
 		}
-		happenings(f, faults())
+		leaseTimeline(f, faults())
 	})
 }
 
 func TestAMillionAttemptsMakeASmallPicture(t *testing.T) {
 	r := leaseFixture(t, "lease", true)
 	f := r.findings()[0]
-	few := len(holders(1, f, r.Verdict.Faults, r.Log))
+	few := len(drawLeases(1, f, r.Verdict.Faults, r.Log))
 	ops := r.Log.Operations
 	for i := range 100_000 {
 		op := ops[1]
@@ -324,14 +324,14 @@ func TestAMillionAttemptsMakeASmallPicture(t *testing.T) {
 	}
 	sort.SliceStable(ops, func(i, j int) bool { return ops[i].Call < ops[j].Call })
 	r.Log.Operations = ops
-	if many := len(holders(1, f, r.Verdict.Faults, r.Log)); many > few+40_000 {
+	if many := len(drawLeases(1, f, r.Verdict.Faults, r.Log)); many > few+40_000 {
 		t.Errorf("%d bytes, with few attempts %d", many, few)
 	}
 }
 
 func TestWithoutAHistoryTheFindingDrawsItself(t *testing.T) {
 	r := leaseFixture(t, "lease", false)
-	svg := string(holders(1, r.findings()[0], r.Verdict.Faults, nil))
+	svg := string(drawLeases(1, r.findings()[0], r.Verdict.Faults, nil))
 	for _, want := range []string{"① granted, token 24", "too early", "client 2 on n3"} {
 		if !strings.Contains(svg, want) {
 			t.Errorf("no %q in the picture", want)
@@ -431,8 +431,8 @@ func TestRenewalsOfASessionAreThoseOfItsHolds(t *testing.T) {
 		{Type: history.BeliefChange, Process: 2, F: "enter", Value: asJSON(history.Belief{At: 9})},
 		{Type: history.BeliefChange, Process: 1, F: "lost", Value: asJSON(history.Belief{At: 10})},
 	}}
-	got := tenantsOf(checker.Finding{Key: "r1"}, log, 20)
-	if len(got.tenures) != 1 || got.tenures[0].to != 10 || !slices.Equal(got.renewed, []notice{{1, 7}}) {
+	got := resourceHistoryOf(checker.Finding{Key: "r1"}, log, 20)
+	if len(got.holdSpans) != 1 || got.holdSpans[0].to != 10 || !slices.Equal(got.renewed, []notice{{1, 7}}) {
 		t.Errorf("%+v", got)
 	}
 }
