@@ -52,8 +52,8 @@ func faultOf(step history.Step, stages map[history.Stage]history.Event) Fault {
 	case !begun:
 		fault.Error = "the run ended before its time came"
 		return fault
-	case !acted && inject.Fault.Error != "":
-		fault.Error = strings.TrimPrefix(inject.Fault.Error, "not injected: ") // Injected says so
+	case inject.Fault.Skipped:
+		fault.Error = inject.Fault.Error
 		return fault
 	}
 	fault.Injected = inject.Time

@@ -78,7 +78,7 @@ func TestWhatBecameOfAStep(t *testing.T) {
 			want: Fault{Injected: -1, Healed: -1, Evidence: "none", Error: "the run ended before its time came"},
 		},
 		"a step that could not be injected": {
-			events: []history.Event{stage(5, history.Inject, func(f *history.Fault) { f.Error = "not injected: no leader within 2s: nobody leads" })},
+			events: []history.Event{stage(5, history.Inject, func(f *history.Fault) { f.Skipped, f.Error = true, "no leader within 2s: nobody leads" })},
 			want:   Fault{Injected: -1, Healed: -1, Evidence: "none", Error: "no leader within 2s: nobody leads"},
 		},
 		"a history that ends during the injection": {

@@ -126,6 +126,9 @@ type Fault struct {
 	// Confirmed: evidence shows that the fault acted (Active, Heal), or that the
 	// recovery did (Healed). A fault never confirmed is not counted.
 	Confirmed bool `json:"confirmed"`
+	// Skipped: it was not injected, nor will it be, and Error says why. Inject is its
+	// only stage.
+	Skipped bool `json:"skipped,omitempty"`
 	// Error says what went wrong with injecting or healing.
 	Error string `json:"error,omitempty"`
 }

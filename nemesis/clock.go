@@ -2,6 +2,7 @@ package nemesis
 
 import (
 	"fmt"
+	"math/rand/v2"
 	"slices"
 	"strings"
 	"time"
@@ -11,36 +12,94 @@ import (
 	"nemesis/nodes/agent"
 )
 
-// What the clock faults have in common. Each bends the clocks of some nodes, wall,
-// monotonic or both: leases and elections of servers in Go, Java and C++ run on the
-// monotonic clock, and a fault of the wall clock alone does not touch them.
+// clockFault is a fault that changes the clocks of some nodes, wall, monotonic or both:
+// leases and elections of servers in Go, Java and C++ run on the monotonic clock, and a
+// fault of the wall clock alone does not touch them. Its parameters are
+// history.ClockParameters.
+type clockFault struct {
+	name, doc string
+	// changes are what it draws from, takes tells them from those of other clock faults,
+	// and example is one of them.
+	changes func(history.Timing) []Change
+	takes   func(Change) bool
+	example string
+	// strobes: a change that gives no period gets one.
+	strobes bool
+	// limit is what it does not do, beside what no clock fault does.
+	limit string
+	// sentence says what an aimed or unaimed step does; the clock's change is known.
+	sentence func(history.Step, history.ClockParameters) string
+}
 
 // The techniques that --clocks chooses from.
 const (
-	// ShadowClocks bends what the servers see; see effects.Shadow.
+	// ShadowClocks changes what the servers see; see effects.Shadow.
 	ShadowClocks = "shadow"
-	// MachineClocks bends the machine's own clock where that can be bent as asked, and
+	// MachineClocks changes the machine's own clock where that can be changed as asked, and
 	// what the servers see where it cannot; see effects.Machine.
 	MachineClocks = "machine"
 )
 
-// clocks completes a clock fault: what it needs, aims at, does and cannot do.
-func clocks(f Fault) Fault {
-	f.Forms = append([]Form{
-		{Target: "leader", Weight: 3, Least: 1},
-		{Target: "one", Weight: 3, Least: 2},
-		{Target: "minority", Weight: 2, Least: 5},
-		{Target: "majority", Weight: 1, Least: 3},
-		{Target: "all", Weight: 1, Least: 2},
-	}, onLeases(Form{Weight: 3, Least: 1})...)
-	f.needs = effects.ShadowKind
-	f.clock = true
-	f.effects = bend
-	f.Limits = append(f.Limits,
-		"times that the kernel keeps are not bent: of files, of its own log, of packets",
-		"a program that reads the processor's counter, or the time by a system call, sees the truth",
-	)
-	return f
+// The settings of clock faults.
+const (
+	changeSetting = "clock-change"
+	clocksSetting = "clocks"
+)
+
+func clockSettings() []FaultSetting {
+	return []FaultSetting{
+		{
+			Setting: history.Setting{
+				Name: changeSetting,
+				Doc:  "what clock faults do, a list to draw from, such as wall:+2lease,both:-1h,monotonic:x0.5,wall:+2s/100ms (default: all that a fault knows)",
+			},
+			Check: checkChanges,
+		},
+		{
+			Setting: history.Setting{
+				Name: clocksSetting, Default: ShadowClocks,
+				Doc: "which clocks are changed: shadow, those that the servers see, or machine, the machine's own where it can be changed as asked",
+			},
+			Check: func(value string, _ Options) error {
+				if value != ShadowClocks && value != MachineClocks {
+					return fmt.Errorf("schedule faults: --clocks is %s or %s, not %q", ShadowClocks, MachineClocks, value)
+				}
+				return nil
+			},
+		},
+	}
+}
+
+// checkChanges refuses changes that cannot be read, or that no fault of the run does.
+func checkChanges(value string, opt Options) error {
+	changes, err := ParseChanges(value, opt.Timing)
+	if err != nil {
+		return err
+	}
+	for _, change := range changes {
+		if !slices.ContainsFunc(Faults(), func(f Fault) bool {
+			clock, is := f.(clockFault)
+			return is && slices.Contains(opt.Faults, clock.name) && clock.takes(change)
+		}) {
+			return fmt.Errorf("schedule faults: no fault of this run does --clock-change %s; add one to --faults", change)
+		}
+	}
+	return nil
+}
+
+// Info gives every clock fault the same forms.
+func (f clockFault) Info() Info {
+	return Info{
+		Name: f.name, Doc: f.doc, Family: "clock",
+		Forms: append([]Form{
+			{Target: "leader", Weight: 3, Least: 1},
+			{Target: "one", Weight: 3, Least: 2},
+			{Target: "minority", Weight: 2, Least: 5},
+			{Target: "majority", Weight: 1, Least: 3},
+			{Target: "all", Weight: 1, Least: 2},
+		}, onLeases(Form{Weight: 3, Least: 1})...),
+		Settings: clockSettings(),
+	}
 }
 
 // onLeases are forms aimed at the two ends of a lease.
@@ -50,48 +109,96 @@ func onLeases(like Form) []Form {
 	return []Form{holder, grantor}
 }
 
-// bend is the effect of a clock fault on each of its nodes.
-func bend(step history.Step, _ Live) map[string][]agent.Effect {
-	todo := map[string][]agent.Effect{}
-	for _, node := range step.Nodes {
-		id := fmt.Sprintf("f%d", step.ID)
-		var effect agent.Effect = &effects.Shadow{ID: id, Change: *step.Clock, Period: time.Duration(step.Period)}
-		if step.Clock.Machine {
-			effect = &effects.Machine{ID: id, Change: *step.Clock}
+// Parameters deals changes.
+func (f clockFault) Parameters(rng *rand.Rand, opt Options) (Dealer, error) {
+	changes := f.changes(opt.Timing)
+	if asked := opt.Settings[changeSetting]; asked != "" {
+		all, err := ParseChanges(asked, opt.Timing)
+		if err != nil {
+			return nil, err
 		}
-		todo[node] = []agent.Effect{effect}
+		changes = slices.DeleteFunc(all, func(c Change) bool { return !f.takes(c) })
 	}
-	return todo
+	if len(changes) == 0 {
+		return nil, fmt.Errorf("schedule faults: --clock-change names nothing that a %s does; add %s", f.name, f.example)
+	}
+	cards := newDeck(rng, changes)
+	return func(history.Step) any {
+		change := cards.deal()
+		if change.Period == 0 && f.strobes {
+			periods := strobePeriods()
+			change.Period = history.Duration(periods[rng.IntN(len(periods))])
+		}
+		// A machine's clock is read and set for all that runs on it: nothing strobes there.
+		change.Machine = opt.Settings[clocksSetting] == MachineClocks && change.Period == 0 && effects.MachineCan(change.ClockChange) == nil
+		return change.ClockParameters
+	}, nil
 }
 
-// wrongClock says why a step's clock change cannot be; a plan may be written by hand.
-func (f Fault) wrongClock(step history.Step) error {
-	switch {
-	case step.Clock == nil:
-		return fmt.Errorf("it does not say what is to be done to the clock")
-	case !f.takes(Change{ClockChange: *step.Clock, Period: step.Period}):
-		return fmt.Errorf("%s is no change for it", Change{ClockChange: *step.Clock, Period: step.Period, Said: step.Said})
-	case step.Clock.Machine && step.Period > 0:
-		return fmt.Errorf("a machine's own clock cannot strobe")
-	case step.Clock.Machine:
-		return effects.MachineCan(*step.Clock)
+// Needs is the clock that the step changes. Servers are started under a shadow clock for
+// every clock fault.
+func (f clockFault) Needs(step history.Step) Needs {
+	needs := Needs{Effect: effects.ShadowKind, ShadowClock: true}
+	if p, err := parametersOf[history.ClockParameters](step); err == nil && p.Machine {
+		needs.Effect, needs.SuspendTimeServices = effects.MachineKind, true
 	}
-	return nil
+	return needs
 }
 
-// NeedsShadow reports whether the servers must be started under a shadow clock for one
-// of these faults (agent.Options.Shadow).
-func NeedsShadow(faults []string) bool {
-	return slices.ContainsFunc(faults, func(name string) bool {
-		fault, err := Find(name)
-		return err == nil && fault.clock
+// Sentence says what becomes of whose clock.
+func (f clockFault) Sentence(step history.Step) string {
+	p, err := parametersOf[history.ClockParameters](step)
+	if err != nil || len(step.Params) == 0 {
+		return step.Kind + ", which does not say what is to be done to the clock"
+	}
+	return f.sentence(step, p)
+}
+
+// Bind changes the clock of each node.
+func (f clockFault) Bind(step history.Step, live Live) (Binding, error) {
+	p, err := f.read(step)
+	if err != nil {
+		return Binding{}, err
+	}
+	var b Binding
+	b.Actions, err = live.onEachNode(step, func(id, _ string) agent.Effect {
+		if p.Machine {
+			return &effects.Machine{ID: id, Change: p.ClockChange}
+		}
+		return &effects.Shadow{ID: id, Change: p.ClockChange, Period: time.Duration(p.Period)}
 	})
+	if !p.Machine { // what changes the whole machine has no limits
+		b.Limits = []string{
+			f.limit,
+			"times that the kernel keeps are not bent: of files, of its own log, of packets",
+			"a program that reads the processor's counter, or the time by a system call, sees the truth",
+		}
+	}
+	return b, err
+}
+
+// read gives a step's change, or says why it cannot be; a plan may be written by hand.
+func (f clockFault) read(step history.Step) (history.ClockParameters, error) {
+	p, err := parametersOf[history.ClockParameters](step)
+	switch {
+	case err != nil:
+		return p, err
+	case len(step.Params) == 0:
+		return p, fmt.Errorf("it does not say what is to be done to the clock")
+	case !f.takes(Change{p}):
+		return p, fmt.Errorf("%s is no change for it", Change{p})
+	case p.Machine && p.Period > 0:
+		return p, fmt.Errorf("a machine's own clock cannot strobe")
+	case p.Machine:
+		return p, effects.MachineCan(p.ClockChange)
+	}
+	return p, nil
 }
 
 // whichClock is the clocks of a step's targets: "the wall clock of n1 n2".
-func whichClock(step history.Step) string {
-	which := "the " + step.Clock.Of + " clock"
-	if step.Clock.Of == history.BothClocks {
+func whichClock(step history.Step, p history.ClockParameters) string {
+	which := "the " + p.Of + " clock"
+	if p.Of == history.BothClocks {
 		which = "both clocks"
 	}
 	whose := strings.Join(step.Nodes, " ")
@@ -103,29 +210,19 @@ func whichClock(step history.Step) string {
 	} else if step.Target == "all" {
 		whose = "every node"
 	}
-	if step.Clock.Machine {
+	if p.Machine {
 		whose = "the machine of " + whose
 	}
 	return which + " of " + whose
 }
 
-// byHowMuch is a step's jump: "8 s (2 × lease)".
-func byHowMuch(step history.Step) string {
-	text := inWords(time.Duration(step.Clock.Jump))
-	if said := inUnits(step.Said); said != "" {
+// byHowMuch is the size of a jump: "8 s (2 × lease)".
+func byHowMuch(p history.ClockParameters) string {
+	text := inWords(time.Duration(p.Jump))
+	if said := inUnits(p.Said); said != "" {
 		text += " (" + said + ")"
 	}
 	return text
-}
-
-// aClock guards a sentence against steps that say nothing of a clock.
-func aClock(sentence func(history.Step) string) func(history.Step) string {
-	return func(step history.Step) string {
-		if step.Clock == nil {
-			return step.Kind + ", which does not say what is to be done to the clock"
-		}
-		return sentence(step)
-	}
 }
 
 // jumps are jumps of a clock by multiples of the system's timeouts, or by seconds where
@@ -152,13 +249,17 @@ func jumps(of, signs string, times []float64, timing history.Timing) []Change {
 			if sign == '-' {
 				jump = -jump
 			}
-			out = append(out, Change{ClockChange: history.ClockChange{Of: of, Jump: jump, Rate: 1}, Said: size.Said})
+			out = append(out, jumpOf(of, jump, size.Said))
 		}
 	}
 	return out
 }
 
-// atRate is a change of a clock's rate alone.
+// jumpOf is one jump of a clock, atRate a change of its rate alone.
+func jumpOf(of string, jump history.Duration, said string) Change {
+	return Change{history.ClockParameters{ClockChange: history.ClockChange{Of: of, Jump: jump, Rate: 1}, Said: said}}
+}
+
 func atRate(of string, rate float64) Change {
-	return Change{ClockChange: history.ClockChange{Of: of, Rate: rate}}
+	return Change{history.ClockParameters{ClockChange: history.ClockChange{Of: of, Rate: rate}}}
 }

@@ -9,9 +9,9 @@ import (
 // clockDrift runs clocks too slow or too fast. A lease measured on a slow clock lasts
 // longer than its holder was told.
 func clockDrift() Fault {
-	return clocks(Fault{
-		Name: "clock-drift",
-		Doc:  "run clocks too slow or too fast",
+	return clockFault{
+		name: "clock-drift",
+		doc:  "run clocks too slow or too fast",
 		changes: func(history.Timing) []Change {
 			var all []Change
 			for _, rate := range []float64{0.5, 2.0 / 3, 0.9, 1.1, 1.5, 2} {
@@ -21,18 +21,15 @@ func clockDrift() Fault {
 			}
 			return all
 		},
-		takes:  func(c Change) bool { return c.Jump == 0 && c.Rate != 1 && c.Rate != 0 && c.Period == 0 },
-		offers: "a rate such as monotonic:x0.5",
-		Limits: []string{sleepsOfTheKernel},
-		sentence: aClock(func(step history.Step) string {
-			return fmt.Sprintf("run %s %s", whichClock(step), speed(step.Clock.Rate))
-		}),
-	})
+		takes:   func(c Change) bool { return c.Jump == 0 && c.Rate != 1 && c.Rate != 0 && c.Period == 0 },
+		example: "a rate such as monotonic:x0.5",
+		limit: "sleeps and timers end by the kernel's clock: a slow clock lengthens them, where the server looks at its clock again, " +
+			"but on a fast one they come late, so a timeout that should strike early strikes on time",
+		sentence: func(step history.Step, p history.ClockParameters) string {
+			return fmt.Sprintf("run %s %s", whichClock(step, p), speed(p.Rate))
+		},
+	}
 }
-
-// sleepsOfTheKernel is what a bent rate does not reach.
-const sleepsOfTheKernel = "sleeps and timers end by the kernel's clock: a slow clock lengthens them, where the server looks at its clock again, " +
-	"but on a fast one they come late, so a timeout that should strike early strikes on time"
 
 // speed is a rate in words.
 func speed(rate float64) string {

@@ -57,11 +57,11 @@ func TestReadingClockChanges(t *testing.T) {
 		t.Fatal(err)
 	}
 	want := []Change{
-		{ClockChange: history.ClockChange{Of: "wall", Jump: 8 * second, Rate: 1}, Said: "2lease"},
-		{ClockChange: history.ClockChange{Of: "monotonic", Rate: 0.5}},
-		{ClockChange: history.ClockChange{Of: "both", Jump: -3600 * second, Rate: 1}},
-		{ClockChange: history.ClockChange{Of: "wall", Jump: -2 * second, Rate: 1}, Period: second / 10},
-		{ClockChange: history.ClockChange{Of: "monotonic"}},
+		{history.ClockParameters{ClockChange: history.ClockChange{Of: "wall", Jump: 8 * second, Rate: 1}, Said: "2lease"}},
+		{history.ClockParameters{ClockChange: history.ClockChange{Of: "monotonic", Rate: 0.5}}},
+		{history.ClockParameters{ClockChange: history.ClockChange{Of: "both", Jump: -3600 * second, Rate: 1}}},
+		{history.ClockParameters{ClockChange: history.ClockChange{Of: "wall", Jump: -2 * second, Rate: 1}, Period: second / 10}},
+		{history.ClockParameters{ClockChange: history.ClockChange{Of: "monotonic"}}},
 	}
 	if diff := cmp.Diff(want, got); diff != "" {
 		t.Error(diff)
@@ -86,8 +86,9 @@ var anyTiming = rapid.Custom(func(t *rapid.T) history.Timing {
 func TestEveryChangeThatIsDrawnCanBeAskedFor(t *testing.T) {
 	rapid.Check(t, func(t *rapid.T) {
 		timing := anyTiming.Draw(t, "timing")
-		for _, fault := range Faults() {
-			if !fault.clock {
+		for _, f := range Faults() {
+			fault, is := f.(clockFault)
+			if !is {
 				continue
 			}
 			for _, change := range fault.changes(timing) {
@@ -96,10 +97,10 @@ func TestEveryChangeThatIsDrawnCanBeAskedFor(t *testing.T) {
 					t.Fatalf("%s became %v, %v", change, back, err)
 				}
 				if !fault.takes(change) {
-					t.Fatalf("%s does not do its own %s", fault.Name, change)
+					t.Fatalf("%s does not do its own %s", fault.name, change)
 				}
 				if change.Jump < 0 && change.Of != history.WallClock {
-					t.Fatalf("%s sets the monotonic clock back: %s", fault.Name, change)
+					t.Fatalf("%s sets the monotonic clock back: %s", fault.name, change)
 				}
 			}
 		}
@@ -114,7 +115,9 @@ func TestClockSchedulesKeepToWhatWasAskedFor(t *testing.T) {
 			TimeLimit: time.Duration(rapid.IntRange(20, 300).Draw(t, "seconds")) * time.Second,
 			Timing:    timing, Leases: rapid.Bool().Draw(t, "leases"),
 			Targets: rapid.SampledFrom([][]string{nil, {"leader"}, {"holder", "grantor"}}).Draw(t, "targets"),
-			Clocks:  rapid.SampledFrom([]string{"", ShadowClocks, MachineClocks}).Draw(t, "clocks"),
+			Settings: map[string]string{
+				"clocks": rapid.SampledFrom([]string{"", ShadowClocks, MachineClocks}).Draw(t, "clocks"),
+			},
 		}
 		opt.Leases = opt.Leases || slices.Contains(opt.Targets, "holder")
 		for range rapid.IntRange(0, 3).Draw(t, "holds") {
@@ -144,11 +147,11 @@ func TestClockSchedulesKeepToWhatWasAskedFor(t *testing.T) {
 			if role.leases && !opt.Leases && len(opt.Targets) == 0 {
 				t.Fatalf("step %d is aimed at the %s of no lease", step.ID, step.Target)
 			}
-			if (step.Clock != nil) != (step.Kind != "pause") {
-				t.Fatalf("a %s with clock change %v", step.Kind, step.Clock)
+			if (step.Params != nil) != (step.Kind != "pause") {
+				t.Fatalf("a %s with clock change %s", step.Kind, step.Params)
 			}
-			if step.Clock != nil && step.Clock.Machine && (opt.Clocks != MachineClocks || effects.MachineCan(*step.Clock) != nil) {
-				t.Fatalf("step %d changes the machine's clock: %+v", step.ID, step.Clock)
+			if clock := clockOf(step); clock.Machine && (opt.Settings["clocks"] != MachineClocks || effects.MachineCan(clock.ClockChange) != nil) {
+				t.Fatalf("step %d changes the machine's clock: %+v", step.ID, clock)
 			}
 			text, err := json.Marshal(step)
 			if err != nil {
@@ -166,13 +169,7 @@ func TestClockSchedulesKeepToWhatWasAskedFor(t *testing.T) {
 }
 
 func TestAskingForWhatCannotBe(t *testing.T) {
-	change := func(text string) []Change {
-		c, err := ParseChanges(text, quick)
-		if err != nil {
-			t.Fatal(err)
-		}
-		return c
-	}
+	change := func(text string) map[string]string { return map[string]string{"clock-change": text} }
 	hold := []Amount{{Time: time.Minute}}
 	for want, opt := range map[string]Options{
 		"schedule faults: on 3 nodes a kill cannot be aimed at half, only at leader, one, majority, all": {
@@ -182,13 +179,15 @@ func TestAskingForWhatCannotBe(t *testing.T) {
 			Faults: []string{"kill"}, Holds: hold,
 		},
 		"schedule faults: --clock-change names nothing that a clock-drift does; add a rate such as monotonic:x0.5": {
-			Faults: []string{"clock-step", "clock-drift"}, Changes: change("wall:+2s"),
+			Faults: []string{"clock-step", "clock-drift"}, Settings: change("wall:+2s"),
 		},
 		"schedule faults: no fault of this run does --clock-change monotonic:x0; add one to --faults": {
-			Faults: []string{"clock-step"}, Changes: change("wall:+2s,monotonic:x0"),
+			Faults: []string{"clock-step"}, Settings: change("wall:+2s,monotonic:x0"),
 		},
-		`schedule faults: --clocks is shadow or machine, not "sun"`:                                                                                   {Faults: []string{"clock-step"}, Clocks: "sun"},
-		"schedule faults: --fault-target, --fault-hold, --clock-change and --packets say how faults strike, and there are none; add some to --faults": {Holds: hold},
+		`schedule faults: --clocks is shadow or machine, not "sun"`:                                                     {Faults: []string{"clock-step"}, Settings: map[string]string{"clocks": "sun"}},
+		"schedule faults: --fault-hold says how faults strike, and there are none; add some to --faults":                {Holds: hold},
+		"schedule faults: --fault-hold, --clock-change say how faults strike, and there are none; add some to --faults": {Holds: hold, Settings: change("wall:+2s")},
+		`schedule faults: no fault has a setting "wind"`:                                                                {Faults: []string{"kill"}, Settings: map[string]string{"wind": "strong"}},
 	} {
 		opt.Nodes, opt.TimeLimit = named(3), time.Minute
 		if _, err := Schedule(dice(1), opt); err == nil || err.Error() != want {
@@ -211,18 +210,35 @@ func bending(kind, target, change string, nodes ...string) history.Step {
 	if err != nil {
 		panic(err) // a test that is wrong
 	}
-	c := changes[0]
-	return history.Step{
-		ID: 1, Kind: kind, Target: target, Nodes: nodes, Clock: &c.ClockChange, Period: c.Period, Said: c.Said,
+	return with(history.Step{
+		ID: 1, Kind: kind, Target: target, Nodes: nodes,
 		At: history.Duration(time.Second), Hold: history.Duration(3 * time.Second),
+	}, changes[0])
+}
+
+// with is a step with parameters.
+func with(step history.Step, parameters any) history.Step {
+	text, err := json.Marshal(parameters)
+	if err != nil {
+		panic(err) // a test that is wrong
 	}
+	step.Params = text
+	return step
+}
+
+// clockOf is what a step does to clocks; nothing for one that does not say.
+func clockOf(step history.Step) history.ClockParameters {
+	p, err := parametersOf[history.ClockParameters](step)
+	if err != nil {
+		panic(err) // a test that is wrong
+	}
+	return p
 }
 
 func machine(step history.Step) history.Step {
-	change := *step.Clock
+	change := clockOf(step)
 	change.Machine = true
-	step.Clock = &change
-	return step
+	return with(step, change)
 }
 
 func TestClockFaultsInWords(t *testing.T) {
@@ -280,7 +296,7 @@ func TestWhatAClockFaultDoesOnEachNode(t *testing.T) {
 		},
 	} {
 		t.Run(name, func(t *testing.T) {
-			_, todo, err := Resolve(story.step, three())
+			_, bound, err := Resolve(story.step, three())
 			if story.err != "" {
 				if err == nil || err.Error() != story.err {
 					t.Errorf("got  %v\nwant %s", err, story.err)
@@ -290,7 +306,7 @@ func TestWhatAClockFaultDoesOnEachNode(t *testing.T) {
 			if err != nil {
 				t.Fatal(err)
 			}
-			if diff := cmp.Diff(story.want, plainly(todo)); diff != "" {
+			if diff := cmp.Diff(story.want, plainly(bound)); diff != "" {
 				t.Errorf("(-want +got):\n%s", diff)
 			}
 		})
@@ -304,8 +320,8 @@ func TestARoleThatNobodyPlaysIsNotHit(t *testing.T) {
 			t.Fatal(err)
 		}
 		stages := w.stages(1)
-		want := "not injected: no lease holder within 2s: nobody holds a lease"
-		if stages[history.Inject] == nil || stages[history.Inject].Error != want || stages[history.Active] != nil {
+		want := "no lease holder within 2s: nobody holds a lease"
+		if stages[history.Inject] == nil || !stages[history.Inject].Skipped || stages[history.Inject].Error != want || stages[history.Active] != nil {
 			t.Errorf("recorded %+v, want %s", stages[history.Inject], want)
 		}
 	})

@@ -23,17 +23,17 @@ func TestFaultsOfARealClusterAreConfirmedAndHealed(t *testing.T) {
 		fault Fault
 		form  Form
 	}{
-		{partition(), Form{Shape: "one", Target: "leader"}},
+		{partition{}, Form{Shape: "one", Target: "leader"}},
 		{kill(), Form{Target: "leader"}},
-		{partition(), Form{Shape: "majorities-ring", Target: "all"}},
+		{partition{}, Form{Shape: "majorities-ring", Target: "all"}},
 		{stop(), Form{Target: "minority"}},
-		{partition(), Form{Shape: "one-way-in", Target: "one"}},
+		{partition{}, Form{Shape: "one-way-in", Target: "one"}},
 		{pause(), Form{Target: "all"}},
-		{partition(), Form{Shape: "flapping", Target: "one"}},
+		{partition{}, Form{Shape: "flapping", Target: "one"}},
 	} {
-		step := one.fault.Draw(rng, named(5), one.form)
+		step := Draw(one.fault, rng, named(5), one.form)
 		if step.Shape == "flapping" {
-			step.Period = history.Duration(time.Second / 2)
+			step = with(step, flaps{history.Duration(time.Second / 2)})
 		}
 		steps = append(steps, step)
 	}
@@ -72,9 +72,7 @@ func TestPacketFaultsOfARealClusterAreConfirmedAndHealed(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		step := packet().Draw(rng, named(3), one.form)
-		step.Packets = &changes[0]
-		steps = append(steps, step)
+		steps = append(steps, with(Draw(packet{}, rng, named(3), one.form), changes[0]))
 	}
 	provedOnACluster(t, 3, effects.NetemKind, steps)
 }

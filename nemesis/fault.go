@@ -1,58 +1,55 @@
 package nemesis
 
 import (
+	"bytes"
+	"encoding/json"
 	"fmt"
 	"math/rand/v2"
+	"net/netip"
 	"slices"
 	"strings"
-	"time"
 
 	"nemesis/history"
-	"nemesis/nemesis/effects"
 	"nemesis/nodes"
 	"nemesis/nodes/agent"
 )
 
-// Fault is one kind of fault: what it can be aimed at and what it does there. It
-// is a value without state, safe for concurrent use.
-type Fault struct {
+// Fault is one kind of fault: what it can be aimed at, which parameters its steps have,
+// what it needs, and what it does. It is a value without state, safe for concurrent use.
+// Adding one is a file that implements this and a line of Faults.
+type Fault interface {
+	// Info is what there is to say about it without a step.
+	Info() Info
+	// Parameters returns what the parameters of its steps are dealt from: rng decides, and
+	// opt restricts them. Nil for a fault whose steps have no parameters. The error is one
+	// sentence and says why opt leaves nothing to deal.
+	Parameters(rng *rand.Rand, opt Options) (Dealer, error)
+	// Needs is what a step needs of its nodes, and of whoever runs them, before the servers
+	// start. For a step that is nothing but its Kind it is what every step of the fault needs.
+	Needs(step history.Step) Needs
+	// Sentence says what a step does, without its time. The step may come from a plan
+	// written by hand and lack anything.
+	Sentence(step history.Step) string
+	// Bind says by which actions an aimed step is done. Live.Roles is not needed any more.
+	// The error is one sentence and says why the step cannot be done.
+	Bind(step history.Step, live Live) (Binding, error)
+}
+
+// Info is what there is to say about a fault without a step.
+type Info struct {
 	// Name is what the user types and what a step's Kind holds: partition.
 	Name string
 	// Doc is one line for `nemesis list faults`.
 	Doc string
+	// Family is a word for several faults at once, such as clock; "" for those without one.
+	Family string
+	// Special says what the fault needs that not every cluster has; "" for most. A special
+	// fault must be asked for by its name.
+	Special string
 	// Forms are the shapes and targets it can take, likeliest first.
 	Forms []Form
-	// Limits say what the fault does not do although one might expect it, a sentence
-	// each, to be printed beside it; none for faults that are what they seem.
-	Limits []string
-
-	// needs is the kind of effect that a node must be able to have.
-	needs string
-	// process: the fault acts on the server process rather than on the network.
-	process bool
-	// clock: the fault bends clocks, and its steps say how (history.Step.Clock).
-	clock bool
-	// changes are what a clock fault draws from, takes tells them from those of other
-	// clock faults, and offers is an example of one.
-	changes func(history.Timing) []Change
-	takes   func(Change) bool
-	offers  string
-	// packets: the fault changes packets, and its steps say how (history.Step.Packets).
-	packets bool
-	// power: the fault takes machines' power away; cycle: and gives it back at once.
-	power, cycle bool
-	// special says what the fault needs that not every cluster has; "" for most. What is
-	// special must be asked for by its name.
-	special string
-	// lookTime is set aside before a heal for the last look; 0 is the usual 300 ms.
-	lookTime time.Duration
-	// restarts: healing it brings up a new process, where the others keep the old.
-	restarts bool
-	// effects says what to do on each node of an aimed step; nil for faults of power,
-	// which nothing on a node does.
-	effects func(step history.Step, live Live) map[string][]agent.Effect
-	// sentence says what an aimed or unaimed step does, without its time.
-	sentence func(step history.Step) string
+	// Settings are what a user can say about its steps. Faults may share a setting.
+	Settings []FaultSetting
 }
 
 // Form is one way in which a fault can be aimed.
@@ -71,57 +68,87 @@ type Form struct {
 	Least int
 }
 
-// Live is what is known of the cluster when a step fires.
+// Dealer deals the parameters of one step, which is complete but for them: a value that
+// becomes the step's Params, or nil for a step without.
+type Dealer func(step history.Step) any
+
+// Needs is what a step needs before the servers start.
+type Needs struct {
+	// Effect is the kind of effect that each node must be able to have; "" for none.
+	Effect string
+	// Power: somebody must be able to turn the nodes' machines off and on. The agents of
+	// the nodes go away meanwhile, and the schedule waits until they are back.
+	Power bool
+	// ShadowClock: the servers must be started under a shadow clock.
+	ShadowClock bool
+	// SuspendTimeServices: no time service may correct the machines' clocks meanwhile.
+	SuspendTimeServices bool
+	// Trial is an effect to ask a node's agent about, where whether it can be had depends
+	// on the way to the other nodes' addresses; nil for most.
+	Trial func(others []netip.Addr) agent.Effect
+}
+
+// Live is the cluster when a step fires.
 type Live struct {
-	// Nodes are the machines in the plan's order.
-	Nodes []nodes.Node
+	Config
 	// Roles are the nodes that play a role now, by the names of targets; a role that
 	// is missing is played by nobody who is known.
 	Roles map[string]string
-	// Process is the name of the supervised server process on a node.
-	Process func(node string) string
 }
 
 // Faults lists every fault there is. Its order is the one in which plans name them.
 func Faults() []Fault {
-	return []Fault{partition(), kill(), stop(), pause(), clockStep(), clockDrift(), clockFreeze(), clockStrobe(), packet(), powerOff(), powerCycle()}
+	return []Fault{
+		partition{},
+		kill(),
+		stop(),
+		pause(),
+		clockStep(),
+		clockDrift(),
+		clockFreeze(),
+		clockStrobe(),
+		packet{},
+		powerOff(),
+		powerCycle(),
+	}
 }
 
 // Find returns the fault called name; its error lists those that exist.
 func Find(name string) (Fault, error) {
 	names := []string{}
 	for _, f := range Faults() {
-		if f.Name == name {
+		if f.Info().Name == name {
 			return f, nil
 		}
-		names = append(names, f.Name)
+		names = append(names, f.Info().Name)
 	}
-	return Fault{}, fmt.Errorf("find fault %q: there is no such fault; choose from %s", name, strings.Join(names, ", "))
+	return nil, fmt.Errorf("find fault %q: there is no such fault; choose from %s", name, strings.Join(names, ", "))
 }
 
 // Parse reads the value of --faults: names separated by commas, with "all" for every
-// fault that any cluster can have and "clock" for all that bend clocks, or "none". It returns names in table order, each once;
-// none for "none". The error is one sentence that lists what exists.
+// fault that any cluster can have and "clock" for all that change clocks, or "none". It
+// returns names in table order, each once; none for "none". The error is one sentence that
+// lists what exists.
 func Parse(spec string) ([]string, error) {
 	asked := map[string]bool{}
 	words := strings.Split(spec, ",")
 	for _, word := range words {
 		word = strings.TrimSpace(word)
-		switch word {
-		case "none":
+		if word == "none" {
 			if len(words) > 1 {
 				return nil, fmt.Errorf("read faults %q: %q stands alone; leave the rest out", spec, word)
 			}
 			return nil, nil
-		case "all":
-			for _, f := range Faults() {
-				asked[f.Name] = asked[f.Name] || f.special == ""
+		}
+		several := false
+		for _, f := range Faults() {
+			info := f.Info()
+			if word != "" && word == info.Family || word == "all" {
+				several = true
+				asked[info.Name] = asked[info.Name] || word != "all" || info.Special == ""
 			}
-			continue
-		case "clock":
-			for _, f := range Faults() {
-				asked[f.Name] = asked[f.Name] || f.clock
-			}
+		}
+		if several {
 			continue
 		}
 		if _, err := Find(word); err != nil {
@@ -131,14 +158,25 @@ func Parse(spec string) ([]string, error) {
 	}
 	var names []string
 	for _, f := range Faults() {
-		if asked[f.Name] {
-			names = append(names, f.Name)
+		if name := f.Info().Name; asked[name] {
+			names = append(names, name)
 		}
 	}
 	return names, nil
 }
 
-// Able says, in one sentence, why a node cannot have one of the steps of a schedule.
+// PowerKind is what a step needs in the words of Able where it needs power: somebody who
+// can turn the node's machine off and on, which no agent can.
+const PowerKind = "power"
+
+// CannotError is why a node cannot have a fault.
+type CannotError struct{ Fault, Why string }
+
+func (e *CannotError) Error() string {
+	return fmt.Sprintf("it cannot have the fault %s: %s", e.Fault, e.Why)
+}
+
+// Able says why a node cannot have one of the steps of a schedule, by a CannotError.
 // Cannot maps effect kinds to reasons, as agent.Facts does; and PowerKind, where nobody
 // can take the node's power.
 func Able(cannot map[string]string, steps []history.Step) error {
@@ -147,33 +185,82 @@ func Able(cannot map[string]string, steps []history.Step) error {
 		if err != nil {
 			return err
 		}
-		needs := fault.needs
-		if step.Clock != nil && step.Clock.Machine {
-			needs = effects.MachineKind
+		needs := fault.Needs(step)
+		why, no := cannot[needs.Effect]
+		if needs.Power && !no {
+			why, no = cannot[PowerKind]
 		}
-		if why, no := cannot[needs]; no {
-			return fmt.Errorf("it cannot have the fault %s: %s", step.Kind, why)
+		if no {
+			return &CannotError{Fault: step.Kind, Why: why}
 		}
 	}
 	return nil
 }
 
-// about is what a fault without a filter or a server to look at acts on.
-func (f Fault) about() string {
-	switch {
-	case f.clock:
-		return "clock"
-	case f.packets:
-		return "network"
+// NeedsShadow reports whether the servers must be started under a shadow clock for one
+// of these faults (agent.Options.Shadow).
+func NeedsShadow(faults []string) bool {
+	return someNeed(faults, func(n Needs) bool { return n.ShadowClock })
+}
+
+// NeedsPower reports whether one of these faults takes machines' power.
+func NeedsPower(faults []string) bool {
+	return someNeed(faults, func(n Needs) bool { return n.Power })
+}
+
+func someNeed(faults []string, it func(Needs) bool) bool {
+	return slices.ContainsFunc(faults, func(name string) bool {
+		fault, err := Find(name)
+		return err == nil && it(fault.Needs(history.Step{Kind: name}))
+	})
+}
+
+// Trials are the effects to ask a node's agent about before a schedule begins, whether
+// it can have them (agent.Client.Check), where that depends on more than the node: on
+// the way to the other nodes.
+func Trials(steps []history.Step, others []nodes.Node) []agent.Effect {
+	var peers []netip.Addr
+	for _, n := range others {
+		peers = append(peers, n.Addresses()...)
 	}
-	return "power"
+	var trials []agent.Effect
+	for _, step := range steps {
+		fault, err := Find(step.Kind)
+		if err != nil || len(peers) == 0 {
+			continue
+		}
+		trial := fault.Needs(step).Trial
+		if trial == nil {
+			continue
+		}
+		effect := trial(peers)
+		if !slices.ContainsFunc(trials, func(e agent.Effect) bool { return e.Kind() == effect.Kind() }) {
+			trials = append(trials, effect)
+		}
+	}
+	return trials
+}
+
+// parametersOf reads the parameters of a step. Step.Params may be missing, which is the
+// zero value. The error is a clause.
+func parametersOf[P any](step history.Step) (P, error) {
+	var p P
+	if len(step.Params) == 0 {
+		return p, nil
+	}
+	d := json.NewDecoder(bytes.NewReader(step.Params))
+	d.DisallowUnknownFields()
+	if err := d.Decode(&p); err != nil {
+		return p, fmt.Errorf("its parameters cannot be read: %w", err)
+	}
+	return p, nil
 }
 
 // fitting are the forms that mean something on a cluster of n nodes, with or without
 // leases.
-func (f Fault) fitting(n int, leases bool) []Form {
+func fitting(f Fault, n int, leases bool) []Form {
 	var forms []Form
-	for _, form := range f.Forms {
+	for _, form := range f.Info().Forms {
 		role, _ := roleOf(form.Target)
 		if n >= form.Least && (leases || !role.leases) {
 			forms = append(forms, form)
@@ -182,11 +269,11 @@ func (f Fault) fitting(n int, leases bool) []Form {
 	return forms
 }
 
-// Draw makes a step of the given form on cluster, the names of its nodes in the
-// plan's order. ID, At, Hold, Period, Clock, Packets and Said are left to the schedule. A role
-// stays symbolic: Nodes and Links are empty then.
-func (f Fault) Draw(rng *rand.Rand, cluster []string, form Form) history.Step {
-	step := history.Step{Kind: f.Name, Shape: form.Shape, Target: form.Target}
+// Draw makes a step of a fault in the given form on cluster, the names of its nodes in the
+// plan's order. ID, At, Hold, Params and Said are left to the schedule. A role stays
+// symbolic: Nodes and Links are empty then.
+func Draw(f Fault, rng *rand.Rand, cluster []string, form Form) history.Step {
+	step := history.Step{Kind: f.Info().Name, Shape: form.Shape, Target: form.Target}
 	// The order is drawn for roles too, so that giving a form another target
 	// does not change what is drawn after it.
 	order := shuffled(rng, cluster)
@@ -196,25 +283,25 @@ func (f Fault) Draw(rng *rand.Rand, cluster []string, form Form) history.Step {
 	return step
 }
 
-// Resolve makes a step concrete and says what it does on each node; faults of power do
-// nothing on a node, and nothing is said. A step that
-// names no nodes is aimed at whoever plays its role. The error is one sentence and says why
-// the step cannot be done on this cluster.
-func Resolve(step history.Step, live Live) (history.Step, map[string][]agent.Effect, error) {
+// Resolve makes a step concrete and binds it to actions. A step that names no nodes is
+// aimed at whoever plays its role. The error is one sentence and says why the step cannot
+// be done on this cluster.
+func Resolve(step history.Step, live Live) (history.Step, Binding, error) {
+	var none Binding
 	fault, err := Find(step.Kind)
 	if err != nil {
-		return step, nil, fmt.Errorf("resolve step %d: %w", step.ID, err)
+		return step, none, fmt.Errorf("resolve step %d: %w", step.ID, err)
 	}
 	cluster := []string{}
-	for _, n := range live.Nodes {
-		cluster = append(cluster, n.Name)
+	for _, m := range live.Machines {
+		cluster = append(cluster, m.Node.Name)
 	}
 	if symbolic(step) {
 		name := live.Roles[step.Target]
 		at := slices.Index(cluster, name)
 		if at < 0 {
 			role, _ := roleOf(step.Target)
-			return step, nil, fmt.Errorf("resolve step %d: the %s %q is not a node of this cluster", step.ID, role.who, name)
+			return step, none, fmt.Errorf("resolve step %d: the %s %q is not a node of this cluster", step.ID, role.who, name)
 		}
 		// The nodes after it, in order: no dice are left when a step fires, so whoever
 		// plays the role alone decides whom it hits.
@@ -222,35 +309,22 @@ func Resolve(step history.Step, live Live) (history.Step, map[string][]agent.Eff
 	}
 	for _, name := range step.Nodes {
 		if !slices.Contains(cluster, name) {
-			return step, nil, fmt.Errorf("resolve step %d: %q is not a node of this cluster (%s)", step.ID, name, strings.Join(cluster, ", "))
+			return step, none, fmt.Errorf("resolve step %d: %q is not a node of this cluster (%s)", step.ID, name, strings.Join(cluster, ", "))
 		}
 	}
 	for _, l := range step.Links {
 		if !slices.Contains(cluster, l.From) || !slices.Contains(cluster, l.To) || l.From == l.To {
-			return step, nil, fmt.Errorf("resolve step %d: link %s→%s does not join two nodes of this cluster (%s)", step.ID, l.From, l.To, strings.Join(cluster, ", "))
+			return step, none, fmt.Errorf("resolve step %d: link %s→%s does not join two nodes of this cluster (%s)", step.ID, l.From, l.To, strings.Join(cluster, ", "))
 		}
 	}
-	if fault.clock {
-		if err := fault.wrongClock(step); err != nil {
-			return step, nil, fmt.Errorf("resolve step %d: a %s cannot be done: %w", step.ID, step.Kind, err)
-		}
+	binding, err := fault.Bind(step, live)
+	if err != nil {
+		return step, none, fmt.Errorf("resolve step %d: a %s cannot be done: %w", step.ID, step.Kind, err)
 	}
-	if fault.packets {
-		if err := wrongPackets(step); err != nil {
-			return step, nil, fmt.Errorf("resolve step %d: a %s cannot be done: %w", step.ID, step.Kind, err)
-		}
+	if len(binding.Actions) == 0 {
+		return step, none, fmt.Errorf("resolve step %d: a %s %s %s does nothing on %d nodes", step.ID, step.Kind, step.Shape, step.Target, len(cluster))
 	}
-	if fault.power {
-		if len(step.Nodes) == 0 {
-			return step, nil, fmt.Errorf("resolve step %d: a %s of no node does nothing", step.ID, step.Kind)
-		}
-		return step, nil, nil
-	}
-	todo := fault.effects(step, live)
-	if len(todo) == 0 {
-		return step, nil, fmt.Errorf("resolve step %d: a %s %s %s does nothing on %d nodes", step.ID, step.Kind, step.Shape, step.Target, len(cluster))
-	}
-	return step, todo, nil
+	return step, binding, nil
 }
 
 // aim fills in Nodes and Links. Every choice of nodes is the beginning of an

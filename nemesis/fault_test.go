@@ -3,6 +3,7 @@ package nemesis
 import (
 	"net/netip"
 	"slices"
+	"strings"
 	"testing"
 	"time"
 
@@ -20,8 +21,8 @@ func TestReadingTheFaultsFlag(t *testing.T) {
 		"partition,kill,pause": {"partition", "kill", "pause"},
 		" pause , partition ":  {"partition", "pause"},
 		"kill,kill":            {"kill"},
-		"all":                  {"partition", "kill", "stop", "pause", "clock-step", "clock-drift", "clock-freeze", "clock-strobe"},
-		"power-off,all":        {"partition", "kill", "stop", "pause", "clock-step", "clock-drift", "clock-freeze", "clock-strobe", "power-off"},
+		"all":                  general(),
+		"power-off,all":        general("power-off"),
 		"clock,kill":           {"kill", "clock-step", "clock-drift", "clock-freeze", "clock-strobe"},
 		"none":                 nil,
 	} {
@@ -30,11 +31,13 @@ func TestReadingTheFaultsFlag(t *testing.T) {
 			t.Errorf("%q: %v, %v", spec, got, err)
 		}
 	}
+	exist := "there is no such fault; choose from " + strings.Join(kinds(), ", ")
+	more := exist + ", or clock for all clock faults, or all, or none"
 	for spec, want := range map[string]string{
-		"":               `read faults "": find fault "": there is no such fault; choose from partition, kill, stop, pause, clock-step, clock-drift, clock-freeze, clock-strobe, packet, power-off, power-cycle, or clock for all clock faults, or all, or none`,
-		"kill,":          `read faults "kill,": find fault "": there is no such fault; choose from partition, kill, stop, pause, clock-step, clock-drift, clock-freeze, clock-strobe, packet, power-off, power-cycle, or clock for all clock faults, or all, or none`,
-		"partition,fire": `read faults "partition,fire": find fault "fire": there is no such fault; choose from partition, kill, stop, pause, clock-step, clock-drift, clock-freeze, clock-strobe, packet, power-off, power-cycle, or clock for all clock faults, or all, or none`,
-		"all,fire":       `read faults "all,fire": find fault "fire": there is no such fault; choose from partition, kill, stop, pause, clock-step, clock-drift, clock-freeze, clock-strobe, packet, power-off, power-cycle, or clock for all clock faults, or all, or none`,
+		"":               `read faults "": find fault "": ` + more,
+		"kill,":          `read faults "kill,": find fault "": ` + more,
+		"partition,fire": `read faults "partition,fire": find fault "fire": ` + more,
+		"all,fire":       `read faults "all,fire": find fault "fire": ` + more,
 		"kill,none":      `read faults "kill,none": "none" stands alone; leave the rest out`,
 	} {
 		if got, err := Parse(spec); err == nil || err.Error() != want {
@@ -43,25 +46,48 @@ func TestReadingTheFaultsFlag(t *testing.T) {
 	}
 }
 
+// kinds are the names of all faults, in table order.
+func kinds() []string {
+	var names []string
+	for _, f := range Faults() {
+		names = append(names, f.Info().Name)
+	}
+	return names
+}
+
+// general are those that any cluster can have, and of others the given.
+func general(special ...string) []string {
+	var names []string
+	for _, f := range Faults() {
+		if info := f.Info(); info.Special == "" || slices.Contains(special, info.Name) {
+			names = append(names, info.Name)
+		}
+	}
+	return names
+}
+
 // three nodes, the first two with IPv6 as well.
 func three() Live {
 	addr := netip.MustParseAddr
 	return Live{
-		Nodes: []nodes.Node{
-			{Name: "n1", Address: addr("10.0.0.1"), Others: []netip.Addr{addr("fd00::1")}},
-			{Name: "n2", Address: addr("10.0.0.2"), Others: []netip.Addr{addr("fd00::2")}},
-			{Name: "n3", Address: addr("10.0.0.3")},
+		Config: Config{
+			Machines: []Machine{
+				{Node: nodes.Node{Name: "n1", Address: addr("10.0.0.1"), Others: []netip.Addr{addr("fd00::1")}}},
+				{Node: nodes.Node{Name: "n2", Address: addr("10.0.0.2"), Others: []netip.Addr{addr("fd00::2")}}},
+				{Node: nodes.Node{Name: "n3", Address: addr("10.0.0.3")}},
+			},
+			Process: func(node string) string { return "db-" + node },
 		},
-		Roles:   map[string]string{"leader": "n2", "holder": "n3", "grantor": "n1"},
-		Process: func(node string) string { return "db-" + node },
+		Roles: map[string]string{"leader": "n2", "holder": "n3", "grantor": "n1"},
 	}
 }
 
 // plainly lists effects by value, so that they can be compared.
-func plainly(todo map[string][]agent.Effect) map[string][]any {
+func plainly(bound Binding) map[string][]any {
 	out := map[string][]any{}
-	for node, list := range todo {
-		for _, e := range list {
+	for _, a := range bound.Actions {
+		node, e := a.Effect().Node, effectOf(a)
+		{
 			switch e := e.(type) {
 			case *effects.Drop:
 				peers := []string{}
@@ -89,6 +115,19 @@ func plainly(todo map[string][]agent.Effect) map[string][]any {
 		}
 	}
 	return out
+}
+
+// effectOf is what an action does by an agent; nil for one that is done without.
+func effectOf(a Action) agent.Effect {
+	switch a := a.(type) {
+	case *agentAction:
+		return a.effect
+	case *serverAction:
+		return a.effect
+	case *filterAction:
+		return a.effect
+	}
+	return nil
 }
 
 func TestWhatAStepDoesOnEachNode(t *testing.T) {
@@ -126,12 +165,12 @@ func TestWhatAStepDoesOnEachNode(t *testing.T) {
 			},
 		},
 		"a bad network from the leader to everybody, at one end": {
-			step:  history.Step{ID: 8, Kind: "packet", Shape: "one-way-out", Target: "leader", Packets: &history.PacketChange{Loss: 0.1}},
+			step:  with(history.Step{ID: 8, Kind: "packet", Shape: "one-way-out", Target: "leader"}, history.PacketChange{Loss: 0.1}),
 			nodes: []string{"n2"},
 			want:  map[string][]any{"n2": {[]any{"f8", []string{"10.0.0.1", "fd00::1", "10.0.0.3"}, history.PacketChange{Loss: 0.1}}}},
 		},
 		"a bad link, at both ends": {
-			step:  history.Step{ID: 8, Kind: "packet", Shape: "link", Target: "leader", Packets: &history.PacketChange{Rate: 1e6}},
+			step:  with(history.Step{ID: 8, Kind: "packet", Shape: "link", Target: "leader"}, history.PacketChange{Rate: 1e6}),
 			nodes: []string{"n2"},
 			want: map[string][]any{
 				"n2": {[]any{"f8", []string{"10.0.0.3"}, history.PacketChange{Rate: 1e6}}},
@@ -156,14 +195,14 @@ func TestWhatAStepDoesOnEachNode(t *testing.T) {
 		},
 	} {
 		t.Run(name, func(t *testing.T) {
-			step, todo, err := Resolve(story.step, three())
+			step, bound, err := Resolve(story.step, three())
 			if err != nil {
 				t.Fatal(err)
 			}
 			if diff := cmp.Diff(story.nodes, step.Nodes); diff != "" {
 				t.Errorf("nodes (-want +got):\n%s", diff)
 			}
-			if diff := cmp.Diff(story.want, plainly(todo)); diff != "" {
+			if diff := cmp.Diff(story.want, plainly(bound)); diff != "" {
 				t.Errorf("effects (-want +got):\n%s", diff)
 			}
 		})
@@ -173,40 +212,45 @@ func TestWhatAStepDoesOnEachNode(t *testing.T) {
 func TestEveryFormOfEveryFaultResolves(t *testing.T) {
 	rapid.Check(t, func(t *rapid.T) {
 		w := newWorld(rapid.IntRange(1, 9).Draw(t, "nodes"))
-		live := Live{Process: func(string) string { return "db" }}
-		for _, a := range w.agents {
-			live.Nodes = append(live.Nodes, a.node)
-		}
-		live.Roles = map[string]string{}
+		p := &plugs{world: w}
+		live := Live{Config: p.power(w.injector()).Config, Roles: map[string]string{}}
+		names := named(len(live.Machines))
 		for _, role := range roles() {
-			live.Roles[role.name] = rapid.SampledFrom(live.Nodes).Draw(t, role.name).Name
+			live.Roles[role.name] = rapid.SampledFrom(names).Draw(t, role.name)
 		}
 		rng := dice(rapid.Uint64().Draw(t, "seed"))
 		for _, fault := range Faults() {
-			for _, form := range fault.fitting(len(live.Nodes), true) {
-				drawn := fault.Draw(rng, named(len(live.Nodes)), form)
-				if fault.clock {
-					change := fault.changes(history.Timing{})[0]
-					drawn.Clock, drawn.Period = &change.ClockChange, change.Period
+			name := fault.Info().Name
+			dealer, err := fault.Parameters(rng, Options{Faults: []string{name}, Nodes: names})
+			if err != nil {
+				t.Fatal(err)
+			}
+			for _, form := range fitting(fault, len(names), true) {
+				drawn := Draw(fault, rng, names, form)
+				drawn.Hold = history.Duration(3 * time.Second)
+				if err := (&cards{fault: fault, parameters: dealer}).dealParameters(&drawn); err != nil {
+					t.Fatal(err)
 				}
-				if fault.packets {
-					drawn.Packets = &packetChanges(history.Timing{})[0]
+				step, bound, err := Resolve(drawn, live)
+				if err != nil || len(bound.Actions) == 0 || len(step.Nodes) == 0 {
+					t.Fatalf("%s %v: nodes %v, %d actions, %v", name, form, step.Nodes, len(bound.Actions), err)
 				}
-				step, todo, err := Resolve(drawn, live)
-				if err != nil || (len(todo) == 0) != fault.power || len(step.Nodes) == 0 {
-					t.Fatalf("%s %v: nodes %v, %d with effects, %v", fault.Name, form, step.Nodes, len(todo), err)
-				}
-				if form.Shape == "minority" && len(step.Nodes) != (len(live.Nodes)-1)/2 {
-					t.Fatalf("%s %v puts %v into the minority", fault.Name, form, step.Nodes)
+				if form.Shape == "minority" && len(step.Nodes) != (len(names)-1)/2 {
+					t.Fatalf("%s %v puts %v into the minority", name, form, step.Nodes)
 				}
 				if who, is := live.Roles[form.Target]; is && !slices.Contains(step.Nodes, who) {
-					t.Fatalf("%s %v spares the %s %s: %v", fault.Name, form, form.Target, who, step.Nodes)
+					t.Fatalf("%s %v spares the %s %s: %v", name, form, form.Target, who, step.Nodes)
 				}
-				for _, list := range todo {
-					for _, e := range list {
-						if _, known := effects.Kinds()[e.Kind()]; !known {
-							t.Fatalf("%s makes an effect %s, which no agent knows", fault.Name, e.Kind())
+				for _, a := range bound.Actions {
+					e := effectOf(a)
+					if e == nil {
+						if !fault.Needs(step).Power {
+							t.Fatalf("%s has an action %s that no agent does", name, a.Effect().Kind)
 						}
+						continue
+					}
+					if _, known := effects.Kinds()[e.Kind()]; !known {
+						t.Fatalf("%s makes an effect %s, which no agent knows", name, e.Kind())
 					}
 				}
 			}
@@ -223,7 +267,7 @@ func TestAReplayCanHitWhoeverLedThen(t *testing.T) {
 	hit := &history.Fault{ID: 2, Stage: history.Active, Nodes: []string{"n3"}, Links: []history.Link{{From: "n3", To: "n1"}}}
 	events := []history.Event{
 		{Type: history.FaultChange, Fault: hit},
-		{Type: history.FaultChange, Fault: &history.Fault{ID: 3, Stage: history.Inject, Error: "not injected: no leader"}},
+		{Type: history.FaultChange, Fault: &history.Fault{ID: 3, Stage: history.Inject, Skipped: true, Error: "no leader"}},
 		{Type: history.Note},
 	}
 	want := []history.Step{plan[0], plan[1]}
@@ -243,8 +287,14 @@ func TestWhatANodeCannotHave(t *testing.T) {
 		t.Errorf("got %v, want %s", err, want)
 	}
 	for _, fault := range Faults() {
-		if err := Able(map[string]string{fault.needs: "no"}, []history.Step{{Kind: fault.Name}}); err == nil || (effects.Kinds()[fault.needs] == nil) != fault.power {
-			t.Errorf("%s needs %q, which is no effect", fault.Name, fault.needs)
+		step := history.Step{Kind: fault.Info().Name}
+		needs := fault.Needs(step)
+		need := needs.Effect
+		if needs.Power {
+			need = PowerKind
+		}
+		if err := Able(map[string]string{need: "no"}, []history.Step{step}); err == nil || (effects.Kinds()[need] == nil) != needs.Power {
+			t.Errorf("%s needs %q, which is no effect", step.Kind, need)
 		}
 	}
 }

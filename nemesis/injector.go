@@ -93,9 +93,9 @@ type Config struct {
 // undoes each, whatever happens in between.
 type Injector struct {
 	Config
-	late lateness
-	// quieted is the effect that keeps time services stopped meanwhile, nil for none.
-	quieted agent.Effect
+	late postponement
+	// suspended is the effect that keeps time services stopped meanwhile, nil for none.
+	suspended agent.Effect
 }
 
 // New makes an injector. It does nothing yet.
@@ -120,7 +120,7 @@ func New(config Config) *Injector {
 func (in *Injector) Run(ctx context.Context, steps []history.Step, start int64) error {
 	steps = slices.Clone(steps)
 	slices.SortStableFunc(steps, func(a, b history.Step) int { return cmp.Compare(a.At, b.At) })
-	loud := in.quiet(ctx, steps)
+	resume := in.suspendTimeServices(ctx, steps)
 	var unhealed []string
 	for i, step := range steps {
 		if !in.wait(ctx, start+int64(step.At)) {
@@ -135,14 +135,14 @@ func (in *Injector) Run(ctx context.Context, steps []history.Step, start int64) 
 		if power {
 			in.late.begin(healAt)
 		}
-		if err := in.live(ctx, step, healAt, next); err != nil {
+		if err := in.carryOut(ctx, step, healAt, next); err != nil {
 			unhealed = append(unhealed, err.Error())
 		}
 		if power {
 			start += in.late.end(in.Now())
 		}
 	}
-	if unhealed = append(unhealed, loud()...); len(unhealed) > 0 {
+	if unhealed = append(unhealed, resume()...); len(unhealed) > 0 {
 		return errors.New(strings.Join(unhealed, "; "))
 	}
 	return nil
@@ -154,8 +154,11 @@ func (in *Injector) Run(ctx context.Context, steps []history.Step, start int64) 
 func (in *Injector) Postponed() time.Duration { return in.late.by(in.Now()) }
 
 // patient is how long to wait for nodes, where d is enough for usual ones.
-func (in *Injector) patient(d time.Duration) time.Duration {
-	return history.Patience(in.SlowNodes, d)
+func (c Config) patient(d time.Duration) time.Duration { return history.Patience(c.SlowNodes, d) }
+
+// machine finds a node by its name; Resolve has made sure that it exists.
+func (c Config) machine(name string) Machine {
+	return c.Machines[slices.IndexFunc(c.Machines, func(m Machine) bool { return m.Node.Name == name })]
 }
 
 // HealAll makes every agent undo whatever its ledger holds, from this run or an
@@ -190,10 +193,10 @@ func (in *Injector) HealAll(ctx context.Context) error {
 	return nil
 }
 
-// live leads one step through its life. healAt and next are on the run's clock: when
+// carryOut leads one step through its stages. healAt and next are on the run's clock: when
 // the plan wants it healed, and when the step after it is due.
-func (in *Injector) live(ctx context.Context, step history.Step, healAt, next int64) error {
-	live := Live{Process: in.Process}
+func (in *Injector) carryOut(ctx context.Context, step history.Step, healAt, next int64) error {
+	live := Live{Config: in.Config}
 	if symbolic(step) {
 		node, err := in.who(ctx, step.Target)
 		if err != nil {
@@ -202,25 +205,18 @@ func (in *Injector) live(ctx context.Context, step history.Step, healAt, next in
 		}
 		live.Roles = map[string]string{step.Target: node}
 	}
-	for _, m := range in.Machines {
-		live.Nodes = append(live.Nodes, m.Node)
-	}
-	step, todo, err := Resolve(step, live)
+	step, bound, err := Resolve(step, live)
 	if err != nil {
 		in.skip(step, err)
 		return nil
 	}
-	l, err := in.newLife(step, todo)
-	if err != nil {
-		in.skip(step, err)
-		return nil
-	}
-	healAt = l.inject(ctx, healAt)
-	l.hold(ctx, healAt)
-	err = l.heal(ctx, next)
-	for _, a := range l.acts {
-		if p, is := a.hand.(*plug); is && p.after != nil {
-			in.replace(ctx, a.node, p.after)
+	i := in.newInjection(step, bound)
+	healAt = i.inject(ctx, healAt)
+	i.hold(ctx, healAt)
+	err = i.heal(ctx, next)
+	for _, a := range i.acts {
+		if p, is := a.Action.(*powerAction); is && p.next != nil {
+			in.replace(ctx, a.node(), p.next)
 		}
 	}
 	return err
@@ -231,20 +227,18 @@ func (in *Injector) live(ctx context.Context, step history.Step, healAt, next in
 func (in *Injector) replace(ctx context.Context, node string, next Agent) {
 	i := slices.IndexFunc(in.Machines, func(m Machine) bool { return m.Node.Name == node })
 	in.Machines[i].Agent = next
-	if in.quieted != nil {
+	if in.suspended != nil {
 		_, _ = bounded(ctx, in.patient(recoveryTime), func(ctx context.Context) (struct{}, error) {
-			return struct{}{}, next.Apply(ctx, in.quieted)
+			return struct{}{}, next.Apply(ctx, in.suspended)
 		})
 	}
 }
 
 // skip records a step that was not injected, and why.
 func (in *Injector) skip(step history.Step, why error) {
-	in.Record(history.Event{Time: in.Now(), Type: history.FaultChange, Fault: &history.Fault{
-		ID: step.ID, Stage: history.Inject, Kind: step.Kind, Shape: step.Shape, Target: step.Target,
-		Nodes: step.Nodes, Links: step.Links, Description: Sentence(step),
-		Error: "not injected: " + oneLine(why),
-	}})
+	entry := entryOf(step, history.Inject)
+	entry.Skipped, entry.Error = true, oneLine(why)
+	in.Record(history.Event{Time: in.Now(), Type: history.FaultChange, Fault: entry})
 }
 
 // who asks for the node that plays a role until there is one, for at most roleTime.
@@ -289,11 +283,6 @@ func (in *Injector) wait(ctx context.Context, until int64) bool {
 	case <-ctx.Done():
 		return false
 	}
-}
-
-// machine finds a node by its name; Resolve has made sure that it exists.
-func (in *Injector) machine(name string) Machine {
-	return in.Machines[slices.IndexFunc(in.Machines, func(m Machine) bool { return m.Node.Name == name })]
 }
 
 // bounded makes one call and waits for its answer no longer than limit, even if

@@ -14,17 +14,18 @@ import (
 	"pgregory.net/rapid"
 
 	"nemesis/history"
+	"nemesis/nemesis/effects"
 	"nemesis/nodes/agent"
 )
 
 // Steps that the stories below use: each begins after a second and holds for three.
 func isolate(nodes ...string) history.Step {
-	step := aimed(partition(), Form{Shape: "one", Target: "one"}, nodes)
+	step := aimed(partition{}, Form{Shape: "one", Target: "one"}, nodes)
 	return step
 }
 
 func isolateLeader() history.Step {
-	return aimed(partition(), Form{Shape: "one", Target: "leader"}, nil)
+	return aimed(partition{}, Form{Shape: "one", Target: "leader"}, nil)
 }
 
 func on(fault Fault, nodes ...string) history.Step {
@@ -33,7 +34,7 @@ func on(fault Fault, nodes ...string) history.Step {
 
 func aimed(fault Fault, form Form, nodes []string) history.Step {
 	step := history.Step{
-		ID: 1, Kind: fault.Name, Shape: form.Shape, Target: form.Target, Nodes: nodes,
+		ID: 1, Kind: fault.Info().Name, Shape: form.Shape, Target: form.Target, Nodes: nodes,
 		At: history.Duration(time.Second), Hold: history.Duration(3 * time.Second),
 	}
 	if form.Shape != "" && len(nodes) > 0 {
@@ -61,7 +62,7 @@ func inOrder(t interface{ Errorf(string, ...any) }, events []history.Event) {
 			t.Errorf("fault %d went from %q to %q", e.Fault.ID, at[e.Fault.ID], e.Fault.Stage)
 		}
 		at[e.Fault.ID] = e.Fault.Stage
-		skipped[e.Fault.ID] = e.Fault.Stage == history.Inject && e.Fault.Error != ""
+		skipped[e.Fault.ID] = e.Fault.Stage == history.Inject && e.Fault.Skipped
 	}
 	for id, stage := range at {
 		if stage != history.Healed && !skipped[id] {
@@ -70,18 +71,13 @@ func inOrder(t interface{ Errorf(string, ...any) }, events []history.Event) {
 	}
 }
 
-// dropsOf and killOf are the effects of a step, for agents that act on their own.
-func dropsOf(step history.Step, w *world) map[string][]agent.Effect {
-	live := Live{}
-	for _, a := range w.agents {
-		live.Nodes = append(live.Nodes, a.node)
-	}
-	return drops(step, live)
+// dropOf and killOf are effects of a step on a node, for agents that act on their own.
+func dropOf(step history.Step, w *world, node string) agent.Effect {
+	return drops(step, Live{Config: w.injector().Config})[node][0]
 }
 
-func killOf(node string) agent.Effect {
-	step := on(kill(), node)
-	return kill().effects(step, Live{Process: func(string) string { return "db" }})[node][0]
+func killOf(step history.Step) agent.Effect {
+	return &effects.Kill{ID: effectID(step), Process: "db"}
 }
 
 func TestAFaultIsOnTimeAndSaysWhatItDid(t *testing.T) {
@@ -199,8 +195,8 @@ func TestANodeThatIsGoneDoesNotHideTheRecoveryOfTheOthers(t *testing.T) {
 func TestAFlappingPartitionCutsAgainAndAgain(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		w := newWorld(3)
-		step := aimed(partition(), Form{Shape: "flapping", Target: "one"}, []string{"n1"})
-		step.Period = history.Duration(time.Second)
+		step := aimed(partition{}, Form{Shape: "flapping", Target: "one"}, []string{"n1"})
+		step = with(step, flaps{history.Duration(time.Second)})
 		if err := w.injector().Run(t.Context(), []history.Step{step}, 0); err != nil {
 			t.Fatal(err)
 		}
@@ -256,8 +252,7 @@ func TestASlowHealDelaysTheNextFaultAndShortensIt(t *testing.T) {
 
 // Aborting at any moment leaves a whole world and a complete story.
 func TestARunMayEndAtAnyMoment(t *testing.T) {
-	flapping := aimed(partition(), Form{Shape: "flapping", Target: "one"}, []string{"n1"})
-	flapping.Period = history.Duration(600 * time.Millisecond)
+	flapping := with(aimed(partition{}, Form{Shape: "flapping", Target: "one"}, []string{"n1"}), flaps{history.Duration(600 * time.Millisecond)})
 	for name, step := range map[string]history.Step{
 		"partition": isolate("n1"), "leader": isolateLeader(), "flapping": flapping,
 		"kill": on(kill(), "n1", "n2"), "stop": on(stop(), "n1"), "pause": on(pause(), "n1"),
@@ -387,12 +382,12 @@ func TestHealAllNamesTheNodesThatDoNotAnswer(t *testing.T) {
 	})
 }
 
-func TestALifeGoesThroughItsStagesInOrder(t *testing.T) {
+func TestAnInjectionGoesThroughItsStagesInOrder(t *testing.T) {
 	stages := []history.Stage{"", history.Inject, history.Active, history.Heal, history.Healed}
 	for from, now := range stages {
 		for to, next := range stages {
 			w := newWorld(1)
-			l := &life{in: w.injector(), step: history.Step{ID: 4, Kind: "kill"}, stage: now}
+			l := &injection{in: w.injector(), step: history.Step{ID: 4, Kind: "kill"}, stage: now}
 			err := l.enter(next, false, nil)
 			if legal := to == from+1; legal != (err == nil) || legal != (len(w.events) == 1) {
 				t.Errorf("from %q to %q: %v, %d events", now, next, err, len(w.events))

@@ -10,16 +10,13 @@ import (
 // What the kernel had already been given to write survives; what the server only
 // held in memory does not.
 func kill() Fault {
-	return Fault{
-		Name:     "kill",
-		Doc:      "kill -9 servers and start them again",
-		Forms:    servers(),
+	return serverFault{
+		name: "kill", verb: "kill",
+		doc:      "kill -9 servers and start them again",
 		needs:    effects.KillKind,
-		process:  true,
 		restarts: true,
-		effects: onEach(func(id, process string, _ history.Step) agent.Effect {
+		effect: func(id, process string, _ history.Step) agent.Effect {
 			return &effects.Kill{ID: id, Process: process}
-		}),
-		sentence: onServers("kill"),
+		},
 	}
 }

@@ -2,6 +2,7 @@ package nemesis
 
 import (
 	"fmt"
+	"math/rand/v2"
 	"net/netip"
 	"slices"
 	"strings"
@@ -9,16 +10,21 @@ import (
 
 	"nemesis/history"
 	"nemesis/nemesis/effects"
-	"nemesis/nodes"
 	"nemesis/nodes/agent"
 )
 
 // packet makes the network bad instead of cutting it: packets between nodes come late,
 // get lost, come twice, out of order or damaged, or no more than so many a second. Which
-// of these, and how much, a step says (history.Step.Packets); on which links, its
+// of these, and how much, its parameters say, a history.PacketChange; on which links, its
 // shape, by the algebra of partitions. Clients on the control node are spared.
-func packet() Fault {
-	return Fault{
+type packet struct{}
+
+// packetsSetting names what packet faults draw from.
+const packetsSetting = "packets"
+
+// Info lists the shapes.
+func (packet) Info() Info {
+	return Info{
 		Name: "packet",
 		Doc:  "delay, lose, duplicate, reorder, damage or slow down packets between nodes (where the kernel has netem)",
 		Forms: append([]Form{
@@ -32,63 +38,89 @@ func packet() Fault {
 			{Shape: "minority", Target: "minority", Weight: 1, Least: 5},
 			{Shape: "every-link", Target: "all", Weight: 2, Least: 3},
 		}, onLeases(Form{Shape: "one", Weight: 1, Least: 2})...),
+		Special: "packet needs netem in the nodes' kernels",
+		Settings: []FaultSetting{{
+			Setting: history.Setting{
+				Name: packetsSetting,
+				Doc:  "what packet faults do, a list to draw from, such as delay:100ms/20ms/normal,loss:10%/4+duplicate:5%,rate:1mbit (default: all that the fault knows)",
+			},
+			Check: func(value string, opt Options) error {
+				if _, err := ParsePackets(value, opt.Timing); err != nil {
+					return err
+				}
+				if name := (packet{}).Info().Name; !slices.Contains(opt.Faults, name) {
+					return fmt.Errorf("schedule faults: no fault of this run changes packets as --packets says; add %s to --faults", name)
+				}
+				return nil
+			},
+		}},
+	}
+}
+
+// Parameters deals changes of packets.
+func (packet) Parameters(rng *rand.Rand, opt Options) (Dealer, error) {
+	changes := packetChanges(opt.Timing)
+	if asked := opt.Settings[packetsSetting]; asked != "" {
+		var err error
+		if changes, err = ParsePackets(asked, opt.Timing); err != nil {
+			return nil, err
+		}
+	}
+	cards := newDeck(rng, changes)
+	return func(history.Step) any { return cards.deal() }, nil
+}
+
+// Needs is an emulator, on the way to the other nodes.
+func (packet) Needs(history.Step) Needs {
+	return Needs{
+		Effect: effects.NetemKind,
+		Trial:  func(others []netip.Addr) agent.Effect { return &effects.Netem{ID: "check", Peers: others} },
+	}
+}
+
+// Bind changes packets where they leave a node: a link from A to B is changed at A. All
+// links from one node are one effect.
+func (packet) Bind(step history.Step, live Live) (Binding, error) {
+	change, err := parametersOf[history.PacketChange](step)
+	switch {
+	case err != nil:
+		return Binding{}, err
+	case len(step.Params) == 0:
+		return Binding{}, fmt.Errorf("it does not say what is to be done to packets")
+	}
+	if err := effects.PacketsCan(change); err != nil {
+		return Binding{}, err
+	}
+	b := Binding{
+		ProbeTime: 2500 * time.Millisecond,
 		Limits: []string{
 			"who gets a damaged packet throws it away by its checksum: to programs it is lost",
 			"what is delayed, duplicated, reordered, damaged or slowed down is measured by ICMP echoes: where peers answer none, nothing shows",
 		},
-		needs:    effects.NetemKind,
-		special:  "packet needs netem in the nodes' kernels",
-		packets:  true,
-		lookTime: 2500 * time.Millisecond,
-		effects:  emulators,
-		sentence: packetSentence,
 	}
-}
-
-// emulators change packets where they leave a node: a link from A to B is changed at
-// A. All links from one node are one effect.
-func emulators(step history.Step, live Live) map[string][]agent.Effect {
-	todo := map[string][]agent.Effect{}
-	for _, from := range live.Nodes {
+	for _, from := range live.Machines {
 		var peers []netip.Addr
-		for _, to := range live.Nodes {
-			if slices.Contains(step.Links, history.Link{From: from.Name, To: to.Name}) {
-				peers = append(peers, to.Addresses()...)
+		for _, to := range live.Machines {
+			if slices.Contains(step.Links, history.Link{From: from.Node.Name, To: to.Node.Name}) {
+				peers = append(peers, to.Node.Addresses()...)
 			}
 		}
-		if len(peers) > 0 {
-			todo[from.Name] = []agent.Effect{&effects.Netem{ID: fmt.Sprintf("f%d", step.ID), Peers: peers, Change: *step.Packets}}
+		if len(peers) == 0 {
+			continue
 		}
+		a, err := live.onAgent(from.Node.Name, &effects.Netem{ID: effectID(step), Peers: peers, Change: change})
+		if err != nil {
+			return b, err
+		}
+		b.Actions = append(b.Actions, a)
 	}
-	return todo
+	return b, nil
 }
 
-// wrongPackets says why a step's change of packets cannot be; a plan may be written by
-// hand.
-func wrongPackets(step history.Step) error {
-	if step.Packets == nil {
-		return fmt.Errorf("it does not say what is to be done to packets")
-	}
-	return effects.PacketsCan(*step.Packets)
-}
-
-// Trials are the effects to ask a node's agent about before a schedule begins, whether
-// it can have them (agent.Client.Check), where that depends on more than the node: on
-// the way to the other nodes.
-func Trials(steps []history.Step, others []nodes.Node) []agent.Effect {
-	var peers []netip.Addr
-	for _, n := range others {
-		peers = append(peers, n.Addresses()...)
-	}
-	if len(peers) == 0 || !slices.ContainsFunc(steps, func(s history.Step) bool { return s.Packets != nil }) {
-		return nil
-	}
-	return []agent.Effect{&effects.Netem{ID: "check", Peers: peers}}
-}
-
-// packetSentence says what becomes of packets, and of whose.
-func packetSentence(step history.Step) string {
-	if step.Packets == nil {
+// Sentence says what becomes of packets, and of whose.
+func (packet) Sentence(step history.Step) string {
+	change, err := parametersOf[history.PacketChange](step)
+	if err != nil || len(step.Params) == 0 {
 		return "packet, which does not say what is to be done to packets"
 	}
 	who := strings.Join(step.Nodes, " ")
@@ -113,7 +145,7 @@ func packetSentence(step history.Step) string {
 			which = fmt.Sprintf("between %s and %s", step.Links[0].From, step.Links[0].To)
 		}
 	}
-	return fmt.Sprintf("change packets %s: %s", which, effects.PacketWords(*step.Packets))
+	return fmt.Sprintf("change packets %s: %s", which, effects.PacketWords(change))
 }
 
 // packetChanges are what a packet fault draws from where nobody says otherwise: each

@@ -2,6 +2,7 @@ package nemesis
 
 import (
 	"context"
+	"encoding/json"
 	"strings"
 	"testing"
 	"testing/synctest"
@@ -12,6 +13,7 @@ import (
 
 	"nemesis/history"
 	"nemesis/nemesis/effects"
+	"nemesis/nodes"
 )
 
 func TestReadingThePacketsFlag(t *testing.T) {
@@ -64,7 +66,7 @@ func TestPacketFaultsDrawEveryKindOfChange(t *testing.T) {
 		var all history.PacketChange
 		bursts := false
 		for _, step := range steps {
-			c := *step.Packets
+			c := packetsOf(t, step)
 			if err := effects.PacketsCan(c); err != nil {
 				t.Fatal(err)
 			}
@@ -80,14 +82,14 @@ func TestPacketFaultsDrawEveryKindOfChange(t *testing.T) {
 }
 
 func TestPacketFaultsDoWhatTheyAreAskedTo(t *testing.T) {
-	opt := Options{Faults: []string{"packet", "kill"}, Nodes: named(3), TimeLimit: time.Minute, Packets: []history.PacketChange{{Loss: 0.5}}}
+	opt := Options{Faults: []string{"packet", "kill"}, Nodes: named(3), TimeLimit: time.Minute, Settings: map[string]string{"packets": "loss:50%"}}
 	steps, err := Schedule(dice(1), opt)
 	if err != nil {
 		t.Fatal(err)
 	}
 	for _, step := range steps {
-		if (step.Packets != nil) != (step.Kind == "packet") || step.Packets != nil && *step.Packets != opt.Packets[0] {
-			t.Errorf("%s has %+v", step.Kind, step.Packets)
+		if (step.Params != nil) != (step.Kind == "packet") || step.Params != nil && packetsOf(t, step) != (history.PacketChange{Loss: 0.5}) {
+			t.Errorf("%s has %s", step.Kind, step.Params)
 		}
 	}
 	opt.Faults = []string{"kill"}
@@ -97,11 +99,19 @@ func TestPacketFaultsDoWhatTheyAreAskedTo(t *testing.T) {
 	}
 }
 
+func packetsOf(t interface{ Fatal(...any) }, step history.Step) history.PacketChange {
+	change, err := parametersOf[history.PacketChange](step)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return change
+}
+
 func TestPacketStepsThatCannotBe(t *testing.T) {
 	for want, step := range map[string]history.Step{
 		"resolve step 3: a packet cannot be done: it does not say what is to be done to packets": {},
-		"resolve step 3: a packet cannot be done: it changes nothing about packets":              {Packets: &history.PacketChange{}},
-		"resolve step 3: a packet one all does nothing on 3 nodes":                               {Packets: &history.PacketChange{Loss: 1}, Shape: "one", Target: "all", Nodes: []string{"n1"}},
+		"resolve step 3: a packet cannot be done: it changes nothing about packets":              with(history.Step{}, history.PacketChange{}),
+		"resolve step 3: a packet one all does nothing on 3 nodes":                               with(history.Step{Shape: "one", Target: "all", Nodes: []string{"n1"}}, history.PacketChange{Loss: 1}),
 	} {
 		step.ID, step.Kind = 3, "packet"
 		if _, _, err := Resolve(step, three()); err == nil || err.Error() != want {
@@ -114,15 +124,15 @@ func TestPacketStepsThatCannotBe(t *testing.T) {
 }
 
 func TestDescribingPacketFaultsAndPower(t *testing.T) {
-	loss := &history.PacketChange{Loss: 0.1}
+	loss := json.RawMessage(`{"loss": 0.1}`)
 	for want, step := range map[string]history.Step{
-		"change packets between the leader and everybody: 10 % lost": {Kind: "packet", Shape: "one", Target: "leader", Packets: loss},
-		"change packets from n2 to everybody: 10 % lost":             {Kind: "packet", Shape: "one-way-out", Target: "one", Nodes: []string{"n2"}, Packets: loss},
-		"change packets from everybody to n2: 10 % lost":             {Kind: "packet", Shape: "one-way-in", Target: "one", Nodes: []string{"n2"}, Packets: loss},
-		"change packets between all nodes: 10 % lost":                {Kind: "packet", Shape: "every-link", Target: "all", Nodes: named(3), Packets: loss},
-		"change packets between the leader and one other: 10 % lost": {Kind: "packet", Shape: "link", Target: "leader", Packets: loss},
+		"change packets between the leader and everybody: 10 % lost": {Kind: "packet", Shape: "one", Target: "leader", Params: loss},
+		"change packets from n2 to everybody: 10 % lost":             {Kind: "packet", Shape: "one-way-out", Target: "one", Nodes: []string{"n2"}, Params: loss},
+		"change packets from everybody to n2: 10 % lost":             {Kind: "packet", Shape: "one-way-in", Target: "one", Nodes: []string{"n2"}, Params: loss},
+		"change packets between all nodes: 10 % lost":                {Kind: "packet", Shape: "every-link", Target: "all", Nodes: named(3), Params: loss},
+		"change packets between the leader and one other: 10 % lost": {Kind: "packet", Shape: "link", Target: "leader", Params: loss},
 		"change packets between n1 and n3: 10 % lost": {
-			Kind: "packet", Shape: "link", Target: "one", Nodes: []string{"n1"}, Packets: loss, Links: []history.Link{{From: "n1", To: "n3"}, {From: "n3", To: "n1"}},
+			Kind: "packet", Shape: "link", Target: "one", Nodes: []string{"n1"}, Params: loss, Links: []history.Link{{From: "n1", To: "n3"}, {From: "n3", To: "n1"}},
 		},
 		"pull the plug of the leader":                 {Kind: "power-off", Target: "leader"},
 		"pull the plug of n1 n3":                      {Kind: "power-off", Target: "minority", Nodes: []string{"n1", "n3"}},
@@ -147,11 +157,11 @@ func TestTheLinksOfPacketFaults(t *testing.T) {
 
 // Before a schedule begins, nodes are asked about the way to the others.
 func TestWhatNodesAreAskedAboutPackets(t *testing.T) {
-	others := three().Nodes[1:]
+	others := []nodes.Node{three().Machines[1].Node, three().Machines[2].Node}
 	if got := Trials([]history.Step{{Kind: "kill"}}, others); got != nil {
 		t.Errorf("for a kill: %v", got)
 	}
-	got := Trials([]history.Step{{Kind: "packet", Packets: &history.PacketChange{Loss: 1}}}, others)
+	got := Trials([]history.Step{with(history.Step{Kind: "packet"}, history.PacketChange{Loss: 1})}, others)
 	if len(got) != 1 || len(got[0].(*effects.Netem).Peers) != 3 {
 		t.Errorf("for packets: %+v", got)
 	}
@@ -163,8 +173,8 @@ func TestTimeServicesStayStoppedAfterABoot(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		w := newWorld(3)
 		p := &plugs{world: w, boots: time.Second}
-		later := bending("clock-step", "one", "wall:+1s", "n1")
-		later.ID, later.At, later.Clock.Machine = 2, history.Duration(20*time.Second), true
+		later := machine(bending("clock-step", "one", "wall:+1s", "n1"))
+		later.ID, later.At = 2, history.Duration(20*time.Second)
 		in := p.power(w.injector())
 		stopped := false
 		restart := in.Restart

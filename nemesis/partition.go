@@ -2,20 +2,32 @@ package nemesis
 
 import (
 	"fmt"
+	"math/rand/v2"
 	"net/netip"
 	"slices"
 	"strings"
+	"time"
 
 	"nemesis/history"
 	"nemesis/nemesis/effects"
-	"nemesis/nodes"
-	"nemesis/nodes/agent"
 )
 
 // partition cuts links between nodes. Clients on the control node still reach every
 // node: what a cut-off server tells them is what the run is about.
-func partition() Fault {
-	return Fault{
+type partition struct{}
+
+// flapping is the shape of a partition that cuts and heals by turns.
+const flapping = "flapping"
+
+// flaps are the parameters of a flapping partition.
+type flaps struct {
+	// Period is from one cut to the next: half of it cut, half of it whole.
+	Period history.Duration `json:"period"`
+}
+
+// Info lists the shapes.
+func (partition) Info() Info {
+	return Info{
 		Name: "partition",
 		Doc:  "cut the network between nodes, in one of eight shapes",
 		Forms: append([]Form{
@@ -30,33 +42,67 @@ func partition() Fault {
 			{Shape: "one-way-out", Target: "leader", Weight: 1, Least: 2},
 			{Shape: "one-way-in", Target: "one", Weight: 1, Least: 2},
 			{Shape: "one-way-in", Target: "leader", Weight: 1, Least: 2},
-			{Shape: "flapping", Target: "one", Weight: 1, Least: 2},
-			{Shape: "flapping", Target: "leader", Weight: 1, Least: 2},
+			{Shape: flapping, Target: "one", Weight: 1, Least: 2},
+			{Shape: flapping, Target: "leader", Weight: 1, Least: 2},
 		}, onLeases(Form{Shape: "one", Weight: 2, Least: 2})...),
-		needs:    effects.DropKind,
-		effects:  drops,
-		sentence: cutSentence,
 	}
+}
+
+// Parameters deals periods to those that flap: three to six cuts; fewer in a fault so
+// short that a cut would only be a hiccup.
+func (partition) Parameters(rng *rand.Rand, _ Options) (Dealer, error) {
+	return func(step history.Step) any {
+		if step.Shape != flapping {
+			return nil
+		}
+		return flaps{Period: history.Duration(max(fraction(time.Duration(step.Hold), 1/(3+3*rng.Float64())), 200*time.Millisecond))}
+	}, nil
+}
+
+// Needs is packet filters.
+func (partition) Needs(history.Step) Needs { return Needs{Effect: effects.DropKind} }
+
+// Bind filters packets at both ends of every link, and connects across.
+func (partition) Bind(step history.Step, live Live) (Binding, error) {
+	turns, err := parametersOf[flaps](step)
+	if err != nil {
+		return Binding{}, err
+	}
+	links := live.linksOf(step.Links)
+	var b Binding
+	todo := drops(step, live)
+	for _, m := range live.Machines {
+		for _, effect := range todo[m.Node.Name] {
+			a, err := live.onAgent(m.Node.Name, effect)
+			if err != nil {
+				return b, err
+			}
+			b.Actions = append(b.Actions, links.filter(a, effect, turns.Period > 0))
+		}
+	}
+	b.Probes = links.probes(live)
+	if turns.Period > 0 {
+		// A plan written by hand may ask for less than a cut and its evidence take.
+		b.Pulse = max(time.Duration(turns.Period)/2, 50*time.Millisecond)
+	}
+	return b, nil
 }
 
 // drops are the packet filters of a partition. A link from A to B is cut twice, where
 // packets leave A and where they arrive at B, so that an agent that hangs or dies
 // cannot leave it half open. All filters of one node that have the same directions
 // are one effect, to reach the kernel in one go.
-func drops(step history.Step, live Live) map[string][]agent.Effect {
-	byName := map[string]nodes.Node{}
-	for _, n := range live.Nodes {
-		byName[n.Name] = n
-	}
-	todo := map[string][]agent.Effect{}
-	for _, node := range live.Nodes {
+func drops(step history.Step, live Live) map[string][]*effects.Drop {
+	todo := map[string][]*effects.Drop{}
+	for _, m := range live.Machines {
+		node := m.Node
 		// What this node must not send to and must not hear from, in cluster order.
 		peers := map[[2]bool][]netip.Addr{}
-		for _, peer := range live.Nodes {
-			in := slices.Contains(step.Links, history.Link{From: peer.Name, To: node.Name})
-			out := slices.Contains(step.Links, history.Link{From: node.Name, To: peer.Name})
+		for _, peer := range live.Machines {
+			in := slices.Contains(step.Links, history.Link{From: peer.Node.Name, To: node.Name})
+			out := slices.Contains(step.Links, history.Link{From: node.Name, To: peer.Node.Name})
 			if in || out {
-				peers[[2]bool{in, out}] = append(peers[[2]bool{in, out}], byName[peer.Name].Addresses()...)
+				peers[[2]bool{in, out}] = append(peers[[2]bool{in, out}], peer.Node.Addresses()...)
 			}
 		}
 		for _, way := range []struct {
@@ -65,7 +111,7 @@ func drops(step history.Step, live Live) map[string][]agent.Effect {
 		}{{"both", true, true}, {"in", true, false}, {"out", false, true}} {
 			if addrs := peers[[2]bool{way.in, way.out}]; len(addrs) > 0 {
 				todo[node.Name] = append(todo[node.Name], &effects.Drop{
-					ID: fmt.Sprintf("f%d-%s", step.ID, way.name), Peers: addrs, In: way.in, Out: way.out,
+					ID: effectID(step) + "-" + way.name, Peers: addrs, In: way.in, Out: way.out,
 				})
 			}
 		}
@@ -73,8 +119,8 @@ func drops(step history.Step, live Live) map[string][]agent.Effect {
 	return todo
 }
 
-// cutSentence says who can no longer reach whom.
-func cutSentence(step history.Step) string {
+// Sentence says who can no longer reach whom.
+func (partition) Sentence(step history.Step) string {
 	who, they := strings.Join(step.Nodes, " "), "it"
 	role, _ := roleOf(step.Target)
 	switch {
@@ -101,8 +147,12 @@ func cutSentence(step history.Step) string {
 		return fmt.Sprintf("let nobody hear %s, while %s can hear the others", who, they)
 	case "one-way-in":
 		return fmt.Sprintf("let %s hear nobody, while the others can hear %s", who, they)
-	case "flapping":
-		return fmt.Sprintf("cut %s off and let it back, again and again, once every %s", who, step.Period)
+	case flapping:
+		turns, err := parametersOf[flaps](step)
+		if err != nil || turns.Period <= 0 {
+			return fmt.Sprintf("cut %s off", who)
+		}
+		return fmt.Sprintf("cut %s off and let it back, again and again, once every %s", who, turns.Period)
 	}
 	return "cut the network: " + missing(step.Links)
 }

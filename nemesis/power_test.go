@@ -3,10 +3,12 @@ package nemesis
 import (
 	"context"
 	"errors"
+	"fmt"
 	"net/netip"
 	"slices"
 	"strconv"
 	"strings"
+	"syscall"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -98,7 +100,7 @@ func (p *plugs) dial(ctx context.Context, to netip.AddrPort) error {
 		return ctx.Err()
 	}
 	if to.Addr().Is6() {
-		return errors.New("connect: connection refused")
+		return fmt.Errorf("connect: %w", syscall.ECONNREFUSED)
 	}
 	return nil
 }
@@ -269,8 +271,8 @@ func TestNobodyTakesThePower(t *testing.T) {
 		if err := w.injector().Run(t.Context(), []history.Step{on(powerOff(), "n1")}, 0); err != nil {
 			t.Error(err)
 		}
-		if got, want := w.stages(1)[history.Inject].Error, "not injected: nobody can turn the machines' power off and on"; got != want {
-			t.Errorf("got %q", got)
+		if got, want := w.stages(1)[history.Inject], "resolve step 1: a power-off cannot be done: nobody can turn the machines' power off and on"; !got.Skipped || got.Error != want {
+			t.Errorf("got %+v", got)
 		}
 	})
 }
@@ -278,9 +280,8 @@ func TestNobodyTakesThePower(t *testing.T) {
 // A packet fault is measured before, during and after on every node that does it.
 func TestTheLifeOfAPacketFault(t *testing.T) {
 	bad := func(w *world) history.Step {
-		step := aimed(packet(), Form{Shape: "one-way-out", Target: "one"}, []string{"n1"})
-		step.Packets = &history.PacketChange{Delay: history.Duration(80 * time.Millisecond)}
-		return step
+		step := aimed(packet{}, Form{Shape: "one-way-out", Target: "one"}, []string{"n1"})
+		return with(step, history.PacketChange{Delay: history.Duration(80 * time.Millisecond)})
 	}
 	for name, story := range map[string]struct {
 		set                  func(*world)

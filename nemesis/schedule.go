@@ -2,14 +2,15 @@ package nemesis
 
 import (
 	"cmp"
+	"encoding/json"
 	"fmt"
+	"maps"
 	"math/rand/v2"
 	"slices"
 	"strings"
 	"time"
 
 	"nemesis/history"
-	"nemesis/nemesis/effects"
 )
 
 // Options are what a schedule is drawn for.
@@ -25,7 +26,7 @@ type Options struct {
 	// Delay is how long the run stays clean at first; 0 is 2 s.
 	Delay time.Duration
 
-	// Timing is the system's timeouts, the units of clock changes.
+	// Timing is the system's timeouts, the units of amounts.
 	Timing history.Timing
 	// Leases: there are leases, so there are nodes that hold and grant them to aim at.
 	Leases bool
@@ -33,12 +34,9 @@ type Options struct {
 	Targets []string
 	// Holds are what a fault's length is drawn from; none leaves it to the slots.
 	Holds []Amount
-	// Changes are what clock faults draw from; none leaves it to each of them.
-	Changes []Change
-	// Packets are what packet faults draw from; none leaves it to them.
-	Packets []history.PacketChange
-	// Clocks is ShadowClocks or MachineClocks; "" is ShadowClocks.
-	Clocks string
+	// Settings are the values of the faults' own settings (Info.Settings), by their names.
+	// One that is missing or "" has its default.
+	Settings map[string]string
 }
 
 // shortestSlot is the least time that a fault, its heal and a clean moment after it
@@ -62,7 +60,7 @@ const shortestSlot = 1500 * time.Millisecond
 // The error, one sentence, names a fault that does not exist, that this cluster
 // cannot have, or that the options leave nothing of.
 func Schedule(rng *rand.Rand, opt Options) ([]history.Step, error) {
-	if err := opt.idle(); err != nil || len(opt.Faults) == 0 {
+	if err := opt.check(); err != nil || len(opt.Faults) == 0 {
 		return nil, err
 	}
 	drawn := map[string]*cards{}
@@ -71,12 +69,9 @@ func Schedule(rng *rand.Rand, opt Options) ([]history.Step, error) {
 		if err != nil {
 			return nil, fmt.Errorf("schedule faults: %w", err)
 		}
-		if drawn[name], err = fault.cards(rng, opt); err != nil {
+		if drawn[name], err = cardsOf(fault, rng, opt); err != nil {
 			return nil, err
 		}
-	}
-	if err := opt.usesAll(drawn); err != nil {
-		return nil, err
 	}
 	kinds := newDeck(rng, opt.Faults)
 	length := lengths(rng, opt)
@@ -88,37 +83,54 @@ func Schedule(rng *rand.Rand, opt Options) ([]history.Step, error) {
 	var steps []history.Step
 	for i := range count {
 		cards := drawn[kinds.deal()]
-		step := cards.fault.Draw(rng, opt.Nodes, cards.forms.deal())
+		step := Draw(cards.fault, rng, opt.Nodes, cards.forms.deal())
 		step.ID = i + 1
 		hold, said := length(slot)
 		// A tenth of the slot stays clean, for the heal to finish in.
 		room := slot - hold - slot/10
 		at := begin + time.Duration(i)*slot + fraction(room, rng.Float64())
 		step.At, step.Hold, step.Said = history.Duration(at), history.Duration(hold), said
-		if step.Shape == "flapping" {
-			// Three to six cuts; fewer in a fault so short that a cut would only be a hiccup.
-			step.Period = history.Duration(max(fraction(hold, 1/(3+3*rng.Float64())), 200*time.Millisecond))
-		}
-		if cards.fault.clock {
-			cards.change(rng, &step, opt.Clocks)
-		}
-		if cards.fault.packets {
-			change := cards.packets.deal()
-			step.Packets = &change
+		if err := cards.dealParameters(&step); err != nil {
+			return nil, err
 		}
 		steps = append(steps, step)
 	}
 	return steps, nil
 }
 
-// idle refuses options that would go unnoticed.
-func (opt Options) idle() error {
-	switch {
-	case opt.Clocks != "" && opt.Clocks != ShadowClocks && opt.Clocks != MachineClocks:
-		return fmt.Errorf("schedule faults: --clocks is %s or %s, not %q", ShadowClocks, MachineClocks, opt.Clocks)
-	case len(opt.Faults) > 0:
-	case len(opt.Targets)+len(opt.Holds)+len(opt.Changes)+len(opt.Packets) > 0:
-		return fmt.Errorf("schedule faults: --fault-target, --fault-hold, --clock-change and --packets say how faults strike, and there are none; add some to --faults")
+// check refuses options that cannot be read or would go unnoticed.
+func (opt Options) check() error {
+	var unused []string
+	if len(opt.Targets) > 0 {
+		unused = append(unused, "--fault-target")
+	}
+	if len(opt.Holds) > 0 {
+		unused = append(unused, "--fault-hold")
+	}
+	known := faultSettings()
+	for _, s := range known {
+		value := opt.Settings[s.Name]
+		if value == "" || value == s.Default {
+			continue
+		}
+		unused = append(unused, "--"+s.Name)
+		if len(opt.Faults) > 0 {
+			if err := s.Check(value, opt); err != nil {
+				return err
+			}
+		}
+	}
+	for _, name := range slices.Sorted(maps.Keys(opt.Settings)) {
+		if !slices.ContainsFunc(known, func(s FaultSetting) bool { return s.Name == name }) {
+			return fmt.Errorf("schedule faults: no fault has a setting %q", name)
+		}
+	}
+	if len(opt.Faults) == 0 && len(unused) > 0 {
+		say := "say"
+		if len(unused) == 1 {
+			say = "says"
+		}
+		return fmt.Errorf("schedule faults: %s %s how faults strike, and there are none; add some to --faults", strings.Join(unused, ", "), say)
 	}
 	for _, target := range opt.Targets {
 		if role, _ := roleOf(target); role.leases && !opt.Leases {
@@ -130,17 +142,16 @@ func (opt Options) idle() error {
 
 // cards are what the steps of one fault are dealt from.
 type cards struct {
-	fault   Fault
-	forms   *deck[Form]
-	changes *deck[Change]               // of clock faults
-	packets *deck[history.PacketChange] // of packet faults
+	fault      Fault
+	forms      *deck[Form]
+	parameters Dealer // nil for a fault without
 }
 
-// cards makes the decks of a fault out of what the options leave of it.
-func (f Fault) cards(rng *rand.Rand, opt Options) (*cards, error) {
-	fitting := f.fitting(len(opt.Nodes), opt.Leases)
+// cardsOf makes the decks of a fault out of what the options leave of it.
+func cardsOf(f Fault, rng *rand.Rand, opt Options) (*cards, error) {
+	name, fitting := f.Info().Name, fitting(f, len(opt.Nodes), opt.Leases)
 	if len(fitting) == 0 {
-		return nil, fmt.Errorf("schedule faults: a cluster of %d node cannot have a %s; give more nodes or leave it out of --faults", len(opt.Nodes), f.Name)
+		return nil, fmt.Errorf("schedule faults: a cluster of %d node cannot have a %s; give more nodes or leave it out of --faults", len(opt.Nodes), name)
 	}
 	var forms []Form
 	for _, form := range fitting {
@@ -152,55 +163,27 @@ func (f Fault) cards(rng *rand.Rand, opt Options) (*cards, error) {
 		}
 	}
 	if len(forms) == 0 {
-		return nil, fmt.Errorf("schedule faults: on %d nodes a %s cannot be aimed at %s, only at %s", len(opt.Nodes), f.Name, strings.Join(opt.Targets, " or "), strings.Join(targets(fitting), ", "))
+		return nil, fmt.Errorf("schedule faults: on %d nodes a %s cannot be aimed at %s, only at %s", len(opt.Nodes), name, strings.Join(opt.Targets, " or "), strings.Join(targets(fitting), ", "))
 	}
-	c := &cards{fault: f, forms: newDeck(rng, forms)}
-	if f.packets {
-		changes := opt.Packets
-		if len(changes) == 0 {
-			changes = packetChanges(opt.Timing)
-		}
-		c.packets = newDeck(rng, changes)
+	parameters, err := f.Parameters(rng, opt)
+	if err != nil {
+		return nil, err
 	}
-	if !f.clock {
-		return c, nil
-	}
-	changes := f.changes(opt.Timing)
-	if len(opt.Changes) > 0 {
-		changes = slices.DeleteFunc(slices.Clone(opt.Changes), func(c Change) bool { return !f.takes(c) })
-	}
-	if len(changes) == 0 {
-		return nil, fmt.Errorf("schedule faults: --clock-change names nothing that a %s does; add %s", f.Name, f.offers)
-	}
-	c.changes = newDeck(rng, changes)
-	return c, nil
+	return &cards{fault: f, forms: newDeck(rng, forms), parameters: parameters}, nil
 }
 
-// change says what a clock fault does.
-func (c *cards) change(rng *rand.Rand, step *history.Step, clocks string) {
-	change := c.changes.deal()
-	if change.Period == 0 && c.fault.Name == clockStrobe().Name {
-		periods := strobePeriods()
-		change.Period = history.Duration(periods[rng.IntN(len(periods))])
+// dealParameters says what a step does beyond its kind and form.
+func (c *cards) dealParameters(step *history.Step) error {
+	if c.parameters == nil {
+		return nil
 	}
-	// A machine's clock is read and set for all that runs on it: nothing strobes there.
-	change.Machine = clocks == MachineClocks && change.Period == 0 && effects.MachineCan(change.ClockChange) == nil
-	step.Clock, step.Period, step.Said = &change.ClockChange, change.Period, change.Said
-}
-
-// usesAll refuses changes that no fault of the schedule takes.
-func (opt Options) usesAll(drawn map[string]*cards) error {
-	if name := packet().Name; len(opt.Packets) > 0 && drawn[name] == nil {
-		return fmt.Errorf("schedule faults: no fault of this run changes packets as --packets says; add %s to --faults", name)
+	dealt := c.parameters(*step)
+	if dealt == nil {
+		return nil
 	}
-	for _, change := range opt.Changes {
-		used := false
-		for _, c := range drawn {
-			used = used || c.fault.clock && c.fault.takes(change)
-		}
-		if !used {
-			return fmt.Errorf("schedule faults: no fault of this run does --clock-change %s; add one to --faults", change)
-		}
+	var err error
+	if step.Params, err = json.Marshal(dealt); err != nil {
+		return fmt.Errorf("schedule faults: write the parameters of a %s: %w", step.Kind, err)
 	}
 	return nil
 }
@@ -224,7 +207,7 @@ func ParseTargets(spec string) ([]string, error) {
 	}
 	var all []Form
 	for _, f := range Faults() {
-		all = append(all, f.Forms...)
+		all = append(all, f.Info().Forms...)
 	}
 	known, chosen := targets(all), []string{}
 	for _, word := range strings.Split(spec, ",") {

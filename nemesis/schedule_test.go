@@ -8,6 +8,7 @@ import (
 	"os"
 	"path/filepath"
 	"slices"
+	"strings"
 	"testing"
 	"time"
 
@@ -121,8 +122,14 @@ func TestASchedulesLimits(t *testing.T) {
 				t.Fatalf("step %d at %s for %s begins before the one before it ends, at %s", step.ID, at, hold, clean)
 			}
 			clean = at + hold
-			if step.Period < 0 || (step.Period > 0) != (step.Shape == "flapping" || step.Kind == "clock-strobe") {
-				t.Fatalf("step %d, %s, has period %s", step.ID, step.Shape, step.Period)
+			var p struct{ Period history.Duration }
+			if len(step.Params) > 0 {
+				if err := json.Unmarshal(step.Params, &p); err != nil {
+					t.Fatal(err)
+				}
+			}
+			if p.Period < 0 || (p.Period > 0) != (step.Shape == "flapping" || step.Kind == "clock-strobe") {
+				t.Fatalf("step %d, %s, has period %s", step.ID, step.Shape, p.Period)
 			}
 			if _, role := roleOf(step.Target); symbolic(step) != role {
 				t.Fatalf("step %d is aimed at %s with nodes %v", step.ID, step.Target, step.Nodes)
@@ -203,9 +210,9 @@ func TestFaultsStartAboutOneIntervalApart(t *testing.T) {
 		seen[[3]string{step.Kind, step.Shape, step.Target}] = true
 	}
 	for _, fault := range Faults() {
-		for _, form := range fault.Forms {
-			if !seen[[3]string{fault.Name, form.Shape, form.Target}] {
-				t.Errorf("no %s of shape %q on target %s", fault.Name, form.Shape, form.Target)
+		for _, form := range fault.Info().Forms {
+			if !seen[[3]string{fault.Info().Name, form.Shape, form.Target}] {
+				t.Errorf("no %s of shape %q on target %s", fault.Info().Name, form.Shape, form.Target)
 			}
 		}
 	}
@@ -213,8 +220,8 @@ func TestFaultsStartAboutOneIntervalApart(t *testing.T) {
 
 func TestAScheduleThatCannotBe(t *testing.T) {
 	for want, opt := range map[string]Options{
-		`schedule faults: find fault "flood": there is no such fault; choose from partition, kill, stop, pause, clock-step, clock-drift, clock-freeze, clock-strobe, packet, power-off, power-cycle`: {Faults: []string{"flood"}, Nodes: named(3)},
-		`schedule faults: a cluster of 1 node cannot have a partition; give more nodes or leave it out of --faults`:                                                                                  {Faults: []string{"partition"}, Nodes: named(1)},
+		`schedule faults: find fault "flood": there is no such fault; choose from ` + strings.Join(kinds(), ", "):   {Faults: []string{"flood"}, Nodes: named(3)},
+		`schedule faults: a cluster of 1 node cannot have a partition; give more nodes or leave it out of --faults`: {Faults: []string{"partition"}, Nodes: named(1)},
 	} {
 		opt.TimeLimit = time.Minute
 		if _, err := Schedule(dice(1), opt); err == nil || err.Error() != want {

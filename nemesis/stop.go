@@ -16,16 +16,13 @@ const stopGrace = 3 * time.Second
 // stop asks servers to end, SIGTERM, as an operator would who restarts them one
 // after the other; they may hand over leadership and flush first.
 func stop() Fault {
-	return Fault{
-		Name:     "stop",
-		Doc:      "stop servers gracefully and start them again",
-		Forms:    servers(),
+	return serverFault{
+		name: "stop", verb: "stop",
+		doc:      "stop servers gracefully and start them again",
 		needs:    effects.StopKind,
-		process:  true,
 		restarts: true,
-		effects: onEach(func(id, process string, step history.Step) agent.Effect {
+		effect: func(id, process string, step history.Step) agent.Effect {
 			return &effects.Stop{ID: id, Process: process, Grace: max(min(stopGrace, time.Duration(step.Hold)/2), 100*time.Millisecond)}
-		}),
-		sentence: onServers("stop"),
+		},
 	}
 }

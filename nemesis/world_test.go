@@ -297,7 +297,7 @@ func (a *fakeAgent) ProbeTCP(ctx context.Context, to netip.AddrPort, timeout tim
 		return agent.Connection{Took: int64(timeout), Err: "i/o timeout"}, nil
 	}
 	if to.Addr().Is6() { // nobody listens there
-		return agent.Connection{Took: 1000, Err: "connect: connection refused"}, nil
+		return agent.Connection{Took: 1000, Refused: true, Err: "connect: connection refused"}, nil
 	}
 	return agent.Connection{OK: true, Took: 1000}, nil
 }

@@ -1,6 +1,7 @@
 package reports
 
 import (
+	"encoding/json"
 	"fmt"
 	"html/template"
 	"math"
@@ -172,6 +173,7 @@ func readOff(f checker.Fault, samples []history.Event) string {
 	if first == nil {
 		return ""
 	}
+	asked := askedOfClock(f.Step)
 	var told []string
 	for _, clock := range []struct {
 		name string
@@ -182,11 +184,11 @@ func readOff(f checker.Fault, samples []history.Event) string {
 	} {
 		var s []string
 		low1, high1 := clock.of(first)
-		if before != nil && f.Step.Clock != nil && f.Step.Clock.Jump != 0 {
+		if before != nil && asked.Jump != 0 {
 			low0, high0 := clock.of(before)
 			s = append(s, fmt.Sprintf("moved by %+.4f to %+.4f s", float64(low1-high0)/1e9, float64(high1-low0)/1e9))
 		}
-		if length := last.Time - first.Time; length >= 5e8 && f.Step.Period == 0 {
+		if length := last.Time - first.Time; length >= 5e8 && asked.Period == 0 {
 			low2, high2 := clock.of(last)
 			// The readings were taken somewhere within their round trips.
 			least, most := float64(length-last.Clock.RTT), float64(length+first.Clock.RTT)
@@ -201,6 +203,15 @@ func readOff(f checker.Fault, samples []history.Event) string {
 		return ""
 	}
 	return fmt.Sprintf("During fault %d (%s): %s", f.Step.ID, visible.Cap(f.Step.Kind, shortValue), strings.Join(told, ", "))
+}
+
+// askedOfClock is what a step asked of clocks; zero for what asked nothing that can be read.
+func askedOfClock(step history.Step) history.ClockParameters {
+	var asked history.ClockParameters
+	if json.Unmarshal(step.Params, &asked) != nil {
+		return history.ClockParameters{}
+	}
+	return asked
 }
 
 // widest says the offset that was furthest from zero, with what is uncertain of it.

@@ -37,7 +37,7 @@ func (r *Run) clockFaults() (rows []clockFaultRow, more int, limits []limit) {
 	}
 	said := map[int]string{}
 	for _, s := range r.Plan.Schedule {
-		said[s.ID] = s.Said
+		said[s.ID] = askedOfClock(s).Said
 	}
 	latest := map[int]*history.Fault{} // its last look, while it was in force
 	var order []int

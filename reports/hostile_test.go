@@ -134,6 +134,7 @@ func poisonHolders(name string) func(testing.TB, string) *Run {
 		}
 		r.Plan, r.Verdict, r.Log = parts.Plan, parts.Verdict, &parts.Log
 		r.Plan.Schedule[0].Said = h
+		r.Plan.Schedule[0].Params = asJSON(history.ClockParameters{Said: h})
 		for i := range r.Log.Events {
 			ev := &r.Log.Events[i]
 			switch {

@@ -150,8 +150,7 @@ func leaseFixture(t testing.TB, name string, keep bool) *Run {
 	case "exceeded":
 		p.Faults = []string{"clock-drift"}
 		f = fault(1, "clock-drift", "", "leader", 5, 10.2, true, "n1: monotonic clock ran at 1.9998 to 2.0002 of its rate, asked for 2", "n1")
-		f.Step.Clock = &history.ClockChange{Of: history.MonotonicClock, Rate: 2}
-		f.Step.Said = "2lease"
+		f.Step.Params = json.RawMessage(`{"of":"monotonic","rate":2,"said":"2lease"}`)
 		effect = history.Effect{Node: "n1", Kind: "clock.shadow", Spec: json.RawMessage(`{"change":{"of":"monotonic","rate":2}}`), Evidence: history.Evidence{Confirmed: true, Summary: "monotonic clock ran at 1.9998 to 2.0002 of its rate, asked for 2",
 			Measures: []history.Measure{{Name: "monotonic requested", Value: 2, Unit: "s/s"}, {Name: "monotonic measured low", Value: 1.9998, Unit: "s/s"}, {Name: "monotonic measured high", Value: 2.0002, Unit: "s/s"}}}}
 		r.Log = taken(f, effect, "sleeps end by the kernel's clock", "times that the kernel keeps are not bent")
@@ -342,7 +341,7 @@ func TestWithoutAHistoryTheFindingDrawsItself(t *testing.T) {
 // A rate read off samples holds the true one, and no other that was to be told from it.
 func TestRatesAreReadOffTheSamples(t *testing.T) {
 	f := fault(1, "clock-drift", "", "one", 5, 10.2, true, "", "n1")
-	f.Step.Clock = &history.ClockChange{Of: history.MonotonicClock, Rate: 2}
+	f.Step.Params = json.RawMessage(`{"of":"monotonic","rate":2}`)
 	panels := clockPanels("n1", doubled("n1", f), []checker.Fault{f}, 16e9)
 	if len(panels) != 1 || len(panels[0].Faults) != 1 {
 		t.Fatalf("%+v", panels)

@@ -225,7 +225,8 @@ func Resolve(opt Options) (history.Plan, error) {
 func scheduleOptions(opt Options, plan history.Plan) (nemesis.Options, error) {
 	out := nemesis.Options{
 		Faults: plan.Faults, Nodes: opt.Nodes, TimeLimit: opt.TimeLimit, Interval: opt.FaultInterval,
-		Timing: plan.Timing, Leases: plan.Workload.TTL > 0, Clocks: opt.Clocks,
+		Timing: plan.Timing, Leases: plan.Workload.TTL > 0,
+		Settings: map[string]string{"clock-change": opt.ClockChanges, "packets": opt.Packets, "clocks": opt.Clocks},
 	}
 	if opt.Clocks == nemesis.MachineClocks && strings.HasPrefix(opt.Spec, "local:") {
 		return out, errors.New("read --clocks machine: local nodes share the clock of this machine, which is not theirs to change; leave it out")
@@ -235,12 +236,6 @@ func scheduleOptions(opt Options, plan history.Plan) (nemesis.Options, error) {
 		return out, err
 	}
 	if out.Holds, err = nemesis.ParseHolds(opt.FaultHolds, plan.Timing); err != nil {
-		return out, err
-	}
-	if out.Changes, err = nemesis.ParseChanges(opt.ClockChanges, plan.Timing); err != nil {
-		return out, err
-	}
-	if out.Packets, err = nemesis.ParsePackets(opt.Packets, plan.Timing); err != nil {
 		return out, err
 	}
 	return out, nil

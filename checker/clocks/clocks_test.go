@@ -90,7 +90,7 @@ func TestWindows(t *testing.T) {
 		{"a fault that was never healed", rateOnly, life(1, mono(2), "")[:2], []int64{15, 1000}, []int64{9}},
 		{"a fault that was not injected", rateOnly, func() []history.Event {
 			e := fault(1, history.Inject, 10*second, nil, "")
-			e.Fault.Error = "not injected: nobody leads"
+			e.Fault.Skipped, e.Fault.Error = true, "nobody leads"
 			return []history.Event{e}
 		}(), nil, []int64{15}},
 	} {

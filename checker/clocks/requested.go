@@ -55,8 +55,8 @@ func requested(events []history.Event) []change {
 		}
 		f := e.Fault
 		effects := slices.DeleteFunc(slices.Clone(f.Effects), func(x history.Effect) bool { return !onClocks(f.Kind) && !onClocks(x.Kind) })
-		if f.Stage == history.Inject && f.Error != "" {
-			continue // it was not injected
+		if f.Skipped {
+			continue
 		}
 		if f.Stage == history.Inject && onClocks(f.Kind) {
 			// Whom it hits is known before what it does is told.

@@ -158,7 +158,7 @@ func troublesOf(log *history.Log, final int64) []trouble {
 			}
 			switch f.Stage {
 			case history.Inject:
-				if strings.HasPrefix(f.Error, "not injected") {
+				if f.Skipped {
 					t.over = t.begin // nothing was done
 				}
 			case history.Heal:

@@ -220,7 +220,7 @@ func TestStories(t *testing.T) {
 				others(w, 40*s)
 				w.works("n1", "read", history.OK, 0, 10*s)
 				w.works("n1", "read", history.Fail, 10*s, 40*s)
-				w.event(history.Event{Type: history.FaultChange, Time: 12 * s, Fault: &history.Fault{ID: 1, Stage: history.Inject, Kind: "kill", Error: "not injected: nobody leads"}})
+				w.event(history.Event{Type: history.FaultChange, Time: 12 * s, Fault: &history.Fault{ID: 1, Stage: history.Inject, Kind: "kill", Skipped: true, Error: "nobody leads"}})
 			},
 			outcome: checker.Violation, want: []string{"unavailable-without-quorum-loss"},
 		},

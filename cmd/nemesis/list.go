@@ -35,7 +35,7 @@ func listCommand() *cobra.Command {
 		},
 		"faults": func(w io.Writer) {
 			for _, f := range nemesis.Faults() {
-				fmt.Fprintf(w, "%s\t%s\n", f.Name, f.Doc)
+				fmt.Fprintf(w, "%s\t%s\n", f.Info().Name, f.Info().Doc)
 			}
 		},
 		"checkers": func(w io.Writer) {

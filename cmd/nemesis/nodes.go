@@ -3,6 +3,7 @@ package main
 import (
 	"cmp"
 	"context"
+	"errors"
 	"fmt"
 	"io"
 	"maps"
@@ -194,16 +195,16 @@ func describeNode(node nodes.Node, f agent.Facts, clock history.ClockSample, pow
 	var can, reasons []string
 	without := map[string][]string{} // reason → faults
 	for _, fault := range nemesis.Faults() {
-		err := nemesis.Able(cannot, []history.Step{{Kind: fault.Name}})
-		if err == nil {
-			can = append(can, fault.Name)
+		name := fault.Info().Name
+		var lacks *nemesis.CannotError
+		if !errors.As(nemesis.Able(cannot, []history.Step{{Kind: name}}), &lacks) {
+			can = append(can, name)
 			continue
 		}
-		why := strings.TrimPrefix(err.Error(), "it cannot have the fault "+fault.Name+": ")
-		if without[why] == nil {
-			reasons = append(reasons, why)
+		if without[lacks.Why] == nil {
+			reasons = append(reasons, lacks.Why)
 		}
-		without[why] = append(without[why], fault.Name)
+		without[lacks.Why] = append(without[lacks.Why], name)
 	}
 	line("  can have %s", cmp.Or(strings.Join(can, ", "), "no fault"))
 	for _, why := range reasons {

@@ -189,7 +189,7 @@ func TestKilledControlProcessLeavesNothingBroken(t *testing.T) {
 		},
 		"with a clock set forward": {
 			history.Step{ID: 1, Kind: "clock-step", Target: "one", At: history.Duration(2 * time.Second), Hold: history.Duration(time.Minute),
-				Clock: &history.ClockChange{Of: history.WallClock, Jump: history.Duration(time.Hour), Rate: 1}},
+				Params: json.RawMessage(`{"of":"wall","jump":"1h","rate":1}`)},
 			func() bool { d, err := ahead(); return err == nil && d > 50*time.Minute },
 			func() bool { d, err := ahead(); return err == nil && d.Abs() < 10*time.Minute },
 		},

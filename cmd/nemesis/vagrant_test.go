@@ -4,6 +4,7 @@ package main
 
 import (
 	"context"
+	"encoding/json"
 	"fmt"
 	"os"
 	"os/exec"
@@ -207,7 +208,7 @@ func (v virtual) plan(t *testing.T, step history.Step) history.Plan {
 	step.ID, step.Target, step.Nodes = 1, "one", v.names[:1]
 	// Longer than it takes to see that a machine does not answer.
 	step.At, step.Hold = history.Duration(2*time.Second), history.Duration(10*time.Minute)
-	if step.Packets != nil {
+	if step.Kind == "packet" {
 		for _, other := range v.names[1:] {
 			step.Links = append(step.Links, history.Link{From: v.names[0], To: other})
 		}
@@ -231,13 +232,13 @@ func TestMachinesAreWholeAfterTheControlProcessWasKilled(t *testing.T) {
 			func(_ machineState, err error) bool { return err != nil },
 		},
 		"while a machine's clock is an hour ahead": {
-			history.Step{Kind: "clock-step", Clock: &history.ClockChange{Of: history.WallClock, Jump: history.Duration(time.Hour), Rate: 1, Machine: true}},
+			history.Step{Kind: "clock-step", Params: json.RawMessage(`{"of":"wall","jump":"1h","rate":1,"machine":true}`)},
 			func(s machineState, err error) bool {
 				return err == nil && s.offset > 50*time.Minute && s.services != before[first].services
 			},
 		},
 		"while packets are lost": {
-			history.Step{Kind: "packet", Shape: "one-way-out", Packets: &history.PacketChange{Loss: 0.3}},
+			history.Step{Kind: "packet", Shape: "one-way-out", Params: json.RawMessage(`{"loss":0.3}`)},
 			func(s machineState, err error) bool { return err == nil && strings.Contains(s.qdiscs, "netem") },
 		},
 	} {

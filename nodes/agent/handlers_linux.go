@@ -8,6 +8,7 @@ import (
 	"net"
 	"os"
 	"sync"
+	"syscall"
 	"time"
 )
 
@@ -187,7 +188,8 @@ func connect(d dial) Connection {
 	conn, err := net.DialTimeout("tcp", d.To.String(), timeout)
 	took := time.Since(began).Nanoseconds()
 	if err != nil {
-		return Connection{Took: took, Err: firstLine(err.Error())}
+		refused := errors.Is(err, syscall.ECONNREFUSED) || errors.Is(err, syscall.ECONNRESET)
+		return Connection{Took: took, Refused: refused, Err: firstLine(err.Error())}
 	}
 	conn.Close()
 	return Connection{OK: true, Took: took}

@@ -129,9 +129,11 @@ type Machine struct {
 
 // Connection is the outcome of an attempt to connect from a node.
 type Connection struct {
-	OK   bool   `json:"ok"`
-	Took int64  `json:"took"` // ns
-	Err  string `json:"err,omitempty"`
+	OK   bool  `json:"ok"`
+	Took int64 `json:"took"` // ns
+	// Refused: the far end answered that it takes no connection, by a reset.
+	Refused bool   `json:"refused,omitempty"`
+	Err     string `json:"err,omitempty"`
 }
 
 // The names and bodies of the requests. An empty answer is {}.

@@ -16,7 +16,7 @@ func Sentence(step history.Step) string {
 	if err != nil {
 		return step.Kind + ", which is no fault"
 	}
-	return fault.sentence(step)
+	return fault.Sentence(step)
 }
 
 // Describe prints a schedule as a numbered tree, one line per step, each with the
@@ -46,7 +46,7 @@ func Describe(steps []history.Step) string {
 // held is how long a step holds, also in the units it was asked for.
 func held(step history.Step) string {
 	text := seconds(step.Hold)
-	if said := inUnits(step.Said); said != "" && step.Clock == nil {
+	if said := inUnits(step.Said); said != "" {
 		text += " (" + said + ")"
 	}
 	return text

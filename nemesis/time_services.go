@@ -10,16 +10,19 @@ import (
 	"nemesis/nemesis/effects"
 )
 
-// quiet stops the time services of all machines when a schedule changes the clocks of
-// machines: they would undo a fault at once. The function it returns starts them again,
-// after the end of ctx too; its errors name the machines where it could not. Should
+// suspendTimeServices stops the time services of all machines when a schedule changes the
+// clocks of machines: they would undo a fault at once. The function it returns starts them
+// again, after the end of ctx too; its errors name the machines where it could not. Should
 // nobody live to call it, the ledgers hold the effect.
-func (in *Injector) quiet(ctx context.Context, steps []history.Step) (loud func() []string) {
-	if !slices.ContainsFunc(steps, func(s history.Step) bool { return s.Clock != nil && s.Clock.Machine }) {
+func (in *Injector) suspendTimeServices(ctx context.Context, steps []history.Step) (resume func() []string) {
+	if !slices.ContainsFunc(steps, func(s history.Step) bool {
+		fault, err := Find(s.Kind)
+		return err == nil && fault.Needs(s).SuspendTimeServices
+	}) {
 		return func() []string { return nil }
 	}
 	effect := &effects.Service{ID: "services"}
-	in.quieted = effect
+	in.suspended = effect
 	said := in.everywhere(func(m Machine) string {
 		_, err := bounded(ctx, in.patient(recoveryTime), func(ctx context.Context) (struct{}, error) {
 			return struct{}{}, m.Agent.Apply(ctx, effect)
@@ -39,7 +42,7 @@ func (in *Injector) quiet(ctx context.Context, steps []history.Step) (loud func(
 		in.Record(history.Event{Time: in.Now(), Type: history.Note, Node: in.Machines[i].Node.Name, Message: text})
 	}
 	return func() []string {
-		in.quieted = nil
+		in.suspended = nil
 		failed := in.everywhere(func(m Machine) string {
 			_, err := bounded(context.WithoutCancel(ctx), in.patient(recoveryTime), func(ctx context.Context) (struct{}, error) {
 				return struct{}{}, m.Agent.Undo(ctx, effect)

@@ -17,13 +17,7 @@ import (
 //	both:+10s/100ms       let both clocks jump and jump back, every 100 ms
 //	monotonic:x0.5        run the monotonic clock at half speed
 //	monotonic:x0          freeze it
-type Change struct {
-	history.ClockChange
-	// Period is for clocks that strobe; 0 leaves it to the schedule.
-	Period history.Duration
-	// Said is the jump in units, see Amount.
-	Said string
-}
+type Change struct{ history.ClockParameters }
 
 // String is what ParseChanges reads.
 func (c Change) String() string {
@@ -70,7 +64,7 @@ func parseChange(text string, timing history.Timing) (Change, error) {
 	if of != history.WallClock && of != history.MonotonicClock && of != history.BothClocks || len(what) < 2 {
 		return Change{}, fmt.Errorf("%q is not a change such as %s", text, forms)
 	}
-	change := Change{ClockChange: history.ClockChange{Of: of, Rate: 1}}
+	change := atRate(of, 1)
 	if rate, is := strings.CutPrefix(what, "x"); is {
 		v, err := strconv.ParseFloat(rate, 64)
 		if err != nil || math.IsNaN(v) || v < 0 || v > mostRate || v == 1 {

@@ -1,0 +1,169 @@
+package nemesis
+
+import (
+	"context"
+	"fmt"
+	"math/rand/v2"
+	"strings"
+
+	"nemesis/history"
+	"nemesis/nodes/agent"
+)
+
+// serverFault is a fault that acts on server processes.
+type serverFault struct {
+	name, doc string
+	verb      string // of its sentence
+	needs     string
+	effect    func(id, process string, step history.Step) agent.Effect
+	// restarts: healing it brings up a new process; otherwise the old one goes on.
+	restarts bool
+}
+
+// Info gives every server fault the same forms. Those that take away a majority come
+// seldom: nobody expects an answer then, and most of what breaks breaks while a majority
+// goes on.
+func (f serverFault) Info() Info {
+	return Info{
+		Name: f.name, Doc: f.doc,
+		Forms: append([]Form{
+			{Target: "leader", Weight: 3, Least: 1},
+			{Target: "one", Weight: 3, Least: 2},
+			{Target: "minority", Weight: 2, Least: 5},
+			{Target: "majority", Weight: 1, Least: 3},
+			{Target: "all", Weight: 1, Least: 2},
+		}, onLeases(Form{Weight: 2, Least: 1})...),
+	}
+}
+
+// Parameters: it has none.
+func (serverFault) Parameters(*rand.Rand, Options) (Dealer, error) { return nil, nil }
+
+// Needs is the effect.
+func (f serverFault) Needs(history.Step) Needs { return Needs{Effect: f.needs} }
+
+// Sentence is one such as "kill the servers on n1 n2".
+func (f serverFault) Sentence(step history.Step) string {
+	return f.verb + " " + serversOf(step)
+}
+
+// serversOf are the servers of a step, in words.
+func serversOf(step history.Step) string {
+	role, _ := roleOf(step.Target)
+	switch {
+	case symbolic(step):
+		return role.server
+	case step.Target == "all":
+		return "every server"
+	case len(step.Nodes) == 1:
+		return "the server on " + step.Nodes[0]
+	}
+	return "the servers on " + strings.Join(step.Nodes, " ")
+}
+
+// Bind does one effect to the server of every target.
+func (f serverFault) Bind(step history.Step, live Live) (Binding, error) {
+	var b Binding
+	for _, node := range step.Nodes {
+		a, err := live.onAgent(node, f.effect(effectID(step), live.Process(node), step))
+		if err != nil {
+			return b, err
+		}
+		b.Actions = append(b.Actions, &serverAction{agentAction: a, restarts: f.restarts})
+	}
+	return b, nil
+}
+
+// serverAction is an effect on a server process. It is shown by what /proc says about the
+// server, provided that the server ran before.
+type serverAction struct {
+	*agentAction
+	restarts bool
+	// process is the server that it is about to hit.
+	process    agent.ProcessState
+	processErr error
+	// applied: the agent said so. acted: it is evident that a server was hit.
+	applied, acted bool
+}
+
+func (a *serverAction) Before(ctx context.Context) {
+	a.process, a.processErr = a.state(ctx)
+}
+
+func (a *serverAction) Apply(ctx context.Context) error {
+	err := a.agentAction.Apply(ctx)
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	a.applied = err == nil && ctx.Err() == nil // an answer that nobody waited for is none
+	return err
+}
+
+func (a *serverAction) Doubts() []string {
+	doubts := a.doubts()
+	a.acted = len(doubts) == 0
+	return doubts
+}
+
+func (a *serverAction) doubts() []string {
+	node := a.machine.Node.Name
+	switch {
+	case a.processErr != nil:
+		return []string{node + ": " + oneLine(a.processErr)}
+	case a.process.State != agent.Running:
+		return []string{fmt.Sprintf("%s: the server did not run before the fault (%s)", node, a.process.State)}
+	}
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	if !a.seen.Confirmed && a.seen.Summary == "" {
+		return []string{node + ": nothing shows that it acted"}
+	}
+	return doubtsOf(a.Effect(), a.seen, a.missed)
+}
+
+func (a *serverAction) Recovered(ctx context.Context) (history.Evidence, error) {
+	seen, err := a.agentAction.Recovered(ctx)
+	if err != nil {
+		return seen, err
+	}
+	seen.Confirmed = false
+	now, err := a.state(ctx)
+	if err != nil {
+		return seen, err
+	}
+	if now.State != agent.Running {
+		return seen, fmt.Errorf("the server is not running but %s", now.State)
+	}
+	same := now.PID == a.process.PID && now.Started == a.process.Started
+	if a.acted && same == a.restarts {
+		if same {
+			return seen, fmt.Errorf("the server still has process id %d: it was never restarted", now.PID)
+		}
+		return seen, fmt.Errorf("the server has process id %d instead of %d: it did not live through the fault", now.PID, a.process.PID)
+	}
+	seen.Confirmed = true
+	seen.Summary = fmt.Sprintf("server running with process id %d", now.PID)
+	if a.acted && a.restarts {
+		seen.Summary += fmt.Sprintf(", before the fault %d", a.process.PID)
+	}
+	return seen, nil
+}
+
+// UndoAgain: a server that was started again and is not there is only waited for.
+// Starting it over and over would hide that it crashes.
+func (a *serverAction) UndoAgain() bool {
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	return !a.applied
+}
+
+// state asks for the state of the server.
+func (a *serverAction) state(ctx context.Context) (agent.ProcessState, error) {
+	name := a.cluster.Process(a.machine.Node.Name)
+	state, err := bounded(ctx, a.cluster.patient(stateTime), func(ctx context.Context) (agent.ProcessState, error) {
+		return a.machine.Agent.ProcessState(ctx, name)
+	})
+	if err != nil {
+		return state, fmt.Errorf("read the state of %s: %w", name, err)
+	}
+	return state, nil
+}

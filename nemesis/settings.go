@@ -1,0 +1,41 @@
+package nemesis
+
+import (
+	"slices"
+
+	"nemesis/history"
+)
+
+// FaultSetting is one thing that a user can say about the steps of some faults.
+type FaultSetting struct {
+	history.Setting
+	// Check refuses a value that cannot be read, and one of which the run's faults make
+	// no use. It is not asked about the default.
+	Check func(value string, opt Options) error
+}
+
+// Settings are what a user can say about how faults strike: for all faults, which are
+// Options.Targets and Options.Holds, and for some, which are Options.Settings.
+func Settings() []history.Setting {
+	all := []history.Setting{
+		{Name: "fault-target", Doc: "whom faults strike, some of leader,one,half,minority,majority,all,holder,grantor (default: all that a fault knows)"},
+		{Name: "fault-hold", Doc: "how long a fault holds, such as 6s, 1.5lease or 0.5election, or a list to draw from (default: a part of --fault-interval)"},
+	}
+	for _, s := range faultSettings() {
+		all = append(all, s.Setting)
+	}
+	return all
+}
+
+// faultSettings are the settings of all faults, each once, in table order.
+func faultSettings() []FaultSetting {
+	var all []FaultSetting
+	for _, f := range Faults() {
+		for _, s := range f.Info().Settings {
+			if !slices.ContainsFunc(all, func(known FaultSetting) bool { return known.Name == s.Name }) {
+				all = append(all, s)
+			}
+		}
+	}
+	return all
+}
