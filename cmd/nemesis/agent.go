@@ -9,11 +9,14 @@ import (
 	"nemesis/nodes/agent"
 )
 
+// agentName is the hidden command of the program on a node.
+const agentName = "agent"
+
 // agentCommand is the program on a node. nemesis starts it over SSH; it speaks
 // frames on its standard input and output, and is of no use by hand.
 func agentCommand() *cobra.Command {
 	return &cobra.Command{
-		Use:                "agent",
+		Use:                agentName,
 		Hidden:             true,
 		DisableFlagParsing: true,
 		RunE: func(cmd *cobra.Command, args []string) error {

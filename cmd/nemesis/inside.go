@@ -6,9 +6,11 @@ import (
 	"fmt"
 	"os"
 	"path/filepath"
+	"syscall"
 
 	"github.com/spf13/cobra"
 
+	"nemesis/checker"
 	"nemesis/clients"
 	"nemesis/history"
 	"nemesis/nodes"
@@ -50,21 +52,52 @@ func inside(ctx context.Context, what string, argument any) error {
 	// The world gets the user's signals itself: it must not be killed at the first
 	// Ctrl-C, which only ends the workload.
 	code, err := local.Run(context.WithoutCancel(ctx), local.World{
-		Args: []string{"inside", what, path}, Stdin: os.Stdin, Stdout: os.Stdout, Stderr: os.Stderr,
+		Args: []string{insideName, what, path}, Stdin: os.Stdin, Stdout: os.Stdout, Stderr: os.Stderr,
 	})
 	if err != nil {
 		return err
 	}
-	if code != 0 {
-		return exitStatus(code)
+	status, ended := insideEnd(code)
+	if !ended {
+		return fmt.Errorf("the process of nemesis inside the local cluster crashed or was killed (exit status %d); nemesis check can judge what its run recorded", code)
+	}
+	if status != 0 {
+		return exitStatus(status)
 	}
 	return nil
 }
 
+// insideBase is added to the exit status of the inner process of a local cluster. A crash
+// (the Go runtime exits with 2) or a signal (128 and its number) so never looks like the
+// status of a verdict.
+const insideBase = 100
+
+// insideEnd is the exit status that the inner process asked for; ended is false if it did
+// not end by itself.
+func insideEnd(code int) (status int, ended bool) {
+	status = code - insideBase
+	switch status {
+	case 0, usageCode, 128 + int(syscall.SIGINT), 128 + int(syscall.SIGTERM):
+		return status, true
+	}
+	return status, status > 0 && status <= checker.Harness.ExitCode()
+}
+
+// exit ends the program.
+func exit(status int) {
+	if len(os.Args) > 1 && os.Args[1] == insideName {
+		status += insideBase
+	}
+	os.Exit(status)
+}
+
+// insideName is the hidden command of the inner process.
+const insideName = "inside"
+
 // insideCommand is what the control process runs once it is in its own world.
 func insideCommand() *cobra.Command {
 	return &cobra.Command{
-		Use:    "inside WHAT FILE",
+		Use:    insideName + " WHAT FILE",
 		Hidden: true,
 		Args:   cobra.ExactArgs(2),
 		RunE: func(cmd *cobra.Command, args []string) error {

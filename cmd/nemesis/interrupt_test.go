@@ -7,6 +7,7 @@ import (
 	"bytes"
 	"encoding/json"
 	"errors"
+	"io"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -27,6 +28,7 @@ import (
 type stage struct {
 	*exec.Cmd
 	home   string // its caches: whatever it makes lies below
+	stdout io.Closer
 	events *bufio.Scanner
 	stderr *lockedBuffer
 	dir    history.Dir
@@ -57,7 +59,7 @@ func raise(t *testing.T, flags ...string) *stage {
 		s.Process.Kill()
 		s.Wait()
 	})
-	s.events = bufio.NewScanner(stdout)
+	s.stdout, s.events = stdout, bufio.NewScanner(stdout)
 	s.events.Buffer(nil, 64<<20)
 	return s
 }

@@ -11,11 +11,9 @@
 package main
 
 import (
-	"context"
 	"errors"
 	"fmt"
 	"os"
-	"os/signal"
 	"strings"
 	"syscall"
 
@@ -39,25 +37,20 @@ func main() {
 	if len(os.Args) > 1 && os.Args[1] == local.Command {
 		os.Exit(local.Main(os.Args[2:]))
 	}
-	os.Exit(execute(os.Args[1:]))
+	exit(execute(os.Args[1:]))
 }
 
 // execute runs one command line and returns its exit status.
 func execute(args []string) int {
-	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
+	if len(args) == 0 || args[0] != agentName {
+		abortOnCrash()
+	}
+	ctx, stop := endOnSignals()
 	defer stop()
-	go func() {
-		<-ctx.Done()
-		again := make(chan os.Signal, 1)
-		if local.Inside() { // the first process of a world does not die of a signal by default
-			signal.Notify(again, os.Interrupt, syscall.SIGTERM)
-		}
-		stop() // a second Ctrl-C ends the program at once; agents heal by themselves
-		<-again
-		os.Exit(interruptedCode)
-	}()
 	root, accepted := newRoot()
 	root.SetArgs(args)
+	root.SetOut(output{os.Stdout})
+	root.SetErr(output{os.Stderr})
 	err := root.ExecuteContext(ctx)
 	if message := complaint(err); message != "" {
 		fmt.Fprintln(os.Stderr, message)

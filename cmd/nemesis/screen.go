@@ -47,7 +47,7 @@ type screen struct {
 const plainStatusEvery = 5 * time.Second
 
 func newScreen(w io.Writer, p presentation) *screen {
-	f, isFile := w.(*os.File)
+	f, isFile := w.(interface{ Fd() uintptr })
 	return &screen{presentation: p, w: w, terminal: isFile && term.IsTerminal(int(f.Fd()))}
 }
 

@@ -5,7 +5,6 @@ import (
 	"io"
 	"os"
 	"os/exec"
-	"os/signal"
 	"path/filepath"
 	"runtime"
 	"syscall"
@@ -40,7 +39,7 @@ func keeper(args []string) int {
 		return fail(fmt.Errorf("keep a local world: no directory was given"))
 	}
 	signals := make(chan os.Signal, 16)
-	signal.Notify(signals, syscall.SIGINT, syscall.SIGTERM, syscall.SIGHUP)
+	passOn(signals)
 
 	dir, err := claimDir(args[0])
 	if err != nil {

@@ -80,7 +80,7 @@ func Run(ctx context.Context, w World) (int, error) {
 	cmd.WaitDelay = time.Second
 
 	signals := make(chan os.Signal, 16)
-	signal.Notify(signals, syscall.SIGINT, syscall.SIGTERM, syscall.SIGHUP)
+	passOn(signals)
 	defer signal.Stop(signals)
 	if err := cmd.Start(); err != nil {
 		return 0, fmt.Errorf("start a local world: %w", err)
@@ -114,6 +114,15 @@ func Run(ctx context.Context, w World) (int, error) {
 		return 0, fmt.Errorf("run a local world: %w", err)
 	}
 	return exitCode(cmd.ProcessState), nil
+}
+
+// passOn has the signals that ask a program to end sent to a channel. SIGHUP is left ignored
+// where it is, as under nohup.
+func passOn(signals chan<- os.Signal) {
+	signal.Notify(signals, syscall.SIGINT, syscall.SIGTERM)
+	if !signal.Ignored(syscall.SIGHUP) {
+		signal.Notify(signals, syscall.SIGHUP)
+	}
 }
 
 // Check makes a cluster of one node and takes it away again. Its error says in one
