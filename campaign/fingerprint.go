@@ -81,7 +81,7 @@ func touched(core []history.Operation) map[[2]string]bool {
 	all := map[[2]string]bool{}
 	for i, op := range core {
 		for _, raw := range []json.RawMessage{op.Input, op.Output} {
-			parts, _ := decode(raw).([]any)
+			parts, _ := history.DecodeAny(raw).([]any)
 			for _, one := range parts {
 				_, key, value, is := part(one)
 				if !is {
@@ -108,16 +108,6 @@ func part(v any) (f, key string, value any, is bool) {
 	}
 	f, is = words[0].(string)
 	return f, fmt.Sprint(words[1]), words[2], is
-}
-
-// decode is a JSON value; nil for what is none.
-func decode(raw json.RawMessage) (v any) {
-	decoder := json.NewDecoder(bytes.NewReader(raw))
-	decoder.UseNumber() // 9007199254740993 is not 9007199254740992
-	if decoder.Decode(&v) != nil {
-		return nil
-	}
-	return v
 }
 
 // namer renames in order of appearance: the first key is key1, the second key2.
@@ -147,8 +137,8 @@ func (n namer) value(b *bytes.Buffer, raw json.RawMessage) {
 		b.WriteString("-")
 		return
 	}
-	v := decode(raw)
-	if v == nil && string(bytes.TrimSpace(raw)) != "null" {
+	v := history.DecodeAny(raw)
+	if v == nil && !history.IsNull(raw) {
 		b.WriteString(n.of("value", string(raw)))
 		return
 	}

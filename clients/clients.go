@@ -126,7 +126,7 @@ type Believer interface {
 
 // Belief is one thing that a client believes from a moment on; see history.Belief.
 type Belief struct {
-	F     string // enter, exit, lost, renewed, gone
+	F     string // history.BeliefEnter, …
 	Key   string // the resource
 	Grant history.Grant
 	// At is that moment, by time.Now; the zero time is the moment of telling.

@@ -161,54 +161,51 @@ func (c *leaseClient) Invoke(ctx context.Context, op history.Event) Completion {
 
 func (c *leaseClient) perform(ctx context.Context, op history.Event) Completion {
 	switch op.F {
-	case "acquire":
+	case history.FAcquire:
 		return c.acquire(ctx, op.Key)
-	case "renew", "release":
-		var grant history.Grant
-		if err := json.Unmarshal(op.Value, &grant); err != nil {
+	case history.FRenew, history.FRelease:
+		grant, err := history.DecodeGrant(op.Value)
+		if err != nil {
 			return refuse(op.F+" takes a grant", op.Value)
 		}
-		if op.F == "renew" {
+		if op.F == history.FRenew {
 			return c.renew(ctx, op.Key, grant)
 		}
 		return c.release(ctx, op.Key, grant)
-	case "holder":
+	case history.FHolder:
 		grant, err := c.leases.Holder(ctx, op.Key)
-		return seen(grant, err)
+		return seen(grant.Encode(), err)
 	}
 	if l, is := c.leases.(Guarded); is {
 		switch op.F {
-		case "write":
-			var write history.GuardedWrite
-			if err := json.Unmarshal(op.Value, &write); err != nil {
+		case history.FWrite:
+			write, err := history.DecodeGuardedWrite(op.Value)
+			if err != nil {
 				return refuse("write takes a token and a value", op.Value)
 			}
 			return changed(l.Write(ctx, op.Key, write))
-		case "read":
+		case history.FRead:
 			write, err := l.Read(ctx, op.Key)
-			return seen(write, err)
+			return seen(write.Encode(), err)
 		}
 	}
 	if l, is := c.leases.(Sections); is {
 		switch op.F {
-		case "add":
+		case history.FAdd:
 			return c.add(ctx, l, op)
-		case "list":
+		case history.FList:
 			elements, err := l.List(ctx, op.Key)
-			if elements == nil {
-				elements = []json.RawMessage{}
-			}
-			return seen(elements, err)
+			return seen(history.EncodeElements(elements), err)
 		}
 	}
 	if l, is := c.leases.(Shards); is {
 		switch op.F {
-		case "serve":
+		case history.FServe:
 			grant, err := l.Serve(ctx, op.Key)
-			return seen(grant, err)
-		case "move":
-			var move history.Move
-			if err := json.Unmarshal(op.Value, &move); err != nil {
+			return seen(grant.Encode(), err)
+		case history.FMove:
+			move, err := history.DecodeMove(op.Value)
+			if err != nil {
 				return refuse("move takes a range and its owner", op.Value)
 			}
 			return changed(l.Move(ctx, move))
@@ -227,8 +224,7 @@ func (c *leaseClient) acquire(ctx context.Context, key string) Completion {
 		return changed(err)
 	}
 	c.hold(key, grant, sent)
-	value, _ := json.Marshal(grant) // always marshals
-	return Completion{Type: history.OK, Value: value, Version: grant.Token}
+	return Completion{Type: history.OK, Value: grant.Encode(), Version: grant.Token}
 }
 
 // renew asks until it gets an answer or there is nothing left to renew.
@@ -251,11 +247,10 @@ func (c *leaseClient) renew(ctx context.Context, key string, grant history.Grant
 		case err == nil:
 			if n > 1 {
 				// The operation began with an attempt that failed; only this says how fresh it is.
-				c.say(Belief{F: "renewed", Key: key, Grant: renewed, Sent: sent})
+				c.say(Belief{F: history.BeliefRenewed, Key: key, Grant: renewed, Sent: sent})
 			}
 			c.extend(key, grant, renewed, sent)
-			value, _ := json.Marshal(renewed)
-			return Completion{Type: history.OK, Value: value, Version: renewed.Token}
+			return Completion{Type: history.OK, Value: renewed.Encode(), Version: renewed.Token}
 		case errors.As(err, &refused) && refused.Gone:
 			// Attempts before it, if they happened, renewed what is no more.
 			c.lose(key, grant)
@@ -296,14 +291,14 @@ func (c *leaseClient) release(ctx context.Context, key string, grant history.Gra
 		return Completion{Type: history.Fail, Error: "this client does not believe that it holds " + key}
 	}
 	c.forget(key)
-	c.sayLocked(Belief{F: "exit", Key: key, Grant: h.grant, At: time.Now()})
+	c.sayLocked(Belief{F: history.BeliefExit, Key: key, Grant: h.grant, At: time.Now()})
 	c.mu.Unlock()
 	return changed(c.leases.Release(ctx, key, grant))
 }
 
 func (c *leaseClient) add(ctx context.Context, l Sections, op history.Event) Completion {
-	var element *int64
-	if err := json.Unmarshal(op.Value, &element); err != nil || element == nil {
+	element, err := history.DecodeInt(op.Value)
+	if err != nil {
 		return refuse("add takes an integer", op.Value)
 	}
 	c.mu.Lock()
@@ -314,7 +309,7 @@ func (c *leaseClient) add(ctx context.Context, l Sections, op history.Event) Com
 	}
 	grant := h.grant
 	c.mu.Unlock()
-	return changed(l.Add(ctx, op.Key, grant, *element))
+	return changed(l.Add(ctx, op.Key, grant, element))
 }
 
 // same: a renewal may change a grant's TTL, not what it is.
@@ -326,7 +321,7 @@ func (c *leaseClient) hold(key string, grant history.Grant, sent time.Time) {
 	defer c.mu.Unlock()
 	if old := c.holds[key]; old != nil { // the new grant takes the place of the old
 		c.forget(key)
-		c.sayLocked(Belief{F: "exit", Key: key, Grant: old.grant, At: time.Now()})
+		c.sayLocked(Belief{F: history.BeliefExit, Key: key, Grant: old.grant, At: time.Now()})
 	}
 	for _, lost := range c.early {
 		if same(lost, grant) {
@@ -342,7 +337,7 @@ func (c *leaseClient) hold(key string, grant history.Grant, sent time.Time) {
 		h.over = time.AfterFunc(time.Until(h.end), func() { c.expire(key, h) })
 	}
 	c.holds[key] = h
-	c.sayLocked(Belief{F: "enter", Key: key, Grant: grant, At: time.Now()})
+	c.sayLocked(Belief{F: history.BeliefEnter, Key: key, Grant: grant, At: time.Now()})
 	if c.how.KeepAlive {
 		var ctx context.Context
 		ctx, h.stop = context.WithCancel(context.Background())
@@ -369,7 +364,7 @@ func (c *leaseClient) keep(ctx context.Context, key string, grant history.Grant)
 		var refused *Refused
 		switch {
 		case err == nil:
-			c.say(Belief{F: "renewed", Key: key, Grant: renewed, Sent: sent})
+			c.say(Belief{F: history.BeliefRenewed, Key: key, Grant: renewed, Sent: sent})
 			c.extend(key, grant, renewed, sent)
 		case errors.As(err, &refused) && refused.Gone:
 			c.lose(key, grant)
@@ -405,7 +400,7 @@ func (c *leaseClient) expire(key string, h *hold) {
 		return
 	}
 	c.forget(key)
-	c.sayLocked(Belief{F: "lost", Key: key, Grant: h.grant, At: h.end})
+	c.sayLocked(Belief{F: history.BeliefLost, Key: key, Grant: h.grant, At: h.end})
 }
 
 // lose ends the belief in a grant that the system does not know any more.
@@ -418,7 +413,7 @@ func (c *leaseClient) lose(key string, grant history.Grant) {
 		return
 	}
 	c.forget(key)
-	c.sayLocked(Belief{F: "lost", Key: key, Grant: h.grant, At: time.Now()})
+	c.sayLocked(Belief{F: history.BeliefLost, Key: key, Grant: h.grant, At: time.Now()})
 }
 
 // retire ends all beliefs: nothing more is done in the name of a process whose last
@@ -428,7 +423,7 @@ func (c *leaseClient) retire() {
 	defer c.mu.Unlock()
 	for key, h := range c.holds {
 		c.forget(key)
-		c.sayLocked(Belief{F: "exit", Key: key, Grant: h.grant, At: time.Now()})
+		c.sayLocked(Belief{F: history.BeliefExit, Key: key, Grant: h.grant, At: time.Now()})
 	}
 }
 
@@ -453,10 +448,10 @@ func (c *leaseClient) told(b Belief) {
 		b.At = time.Now()
 	}
 	switch b.F {
-	case "lost":
+	case history.BeliefLost:
 		c.lose(b.Key, b.Grant) // says so, once
 		return
-	case "renewed":
+	case history.BeliefRenewed:
 		c.extend(b.Key, b.Grant, b.Grant, b.Sent)
 	}
 	c.say(b)
@@ -487,7 +482,7 @@ func changed(err error) Completion {
 	case errors.As(err, &refused):
 		done := Completion{Type: history.Fail, Error: err.Error()}
 		if refused.Refusal != (history.Refusal{}) {
-			done.Value, _ = json.Marshal(refused.Refusal) // always marshals
+			done.Value = refused.Refusal.Encode()
 		}
 		return done
 	}
@@ -495,17 +490,16 @@ func changed(err error) Completion {
 }
 
 // seen is how an operation ended that only looks.
-func seen(what any, err error) Completion {
+func seen(value json.RawMessage, err error) Completion {
 	if err != nil {
 		return Completion{Type: history.Fail, Error: err.Error()}
 	}
-	value, err := json.Marshal(what)
-	if err != nil {
-		return Completion{Type: history.Info, Error: "the answer cannot be written down: " + err.Error()}
+	if !history.IsValid(value) {
+		return Completion{Type: history.Info, Error: "the answer cannot be written down: " + history.Quote(value) + " is no JSON"}
 	}
 	return Completion{Type: history.OK, Value: value}
 }
 
 func refuse(what string, value json.RawMessage) Completion {
-	return Completion{Type: history.Fail, Error: fmt.Sprintf("%s, not %.100s", what, value)}
+	return Completion{Type: history.Fail, Error: what + ", not " + history.Quote(value)}
 }

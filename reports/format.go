@@ -1,7 +1,6 @@
 package reports
 
 import (
-	"bytes"
 	"encoding/json"
 	"fmt"
 	"strings"
@@ -134,16 +133,11 @@ const (
 
 // value is a JSON value on one line.
 func value(raw json.RawMessage, max int) string {
-	var b bytes.Buffer
-	if json.Compact(&b, raw) != nil {
-		return visible.Cap(string(raw), max)
+	text, err := history.Compact(raw)
+	if err != nil {
+		text = raw
 	}
-	return visible.Cap(b.String(), max)
-}
-
-func isNull(raw json.RawMessage) bool {
-	raw = bytes.TrimSpace(raw)
-	return len(raw) == 0 || string(raw) == "null"
+	return visible.Cap(string(text), max)
 }
 
 // ending is how an operation came out, in words.

@@ -72,11 +72,11 @@ func (t *resourceHistory) readBeliefs(key string, events []history.Event) {
 	for i := range events {
 		ev := &events[i]
 		// Who keeps a session alive tells of no key: it is about all that the client holds.
-		if ev.Type != history.BeliefChange || ev.Key != key && (ev.Key != "" || ev.F == "enter") {
+		if ev.Type != history.BeliefChange || ev.Key != key && (ev.Key != "" || ev.F == history.BeliefEnter) {
 			continue
 		}
-		var b history.Belief
-		if json.Unmarshal(ev.Value, &b) != nil {
+		b, err := history.DecodeBelief(ev.Value)
+		if err != nil {
 			continue
 		}
 		if ev.Key == key {
@@ -89,19 +89,19 @@ func (t *resourceHistory) readBeliefs(key string, events []history.Event) {
 			}
 		}
 		switch ev.F {
-		case "enter":
+		case history.BeliefEnter:
 			end("began anew")
 			open[ev.Process] = len(t.holdSpans)
 			t.holdSpans = append(t.holdSpans, holdSpan{process: ev.Process, token: b.Token, from: b.At, to: history.Never})
-		case "exit":
+		case history.BeliefExit:
 			end("stopped")
-		case "lost":
+		case history.BeliefLost:
 			end("told of the loss")
-		case "renewed":
+		case history.BeliefRenewed:
 			if b.Sent > 0 {
 				t.renewed = append(t.renewed, notice{ev.Process, b.Sent})
 			}
-		case "gone":
+		case history.BeliefGone:
 			t.gone = append(t.gone, notice{ev.Process, b.At})
 		}
 	}
@@ -112,10 +112,10 @@ func (t *resourceHistory) readGrants() {
 	open := map[int]int{}
 	for _, op := range t.operations {
 		switch at, is := open[op.Process]; {
-		case op.F == "acquire" && op.Type == history.OK:
+		case op.F == history.FAcquire && op.Type == history.OK:
 			open[op.Process] = len(t.holdSpans)
 			t.holdSpans = append(t.holdSpans, holdSpan{process: op.Process, token: grantIn(op.Output).Token, from: op.Return, to: history.Never})
-		case op.F == "release" && op.Type != history.Fail && is:
+		case op.F == history.FRelease && op.Type != history.Fail && is:
 			t.holdSpans[at].to, t.holdSpans[at].end = op.Call, "gave it up"
 			delete(open, op.Process)
 		}
@@ -124,10 +124,7 @@ func (t *resourceHistory) readGrants() {
 
 // grantIn is the grant that a value tells, empty when it tells none.
 func grantIn(raw json.RawMessage) history.Grant {
-	var g history.Grant
-	if json.Unmarshal(raw, &g) != nil {
-		return history.Grant{}
-	}
+	g, _ := history.DecodeGrant(raw)
 	return g
 }
 
@@ -167,7 +164,7 @@ func (t *resourceHistory) lanes(f checker.Finding, from, to int64) (processes []
 		add(x.process)
 	}
 	for _, op := range t.operations {
-		if op.F == "acquire" && op.Call <= to && finish(op) >= from {
+		if op.F == history.FAcquire && op.Call <= to && finish(op) >= from {
 			add(op.Process)
 		}
 	}

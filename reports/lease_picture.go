@@ -209,7 +209,7 @@ func (p *leasePicture) lane(process int, y float64) {
 // losses are where a watcher saw a grant disappear, unless the finding is about that.
 func (p *leasePicture) losses(process int, y float64) {
 	for _, op := range p.f.Core {
-		if op.F == "gone" {
+		if op.F == history.BeliefGone {
 			return
 		}
 	}
@@ -280,9 +280,9 @@ func (p *leasePicture) marks(process int, y float64) {
 		}
 		ending := endingClass(op)
 		switch op.F {
-		case "renew":
+		case history.FRenew:
 			mark(kind{"renewal " + ending, "renewals, where they were sent"}, op.Call, above)
-		case "acquire":
+		case history.FAcquire:
 			if x0, x1 := p.begin(op.Call), p.a.x(finish(op)); x1-x0 > waitWidth && finish(op) >= p.a.from() {
 				mark(kind{"waiting " + ending, "waits to acquire it"}, max(op.Call, p.a.from()), func(float64) string {
 					return fmt.Sprintf("M%s %sH%s", px(x0), px(y+laneBar+holdHeight+4.5), px(x1))
@@ -290,7 +290,7 @@ func (p *leasePicture) marks(process int, y float64) {
 			} else if op.Type != history.OK {
 				mark(kind{"attempt " + ending, "attempts to acquire it"}, op.Call, below)
 			}
-		case "release", "holder", "list", "read":
+		case history.FRelease, history.FHolder, history.FList, history.FRead:
 		default:
 			mark(kind{"attempt " + ending, "what it did as holder"}, op.Call, below)
 		}
@@ -353,9 +353,9 @@ func (p *leasePicture) cores() {
 		}
 		at, words, above := finish(op), numeral(i+1)+" "+operationText(op, shortValue), false
 		switch op.F {
-		case "renew", "renewed":
+		case history.FRenew, history.BeliefRenewed:
 			at, words, above = op.Call, numeral(i+1), true
-		case "acquire":
+		case history.FAcquire:
 			words = numeral(i+1) + " granted"
 			if g := grantIn(op.Output); g.Token != 0 {
 				words += fmt.Sprintf(", token %d", g.Token)
@@ -366,7 +366,7 @@ func (p *leasePicture) cores() {
 			if at < p.a.from() {
 				words += ", " + formatTime(at)
 			}
-		case "gone":
+		case history.BeliefGone:
 			words = numeral(i+1) + " seen gone"
 		case "believed":
 			at, words = op.Call, numeral(i+1)+" believed to hold it"

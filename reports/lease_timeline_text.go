@@ -26,7 +26,7 @@ func leaseTimeline(f checker.Finding, faults []checker.Fault) []timelineLine {
 	for i, op := range f.Core {
 		at, text := finish(op), fmt.Sprintf("%s: %s", client(op), operationText(op, longValue))
 		switch op.F {
-		case "renew", "renewed":
+		case history.FRenew, history.BeliefRenewed:
 			at = op.Call
 			text += ", sent now"
 			if op.Type == history.OK {

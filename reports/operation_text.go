@@ -23,17 +23,18 @@ func operationText(op history.Operation, max int) string {
 		return s
 	}
 	f := visible.Cap(op.F, shortValue)
-	var pair []json.RawMessage
-	if op.F == "cas" && json.Unmarshal(op.Input, &pair) == nil && len(pair) == 2 {
-		return fmt.Sprintf("%s %s → %s", f, value(pair[0], max), value(pair[1], max))
+	if op.F == history.FCAS {
+		if cas, err := history.DecodeCompareAndSet(op.Input); err == nil {
+			return fmt.Sprintf("%s %s → %s", f, value(cas.Expected, max), value(cas.New, max))
+		}
 	}
 	s := f
-	if !isNull(op.Input) {
+	if !history.IsNull(op.Input) {
 		s += " " + value(op.Input, max)
 	}
 	if op.Type == history.OK && len(op.Output) > 0 && !bytes.Equal(op.Input, op.Output) {
 		// A read's null is an answer, a write's is none.
-		if !isNull(op.Output) || isNull(op.Input) {
+		if !history.IsNull(op.Output) || history.IsNull(op.Input) {
 			s += " → " + value(op.Output, max)
 		}
 	}
@@ -43,11 +44,14 @@ func operationText(op history.Operation, max int) string {
 // transactionText is a transaction, a list of [function, key, value], step by step.
 func transactionText(op history.Operation, max int) (string, bool) {
 	raw := op.Input
-	if op.Type == history.OK && !isNull(op.Output) {
+	if op.Type == history.OK && !history.IsNull(op.Output) {
 		raw = op.Output
 	}
-	var list [][]json.RawMessage
-	if op.F != "txn" || json.Unmarshal(raw, &list) != nil || len(list) == 0 {
+	if op.F != history.FTransaction {
+		return "", false
+	}
+	list, err := history.DecodeTransaction(raw)
+	if err != nil || len(list) == 0 {
 		return "", false
 	}
 	var said []string
@@ -56,20 +60,13 @@ func transactionText(op history.Operation, max int) (string, bool) {
 			said = append(said, fmt.Sprintf("and %d more", len(list)-i))
 			break
 		}
-		var f, key string
-		if len(step) != 3 || json.Unmarshal(step[0], &f) != nil {
-			return "", false
-		}
-		if json.Unmarshal(step[1], &key) != nil {
-			key = string(step[1])
-		}
-		s := visible.Cap(f, shortValue) + " " + visible.Cap(key, shortValue)
+		s := visible.Cap(step.F, shortValue) + " " + visible.Cap(step.KeyName(), shortValue)
 		switch {
-		case isNull(step[2]):
-		case f == "r":
-			s += " → " + value(step[2], max*2/3)
+		case history.IsNull(step.Value):
+		case step.F == history.MicroRead:
+			s += " → " + value(step.Value, max*2/3)
 		default:
-			s += " " + value(step[2], max*2/3)
+			s += " " + value(step.Value, max*2/3)
 		}
 		said = append(said, s)
 	}
@@ -91,10 +88,7 @@ func grantWords(g history.Grant) string {
 
 // refusalWords says what a refusal observed.
 func refusalWords(raw json.RawMessage) string {
-	var r history.Refusal
-	if json.Unmarshal(raw, &r) != nil {
-		return ""
-	}
+	r, _ := history.DecodeRefusal(raw) // what cannot be read observed nothing
 	s := ""
 	switch {
 	case r.Rejected:
@@ -110,61 +104,56 @@ func refusalWords(raw json.RawMessage) string {
 	return s
 }
 
-func isObject(raw json.RawMessage) bool {
-	raw = bytes.TrimSpace(raw)
-	return len(raw) > 0 && raw[0] == '{'
-}
-
 // leaseOperationText writes operations of holders; ok is false for any other operation, and for
 // one whose values are not of the form that its name suggests.
 func leaseOperationText(op history.Operation) (string, bool) {
-	object := isObject(op.Input) || isObject(op.Output)
+	object := history.IsObject(op.Input) || history.IsObject(op.Output)
 	var s, result string
 	if op.Type == history.Fail {
 		result = refusalWords(op.Output)
 	}
 	switch op.F {
-	case "acquire", "holder", "serve":
-		if !object && op.Type == history.OK && (op.F != "holder" || !isNull(op.Output)) {
+	case history.FAcquire, history.FHolder, history.FServe:
+		if !object && op.Type == history.OK && (op.F != history.FHolder || !history.IsNull(op.Output)) {
 			return "", false
 		}
 		if op.Type == history.OK {
 			result = grantWords(grantIn(op.Output))
-			if owner := grantIn(op.Output).Owner; op.F == "serve" && owner != "" {
+			if owner := grantIn(op.Output).Owner; op.F == history.FServe && owner != "" {
 				result = strings.TrimSuffix(visible.Cap(owner, shortValue)+", "+result, ", ")
 			}
-			if op.F == "holder" && isNull(op.Output) {
+			if op.F == history.FHolder && history.IsNull(op.Output) {
 				result = "nobody"
 			}
 		}
 		s = op.F
-	case "renew", "release":
+	case history.FRenew, history.FRelease:
 		if !object {
 			return "", false
 		}
 		s = strings.TrimSpace(op.F + " " + grantWords(grantIn(op.Input)))
-	case "renewed": // of package checker/lease: a renewal that was no operation
+	case history.BeliefRenewed: // of package checker/lease: a renewal that was no operation
 		return strings.TrimSpace("renewal in the background " + grantWords(grantIn(op.Output))), true
-	case "gone":
+	case history.BeliefGone:
 		return "a watcher saw it gone", true
 	case "believed":
 		return "believed to hold it", true
-	case "write", "read":
-		var w history.GuardedWrite
+	case history.FWrite, history.FRead:
 		raw := op.Input
-		if op.F == "read" {
+		if op.F == history.FRead {
 			raw = op.Output
 		}
-		if !isObject(raw) || json.Unmarshal(raw, &w) != nil {
+		w, err := history.DecodeGuardedWrite(raw)
+		if err != nil || !history.IsObject(raw) {
 			return "", false
 		}
-		if op.F == "read" {
+		if op.F == history.FRead {
 			return fmt.Sprintf("read → %d (token %d)", w.Value, w.Token), true
 		}
 		s = fmt.Sprintf("write %d under token %d", w.Value, w.Token)
-	case "move":
-		var m history.Move
-		if !isObject(op.Input) || json.Unmarshal(op.Input, &m) != nil {
+	case history.FMove:
+		m, err := history.DecodeMove(op.Input)
+		if err != nil || !history.IsObject(op.Input) {
 			return "", false
 		}
 		end := "the end"

@@ -278,7 +278,7 @@ func drawOrder(d *drawing, f checker.Finding, rows []storyRow, top float64) {
 	bad := f.Core[f.Unexplained]
 	before := -1
 	for i, op := range f.Core {
-		if op.Type == history.OK && !isNull(op.Input) && op.Return < bad.Call && (before < 0 || op.Return > f.Core[before].Return) {
+		if op.Type == history.OK && !history.IsNull(op.Input) && op.Return < bad.Call && (before < 0 || op.Return > f.Core[before].Return) {
 			before = i
 		}
 	}

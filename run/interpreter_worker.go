@@ -2,7 +2,6 @@ package run
 
 import (
 	"context"
-	"encoding/json"
 	"fmt"
 	"strings"
 	"sync"
@@ -113,7 +112,7 @@ func judge(c clients.Completion) clients.Completion {
 	switch {
 	case !c.Type.IsCompletion():
 		c = clients.Completion{Type: history.Info, Error: fmt.Sprintf("the client answered with type %q instead of ok, fail or info", c.Type)}
-	case len(c.Value) > 0 && !json.Valid(c.Value):
+	case len(c.Value) > 0 && !history.IsValid(c.Value):
 		c = clients.Completion{Type: history.Info, Error: fmt.Sprintf("the client's value is not JSON: %q", shorten(string(c.Value)))}
 	}
 	c.Error = shorten(c.Error)

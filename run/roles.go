@@ -2,7 +2,6 @@ package run
 
 import (
 	"context"
-	"encoding/json"
 	"errors"
 	"fmt"
 	"sync"
@@ -61,17 +60,17 @@ func (r *roles) of(ctx context.Context, role string) (string, error) {
 // see takes note of how an operation ended.
 func (r *roles) see(ev *history.Event) {
 	switch ev.F {
-	case "acquire", "renew", "release":
+	case history.FAcquire, history.FRenew, history.FRelease:
 	default:
 		return
 	}
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	switch {
-	case ev.F == "acquire" && ev.Type == history.OK:
+	case ev.F == history.FAcquire && ev.Type == history.OK:
 		r.drop(ev.Key, ev.Process)
 		r.holds = append(r.holds, hold{ev.Key, ev.Process, ev.Node})
-	case ev.Type == history.Info, ev.F == "release" && ev.Type == history.OK, gone(ev):
+	case ev.Type == history.Info, ev.F == history.FRelease && ev.Type == history.OK, gone(ev):
 		// After an unknown outcome the process is no more; it renews nothing.
 		r.drop(ev.Key, ev.Process)
 	}
@@ -79,7 +78,7 @@ func (r *roles) see(ev *history.Event) {
 
 // believe takes note of what a client believes.
 func (r *roles) believe(f, key string, process int) {
-	if f == "lost" || f == "exit" {
+	if f == history.BeliefLost || f == history.BeliefExit {
 		r.mu.Lock()
 		defer r.mu.Unlock()
 		r.drop(key, process)
@@ -98,6 +97,6 @@ func (r *roles) drop(key string, process int) {
 
 // gone: the system told the client that it does not know its grant.
 func gone(ev *history.Event) bool {
-	var refusal history.Refusal
-	return ev.Type == history.Fail && len(ev.Value) > 0 && json.Unmarshal(ev.Value, &refusal) == nil && refusal.Gone
+	refusal, _ := history.DecodeRefusal(ev.Value) // what cannot be read observed nothing
+	return ev.Type == history.Fail && refusal.Gone
 }

@@ -2,7 +2,6 @@ package run
 
 import (
 	"context"
-	"encoding/json"
 	"sync"
 	"time"
 
@@ -116,12 +115,7 @@ func (r *runner) believe(process int, node string, b clients.Belief) {
 		belief.Sent = int64(b.Sent.Sub(r.start))
 	}
 	r.roles.believe(b.F, b.Key, process)
-	value, err := json.Marshal(belief)
-	if err != nil {
-		r.note(node, "a belief of process %d could not be written down: %s", process, err)
-		return
-	}
-	r.event(history.Event{Time: now, Type: history.BeliefChange, Process: process, Node: node, F: b.F, Key: b.Key, Value: value})
+	r.event(history.Event{Time: now, Type: history.BeliefChange, Process: process, Node: node, F: b.F, Key: b.Key, Value: belief.Encode()})
 }
 
 // status tells the watcher how the run stands, twice a second.

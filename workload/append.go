@@ -1,9 +1,7 @@
 package workload
 
 import (
-	"encoding/json"
 	"slices"
-	"strconv"
 
 	"nemesis/checker"
 	"nemesis/checker/list"
@@ -37,9 +35,9 @@ var appends = Workload{
 	Final: func(_ history.Workload, used []string) generator.Generator {
 		var reads []generator.Op
 		for some := range slices.Chunk(newest(used, 4*finalKeys), 4) {
-			var txn []byte
+			var txn []history.MicroOp
 			for _, key := range some {
-				txn = appendRead(txn, key)
+				txn = append(txn, readOf(key))
 			}
 			reads = append(reads, txnOp(txn))
 		}
@@ -69,19 +67,16 @@ type activeKey struct {
 
 func (a appendOps) next(ctx *generator.Context) (generator.Op, appendOps) {
 	a.keys = slices.Clone(a.keys)
-	var txn []byte
-	for range 1 + ctx.Rand.IntN(maxTxn) {
+	parts := 1 + ctx.Rand.IntN(maxTxn)
+	txn := make([]history.MicroOp, 0, parts)
+	for range parts {
 		key := &a.keys[ctx.Rand.IntN(len(a.keys))]
 		if ctx.Rand.IntN(2) == 0 {
-			txn = appendRead(txn, key.name)
+			txn = append(txn, readOf(key.name))
 			continue
 		}
 		key.appended++
-		txn = append(txn, `["append",`...)
-		txn = strconv.AppendQuote(txn, key.name)
-		txn = append(txn, ',')
-		txn = strconv.AppendInt(txn, int64(key.appended), 10)
-		txn = append(txn, "],"...)
+		txn = append(txn, history.MicroOp{F: history.MicroAppend, Key: history.EncodeText(key.name), Value: history.EncodeInt(int64(key.appended))})
 		if key.appended >= a.perKey {
 			*key = activeKey{name: keyName(a.used)}
 			a.used++
@@ -90,17 +85,12 @@ func (a appendOps) next(ctx *generator.Context) (generator.Op, appendOps) {
 	return txnOp(txn), a
 }
 
-func appendRead(txn []byte, key string) []byte {
-	quoted, _ := json.Marshal(key) // a string cannot fail
-	return append(append(append(txn, `["r",`...), quoted...), ",null],"...)
+func readOf(key string) history.MicroOp {
+	return history.MicroOp{F: history.MicroRead, Key: history.EncodeText(key)}
 }
 
-// txnOp closes a list of parts, each with a comma behind it.
-func txnOp(parts []byte) generator.Op {
-	value := make([]byte, 0, len(parts)+1)
-	value = append(value, '[')
-	value = append(value, parts[:len(parts)-1]...)
-	return generator.Op{Thread: generator.AnyThread, F: "txn", Value: append(value, ']')}
+func txnOp(parts []history.MicroOp) generator.Op {
+	return generator.Op{Thread: generator.AnyThread, F: history.FTransaction, Value: history.EncodeTransaction(parts)}
 }
 
 // KeysOf is which keys an operation touches: its Key, or for a transaction the keys
@@ -109,19 +99,16 @@ func KeysOf(ev *history.Event) []string {
 	if ev.Key != "" {
 		return []string{ev.Key}
 	}
-	if ev.F != "txn" {
-		return nil
-	}
-	var parts [][]json.RawMessage
-	if json.Unmarshal(ev.Value, &parts) != nil {
+	if ev.F != history.FTransaction {
 		return nil
 	}
 	var keys []string
-	for _, part := range parts {
-		var key string
-		if len(part) > 1 && json.Unmarshal(part[1], &key) == nil && !slices.Contains(keys, key) {
+	// What is no transaction has no keys.
+	_ = history.EachMicroOp(ev.Value, func(op history.MicroOp) error {
+		if key := op.KeyName(); !slices.Contains(keys, key) {
 			keys = append(keys, key)
 		}
-	}
+		return nil
+	})
 	return keys
 }

@@ -1,7 +1,6 @@
 package workload
 
 import (
-	"encoding/json"
 	"math/rand/v2"
 	"slices"
 	"strconv"
@@ -170,38 +169,38 @@ func (g *contenders) act(ctx *generator.Context, t *contender) generator.Op {
 		// Who gives something up lets the others have a go.
 		t.next = ctx.Time + b.between(r, 0.05, 0.5)
 		if !t.silent {
-			return grantOp("release", t.grant)
+			return grantOp(history.FRelease, t.grant)
 		}
 		// A lease that is not renewed shows nothing when it ends; a query shows it.
 		return generator.F(b.queries[0])
 	case t.holds && b.renews && t.renewal <= ctx.Time:
-		return grantOp("renew", t.grant)
+		return grantOp(history.FRenew, t.grant)
 	case t.holds:
 		return g.work(t, b.work[r.IntN(len(b.work))])
 	case t.late:
 		t.late = false
-		return g.work(t, "write")
+		return g.work(t, history.FWrite)
 	case r.IntN(6) == 0:
 		return generator.F(b.queries[r.IntN(len(b.queries))])
 	}
-	return generator.F("acquire")
+	return generator.F(history.FAcquire)
 }
 
 // work is one operation under the contender's grant, with a value of its own.
 func (g *contenders) work(t *contender, f string) generator.Op {
 	g.made++
 	op := generator.F(f)
-	if f == "write" {
-		op.Value, _ = json.Marshal(history.GuardedWrite{Token: t.grant.Token, Value: g.made}) // always marshals
+	if f == history.FWrite {
+		op.Value = (&history.GuardedWrite{Token: t.grant.Token, Value: g.made}).Encode()
 	} else {
-		op.Value = strconv.AppendInt(nil, g.made, 10)
+		op.Value = history.EncodeInt(g.made)
 	}
 	return op
 }
 
 func grantOp(f string, grant history.Grant) generator.Op {
 	op := generator.F(f)
-	op.Value, _ = json.Marshal(grant) // always marshals
+	op.Value = grant.Encode()
 	return op
 }
 
@@ -222,23 +221,22 @@ func (g *contenders) Update(ctx *generator.Context, ev generator.Event) generato
 
 // learn is what the end of an operation means for the contender that asked for it.
 func (c *leaseBehaviour) learn(r *rand.Rand, t *contender, ev generator.Event) {
-	var refusal history.Refusal // what servers say is hostile; nonsense says nothing
-	if !ev.OK && len(ev.Value) > 0 && json.Unmarshal(ev.Value, &refusal) != nil {
-		refusal = history.Refusal{}
+	var refusal history.Refusal
+	if !ev.OK {
+		refusal, _ = history.DecodeRefusal(ev.Value) // what servers say is hostile; nonsense says nothing
 	}
 	switch {
-	case ev.F == "acquire" && ev.OK:
-		var grant history.Grant
-		if json.Unmarshal(ev.Value, &grant) == nil {
+	case ev.F == history.FAcquire && ev.OK:
+		if grant, err := history.DecodeGrant(ev.Value); err == nil {
 			c.settle(r, t, grant, ev.Time)
 		}
 	case !t.holds:
-	case ev.F == "renew" && ev.OK:
+	case ev.F == history.FRenew && ev.OK:
 		t.renewal = t.called + int64(c.ttl/4)
 	case refusal.Gone || refusal.Rejected:
 		// It is over, whatever the contender believed.
 		t.holds = false
-	case ev.F == "renew":
+	case ev.F == history.FRenew:
 		t.renewal = ev.Time + int64(c.ttl/16)
 	case ev.OK:
 		t.next = ev.Time + c.between(r, 0, 0.06)
@@ -297,7 +295,7 @@ func acquireEach(keys []string, pause time.Duration) generator.Generator {
 	name := func(i int) string { return keys[i] }
 	few := func(thread int) bool { return thread < len(keys) }
 	return generator.OnThreads(few, generator.Keys(1, len(keys), name, func(string) generator.Generator {
-		tries := generator.Repeat(generator.Unlimited, generator.Ops(generator.F("acquire")))
+		tries := generator.Repeat(generator.Unlimited, generator.Ops(generator.F(history.FAcquire)))
 		return generator.UntilOK(generator.Delay(pause, tries))
 	}))
 }
@@ -319,9 +317,9 @@ func (l *releaser) Next(ctx *generator.Context) (generator.Op, generator.Status,
 	case len(ctx.Free) == 0:
 		return op, generator.Pending, l
 	case l.found:
-		op = grantOp("release", l.grant)
+		op = grantOp(history.FRelease, l.grant)
 	default:
-		op = generator.F("holder")
+		op = generator.F(history.FHolder)
 	}
 	after := *l
 	after.tries++
@@ -333,12 +331,12 @@ func (l *releaser) Next(ctx *generator.Context) (generator.Op, generator.Status,
 }
 
 func (l *releaser) Update(_ *generator.Context, ev generator.Event) generator.Generator {
-	if ev.F != "holder" || !ev.OK || ev.Key != l.key {
+	if ev.F != history.FHolder || !ev.OK || ev.Key != l.key {
 		return l
 	}
-	var grant *history.Grant
-	if json.Unmarshal(ev.Value, &grant) != nil || grant == nil {
+	grant, err := history.DecodeGrant(ev.Value)
+	if err != nil || history.IsNull(ev.Value) {
 		return nil
 	}
-	return &releaser{key: l.key, found: true, grant: *grant}
+	return &releaser{key: l.key, found: true, grant: grant}
 }

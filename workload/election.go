@@ -21,10 +21,10 @@ var election = Workload{
 	Keys: 3,
 	TTL:  defaultTTL,
 	Main: func(plan history.Workload) generator.Generator {
-		return contests(plan, leaseBehaviour{work: []string{"write"}, queries: []string{"holder", "read"}, writesLate: true})
+		return contests(plan, leaseBehaviour{work: []string{history.FWrite}, queries: []string{history.FHolder, history.FRead}, writesLate: true})
 	},
 	Final: func(plan history.Workload, used []string) generator.Generator {
-		return finalReleases(plan, used, "holder", "read")
+		return finalReleases(plan, used, history.FHolder, history.FRead)
 	},
 	Checkers: func(plan history.Plan) []checker.Checker {
 		return leaseCheckers(plan, checklease.Options{Fenced: true})

@@ -25,10 +25,10 @@ var fenced = Workload{
 	Keys: 3,
 	TTL:  defaultTTL,
 	Main: func(plan history.Workload) generator.Generator {
-		return contests(plan, leaseBehaviour{work: []string{"add", "write"}, queries: []string{"holder", "list", "read"}, writesLate: true})
+		return contests(plan, leaseBehaviour{work: []string{history.FAdd, history.FWrite}, queries: []string{history.FHolder, history.FList, history.FRead}, writesLate: true})
 	},
 	Final: func(plan history.Workload, used []string) generator.Generator {
-		return finalReleases(plan, used, "holder", "list", "read")
+		return finalReleases(plan, used, history.FHolder, history.FList, history.FRead)
 	},
 	Checkers: func(plan history.Plan) []checker.Checker {
 		return leaseCheckers(plan, checklease.Options{Fenced: true}, setChecker())

@@ -22,10 +22,10 @@ var lease = Workload{
 	Keys: 3,
 	TTL:  defaultTTL,
 	Main: func(plan history.Workload) generator.Generator {
-		return contests(plan, leaseBehaviour{renews: true, queries: []string{"holder"}})
+		return contests(plan, leaseBehaviour{renews: true, queries: []string{history.FHolder}})
 	},
 	Final: func(plan history.Workload, used []string) generator.Generator {
-		return finalReleases(plan, used, "holder")
+		return finalReleases(plan, used, history.FHolder)
 	},
 	Checkers: func(plan history.Plan) []checker.Checker {
 		return leaseCheckers(plan, checklease.Options{Explicit: true})

@@ -27,10 +27,10 @@ var lock = Workload{
 	Keys: 3,
 	TTL:  defaultTTL,
 	Main: func(plan history.Workload) generator.Generator {
-		return contests(plan, leaseBehaviour{work: []string{"add"}, queries: []string{"holder", "list"}})
+		return contests(plan, leaseBehaviour{work: []string{history.FAdd}, queries: []string{history.FHolder, history.FList}})
 	},
 	Final: func(plan history.Workload, used []string) generator.Generator {
-		return finalReleases(plan, used, "holder", "list")
+		return finalReleases(plan, used, history.FHolder, history.FList)
 	},
 	Checkers: func(plan history.Plan) []checker.Checker {
 		return leaseCheckers(plan, checklease.Options{}, setChecker())
@@ -38,7 +38,9 @@ var lock = Workload{
 }
 
 // setChecker judges the sets that critical sections wrote.
-func setChecker() checker.Checker { return only{checkset.Full(), []string{"add", "list"}} }
+func setChecker() checker.Checker {
+	return only{checkset.Full(), []string{history.FAdd, history.FList}}
+}
 
 // only shows a checker nothing but the operations of some functions.
 type only struct {

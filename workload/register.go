@@ -31,7 +31,7 @@ var register = Workload{
 	Final: func(_ history.Workload, used []string) generator.Generator {
 		var reads []generator.Op
 		for _, key := range newest(used, finalKeys) {
-			reads = append(reads, generator.Op{Thread: generator.AnyThread, F: "read", Key: key})
+			reads = append(reads, generator.Op{Thread: generator.AnyThread, F: history.FRead, Key: key})
 		}
 		return eachThreadReads(reads)
 	},
@@ -59,7 +59,7 @@ func (r *registerOps) Next(ctx *generator.Context) (generator.Op, generator.Stat
 	op := generator.Op{Time: ctx.Time, Thread: generator.AnyThread}
 	dice := ctx.Rand.IntN(6)
 	if dice < 2 {
-		op.F = "read"
+		op.F = history.FRead
 		return op, generator.Ready, r
 	}
 	after := &registerOps{r.written + 1, r.read}
@@ -68,23 +68,20 @@ func (r *registerOps) Next(ctx *generator.Context) (generator.Op, generator.Stat
 		expect = r.written
 	}
 	if dice < 4 || expect == 0 {
-		op.F = "write"
-		op.Value = strconv.AppendInt(make([]byte, 0, 8), after.written, 10)
+		op.F, op.Value = history.FWrite, history.EncodeInt(after.written)
 		return op, generator.Ready, after
 	}
-	op.F = "cas"
-	value := append(make([]byte, 0, 16), '[')
-	value = append(strconv.AppendInt(value, expect, 10), ',')
-	op.Value = append(strconv.AppendInt(value, after.written, 10), ']')
+	op.F = history.FCAS
+	op.Value = history.CompareAndSet{Expected: history.EncodeInt(expect), New: history.EncodeInt(after.written)}.Encode()
 	return op, generator.Ready, after
 }
 
 func (r *registerOps) Update(_ *generator.Context, ev generator.Event) generator.Generator {
-	if !ev.OK || ev.F != "read" || len(ev.Value) == 0 || ev.Value[0] < '0' || ev.Value[0] > '9' {
+	if !ev.OK || ev.F != history.FRead || history.IsNull(ev.Value) {
 		return r
 	}
 	// The server may answer anything; only a value that was written is of use.
-	value, err := strconv.ParseInt(string(ev.Value), 10, 64)
+	value, err := history.DecodeInt(ev.Value)
 	if err != nil || value < 1 || value > r.written || value == r.read {
 		return r
 	}

@@ -1,7 +1,6 @@
 package workload
 
 import (
-	"strconv"
 	"time"
 
 	"nemesis/checker"
@@ -29,7 +28,7 @@ var set = Workload{
 		return generator.Stagger(setPace, ops)
 	},
 	Final: func(history.Workload, []string) generator.Generator {
-		return eachThreadReads([]generator.Op{generator.F("list")})
+		return eachThreadReads([]generator.Op{generator.F(history.FList)})
 	},
 	Models: objectModels,
 	Checkers: func(plan history.Plan) []checker.Checker {
@@ -56,10 +55,10 @@ type setOps struct {
 func (s setOps) next(*generator.Context) (generator.Op, setOps) {
 	if s.added-s.listed >= max(addsPerList, s.added/listFraction) {
 		s.listed = s.added
-		return generator.F("list"), s
+		return generator.F(history.FList), s
 	}
 	s.added++
-	op := generator.F("add")
-	op.Value = strconv.AppendInt(nil, int64(s.added), 10)
+	op := generator.F(history.FAdd)
+	op.Value = history.EncodeInt(int64(s.added))
 	return op, s
 }

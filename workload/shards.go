@@ -1,7 +1,6 @@
 package workload
 
 import (
-	"encoding/json"
 	"math"
 	"strconv"
 	"time"
@@ -41,7 +40,7 @@ var shards = Workload{
 		}
 		var asks []generator.Op
 		for _, key := range used {
-			for _, f := range []string{"serve", "holder"} {
+			for _, f := range []string{history.FServe, history.FHolder} {
 				op := generator.F(f)
 				op.Key = key
 				asks = append(asks, op)
@@ -89,13 +88,13 @@ func (s *shardOps) make(ctx *generator.Context) generator.Op {
 		case 1:
 			move.High = move.Low + (math.MaxUint64/uint64(s.ranges))/2
 		}
-		op := generator.F("move")
-		op.Value, _ = json.Marshal(move) // always marshals
+		op := generator.F(history.FMove)
+		op.Value = move.Encode()
 		return op
 	}
-	op := generator.F("serve")
+	op := generator.F(history.FServe)
 	if r.IntN(20) == 0 {
-		op.F = "holder"
+		op.F = history.FHolder
 	}
 	key := s.low(i)
 	switch r.IntN(3) {

@@ -40,7 +40,7 @@ func (j *judge) tellStale() {
 		versions = append(versions, version{j.grants[i].op, j.grants[i].token})
 	}
 	for n := range j.sightings {
-		if s := &j.sightings[n]; s.token > 0 && j.log.Operations[s.op].F == "holder" {
+		if s := &j.sightings[n]; s.token > 0 && j.log.Operations[s.op].F == history.FHolder {
 			versions = append(versions, version{s.op, s.token})
 		}
 	}
@@ -62,7 +62,7 @@ func (j *judge) stale(versions []version, what string) {
 				greatest = append(greatest, known[next])
 			}
 		}
-		if o.F != "read" && o.F != "holder" || len(greatest) == 0 || greatest[len(greatest)-1].value <= v.value {
+		if o.F != history.FRead && o.F != history.FHolder || len(greatest) == 0 || greatest[len(greatest)-1].value <= v.value {
 			continue
 		}
 		// The first to know of something newer bounds the staleness best.

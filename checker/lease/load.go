@@ -147,13 +147,13 @@ func (l *loader) beliefs() ([]belief, error) {
 			s.at = e.Time
 		}
 		b := belief{s.at, e, s}
-		if e.F == "renewed" {
+		if e.F == history.BeliefRenewed {
 			if s.sent == 0 {
 				continue // it proves no extension
 			}
 			b.when = s.sent
 		}
-		if e.F != "gone" && b.when > l.lastSign[e.Process] {
+		if e.F != history.BeliefGone && b.when > l.lastSign[e.Process] {
 			l.lastSign[e.Process] = b.when
 		}
 		list = append(list, b)
@@ -175,7 +175,7 @@ func (l *loader) resource(key string) *resource {
 func (l *loader) operation(i int) error {
 	o := &l.log.Operations[i]
 	switch o.F {
-	case "acquire", "renew", "release", "holder", "write", "read":
+	case history.FAcquire, history.FRenew, history.FRelease, history.FHolder, history.FWrite, history.FRead:
 	default:
 		return nil // another checker's
 	}
@@ -198,7 +198,7 @@ func (l *loader) operation(i int) error {
 		}
 	}
 	switch o.F {
-	case "acquire":
+	case history.FAcquire:
 		switch {
 		case o.Type == history.OK:
 			l.grant(r, i, out)
@@ -207,9 +207,9 @@ func (l *loader) operation(i int) error {
 		case out.held:
 			r.busy = append(r.busy, i)
 		}
-	case "renew":
+	case history.FRenew:
 		l.renew(r, i, in, out)
-	case "release":
+	case history.FRelease:
 		if n := r.line(in, o.Process); n != nil && o.Type != history.Info {
 			n = r.names[r.grants[n.last].name()]
 			n.answered = max(n.answered, o.Return)
@@ -225,12 +225,12 @@ func (l *loader) operation(i int) error {
 		} else if out.gone {
 			l.ended(r, in, ending{from: o.Call, to: o.Return, op: i, how: "its release was refused as it was gone"}, o.Process)
 		}
-	case "holder":
+	case history.FHolder:
 		if o.Type == history.OK {
 			l.counts.Looks++
 			r.sightings = append(r.sightings, sighting{o.Call, o.Return, i, out})
 		}
-	case "write":
+	case history.FWrite:
 		switch {
 		case o.Type == history.OK:
 			r.accesses = append(r.accesses, access{i, true, in})
@@ -240,7 +240,7 @@ func (l *loader) operation(i int) error {
 				l.ended(r, in, ending{from: o.Call, to: o.Return, op: i, how: "a write under it was rejected because of its token"}, o.Process)
 			}
 		}
-	case "read":
+	case history.FRead:
 		if o.Type == history.OK {
 			r.accesses = append(r.accesses, access{i, false, out})
 		}
@@ -398,7 +398,7 @@ func (l *loader) ended(r *resource, s said, e ending, process int) {
 }
 
 func (l *loader) believe(b *belief) {
-	if b.ev.Key == "" && b.ev.F == "renewed" {
+	if b.ev.Key == "" && b.ev.F == history.BeliefRenewed {
 		l.renewed(b.lease, renewal{sent: b.sent, seen: b.at, op: -1})
 		for _, r := range l.list {
 			l.background(r, b)
@@ -407,26 +407,26 @@ func (l *loader) believe(b *belief) {
 	}
 	r := l.resource(b.ev.Key)
 	switch b.ev.F {
-	case "enter":
+	case history.BeliefEnter:
 		r.open[b.ev.Process] = len(r.spells)
 		r.spells = append(r.spells, spell{process: b.ev.Process, from: b.at, to: b.at, token: b.token})
-	case "exit", "lost":
+	case history.BeliefExit, history.BeliefLost:
 		if at, is := r.open[b.ev.Process]; is {
 			r.spells[at].to, r.spells[at].closed = b.at, true
 			delete(r.open, b.ev.Process)
 		}
-		if b.ev.F == "exit" {
+		if b.ev.F == history.BeliefExit {
 			// Whoever has done with it may give it back in ways that are no operation.
 			r.each(b.said, b.ev.Process, func(_ int, g *grant) bool {
 				r.giveUp(g, b.at, false)
 				return false
 			})
 		}
-	case "renewed":
+	case history.BeliefRenewed:
 		l.counts.Renewals++
 		l.renewed(b.lease, renewal{sent: b.sent, seen: b.at, op: -1})
 		l.background(r, b)
-	case "gone":
+	case history.BeliefGone:
 		// A watcher may hear of it late, so it can have been gone since it was granted.
 		l.ended(r, b.said, ending{from: math.MaxInt64, to: b.at, op: -1, how: "a watcher saw it gone"}, b.ev.Process)
 	}

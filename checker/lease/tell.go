@@ -27,7 +27,7 @@ func (j *judge) renewal(g *grant, x renewal) history.Operation {
 		return j.op(x.op)
 	}
 	value := (&history.Grant{Lease: j.text(g.lease), Token: g.token, Owner: j.text(g.owner), TTL: g.shortest / 1e6}).Encode()
-	return history.Operation{Index: -1, Completion: -1, Process: g.process, F: "renewed", Key: j.key, Type: history.OK, Output: value, Call: x.sent, Return: x.seen, End: x.seen}
+	return history.Operation{Index: -1, Completion: -1, Process: g.process, F: history.BeliefRenewed, Key: j.key, Type: history.OK, Output: value, Call: x.sent, Return: x.seen, End: x.seen}
 }
 
 // seconds is a length of time with milliseconds, for arithmetic that a reader can redo.
@@ -118,7 +118,7 @@ func (j *judge) ending(e *ending, g *grant) history.Operation {
 	if e.op >= 0 {
 		return j.op(e.op)
 	}
-	return history.Operation{Index: -1, Completion: -1, Process: g.process, F: "gone", Key: j.key, Type: history.OK, Call: e.to, Return: e.to, End: e.to}
+	return history.Operation{Index: -1, Completion: -1, Process: g.process, F: history.BeliefGone, Key: j.key, Type: history.OK, Call: e.to, Return: e.to, End: e.to}
 }
 
 // two tells of grant b, made while grant a was held.
@@ -186,7 +186,7 @@ func (j *judge) deposedBy(a, b int, x renewal) telling {
 // replaced is how an operation shows that a grant was over: another was holder.
 func (j *judge) replaced(op int) string {
 	o := &j.log.Operations[op]
-	if o.F == "acquire" && o.Type == history.OK {
+	if o.F == history.FAcquire && o.Type == history.OK {
 		return fmt.Sprintf("client %d had been granted the same", o.Process)
 	}
 	return fmt.Sprintf("client %d was shown that it was held by another, or by nobody", o.Process)
@@ -237,7 +237,7 @@ func (j *judge) overstayed(at, op int, end, from int64) telling {
 		steps = append(steps, step(fmt.Sprintf("Its last renewal was acknowledged at %s.", checker.Moment(g.renewals[n-1].seen)), 1))
 	}
 	ops = append(ops, o)
-	did := map[string]string{"renew": "its renewal was acknowledged", "acquire": "an acquire was refused as it was held", "holder": "it was shown as held"}[o.F]
+	did := map[string]string{history.FRenew: "its renewal was acknowledged", history.FAcquire: "an acquire was refused as it was held", history.FHolder: "it was shown as held"}[o.F]
 	steps = append(steps,
 		step(fmt.Sprintf("It ended by %s at the latest: TTL %s from %s on, %s, and %s to notice.", checker.Moment(end), seconds(g.longest), checker.Moment(from), j.terms.error(), j.Bounds.Expiry)),
 		step(fmt.Sprintf("But in an operation that began at %s, %s.", checker.Moment(o.Call), did), len(ops)-1))

@@ -2,7 +2,6 @@ package liveness
 
 import (
 	"cmp"
-	"encoding/json"
 	"slices"
 	"strings"
 
@@ -87,9 +86,8 @@ func newCalendar(log *history.Log, options Options) *calendar {
 		case history.Trouble:
 			c.end = min(c.end, ev.Time)
 		case history.Stall:
-			var late int64
 			// Every number that does not parse is none of ours.
-			if json.Unmarshal(ev.Value, &late) == nil {
+			if late, err := history.DecodeInt(ev.Value); err == nil {
 				stalls = append(stalls, span{ev.Time - late, ev.Time})
 			}
 		case history.ClockReading:

@@ -63,11 +63,11 @@ func (w *work) gather() {
 	}
 	for i := range w.log.Operations {
 		o := &w.log.Operations[i]
-		if o.F == "acquire" || slices.Contains(w.Skip, o.F) {
+		if o.F == history.FAcquire || slices.Contains(w.Skip, o.F) {
 			continue
 		}
 		add(o.F, "", i)
-		if o.Node != "" && o.F != "serve" {
+		if o.Node != "" && o.F != history.FServe {
 			add(o.F, o.Node, i)
 		}
 	}

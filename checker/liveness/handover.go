@@ -2,7 +2,6 @@ package liveness
 
 import (
 	"cmp"
-	"encoding/json"
 	"slices"
 	"sort"
 	"strconv"
@@ -120,7 +119,7 @@ func (w *work) resources() []*resource {
 	var all []*resource
 	for i := range w.log.Operations {
 		o := &w.log.Operations[i]
-		if o.F != "acquire" {
+		if o.F != history.FAcquire {
 			continue
 		}
 		r := byKey[o.Key]
@@ -173,7 +172,7 @@ func (w *work) lessons(byKey map[string]*resource) []lesson {
 	var all []lesson
 	for i := range w.log.Operations {
 		switch o := &w.log.Operations[i]; o.F {
-		case "acquire", "renew", "release":
+		case history.FAcquire, history.FRenew, history.FRelease:
 			if byKey[o.Key] != nil {
 				all = append(all, lesson{at: o.End, op: o})
 			}
@@ -186,7 +185,8 @@ func (w *work) lessons(byKey map[string]*resource) []lesson {
 		}
 		l := lesson{f: ev.F, key: ev.Key, process: ev.Process}
 		// A belief that cannot be read tells nothing.
-		if json.Unmarshal(ev.Value, &l.belief) != nil {
+		var err error
+		if l.belief, err = history.DecodeBelief(ev.Value); err != nil {
 			continue
 		}
 		l.at = l.belief.At
@@ -229,21 +229,21 @@ func (w *work) lasts(ttl int64) int64 {
 // in it lasts.
 func (w *work) learn(r *resource, o *history.Operation) int64 {
 	var grant history.Grant
-	if o.Type == history.Fail || o.F == "release" {
-		var refusal history.Refusal
-		// What does not parse observed nothing.
-		gone := o.F != "acquire" && json.Unmarshal(o.Output, &refusal) == nil && refusal.Gone
+	if o.Type == history.Fail || o.F == history.FRelease {
+		refusal, _ := history.DecodeRefusal(o.Output) // what does not parse observed nothing
+		gone := o.F != history.FAcquire && refusal.Gone
 		if o.Type == history.OK || o.Type == history.Fail && gone {
-			_ = json.Unmarshal(o.Input, &grant) // what does not parse is about all that it holds
+			grant, _ = history.DecodeGrant(o.Input) // what does not parse is about all that it holds
 			r.end(o.Process, named(grant), o.Return)
 		}
 		return 0
 	}
-	if json.Unmarshal(o.Output, &grant) != nil && len(o.Input) > 0 {
-		_ = json.Unmarshal(o.Input, &grant) // what does not parse has no TTL of its own
+	grant, err := history.DecodeGrant(o.Output)
+	if err != nil {
+		grant, _ = history.DecodeGrant(o.Input) // what does not parse has no TTL of its own
 	}
 	from, long := o.Call, w.lasts(grant.TTL)
-	if o.F == "acquire" && o.Type == history.OK {
+	if o.F == history.FAcquire && o.Type == history.OK {
 		from = o.Return
 	}
 	r.hold(span{from, saturated(o.End, long)}, o.Process, grant)
@@ -299,7 +299,7 @@ func (r *resource) close(holds []int, t int64) {
 func (w *work) believe(r *resource, l lesson) int64 {
 	b := l.belief
 	switch l.f {
-	case "renewed", "enter":
+	case history.BeliefRenewed, history.BeliefEnter:
 		if at, let := r.ended[l.process]; let && b.At <= at || l.session && len(r.byProcess[l.process]) == 0 {
 			return 0
 		}
@@ -315,7 +315,7 @@ func (w *work) believe(r *resource, l lesson) int64 {
 		long := w.lasts(b.TTL)
 		r.hold(span{from, saturated(b.At, long)}, l.process, b.Grant)
 		return long
-	case "gone":
+	case history.BeliefGone:
 		if name := named(b.Grant); name != "" {
 			r.close(r.byGrant[name], b.At)
 			delete(r.byGrant, name)

@@ -2,7 +2,6 @@ package ownership
 
 import (
 	"cmp"
-	"encoding/json"
 	"slices"
 	"sort"
 
@@ -128,22 +127,24 @@ func (w *work) beliefs(events []history.Event) {
 		if o.Type == history.Info {
 			w.retired[o.Process] = o.End
 		}
-		if o.Type == history.OK && (o.F == "acquire" || o.F == "renew") {
+		if o.Type == history.OK && (o.F == history.FAcquire || o.F == history.FRenew) {
 			name(w.grant(o.Output).Lease, o.Call)
 		}
 	}
 	for i := range events {
 		e := &events[i]
-		var b history.Belief
-		// A belief that cannot be read tells nothing.
-		if e.Type != history.BeliefChange || json.Unmarshal(e.Value, &b) != nil {
+		if e.Type != history.BeliefChange {
+			continue
+		}
+		b, err := history.DecodeBelief(e.Value)
+		if err != nil { // a belief that cannot be read tells nothing
 			continue
 		}
 		switch e.F {
-		case "exit":
+		case history.BeliefExit:
 			h := holder{e.Process, e.Key}
 			w.exits[h] = append(w.exits[h], b.At)
-		case "renewed":
+		case history.BeliefRenewed:
 			name(b.Lease, b.Sent)
 		}
 	}

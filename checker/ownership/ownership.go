@@ -274,17 +274,17 @@ func (w *work) read(i int32) (e entry, name string, ok bool) {
 	o := &w.ops[i]
 	e = entry{op: i, owner: -1, call: o.Call, ret: o.Return, done: o.Type == history.OK, process: o.Process}
 	switch o.F {
-	case "serve":
+	case history.FServe:
 		e.kind = serve
-	case "holder":
+	case history.FHolder:
 		e.kind = told
-	case "move":
+	case history.FMove:
 		e.kind = move
-	case "acquire":
+	case history.FAcquire:
 		e.kind = acquire
-	case "renew":
+	case history.FRenew:
 		e.kind = renew
-	case "release":
+	case history.FRelease:
 		e.kind = release
 	default:
 		return e, "", false
@@ -328,10 +328,7 @@ func (w *work) grant(value []byte) history.Grant {
 	if g, known := w.grants[string(value)]; known {
 		return g
 	}
-	var g history.Grant
-	if len(value) > 0 && json.Unmarshal(value, &g) != nil {
-		g = history.Grant{}
-	}
+	g, _ := history.DecodeGrant(value)
 	if w.grants == nil || len(w.grants) >= maxGrants {
 		w.grants = map[string]history.Grant{}
 	}
@@ -344,8 +341,8 @@ const maxGrants = 1 << 16
 
 // readMove takes in a move; of a shard that is no range of keys all of it moves.
 func (w *work) readMove(o *history.Operation, e *entry, numbered bool) bool {
-	var m history.Move
-	if json.Unmarshal(o.Input, &m) != nil || m.To == "" {
+	m, err := history.DecodeMove(o.Input)
+	if err != nil || m.To == "" {
 		return false
 	}
 	e.owner = w.owners.of(m.To)

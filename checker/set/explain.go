@@ -51,7 +51,7 @@ func (s *set) finding(claim, rule, state string, core []int, culprit int, steps 
 // a string that says so.
 func brief(o history.Operation) history.Operation {
 	const most = 200
-	if o.F == "list" && len(o.Output) > most {
+	if o.F == history.FList && len(o.Output) > most {
 		n := 0
 		// An output that does not parse never gets this far.
 		_ = history.EachElement(o.Output, func([]byte) error { n++; return nil })

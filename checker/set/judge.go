@@ -145,7 +145,7 @@ func (s *set) findMissing(found *checker.Findings) {
 func (s *set) finalReads() map[int]bool {
 	over := int64(math.MinInt64)
 	for i := range s.ops {
-		if s.ops[i].F == "add" {
+		if s.ops[i].F == history.FAdd {
 			over = max(over, s.ops[i].End)
 		}
 	}

@@ -67,13 +67,13 @@ func load(ctx context.Context, key string, ops []history.Operation) (*set, error
 	for i := range ops {
 		o := &ops[i]
 		switch o.F {
-		case "add":
+		case history.FAdd:
 			id, err := s.number(o.Input)
 			if err != nil {
 				return nil, fmt.Errorf("read operation %d (add) of the history: %w; the workload does not fit this checker", o.Index, err)
 			}
 			s.noteAdd(&s.elements[id], i)
-		case "list":
+		case history.FList:
 		default:
 			return nil, fmt.Errorf("read operation %d (%q) of the history: a set knows add and list; the workload does not fit this checker", o.Index, o.F)
 		}
@@ -81,7 +81,7 @@ func load(ctx context.Context, key string, ops []history.Operation) (*set, error
 	stamp := make([]int32, len(s.elements))
 	for i := range ops {
 		o := &ops[i]
-		if o.F != "list" || o.Type != history.OK {
+		if o.F != history.FList || o.Type != history.OK {
 			continue
 		}
 		if ctx.Err() != nil {

@@ -20,7 +20,7 @@ import (
 
 func listKey(key string) string { return "nemesis/list/" + key }
 
-// microOp is one element of a transaction, ["r", key, null] or ["append", key, n].
+// microOp is a part of a transaction as it is carried out.
 type microOp struct {
 	f, key string
 	n      int64
@@ -40,7 +40,7 @@ func (c *client) transact(ctx context.Context, value json.RawMessage) clients.Co
 		if !slices.Contains(keys, op.key) {
 			keys = append(keys, op.key)
 		}
-		writes = writes || op.f == "append"
+		writes = writes || op.f == history.MicroAppend
 	}
 	var how []clientv3.OpOption
 	if !writes {
@@ -61,7 +61,7 @@ func (c *client) transact(ctx context.Context, value json.RawMessage) clients.Co
 	for _, key := range keys {
 		unchanged = append(unchanged, clientv3.Compare(clientv3.ModRevision(listKey(key)), "=", before.modified[key]))
 		if len(after[key]) > len(before.lists[key]) {
-			puts = append(puts, clientv3.OpPut(listKey(key), string(jsonList(after[key]))))
+			puts = append(puts, clientv3.OpPut(listKey(key), string(history.EncodeInts(after[key]))))
 		}
 	}
 	resp, ended := c.mutate(ctx, clientv3.OpTxn(unchanged, puts, nil))
@@ -112,9 +112,9 @@ func (c *client) snapshot(ctx context.Context, keys []string, how []clientv3.OpO
 		if kv == nil {
 			continue
 		}
-		var list []int64
-		// Only our own spelling counts: JSON would take a null for a zero.
-		if err := json.Unmarshal(kv.Value, &list); err != nil || string(jsonList(list)) != string(kv.Value) {
+		list, err := history.DecodeInts(kv.Value)
+		// Only our own spelling counts: null is no list that anybody wrote.
+		if err != nil || string(history.EncodeInts(list)) != string(kv.Value) {
 			return end(unsure(fmt.Sprintf("the server answered %.100q where a list was written", kv.Value)))
 		}
 		s.lists[key], s.modified[key] = list, kv.ModRevision
@@ -129,47 +129,36 @@ func perform(ops []microOp, before map[string][]int64) (after map[string][]int64
 	for key, list := range before {
 		after[key] = slices.Clip(list)
 	}
-	var results [][3]any
-	for _, op := range ops {
-		if op.f == "append" {
+	results := make([]history.MicroOp, len(ops))
+	for i, op := range ops {
+		results[i] = history.MicroOp{F: op.f, Key: history.EncodeText(op.key)}
+		if op.f == history.MicroAppend {
 			after[op.key] = append(after[op.key], op.n)
-			results = append(results, [3]any{op.f, op.key, op.n})
+			results[i].Value = history.EncodeInt(op.n)
 		} else {
-			results = append(results, [3]any{op.f, op.key, jsonList(after[op.key])})
+			results[i].Value = history.EncodeInts(after[op.key])
 		}
 	}
-	result, _ = json.Marshal(results) // strings and integers always marshal
-	return after, result
-}
-
-// jsonList writes a list as etcd and the history hold it; an absent one is [].
-func jsonList(list []int64) json.RawMessage {
-	if len(list) == 0 {
-		return json.RawMessage("[]")
-	}
-	text, _ := json.Marshal(list) // integers always marshal
-	return text
+	return after, history.EncodeTransaction(results)
 }
 
 func microOps(value json.RawMessage) ([]microOp, error) {
-	var raw [][]json.RawMessage
-	if err := json.Unmarshal(value, &raw); err != nil || len(raw) == 0 {
-		return nil, fmt.Errorf("txn takes a list of operations, not %.100s", value)
+	raw, err := history.DecodeTransaction(value)
+	if err != nil || len(raw) == 0 {
+		return nil, fmt.Errorf("txn takes a list of operations, not %s", history.Quote(value))
 	}
 	ops := make([]microOp, len(raw))
 	for i, r := range raw {
 		op := &ops[i]
-		good := len(r) == 3 && json.Unmarshal(r[0], &op.f) == nil && json.Unmarshal(r[1], &op.key) == nil
-		switch {
-		case good && op.f == "r":
-		case good && op.f == "append":
-			n, err := argument(r[2])
-			if err != nil {
+		op.f, op.key = r.F, r.KeyName()
+		switch r.F {
+		case history.MicroRead:
+		case history.MicroAppend:
+			if op.n, err = argument(r.Value); err != nil {
 				return nil, err
 			}
-			op.n = n
 		default:
-			return nil, fmt.Errorf(`txn takes ["r",key,null] and ["append",key,number], not operation %d of %.100s`, i+1, value)
+			return nil, fmt.Errorf(`txn takes ["r",key,null] and ["append",key,number], not operation %d of %s`, i+1, history.Quote(value))
 		}
 	}
 	return ops, nil

@@ -90,17 +90,17 @@ func newClient(addr netip.Addr, o options) (*client, error) {
 func (c *client) Invoke(ctx context.Context, op history.Event) clients.Completion {
 	var done clients.Completion
 	switch op.F {
-	case "read":
+	case history.FRead:
 		done = c.read(ctx, op.Key)
-	case "write":
+	case history.FWrite:
 		done = c.write(ctx, op.Key, op.Value)
-	case "cas":
+	case history.FCAS:
 		done = c.compareAndSet(ctx, op.Key, op.Value)
-	case "txn":
+	case history.FTransaction:
 		done = c.transact(ctx, op.Value)
-	case "add":
+	case history.FAdd:
 		done = c.add(ctx, op.Key, op.Value)
-	case "list":
+	case history.FList:
 		done = c.list(ctx, op.Key)
 	default:
 		return failed(fmt.Sprintf("etcd cannot perform %q", op.F))

@@ -46,7 +46,7 @@ func (g guarded) section(ctx context.Context, resource string, own clientv3.Cmp,
 	if !sleep(ctx, g.pause) {
 		return nothing(ctx.Err())
 	}
-	put := clientv3.OpPut(sectionKey(resource), string(jsonList(append(set, element))))
+	put := clientv3.OpPut(sectionKey(resource), string(history.EncodeInts(append(set, element))))
 	within, d := observed(ctx)
 	if !g.fenced {
 		_, err := g.conn.Do(within, put)
@@ -88,7 +88,11 @@ func (g guarded) elements(ctx context.Context, resource string) ([]json.RawMessa
 		return nil, err
 	}
 	var elements []json.RawMessage
-	if err := json.Unmarshal(kv.Value, &elements); err != nil {
+	err = history.EachElement(kv.Value, func(one []byte) error {
+		elements = append(elements, one)
+		return nil
+	})
+	if err != nil {
 		return nil, fmt.Errorf("the server answered %.100q where a list was written", kv.Value)
 	}
 	return elements, nil
@@ -125,11 +129,10 @@ func (g guarded) Write(ctx context.Context, resource string, write history.Guard
 			}
 			modified = kv.ModRevision
 		}
-		text, _ := json.Marshal(write) // always marshals
 		within, d := observed(ctx)
 		resp, err := g.conn.Txn(within).
 			If(clientv3.Compare(clientv3.ModRevision(key), "=", modified)).
-			Then(clientv3.OpPut(key, string(text))).
+			Then(clientv3.OpPut(key, string(write.Encode()))).
 			Commit()
 		if err != nil {
 			return changed(err, d.sent.Load())
@@ -151,11 +154,11 @@ func (g guarded) Read(ctx context.Context, resource string) (*history.GuardedWri
 }
 
 func guardedWrite(kv *mvccpb.KeyValue) (*history.GuardedWrite, error) {
-	var has *history.GuardedWrite
-	if err := json.Unmarshal(kv.Value, &has); err != nil || has == nil {
+	has, err := history.DecodeGuardedWrite(kv.Value)
+	if err != nil || history.IsNull(kv.Value) {
 		return nil, fmt.Errorf("the server answered %.100q where a guarded write was written", kv.Value)
 	}
-	return has, nil
+	return &has, nil
 }
 
 // first is the oldest key below a prefix; nil when there is none.

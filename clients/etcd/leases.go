@@ -111,7 +111,7 @@ func (l *leases) watch(resource string, grant history.Grant) {
 	for seen := range l.conn.Watch(ctx, leaseKey(resource), clientv3.WithRev(grant.Token+1), clientv3.WithFilterPut()) {
 		for _, ev := range seen.Events {
 			if ev.Type == clientv3.EventTypeDelete && ev.Kv != nil && string(ev.Kv.Key) == leaseKey(resource) {
-				l.tell(clients.Belief{F: "gone", Key: resource, Grant: grant, At: time.Now()})
+				l.tell(clients.Belief{F: history.BeliefGone, Key: resource, Grant: grant, At: time.Now()})
 				return
 			}
 		}

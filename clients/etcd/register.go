@@ -28,7 +28,7 @@ func (c *client) read(ctx context.Context, key string) clients.Completion {
 		return unsure(err.Error())
 	}
 	if kv == nil {
-		return clients.Completion{Type: history.OK, Value: json.RawMessage("null")}
+		return clients.Completion{Type: history.OK, Value: history.EncodeNull()}
 	}
 	return clients.Completion{Type: history.OK, Value: stored(string(kv.Value)), Version: kv.ModRevision}
 }
@@ -51,20 +51,20 @@ func (c *client) write(ctx context.Context, key string, value json.RawMessage) c
 const mismatch = "mismatch"
 
 func (c *client) compareAndSet(ctx context.Context, key string, value json.RawMessage) clients.Completion {
-	var pair []json.RawMessage
-	if err := json.Unmarshal(value, &pair); err != nil || len(pair) != 2 {
-		return failed(fmt.Sprintf("cas takes [expected, new], not %.100s", value))
+	cas, err := history.DecodeCompareAndSet(value)
+	if err != nil {
+		return failed("cas takes [expected, new], not " + history.Quote(value))
 	}
 	key = registerKey(key)
 	expected := clientv3.Compare(clientv3.ModRevision(key), "=", 0)
-	if string(pair[0]) != "null" {
-		n, err := argument(pair[0])
+	if !history.IsNull(cas.Expected) {
+		n, err := argument(cas.Expected)
 		if err != nil {
 			return failed(err.Error())
 		}
 		expected = clientv3.Compare(clientv3.Value(key), "=", text(n))
 	}
-	next, err := argument(pair[1])
+	next, err := argument(cas.New)
 	if err != nil {
 		return failed(err.Error())
 	}
@@ -83,16 +83,14 @@ func (c *client) compareAndSet(ctx context.Context, key string, value json.RawMe
 
 // argument reads an integer that the workload wants written.
 func argument(value json.RawMessage) (int64, error) {
-	var n *int64
-	if err := json.Unmarshal(value, &n); err != nil || n == nil {
-		return 0, fmt.Errorf("etcd's clients write integers, not %.100s", value)
+	n, err := history.DecodeInt(value)
+	if err != nil {
+		return 0, fmt.Errorf("etcd's clients write integers, not %s", history.Quote(value))
 	}
-	return *n, nil
+	return n, nil
 }
 
 func text(n int64) string { return strconv.FormatInt(n, 10) }
-
-func jsonInt(n int64) json.RawMessage { return json.RawMessage(text(n)) }
 
 // stored is what a server says it holds, as a value of the history. Only our own
 // spelling of an integer is that integer: "+7", "07" or "seven" were written by
@@ -100,10 +98,9 @@ func jsonInt(n int64) json.RawMessage { return json.RawMessage(text(n)) }
 // read's outcome unknown would hide a corrupted store.
 func stored(s string) json.RawMessage {
 	if n, err := strconv.ParseInt(s, 10, 64); err == nil && text(n) == s {
-		return jsonInt(n)
+		return history.EncodeInt(n)
 	}
-	quoted, _ := json.Marshal(s) // strings always marshal
-	return quoted
+	return history.EncodeText(s)
 }
 
 // single takes the answer to a read of one key; nil when the key is absent.

@@ -65,7 +65,7 @@ func (s *sessions) begin(ctx context.Context, ttl time.Duration) (*concurrency.S
 		return nil, nothing(errors.New("the client cannot keep leases alive any more"))
 	}
 	s.session, s.ttl, s.held = session, lease.TTL*1000, map[string]history.Grant{}
-	s.tell(clients.Belief{F: "renewed", Grant: history.Grant{Lease: leaseName(lease.ID), TTL: s.ttl}, Sent: sent})
+	s.tell(clients.Belief{F: history.BeliefRenewed, Grant: history.Grant{Lease: leaseName(lease.ID), TTL: s.ttl}, Sent: sent})
 	go func() {
 		<-session.Done()
 		s.mu.Lock()
@@ -82,7 +82,7 @@ func (s *sessions) lost(session *concurrency.Session) {
 	}
 	s.session = nil
 	for resource, grant := range s.held {
-		s.tell(clients.Belief{F: "lost", Key: resource, Grant: grant, At: time.Now()})
+		s.tell(clients.Belief{F: history.BeliefLost, Key: resource, Grant: grant, At: time.Now()})
 	}
 }
 
@@ -104,7 +104,7 @@ func (s *sessions) took(session *concurrency.Session, resource string, token int
 	name := leaseName(session.Lease())
 	grant := history.Grant{Lease: name, Token: token, TTL: s.ttl, Owner: name}
 	if s.session != session { // lost at the same moment, before it could be noted
-		s.tell(clients.Belief{F: "lost", Key: resource, Grant: grant})
+		s.tell(clients.Belief{F: history.BeliefLost, Key: resource, Grant: grant})
 		return grant
 	}
 	s.held[resource] = grant
@@ -129,14 +129,14 @@ func (s *sessions) heard(lease clientv3.LeaseID, ttl int64, sent, at time.Time) 
 	if ttl <= 0 {
 		return
 	}
-	renewed := clients.Belief{F: "renewed", Grant: history.Grant{Lease: leaseName(lease), TTL: ttl * 1000}, Sent: sent, At: at}
+	renewed := clients.Belief{F: history.BeliefRenewed, Grant: history.Grant{Lease: leaseName(lease), TTL: ttl * 1000}, Sent: sent, At: at}
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	alone := true
 	for resource, grant := range s.held {
 		if grant.Lease == renewed.Grant.Lease {
 			grant.TTL = ttl * 1000
-			s.tell(clients.Belief{F: "renewed", Key: resource, Grant: grant, Sent: sent, At: at})
+			s.tell(clients.Belief{F: history.BeliefRenewed, Key: resource, Grant: grant, Sent: sent, At: at})
 			alone = false
 		}
 	}

@@ -36,16 +36,13 @@ func (c *client) list(ctx context.Context, key string) clients.Completion {
 	if err != nil {
 		return failed(brief(err))
 	}
-	list := []byte{'['}
-	for i, kv := range resp.Kvs {
+	elements := make([]json.RawMessage, 0, len(resp.Kvs))
+	for _, kv := range resp.Kvs {
 		element, ours := strings.CutPrefix(string(kv.Key), prefix)
 		if !ours {
 			return unsure(fmt.Sprintf("the server listed %.100q, which is not below %s", kv.Key, prefix))
 		}
-		if i > 0 {
-			list = append(list, ',')
-		}
-		list = append(list, stored(element)...)
+		elements = append(elements, stored(element))
 	}
-	return clients.Completion{Type: history.OK, Value: append(list, ']'), Version: resp.Header.GetRevision()}
+	return clients.Completion{Type: history.OK, Value: history.EncodeElements(elements), Version: resp.Header.GetRevision()}
 }

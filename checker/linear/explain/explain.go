@@ -224,7 +224,7 @@ func (s *Story) sentence(i int) string {
 
 // answers reports whether an operation's answer is what it is about.
 func answers(o *history.Operation) bool {
-	return o.Type == history.OK && (o.F == "read" || o.F == "get" || o.F == "dequeue")
+	return o.Type == history.OK && (o.F == history.FRead || o.F == history.FGet || o.F == history.FDequeue)
 }
 
 func outcome(o *history.Operation) string {
@@ -238,7 +238,7 @@ func outcome(o *history.Operation) string {
 func (s *Story) did(i int) string {
 	o := s.source(i)
 	switch {
-	case answers(o) && o.F != "dequeue":
+	case answers(o) && o.F != history.FDequeue:
 		return fmt.Sprintf("Client %d read %s from %s at %s", o.Process, checker.ShowJSON(o.Output), s.name(), checker.Moment(o.Return))
 	case answers(o):
 		return fmt.Sprintf("Client %d took %s out of %s at %s", o.Process, checker.ShowJSON(o.Output), s.name(), checker.Moment(o.Return))
@@ -250,13 +250,13 @@ func (s *Story) did(i int) string {
 
 func describe(o *history.Operation) string {
 	name := o.F
-	if name == "cas" {
+	if name == history.FCAS {
 		return "compare-and-set " + checker.ShowJSON(o.Input)
 	}
 	switch {
 	case answers(o):
 		return name + " of " + checker.ShowJSON(o.Output)
-	case len(o.Input) > 0 && string(o.Input) != "null" && name != "read":
+	case !history.IsNull(o.Input) && name != history.FRead:
 		return checker.Show(name) + " of " + checker.ShowJSON(o.Input)
 	}
 	return checker.Show(name)

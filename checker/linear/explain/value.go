@@ -1,7 +1,6 @@
 package explain
 
 import (
-	"bytes"
 	"encoding/json"
 	"fmt"
 
@@ -130,23 +129,21 @@ func (s *Story) refused(text string) *history.Operation {
 
 // asked is the value that a write or compare-and-set was to leave behind.
 func asked(o *history.Operation) string {
-	var pair []json.RawMessage
-	switch {
-	case o.F == "write":
+	switch o.F {
+	case history.FWrite:
 		return compact(o.Input)
-	case o.F == "cas" && json.Unmarshal(o.Input, &pair) == nil && len(pair) == 2:
-		return compact(pair[1])
+	case history.FCAS:
+		if cas, err := history.DecodeCompareAndSet(o.Input); err == nil {
+			return compact(cas.New)
+		}
 	}
 	return ""
 }
 
 // compact is a value as the models spell it; "" is none.
 func compact(raw json.RawMessage) string {
-	var b bytes.Buffer
-	if len(raw) == 0 || json.Compact(&b, raw) != nil {
-		return ""
-	}
-	return b.String()
+	text, _ := history.Compact(raw) // what is no JSON is no value
+	return string(text)
 }
 
 // later finds the first operation that asks for the value after t.

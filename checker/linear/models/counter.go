@@ -27,12 +27,12 @@ func parseCounter(ops []*history.Operation, _ Options) (Object, error) {
 		var out any
 		var err error
 		switch o.F {
-		case "read":
+		case history.FRead:
 			in.read = true
 			if o.Type == history.OK {
 				out, err = whole(o.Output)
 			}
-		case "add":
+		case history.FAdd:
 			in.add, err = whole(o.Input)
 		default:
 			err = fmt.Errorf("a counter knows add and read")
@@ -84,11 +84,7 @@ func parseCounter(ops []*history.Operation, _ Options) (Object, error) {
 
 // whole reads a whole number. A number beyond 64 bits is none that a counter reaches.
 func whole(raw json.RawMessage) (int64, error) {
-	n, err := strconv.ParseInt(string(raw), 10, 64)
-	if err != nil {
-		return 0, fmt.Errorf("%.40q is no whole number of 64 bits", raw)
-	}
-	return n, nil
+	return history.DecodeInt(raw)
 }
 
 func decideCounter(ops []porcupine.Operation) order.Decision {

@@ -1,7 +1,6 @@
 package models
 
 import (
-	"encoding/json"
 	"fmt"
 	"slices"
 	"strings"
@@ -22,7 +21,7 @@ type kvInput struct {
 
 func parseKV(ops []*history.Operation, opt Options) (Object, error) {
 	var object Object
-	first, err := text(opt.Init)
+	first, err := history.DecodeText(opt.Init)
 	if err != nil {
 		return object, fmt.Errorf("read the initial value of a store: %w", err)
 	}
@@ -31,19 +30,19 @@ func parseKV(ops []*history.Operation, opt Options) (Object, error) {
 		var out any
 		var err error
 		switch o.F {
-		case "get":
+		case history.FGet:
 			if o.Type == history.OK {
-				out, err = text(o.Output)
+				out, err = history.DecodeText(o.Output)
 			}
-		case "put", "append":
-			in.value, err = text(o.Input)
+		case history.FPut, history.FAppend:
+			in.value, err = history.DecodeText(o.Input)
 		default:
 			err = fmt.Errorf("a store knows get, put and append")
 		}
 		if err != nil {
 			return object, unreadable(o, err)
 		}
-		if o.Type == history.Fail || (o.F == "get" && o.Type != history.OK) {
+		if o.Type == history.Fail || (o.F == history.FGet && o.Type != history.OK) {
 			continue
 		}
 		op := operation(o)
@@ -56,9 +55,9 @@ func parseKV(ops []*history.Operation, opt Options) (Object, error) {
 		Step: func(state, input, output any) (bool, any) {
 			in, s := input.(kvInput), state.(string)
 			switch in.f {
-			case "get":
+			case history.FGet:
 				return output.(string) == s, state
-			case "put":
+			case history.FPut:
 				return true, in.value
 			}
 			return true, s + in.value
@@ -68,7 +67,7 @@ func parseKV(ops []*history.Operation, opt Options) (Object, error) {
 		DescribeState: func(s any) string { return fmt.Sprintf("%q", s) },
 		DescribeOperation: func(input, output any) string {
 			in := input.(kvInput)
-			if in.f == "get" {
+			if in.f == history.FGet {
 				return fmt.Sprintf("get %q of %q", in.key, output)
 			}
 			return fmt.Sprintf("%s %q to %q", in.f, in.value, in.key)
@@ -76,7 +75,7 @@ func parseKV(ops []*history.Operation, opt Options) (Object, error) {
 	}
 	object.Hints = engine.Hints{ReadOnly: func(input, _ any) bool {
 		in := input.(kvInput)
-		return in.f == "get" || (in.f == "append" && in.value == "")
+		return in.f == history.FGet || (in.f == history.FAppend && in.value == "")
 	}}
 	object.Unseen = unseenByKV
 	return object, nil
@@ -93,9 +92,9 @@ func unseenByKV(ops []porcupine.Operation) []bool {
 	unseen := make([]bool, len(ops))
 	for i := range ops {
 		in := ops[i].Input.(kvInput)
-		unseen[i] = order.Crashed(&ops[i]) && in.f != "get" && !slices.ContainsFunc(ops, func(o porcupine.Operation) bool {
+		unseen[i] = order.Crashed(&ops[i]) && in.f != history.FGet && !slices.ContainsFunc(ops, func(o porcupine.Operation) bool {
 			by := o.Input.(kvInput)
-			return by.f == "get" && by.key == in.key && o.Return >= ops[i].Call && strings.Contains(o.Output.(string), in.value)
+			return by.f == history.FGet && by.key == in.key && o.Return >= ops[i].Call && strings.Contains(o.Output.(string), in.value)
 		})
 	}
 	return unseen
@@ -116,23 +115,4 @@ func byKey(ops []porcupine.Operation) [][]porcupine.Operation {
 		parts[i] = append(parts[i], op)
 	}
 	return parts
-}
-
-// text is a JSON string; null and nothing are "". A number stands for its digits.
-func text(raw json.RawMessage) (string, error) {
-	if len(raw) == 0 || string(raw) == "null" {
-		return "", nil
-	}
-	if raw[0] != '"' {
-		var n json.Number
-		if err := json.Unmarshal(raw, &n); err != nil {
-			return "", fmt.Errorf("%.40q is neither a string nor a number", raw)
-		}
-		return n.String(), nil
-	}
-	var s string
-	if err := json.Unmarshal(raw, &s); err != nil {
-		return "", fmt.Errorf("%.40q is no string: %w", raw, err)
-	}
-	return s, nil
 }

@@ -18,14 +18,14 @@ type mutexInput struct{ acquire bool }
 func parseMutex(ops []*history.Operation, _ Options) (Object, error) {
 	var object Object
 	for _, o := range ops {
-		if o.F != "acquire" && o.F != "release" {
+		if o.F != history.FAcquire && o.F != history.FRelease {
 			return object, unreadable(o, fmt.Errorf("a mutex knows acquire and release"))
 		}
 		if o.Type == history.Fail {
 			continue
 		}
 		op := operation(o)
-		op.Input, op.Output = mutexInput{o.F == "acquire"}, done
+		op.Input, op.Output = mutexInput{o.F == history.FAcquire}, done
 		if o.Type == history.Info {
 			op.Output = unknown
 		}

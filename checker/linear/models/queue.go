@@ -52,12 +52,12 @@ func readQueue(ops []*history.Operation, noun string) (Object, error) {
 		in, out := queueInput{}, queueOutput{}
 		var err error
 		switch o.F {
-		case "enqueue":
+		case history.FEnqueue:
 			in.enqueue = true
 			if in.value, err = table.Number(o.Input); err == nil && in.value == empty {
 				err = fmt.Errorf("null cannot be enqueued, as it is what a dequeue of an empty queue returns")
 			}
-		case "dequeue":
+		case history.FDequeue:
 			if o.Type == history.OK {
 				out.value, err = table.Number(o.Output)
 			}

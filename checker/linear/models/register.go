@@ -59,7 +59,7 @@ func stepRegister(state, input, output any) (bool, any) {
 
 func parsePlainRegister(ops []*history.Operation, opt Options) (Object, error) {
 	for _, o := range ops {
-		if o.F == "cas" {
+		if o.F == history.FCAS {
 			return Object{}, unreadable(o, fmt.Errorf("a register knows read and write, a cas-register knows cas as well"))
 		}
 	}
@@ -130,17 +130,17 @@ func (r *register) add(o *history.Operation, opt Options) error {
 		out.outcome = unknown
 	}
 	switch o.F {
-	case "read":
+	case history.FRead:
 		if o.Type == history.OK {
 			out.value, err = r.table.Number(o.Output)
 			if opt.NilReads && (len(o.Output) == 0 || string(o.Output) == "null") {
 				return err
 			}
 		}
-	case "write":
+	case history.FWrite:
 		in.do = write
 		in.new, err = r.table.Number(o.Input)
-	case "cas":
+	case history.FCAS:
 		in.do = cas
 		in.old, in.new, err = r.pair(o.Input)
 	default:

@@ -27,7 +27,7 @@ func parseSet(ops []*history.Operation, _ Options) (Object, error) {
 		var out any
 		var err error
 		switch o.F {
-		case "read":
+		case history.FRead:
 			in.read = true
 			if o.Type == history.OK {
 				var seen []int32
@@ -38,7 +38,7 @@ func parseSet(ops []*history.Operation, _ Options) (Object, error) {
 				})
 				out = sorted(seen)
 			}
-		case "add":
+		case history.FAdd:
 			in.add, err = table.Number(o.Input)
 		default:
 			err = fmt.Errorf("a set knows add and read")

@@ -116,7 +116,7 @@ func (r Register) apply(rng *rand.Rand, all []doing) {
 	for _, i := range order {
 		d := &all[i]
 		if d.deed == read {
-			d.op.F, d.op.Output = "read", value(state)
+			d.op.F, d.op.Output = history.FRead, value(state)
 			continue
 		}
 		written++
@@ -124,7 +124,7 @@ func (r Register) apply(rng *rand.Rand, all []doing) {
 		if r.Values > 0 {
 			d.left = r.pick(rng, d.op.Type == history.Info)
 		}
-		d.op.F, d.op.Input = "write", value(d.left)
+		d.op.F, d.op.Input = history.FWrite, value(d.left)
 		if d.deed == cas {
 			expected := state
 			if r.Values > 0 && (r.Guess || d.at == history.Never) {
@@ -193,7 +193,7 @@ func FailedPuts(k int, atOnce, violation bool) []history.Operation {
 		if !atOnce {
 			now += latency
 		}
-		ops = append(ops, history.Operation{Process: i, F: "write", Type: history.Info, Input: value(i + 1), Call: now + int64(i),
+		ops = append(ops, history.Operation{Process: i, F: history.FWrite, Type: history.Info, Input: value(i + 1), Call: now + int64(i),
 			Return: history.Never, End: now + int64(i) + latency})
 	}
 	now += latency
@@ -203,7 +203,7 @@ func FailedPuts(k int, atOnce, violation bool) []history.Operation {
 	}
 	for _, v := range seen {
 		now += 2 * latency
-		ops = append(ops, history.Operation{Process: k, F: "read", Type: history.OK, Output: value(v), Call: now, Return: now + latency, End: now + latency})
+		ops = append(ops, history.Operation{Process: k, F: history.FRead, Type: history.OK, Output: value(v), Call: now, Return: now + latency, End: now + latency})
 	}
 	return number(ops)
 }

@@ -21,7 +21,6 @@ import (
 	"cmp"
 	"encoding/json"
 	"slices"
-	"strconv"
 
 	"nemesis/history"
 )
@@ -74,7 +73,7 @@ func number(ops []history.Operation) []history.Operation {
 // value is a register's value as JSON; 0 is the initial null.
 func value(v int) json.RawMessage {
 	if v == 0 {
-		return json.RawMessage("null")
+		return history.EncodeNull()
 	}
-	return strconv.AppendInt(nil, int64(v), 10)
+	return history.EncodeInt(int64(v))
 }
