@@ -14,16 +14,14 @@ import (
 // elsewhere are the files that read JSON which looks like a value of an operation and is
 // none, with what it is.
 var elsewhere = map[string]string{
-	"clients/etcd/election.go":          "what a leader proclaims in etcd's own store",
-	"campaign/child.go":                 "what a child process tells its parent",
-	"checker/clocks/requested.go":       "the specification of a clock effect",
-	"checker/internal/values/values.go": "where the equality of values is decided",
-	"reports/page.go":                   "a plan or a checker's details, to be shown",
+	"clients/etcd/election.go":    "what a leader proclaims in etcd's own store",
+	"checker/clocks/requested.go": "the specification of a clock effect",
+	"reports/page.go":             "a plan or a checker's details, to be shown",
 }
 
 // Values of operations are read and written by the codecs of this package. So in the
 // packages that deal with operations, encoding/json is given no Value, Input or Output and
-// nothing that came from one or from a raw parameter, and what it writes becomes none.
+// nothing that came from one or from a json.RawMessage, and what it writes becomes none.
 func TestOnlyHistoryReadsOperationValues(t *testing.T) {
 	used := map[string]bool{}
 	files := 0
@@ -71,7 +69,7 @@ func TestUsesOfOperationValuesAreFound(t *testing.T) {
 		"a variable":               {`func f(o *Operation) { raw := o.Input; if json.Unmarshal(raw, &x) != nil {} }`, true},
 		"a variable of a variable": {`func f(o *Operation) { a := o.Input; b := a[1:]; json.Compact(&x, b) }`, true},
 		"a raw parameter":          {`func f(raw json.RawMessage) { json.Unmarshal(raw, &x) }`, true},
-		"a parameter of bytes":     {`func f(raw []byte) { json.Unmarshal(raw, &x) }`, true},
+		"a file's bytes":           {`func f(raw []byte) { json.Unmarshal(raw, &x) }`, false},
 		"a closure's parameter":    {`func f() { each(func(raw []byte) { json.Unmarshal(raw, &x) }) }`, true},
 		"a list of both":           {`func f(o Operation) { for _, raw := range []json.RawMessage{o.Input, o.Output} { json.Unmarshal(raw, &x) } }`, true},
 		"a decoder":                {`func f(o Operation) { json.NewDecoder(bytes.NewReader(o.Input)).Decode(&x) }`, true},
@@ -107,20 +105,23 @@ func valueUses(file *ast.File) []valueUse {
 		}
 		values, made := map[string]bool{}, map[string]token.Pos{}
 		isValue := func(n ast.Node) bool { return mentionsValue(n, values) }
+		parameters := func(of *ast.FuncType, raw func(ast.Expr) bool) {
+			for _, p := range of.Params.List {
+				for _, name := range p.Names {
+					values[name.Name] = values[name.Name] || raw(p.Type)
+				}
+			}
+		}
 		found := func(at token.Pos) { uses = append(uses, valueUse{function.Name.Name, at}) }
 		// Twice, so that what is assigned below its use in a loop counts too.
 		for range 2 {
 			uses = slices.DeleteFunc(uses, func(u valueUse) bool { return u.function == function.Name.Name })
 			ast.Inspect(function, func(n ast.Node) bool {
 				switch n := n.(type) {
-				case *ast.FuncType:
-					for _, p := range n.Params.List {
-						if isRaw(p.Type) {
-							for _, name := range p.Names {
-								values[name.Name] = true
-							}
-						}
-					}
+				case *ast.FuncDecl:
+					parameters(n.Type, isRaw)
+				case *ast.FuncLit: // an element of a value is bytes
+					parameters(n.Type, func(t ast.Expr) bool { return isRaw(t) || isBytes(t) })
 				case *ast.RangeStmt:
 					if name, is := n.Value.(*ast.Ident); is && isValue(n.X) {
 						values[name.Name] = true
@@ -202,12 +203,15 @@ func isCall(n ast.Expr) bool {
 }
 
 func isRaw(n ast.Expr) bool {
-	switch n := n.(type) {
-	case *ast.SelectorExpr:
-		return n.Sel.Name == "RawMessage"
-	case *ast.ArrayType:
-		element, is := n.Elt.(*ast.Ident)
-		return n.Len == nil && is && element.Name == "byte"
+	selected, is := n.(*ast.SelectorExpr)
+	return is && selected.Sel.Name == "RawMessage"
+}
+
+func isBytes(n ast.Expr) bool {
+	array, is := n.(*ast.ArrayType)
+	if !is || array.Len != nil {
+		return false
 	}
-	return false
+	element, is := array.Elt.(*ast.Ident)
+	return is && element.Name == "byte"
 }
