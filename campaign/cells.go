@@ -72,6 +72,7 @@ type Cell struct {
 	Shard int
 
 	options run.Options
+	guessed time.Duration // how long one run takes, whatever earlier nights measured
 	subject string
 }
 
@@ -249,16 +250,14 @@ func (r *resolver) cell(at string, s Subject, version, work, faults string) (cel
 		return cell, Left{Name: name, System: s.System, Workload: work, Why: exclude}, false
 	}
 	cell = Cell{Name: name, System: s.System, Version: version, Workload: work, Faults: names, Weight: weight}
-	cell.options = settings.options()
-	cell.options.System, cell.options.Version, cell.options.Set = s.System, version, s.Set
+	cell.settle(settings, version, s.Set, work, faults)
 	if s.binary != "" {
-		cell.options.Binary, cell.options.Version = s.binary, ""
+		cell.options.Settings["binary"], cell.options.Settings["version"] = s.binary, ""
 		if cell.subject, err = hashFile(s.binary); err != nil {
 			r.bad(at, "read --subject: %v", err)
 			return cell, left, false
 		}
 	}
-	cell.options.Workload, cell.options.Faults = work, faults
 	return cell, left, r.resolve(at, &cell, r.file.Cluster.Nodes)
 }
 
@@ -270,15 +269,18 @@ func (r *resolver) resolve(at string, cell *Cell, spec string) bool {
 		return false
 	}
 	cell.options.Spec, cell.options.Nodes = spec, names
-	if _, err := cell.item(Item{Kind: Search}, 1); err != nil {
+	it, err := cell.item(Item{Kind: Search}, 1)
+	if err != nil {
 		r.bad(at, "%s: %v", cell.Name, err)
 		return false
 	}
-	if limit := cell.options.TimeLimit; limit >= r.file.Budget.Run {
+	limit := time.Duration(it.Plan.TimeLimit)
+	if limit >= r.file.Budget.Run {
 		r.bad(at, "%s: its time-limit of %s leaves nothing of budget.run, %s, for the rest of the run", cell.Name, limit, r.file.Budget.Run)
 		return false
 	}
-	cell.Expected = cell.options.TimeLimit + overhead
+	cell.guessed = limit + overhead
+	cell.Expected = cell.guessed
 	if took := r.choice.Archive.took(cell.Name); took > 0 {
 		cell.Expected = took
 	}
@@ -322,9 +324,7 @@ func (r *resolver) canary(at string, e Expect) (Watch, bool) {
 		return w, false
 	}
 	w.Cell = Cell{Name: name, System: e.System, Version: e.Version, Workload: e.Workload, Faults: names, Weight: 1}
-	w.options = r.file.Run.with(e.Run).options()
-	w.options.System, w.options.Version, w.options.Set = e.System, e.Version, e.Set
-	w.options.Workload, w.options.Faults = e.Workload, faults
+	w.settle(r.file.Run.with(e.Run), e.Version, e.Set, e.Workload, faults)
 	spec := e.Nodes
 	if spec == "" {
 		spec = r.file.Cluster.Nodes
@@ -348,10 +348,23 @@ func cellName(system, version string, set map[string]string, work string, faults
 	return name + "/" + work + "/" + with
 }
 
+// settle says what the cell's runs are: the settings of runs, and what the matrix or a
+// canary decides.
+func (c *Cell) settle(settings Settings, version string, set map[string]string, work, faults string) {
+	decided := run.Settings{"workload": work, "faults": faults}
+	if version != "" {
+		decided["version"] = version
+	}
+	for key, value := range set {
+		decided[run.Pair("set", key)] = value
+	}
+	c.options = run.Options{System: c.System, Settings: run.Settings(settings).With(decided)}
+}
+
 // item makes an item of this cell with a seed.
 func (c Cell) item(it Item, seed int64) (Item, error) {
 	opt := c.options
-	opt.Seed = &seed
+	opt.Settings = opt.Settings.With(run.Settings{"seed": strconv.FormatInt(seed, 10)})
 	plan, err := run.Resolve(opt)
 	it.Cell, it.Plan, it.Subject = c.Name, plan, c.subject
 	return it, err
@@ -375,52 +388,6 @@ func (r Rule) fits(system, version, work string, faults []string) bool {
 		with = with || slices.Contains(r.Faults, name)
 	}
 	return one(r.System, system) && one(r.Version, version) && one(r.Workload, work) && with
-}
-
-// with is s, overridden by what is set in over.
-func (s Settings) with(over Settings) Settings {
-	override(&s.TimeLimit, over.TimeLimit)
-	override(&s.OpTimeout, over.OpTimeout)
-	override(&s.SlowNodes, over.SlowNodes)
-	override(&s.Concurrency, over.Concurrency)
-	override(&s.Rate, over.Rate)
-	override(&s.Keys, over.Keys)
-	override(&s.OpsPerKey, over.OpsPerKey)
-	override(&s.TTL, over.TTL)
-	override(&s.FaultInterval, over.FaultInterval)
-	override(&s.FaultTarget, over.FaultTarget)
-	override(&s.FaultHold, over.FaultHold)
-	override(&s.ClockChange, over.ClockChange)
-	override(&s.Packets, over.Packets)
-	override(&s.Clocks, over.Clocks)
-	override(&s.RequireFaults, over.RequireFaults)
-	override(&s.CheckerTime, over.CheckerTime)
-	override(&s.CheckerMemory, over.CheckerMemory)
-	if len(over.Bound) > 0 {
-		s.Bound = maps.Clone(s.Bound)
-		if s.Bound == nil {
-			s.Bound = map[string]string{}
-		}
-		maps.Copy(s.Bound, over.Bound)
-	}
-	return s
-}
-
-func override[T comparable](field *T, over T) {
-	var zero T
-	if over != zero {
-		*field = over
-	}
-}
-
-func (s Settings) options() run.Options {
-	return run.Options{
-		TimeLimit: s.TimeLimit, OpTimeout: s.OpTimeout, SlowNodes: s.SlowNodes, Concurrency: s.Concurrency, Rate: s.Rate,
-		Keys: s.Keys, OpsPerKey: s.OpsPerKey, TTL: s.TTL, Bounds: s.Bound,
-		FaultInterval: s.FaultInterval, FaultTargets: s.FaultTarget, FaultHolds: s.FaultHold,
-		ClockChanges: s.ClockChange, Packets: s.Packets, Clocks: s.Clocks, RequireFaults: s.RequireFaults,
-		CheckerTime: s.CheckerTime, CheckerMemory: s.CheckerMemory,
-	}
 }
 
 func usage(format string, args ...any) error {

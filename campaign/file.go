@@ -88,28 +88,6 @@ type Matrix struct {
 	Faults    []string `yaml:"faults"`
 }
 
-// Settings are flags of nemesis run, under the same names. Zero values leave them.
-type Settings struct {
-	TimeLimit     time.Duration     `yaml:"time-limit"`
-	OpTimeout     time.Duration     `yaml:"op-timeout"`
-	SlowNodes     float64           `yaml:"slow-nodes"`
-	Concurrency   string            `yaml:"concurrency"`
-	Rate          float64           `yaml:"rate"`
-	Keys          int               `yaml:"keys"`
-	OpsPerKey     int               `yaml:"ops-per-key"`
-	TTL           time.Duration     `yaml:"ttl"`
-	Bound         map[string]string `yaml:"bound"`
-	FaultInterval time.Duration     `yaml:"fault-interval"`
-	FaultTarget   string            `yaml:"fault-target"`
-	FaultHold     string            `yaml:"fault-hold"`
-	ClockChange   string            `yaml:"clock-change"`
-	Packets       string            `yaml:"packets"`
-	Clocks        string            `yaml:"clocks"`
-	RequireFaults bool              `yaml:"require-faults"`
-	CheckerTime   time.Duration     `yaml:"checker-time"`
-	CheckerMemory string            `yaml:"checker-memory"`
-}
-
 // Rule changes the cells that it matches: every field given must fit. Faults fits a
 // cell that has one of them; "none" fits those without.
 type Rule struct {
@@ -257,10 +235,6 @@ func defaults() File {
 		Repeat:    5,
 		Trend:     Trend{Nights: 14, MAD: 3, Change: 0.2},
 		Artifacts: Artifacts{Valid: "report", Size: "2GiB"},
-		Run: Settings{
-			TimeLimit: time.Minute, Concurrency: "2n",
-			Clocks: "shadow", CheckerTime: time.Minute, CheckerMemory: "1GiB",
-		},
 	}
 }
 

@@ -68,7 +68,7 @@ func (c *Campaign) deal() {
 }
 
 // work ignores what earlier nights measured: shards may have read different archives.
-func (c *Cell) work() float64 { return c.Weight * (c.options.TimeLimit + overhead).Seconds() }
+func (c *Cell) work() float64 { return c.Weight * c.guessed.Seconds() }
 
 // shardOf is who runs the items of a cell; a cell of earlier nights that is no more is
 // dealt by its name.

@@ -97,6 +97,36 @@ func resolveBounds(bounds history.Bounds, timing history.Timing, given map[strin
 	return bounds, nil
 }
 
+// boundNames lists what --bound takes, in a sentence.
+func boundNames() string {
+	var names []string
+	for _, b := range boundTable() {
+		names = append(names, b.name)
+	}
+	last := len(names) - 1
+	return strings.Join(names[:last], ", ") + " or " + names[last]
+}
+
+// checkBounds says which number of a plan's claim cannot be.
+func checkBounds(plan *history.Plan) error {
+	b := plan.Claim.Bounds
+	if !(b.ClockRate >= 0 && b.ClockRate < 1) {
+		return fmt.Errorf("clockRate is a share from 0 up to 1, not %v", b.ClockRate)
+	}
+	if b.ClockOffset < -1 {
+		return fmt.Errorf("clockOffset is a time, or -1ns for any, not %s", b.ClockOffset)
+	}
+	for _, d := range []struct {
+		name  string
+		value history.Duration
+	}{{"recovery", b.Recovery}, {"outage", b.Outage}, {"handover", b.Handover}, {"expiry", b.Expiry}} {
+		if d.value < 0 {
+			return fmt.Errorf("%s is a time, or 0 for no promise, not %s", d.name, d.value)
+		}
+	}
+	return nil
+}
+
 // BoundsDoc is a line for each bound that --bound takes.
 func BoundsDoc() string {
 	var lines []string

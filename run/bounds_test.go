@@ -52,7 +52,7 @@ func TestWrongBoundsAreUsageErrors(t *testing.T) {
 
 func TestLeasesNeedAWorkloadThatHasThem(t *testing.T) {
 	opt := asked(7)
-	opt.TTL = 4 * time.Second
+	opt.Settings["ttl"] = "4s"
 	_, err := Resolve(opt)
 	if want := "read --ttl: the workload register has no leases; leave it out"; err == nil || err.Error() != want {
 		t.Errorf("got %v, want %s", err, want)

@@ -1,16 +1,15 @@
 package run
 
 import (
+	"cmp"
 	"crypto/rand"
 	"encoding/binary"
 	"errors"
 	"fmt"
-	"math"
 	mathrand "math/rand/v2"
 	"os"
 	"path/filepath"
 	"slices"
-	"strconv"
 	"strings"
 	"time"
 
@@ -20,49 +19,14 @@ import (
 	"nemesis/workload"
 )
 
-// Options are what the user asked for. Zero values mean the default.
+// Options are what the user asked for.
 type Options struct {
-	System  string
-	Version string
-	Binary  string
-	Set     map[string]string
-
+	System string
 	// Spec is the --nodes argument, Nodes the names it stands for.
 	Spec  string
 	Nodes []string
-
-	Workload    string
-	Concurrency string // "10", or "2n": twice the number of nodes
-	Rate        float64
-	Keys        int
-	OpsPerKey   int
-	// TTL is how long leases last without renewal; 0 leaves it to the workload.
-	TTL time.Duration
-	// Claim is the consistency model to hold the system to; "" is the documented one.
-	Claim string
-	// Bounds are numbers of the claim, by the names that BoundsDoc lists.
-	Bounds map[string]string
-
-	Faults        string        // "partition,kill", "none", "all,packet"
-	FaultInterval time.Duration // 0 is 5 s
-	RequireFaults bool
-	FaultTargets  string // "leader,one"; "" leaves it to each fault
-	FaultHolds    string // "6s,1.5lease"; "" leaves it to the interval
-	ClockChanges  string // "wall:+2lease,monotonic:x0.5"; "" leaves it to each fault
-	Packets       string // "delay:100ms/20ms+loss:5%"; "" leaves it to the fault
-	Clocks        string // nemesis.ShadowClocks or nemesis.MachineClocks
-
-	TimeLimit time.Duration
-	// OpTimeout is after what an operation's outcome is unknown; 0 is 5 s.
-	OpTimeout time.Duration
-	// SlowNodes is how many times slower than usual the nodes are, 1 to 100; 0 is as
-	// usual. What is waited for takes so much longer, unless it is given.
-	SlowNodes float64
-	// Seed determines every random choice; nil draws one.
-	Seed *int64
-
-	CheckerTime   time.Duration
-	CheckerMemory string // "1GiB"
+	// Settings are everything else.
+	Settings Settings
 }
 
 // UsageError is a mistake in what the user asked for: exit code 64.
@@ -90,185 +54,124 @@ func random(seed int64, stream uint64) *mathrand.Rand {
 // Resolve makes a plan. The same options with the same seed give the same plan,
 // byte for byte. Every error is a UsageError of one line.
 func Resolve(opt Options) (history.Plan, error) {
-	var none history.Plan
-	system, err := FindSystem(opt.System)
-	if err != nil {
-		return none, &UsageError{err}
-	}
-	if opt, err = slowed(opt); err != nil {
-		return none, err
-	}
-	options, err := resolveSet(system, opt.Set, opt.SlowNodes)
-	if err != nil {
-		return none, err
-	}
-	if opt.Version != "" && opt.Binary == "" {
-		if err := system.CheckVersion(opt.Version); err != nil {
-			return none, &UsageError{err}
-		}
-	}
-	if opt.Binary != "" {
-		// Absolute, so that a replay from another directory finds it.
-		if opt.Binary, err = filepath.Abs(opt.Binary); err != nil {
-			return none, usage("read --binary: %w", err)
-		}
-		if info, err := os.Stat(opt.Binary); err != nil {
-			return none, usage("read --binary: %w; name the server's executable", err)
-		} else if !info.Mode().IsRegular() {
-			return none, usage("read --binary: %s is not a file; name the server's executable", opt.Binary)
-		}
-	}
-	work, err := workload.Find(opt.Workload)
-	if err != nil {
-		return none, &UsageError{err}
-	}
-	if !slices.Contains(system.Workloads(), work.Name) {
-		return none, usage("resolve plan: %s has no client for workload %q; it has %s", system.Name(), work.Name, strings.Join(system.Workloads(), ", "))
-	}
-	faults, err := nemesis.Parse(opt.Faults)
-	if err != nil {
-		return none, &UsageError{err}
-	}
-	if len(opt.Nodes) == 0 {
-		return none, usage("resolve plan: --nodes names no node")
-	}
-	concurrency, err := parseConcurrency(opt.Concurrency, len(opt.Nodes))
-	if err != nil {
-		return none, err
-	}
-	memory, err := ParseBytes(opt.CheckerMemory)
-	if err != nil {
-		return none, usage("read --checker-memory: %w", err)
-	}
-	for _, d := range []struct {
-		flag  string
-		value time.Duration
-		least time.Duration
-	}{
-		{"--time-limit", opt.TimeLimit, time.Second},
-		{"--op-timeout", opt.OpTimeout, time.Millisecond},
-		{"--fault-interval", opt.FaultInterval, 500 * time.Millisecond},
-		{"--checker-time", opt.CheckerTime, time.Millisecond},
+	r := resolution{said: opt.Settings, plan: history.Plan{
+		Schema:  history.PlanSchema,
+		System:  history.System{Name: opt.System},
+		Cluster: history.Cluster{Spec: opt.Spec, Nodes: opt.Nodes},
+	}}
+	for _, step := range []func() error{
+		r.findSystem, r.readSettings, r.setOptions, r.findServer, r.findWorkload, r.drawFrom, r.waits, r.claim, r.drawSeed, r.check, r.drawSchedule,
 	} {
-		if d.value < d.least {
-			return none, usage("read %s: %s is too short; give at least %s", d.flag, d.value, d.least)
+		if err := step(); err != nil {
+			var bad *UsageError
+			if !errors.As(err, &bad) {
+				err = &UsageError{err}
+			}
+			return history.Plan{}, err
 		}
 	}
-	if opt.Rate < 0 || math.IsNaN(opt.Rate) || math.IsInf(opt.Rate, 0) {
-		return none, usage("read --rate: %v is not a number of operations per second; 0 means as fast as the clients can", opt.Rate)
-	}
-	if opt.Keys < 0 || opt.OpsPerKey < 0 {
-		return none, usage("read --keys and --ops-per-key: they cannot be negative")
-	}
-	ttl, err := resolveTTL(opt.TTL, work, opt.SlowNodes)
-	if err != nil {
-		return none, err
-	}
-	claim, err := resolveClaim(system.Claim(options), opt.Claim, work)
-	if err != nil {
-		return none, err
-	}
-	timing := system.Timing(options)
-	if ttl > 0 {
-		timing.Lease = history.Duration(ttl)
-	}
-	if claim.Bounds, err = resolveBounds(claim.Bounds, timing, opt.Bounds); err != nil {
-		return none, err
-	}
-	seed := int64(0)
-	if opt.Seed != nil {
-		seed = *opt.Seed
-	} else if seed, err = drawSeed(); err != nil {
-		return none, err
-	}
-	plan := history.Plan{
-		Schema: history.PlanSchema,
-		Seed:   seed,
-		System: history.System{Name: system.Name(), Version: opt.Version, Options: options, Binary: opt.Binary},
-		Cluster: history.Cluster{
-			Spec: opt.Spec, Nodes: opt.Nodes,
-		},
-		Workload: history.Workload{
-			Name: work.Name, Concurrency: concurrency, Rate: opt.Rate,
-			Keys: first(opt.Keys, work.Keys), OpsPerKey: first(opt.OpsPerKey, work.OpsPerKey),
-			TTL: history.Duration(ttl),
-		},
-		Timing:        timing,
-		Claim:         claim,
-		TimeLimit:     history.Duration(opt.TimeLimit),
-		OpTimeout:     history.Duration(opt.OpTimeout),
-		SlowNodes:     opt.SlowNodes,
-		Faults:        faults,
-		FaultInterval: history.Duration(opt.FaultInterval),
-		RequireFaults: opt.RequireFaults,
-		CheckerTime:   history.Duration(opt.CheckerTime),
-		CheckerMemory: memory,
-	}
-	if work.Owners {
-		plan.Workload.Owners = opt.Nodes
-	}
-	if plan.System.Version == "" && plan.System.Binary == "" {
-		plan.System.Version = system.DefaultVersion()
-	}
-	asked, err := scheduleOptions(opt, plan)
-	if err == nil {
-		plan.FaultInterval = history.Duration(asked.Spacing())
-		plan.Schedule, err = nemesis.Schedule(random(seed, scheduleStream), asked)
-	}
-	if err != nil {
-		return none, &UsageError{err}
-	}
-	return plan, nil
+	return r.plan, nil
 }
 
-// scheduleOptions are what the plan's faults are drawn by.
-func scheduleOptions(opt Options, plan history.Plan) (nemesis.Options, error) {
-	out := nemesis.Options{
-		Faults: plan.Faults, Nodes: opt.Nodes, TimeLimit: opt.TimeLimit, Interval: opt.FaultInterval,
-		Timing: plan.Timing, Leases: plan.Workload.TTL > 0,
-		Settings: map[string]string{"clock-change": opt.ClockChanges, "packets": opt.Packets, "clocks": opt.Clocks},
-	}
-	if opt.Clocks == nemesis.MachineClocks && strings.HasPrefix(opt.Spec, "local:") {
-		return out, errors.New("read --clocks machine: local nodes share the clock of this machine, which is not theirs to change; leave it out")
-	}
-	var err error
-	if out.Targets, err = nemesis.ParseTargets(opt.FaultTargets); err != nil {
-		return out, err
-	}
-	if out.Holds, err = nemesis.ParseHolds(opt.FaultHolds, plan.Timing); err != nil {
-		return out, err
-	}
-	return out, nil
+// resolution is a plan in the making. Its methods are the steps, in the order in which
+// they need each other; each fills in what nobody said.
+type resolution struct {
+	said   Settings
+	system clients.System
+	work   workload.Workload
+	plan   history.Plan
 }
 
-// resolveTTL is how long the workload's leases last; 0 for a workload without leases.
-func resolveTTL(asked time.Duration, work workload.Workload, slow float64) (time.Duration, error) {
-	switch {
-	case work.TTL == 0 && asked != 0:
-		return 0, usage("read --ttl: the workload %s has no leases; leave it out", work.Name)
-	case asked == 0:
-		return history.Patience(slow, work.TTL).Round(time.Second), nil
-	case asked < time.Second || asked%time.Second != 0 || asked > time.Hour:
-		return 0, usage("read --ttl: leases last whole seconds, from 1s to 1h, not %s", asked)
-	}
-	return asked, nil
+func (r *resolution) findSystem() (err error) {
+	r.system, err = FindSystem(r.plan.System.Name)
+	return err
 }
 
-// slowed fills in how long things are waited for, and takes no slowness for none.
-func slowed(opt Options) (Options, error) {
-	if s := opt.SlowNodes; s != 0 && !(s >= 1 && s <= 100) {
-		return opt, usage("read --slow-nodes %v: it takes how many times slower than usual the nodes are, from 1 to 100", s)
+// readSettings puts what was said, or the default, into the plan, each by itself.
+func (r *resolution) readSettings() error {
+	if len(r.plan.Cluster.Nodes) == 0 {
+		return usage("resolve plan: --nodes names no node")
 	}
-	if opt.SlowNodes == 1 {
-		opt.SlowNodes = 0
+	table := SettingTable()
+	for name := range r.said {
+		setting, _, _ := strings.Cut(name, ".")
+		if !slices.ContainsFunc(table, func(s Setting) bool { return s.Name == setting && (s.Name == name) == (s.Kind != history.PairsSetting) }) {
+			return usage("resolve plan: there is no setting %q", name)
+		}
 	}
-	if opt.OpTimeout == 0 {
-		opt.OpTimeout = history.Patience(opt.SlowNodes, usualOpTimeout)
+	for _, s := range table {
+		said := r.get(s.Name)
+		if s.read == nil || said == "" && s.Default == "" {
+			continue
+		}
+		if err := s.read(&r.plan, said); err != nil {
+			return usage("read --%s: %w", s.Name, err)
+		}
 	}
-	if opt.FaultInterval == 0 {
-		opt.FaultInterval = history.Patience(opt.SlowNodes, usualFaultInterval)
+	return nil
+}
+
+// get is what was said, or the default.
+func (r *resolution) get(name string) string {
+	if said, is := r.said[name]; is {
+		return said
 	}
-	return opt, nil
+	for _, s := range SettingTable() {
+		if s.Name == name {
+			return s.Default
+		}
+	}
+	return ""
+}
+
+func (r *resolution) setOptions() (err error) {
+	r.plan.System.Options, err = resolveSet(r.system, r.said.pairs("set"), r.plan.SlowNodes)
+	return err
+}
+
+// findServer settles which server is run: a version that is built, or the user's own.
+func (r *resolution) findServer() (err error) {
+	server := &r.plan.System
+	if server.Binary == "" {
+		if server.Version == "" {
+			server.Version = r.system.DefaultVersion()
+			return nil
+		}
+		return r.system.CheckVersion(server.Version)
+	}
+	// Absolute, so that a replay from another directory finds it.
+	if server.Binary, err = filepath.Abs(server.Binary); err != nil {
+		return usage("read --binary: %w", err)
+	}
+	if info, err := os.Stat(server.Binary); err != nil {
+		return usage("read --binary: %w; name the server's executable", err)
+	} else if !info.Mode().IsRegular() {
+		return usage("read --binary: %s is not a file; name the server's executable", server.Binary)
+	}
+	return nil
+}
+
+func (r *resolution) findWorkload() (err error) {
+	work := &r.plan.Workload
+	if r.work, err = workload.Find(work.Name); err != nil {
+		return err
+	}
+	if !slices.Contains(r.system.Workloads(), work.Name) {
+		return usage("resolve plan: %s has no client for workload %q; it has %s", r.system.Name(), work.Name, strings.Join(r.system.Workloads(), ", "))
+	}
+	if work.TTL != 0 && r.work.TTL == 0 {
+		return usage("read --ttl: the workload %s has no leases; leave it out", work.Name)
+	}
+	work.Keys, work.OpsPerKey = cmp.Or(work.Keys, r.work.Keys), cmp.Or(work.OpsPerKey, r.work.OpsPerKey)
+	if r.work.Owners {
+		work.Owners = r.plan.Cluster.Nodes
+	}
+	return nil
+}
+
+func (r *resolution) drawFrom() (err error) {
+	r.plan.Faults, err = nemesis.Parse(r.get("faults"))
+	return err
 }
 
 // What is used on nodes that are not slow where nobody says otherwise.
@@ -277,11 +180,94 @@ const (
 	usualFaultInterval = 5 * time.Second
 )
 
-func first(asked, byDefault int) int {
-	if asked != 0 {
-		return asked
+// waits fills in how long things are waited for, and takes no slowness for none.
+func (r *resolution) waits() error {
+	p := &r.plan
+	if err := checkSlowNodes(p); err != nil {
+		return usage("read --slow-nodes: %w", err)
 	}
-	return byDefault
+	if p.SlowNodes == 1 {
+		p.SlowNodes = 0
+	}
+	p.OpTimeout = cmp.Or(p.OpTimeout, history.Duration(p.Patience(usualOpTimeout)))
+	p.FaultInterval = cmp.Or(p.FaultInterval, history.Duration(p.Patience(usualFaultInterval)))
+	p.Workload.TTL = cmp.Or(p.Workload.TTL, history.Duration(p.Patience(r.work.TTL).Round(time.Second)))
+	return nil
+}
+
+// claim settles what the system is held to, and the timeouts that this is measured in.
+func (r *resolution) claim() (err error) {
+	options := r.plan.System.Options
+	if r.plan.Claim, err = resolveClaim(r.system.Claim(options), r.get("claim"), r.work); err != nil {
+		return err
+	}
+	r.plan.Timing = r.system.Timing(options)
+	if ttl := r.plan.Workload.TTL; ttl > 0 {
+		r.plan.Timing.Lease = ttl
+	}
+	r.plan.Claim.Bounds, err = resolveBounds(r.plan.Claim.Bounds, r.plan.Timing, r.said.pairs("bound"))
+	return err
+}
+
+func (r *resolution) drawSeed() (err error) {
+	if _, given := r.said["seed"]; !given {
+		r.plan.Seed, err = drawSeed()
+	}
+	return err
+}
+
+// check holds what was said to the same checks as a plan that comes from a file.
+func (r *resolution) check() error {
+	for _, s := range SettingTable() {
+		if s.check == nil {
+			continue
+		}
+		if err := s.check(&r.plan); err != nil {
+			return usage("read --%s: %w", s.Name, err)
+		}
+	}
+	return nil
+}
+
+func (r *resolution) drawSchedule() error {
+	asked, err := r.scheduleOptions()
+	if err != nil {
+		return err
+	}
+	r.plan.FaultInterval = history.Duration(asked.Spacing())
+	r.plan.Schedule, err = nemesis.Schedule(random(r.plan.Seed, scheduleStream), asked)
+	return err
+}
+
+// Settings of all faults, which nemesis.Options has fields for.
+const (
+	faultTarget = "fault-target"
+	faultHold   = "fault-hold"
+)
+
+// scheduleOptions are what the plan's faults are drawn by.
+func (r *resolution) scheduleOptions() (nemesis.Options, error) {
+	plan := &r.plan
+	out := nemesis.Options{
+		Faults: plan.Faults, Nodes: plan.Cluster.Nodes, TimeLimit: time.Duration(plan.TimeLimit), Interval: time.Duration(plan.FaultInterval),
+		Timing: plan.Timing, Leases: plan.Workload.TTL > 0, Settings: map[string]string{},
+	}
+	for _, s := range nemesis.Settings() {
+		if s.Name != faultTarget && s.Name != faultHold {
+			out.Settings[s.Name] = r.get(s.Name)
+		}
+	}
+	if out.Settings["clocks"] == nemesis.MachineClocks && strings.HasPrefix(plan.Cluster.Spec, "local:") {
+		return out, errors.New("read --clocks machine: local nodes share the clock of this machine, which is not theirs to change; leave it out")
+	}
+	var err error
+	if out.Targets, err = nemesis.ParseTargets(r.get(faultTarget)); err != nil {
+		return out, err
+	}
+	if out.Holds, err = nemesis.ParseHolds(r.get(faultHold), plan.Timing); err != nil {
+		return out, err
+	}
+	return out, nil
 }
 
 func drawSeed() (int64, error) {
@@ -319,46 +305,4 @@ func resolveSet(system clients.System, set map[string]string, slow float64) (map
 		}
 	}
 	return resolved, nil
-}
-
-func parseConcurrency(s string, nodes int) (int, error) {
-	number, perNode := strings.CutSuffix(s, "n")
-	n, err := strconv.Atoi(number)
-	if perNode && number == "" {
-		n, err = 1, nil
-	}
-	if err != nil || n < 1 {
-		return 0, usage("read --concurrency: %q is not a number of clients such as 10, nor a multiple of the nodes such as 2n", s)
-	}
-	if perNode {
-		n *= nodes
-	}
-	const most = 100_000
-	if n > most {
-		return 0, usage("read --concurrency: %d clients are more than %d", n, most)
-	}
-	return n, nil
-}
-
-// ParseBytes reads a size such as 512MiB, 1GiB, 64KB or 1000000.
-func ParseBytes(s string) (int64, error) {
-	units := []struct {
-		suffix string
-		factor float64
-	}{
-		{"KiB", 1 << 10}, {"MiB", 1 << 20}, {"GiB", 1 << 30}, {"TiB", 1 << 40},
-		{"KB", 1e3}, {"MB", 1e6}, {"GB", 1e9}, {"TB", 1e12}, {"B", 1}, {"", 1},
-	}
-	for _, u := range units {
-		number, ok := strings.CutSuffix(s, u.suffix)
-		if !ok {
-			continue
-		}
-		v, err := strconv.ParseFloat(strings.TrimSpace(number), 64)
-		if err != nil || v <= 0 || v*u.factor >= math.MaxInt64 || math.IsNaN(v) {
-			break
-		}
-		return int64(v * u.factor), nil
-	}
-	return 0, fmt.Errorf("%q is not a size such as 512MiB or 1GiB", s)
 }

@@ -3,6 +3,7 @@ package run
 import (
 	"encoding/json"
 	"errors"
+	"strconv"
 	"strings"
 	"testing"
 	"time"
@@ -15,9 +16,7 @@ import (
 func asked(seed int64) Options {
 	return Options{
 		System: "etcd", Spec: "local:5", Nodes: []string{"n1", "n2", "n3", "n4", "n5"},
-		Workload: "register", Concurrency: "2n", Faults: "partition,kill,pause",
-		FaultInterval: 5 * time.Second, TimeLimit: time.Minute, OpTimeout: 5 * time.Second,
-		Seed: &seed, CheckerTime: time.Minute, CheckerMemory: "1GiB",
+		Settings: Settings{"seed": strconv.FormatInt(seed, 10)},
 	}
 }
 
@@ -43,8 +42,7 @@ func TestSameSeedGivesTheSamePlanByteForByte(t *testing.T) {
 
 func TestSlowNodesAreWaitedForAsMuchLonger(t *testing.T) {
 	opt := asked(7)
-	opt.SlowNodes, opt.OpTimeout, opt.FaultInterval = 5, 0, 0
-	opt.Workload = "lease"
+	opt.Settings["slow-nodes"], opt.Settings["workload"] = "5", "lease"
 	plan, err := Resolve(opt)
 	if err != nil {
 		t.Fatal(err)
@@ -62,13 +60,12 @@ func TestSlowNodesAreWaitedForAsMuchLonger(t *testing.T) {
 		t.Errorf("the plan does not say so: %s", text)
 	}
 
-	opt.Set = map[string]string{"election": "3s"}
-	opt.OpTimeout = time.Second
+	opt.Settings["set.election"], opt.Settings["op-timeout"] = "3s", "1s"
 	if plan, err = Resolve(opt); err != nil || plan.System.Options["election"] != "3s" || plan.OpTimeout != history.Duration(time.Second) {
 		t.Errorf("what was asked for did not count: %v, %s, %v", plan.System.Options, plan.OpTimeout, err)
 	}
-	for _, bad := range []float64{0.5, -1, 101} {
-		opt.SlowNodes = bad
+	for _, bad := range []string{"0.5", "-1", "101", "NaN"} {
+		opt.Settings["slow-nodes"] = bad
 		if _, err := Resolve(opt); err == nil || !strings.Contains(err.Error(), "--slow-nodes") {
 			t.Errorf("%v: %v", bad, err)
 		}
@@ -77,7 +74,7 @@ func TestSlowNodesAreWaitedForAsMuchLonger(t *testing.T) {
 
 func TestSeedIsDrawnAndRecordedWhenNoneIsGiven(t *testing.T) {
 	opt := asked(0)
-	opt.Seed = nil
+	delete(opt.Settings, "seed")
 	a, err := Resolve(opt)
 	if err != nil {
 		t.Fatal(err)
@@ -89,7 +86,7 @@ func TestSeedIsDrawnAndRecordedWhenNoneIsGiven(t *testing.T) {
 	if a.Seed == b.Seed || a.Seed < 0 {
 		t.Errorf("drew seeds %d and %d", a.Seed, b.Seed)
 	}
-	opt.Seed = &a.Seed
+	opt.Settings["seed"] = strconv.FormatInt(a.Seed, 10)
 	again, err := Resolve(opt)
 	if err != nil {
 		t.Fatal(err)
@@ -165,7 +162,7 @@ func TestReplayMovesToOtherNodes(t *testing.T) {
 
 func TestFaultsStrikeAsTheUserAsked(t *testing.T) {
 	opt := asked(7)
-	opt.Faults, opt.FaultTargets, opt.FaultHolds, opt.ClockChanges = "clock-drift,pause", "leader,one", "6s,7s", "monotonic:x0.5,both:x2"
+	opt.Settings = opt.Settings.With(Settings{"faults": "clock-drift,pause", "fault-target": "leader,one", "fault-hold": "6s,7s", "clock-change": "monotonic:x0.5,both:x2"})
 	plan, err := Resolve(opt)
 	if err != nil {
 		t.Fatal(err)
@@ -183,22 +180,21 @@ func TestFaultsStrikeAsTheUserAsked(t *testing.T) {
 			t.Errorf("drew %+v", step)
 		}
 	}
-	for want, set := range map[string]func(*Options){
-		"read --fault-target: \"king\" is no target":                               func(o *Options) { o.FaultTargets = "king" },
-		"read --fault-hold: \"2lease\" says nothing here":                          func(o *Options) { o.FaultHolds = "2lease" },
-		"read --clock-change: \"wall\" is not a change such as":                    func(o *Options) { o.ClockChanges = "wall" },
-		"schedule faults: on 5 nodes a kill cannot be aimed at half":               func(o *Options) { o.FaultTargets = "half" },
-		"schedule faults: no fault of this run does --clock-change wall:+2s":       func(o *Options) { o.ClockChanges = "wall:+2s" },
-		"read --packets: \"fog\"":                                                  func(o *Options) { o.Packets = "fog" },
-		"read --clocks machine: local nodes share the clock of this machine":       func(o *Options) { o.Clocks = "machine" },
-		"schedule faults: no node plays holder where there are no leases":          func(o *Options) { o.FaultTargets = "holder" },
-		"schedule faults: --clocks is shadow or machine":                           func(o *Options) { o.Clocks = "sun" },
-		"schedule faults: a fault of 2m0s does not fit into a run of 1m0s":         func(o *Options) { o.FaultHolds = "2m" },
-		"schedule faults: --fault-hold says how faults strike, and there are none": func(o *Options) { o.Faults, o.FaultHolds = "none", "6s" },
+	for want, said := range map[string]Settings{
+		"read --fault-target: \"king\" is no target":                               {"fault-target": "king"},
+		"read --fault-hold: \"2lease\" says nothing here":                          {"fault-hold": "2lease"},
+		"read --clock-change: \"wall\" is not a change such as":                    {"clock-change": "wall"},
+		"schedule faults: on 5 nodes a kill cannot be aimed at half":               {"fault-target": "half"},
+		"schedule faults: no fault of this run does --clock-change wall:+2s":       {"clock-change": "wall:+2s"},
+		"read --packets: \"fog\"":                                                  {"packets": "fog"},
+		"read --clocks machine: local nodes share the clock of this machine":       {"clocks": "machine"},
+		"schedule faults: no node plays holder where there are no leases":          {"fault-target": "holder"},
+		"schedule faults: --clocks is shadow or machine":                           {"clocks": "sun"},
+		"schedule faults: a fault of 2m0s does not fit into a run of 1m0s":         {"fault-hold": "2m"},
+		"schedule faults: --fault-hold says how faults strike, and there are none": {"faults": "none", "fault-hold": "6s"},
 	} {
 		opt := asked(7)
-		opt.Faults = "kill"
-		set(&opt)
+		opt.Settings = opt.Settings.With(Settings{"faults": "kill"}).With(said)
 		_, err := Resolve(opt)
 		var usage *UsageError
 		if !errors.As(err, &usage) || !strings.HasPrefix(err.Error(), want) || strings.Contains(err.Error(), "\n") {

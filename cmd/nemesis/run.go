@@ -5,7 +5,6 @@ import (
 	"fmt"
 	"io"
 	"os"
-	"time"
 
 	"github.com/spf13/cobra"
 
@@ -16,8 +15,6 @@ import (
 
 func runCommand() *cobra.Command {
 	var (
-		opt     run.Options
-		seed    int64
 		cluster clusterFlags
 		present presentation
 	)
@@ -44,49 +41,24 @@ timeouts:
   nemesis run etcd --nodes @hosts.txt --ssh-user admin --sudo --version v3.5.7`,
 		Args: cobra.ExactArgs(1),
 		RunE: func(cmd *cobra.Command, args []string) error {
-			opt.System = args[0]
-			if cmd.Flags().Changed("seed") {
-				opt.Seed = &seed
+			settings, err := givenSettings(cmd.Flags())
+			if err != nil {
+				return err
 			}
 			nodes, err := cluster.names()
 			if err != nil {
 				return err
 			}
-			opt.Spec, opt.Nodes = cluster.spec, nodes
-			plan, err := run.Resolve(opt)
+			plan, err := run.Resolve(run.Options{System: args[0], Spec: cluster.spec, Nodes: nodes, Settings: settings})
 			if err != nil {
 				return err
 			}
 			return runPlan(cmd, plan, cluster, present)
 		},
 	}
-	flags := cmd.Flags()
-	cluster.register(flags)
-	present.register(flags)
-	flags.StringVar(&opt.Version, "version", "", "version of the system to build, e.g. v3.5.7 (default: the one nemesis list systems shows)")
-	flags.StringVar(&opt.Binary, "binary", "", "server executable to use instead of building one")
-	flags.StringToStringVar(&opt.Set, "set", nil, "system option, as key=value; nemesis list systems shows them")
-	flags.StringVar(&opt.Workload, "workload", "register", "what the clients do; nemesis list workloads shows them")
-	flags.StringVar(&opt.Faults, "faults", "partition,kill,pause", "faults to draw from, clock for all that bend clocks, all that any cluster can have, such as all,packet,power-off, or none")
-	flags.DurationVar(&opt.FaultInterval, "fault-interval", 0, "time from one fault to the next (default 5s, or as many times more as nodes are slower)")
-	flags.StringVar(&opt.FaultTargets, "fault-target", "", "whom faults strike, some of leader,one,half,minority,majority,all,holder,grantor (default: all that a fault knows)")
-	flags.StringVar(&opt.FaultHolds, "fault-hold", "", "how long a fault holds, such as 6s, 1.5lease or 0.5election, or a list to draw from (default: a part of --fault-interval)")
-	flags.StringVar(&opt.ClockChanges, "clock-change", "", "what clock faults do, a list to draw from, such as wall:+2lease,both:-1h,monotonic:x0.5,wall:+2s/100ms (default: all that a fault knows)")
-	flags.StringVar(&opt.Packets, "packets", "", "what packet faults do, a list to draw from, such as delay:100ms/20ms/normal,loss:10%/4+duplicate:5%,rate:1mbit (default: all that the fault knows)")
-	flags.StringVar(&opt.Clocks, "clocks", "shadow", "which clocks the faults change: shadow, those that the servers see, or machine, the machine's own where it can be changed as asked")
-	flags.BoolVar(&opt.RequireFaults, "require-faults", false, "call the run vacuous when a fault of its schedule shows no evidence")
-	flags.DurationVar(&opt.TimeLimit, "time-limit", 60*time.Second, "how long clients and faults run")
-	flags.StringVar(&opt.Concurrency, "concurrency", "2n", "number of clients, or a multiple of the nodes such as 2n")
-	flags.Float64Var(&opt.Rate, "rate", 0, "operations per second of all clients together; 0 is as fast as they can")
-	flags.IntVar(&opt.Keys, "keys", 0, "independent keys in use at once; 0 leaves it to the workload")
-	flags.IntVar(&opt.OpsPerKey, "ops-per-key", 0, "operations before a key is left for a new one; 0 leaves it to the workload")
-	flags.DurationVar(&opt.TTL, "ttl", 0, "how long leases and locks last without renewal; 0 leaves it to the workload")
-	flags.StringToStringVar(&opt.Bounds, "bound", nil, "number of the claim that is judged, as name=value: clock-rate, clock-offset, recovery, outage, handover or expiry")
-	flags.DurationVar(&opt.OpTimeout, "op-timeout", 0, "after this an operation's outcome is unknown (default 5s, or as many times more as nodes are slower)")
-	flags.Float64Var(&opt.SlowNodes, "slow-nodes", 1, "how many times slower than usual the nodes are, such as 5 for emulated machines: timeouts of the servers, the clients and nemesis are so much longer, unless they are given")
-	flags.Int64Var(&seed, "seed", 0, "determines every random choice (default: drawn, and printed)")
-	flags.DurationVar(&opt.CheckerTime, "checker-time", 60*time.Second, "a checker that needs longer ends in unknown")
-	flags.StringVar(&opt.CheckerMemory, "checker-memory", "1GiB", "a checker that needs more heap ends in unknown")
+	cluster.register(cmd.Flags())
+	present.register(cmd.Flags())
+	registerSettings(cmd.Flags())
 	return cmd
 }
 

@@ -196,10 +196,8 @@ func TestKilledControlProcessLeavesNothingBroken(t *testing.T) {
 	} {
 		t.Run(name, func(t *testing.T) {
 			// The plan is resolved as a user's would be, and its schedule replaced.
-			seed := int64(7)
-			opt := run.Options{System: "etcd", Binary: etcd, Spec: m.flags[1], Workload: "register", Concurrency: "2n",
-				Faults: tc.step.Kind, FaultInterval: 5 * time.Second, TimeLimit: 2 * time.Minute, OpTimeout: 2 * time.Second,
-				Seed: &seed, CheckerTime: time.Minute, CheckerMemory: "1GiB"}
+			opt := run.Options{System: "etcd", Spec: m.flags[1], Settings: run.Settings{
+				"binary": etcd, "faults": tc.step.Kind, "time-limit": "2m", "op-timeout": "2s", "seed": "7"}}
 			cluster := clusterFlags{spec: m.flags[1]}
 			var err error
 			if opt.Nodes, err = cluster.names(); err != nil {

@@ -318,10 +318,8 @@ func (m machines) plan(t *testing.T, etcd string, change func(*history.Plan)) hi
 	if err != nil {
 		t.Fatal(err)
 	}
-	seed := int64(7)
-	plan, err := run.Resolve(run.Options{System: "etcd", Binary: etcd, Spec: cluster.spec, Nodes: names, Workload: "register",
-		Concurrency: "2n", Faults: "none", FaultInterval: 5 * time.Second, TimeLimit: 2 * time.Second, OpTimeout: 2 * time.Second,
-		Seed: &seed, CheckerTime: 20 * time.Second, CheckerMemory: "1GiB"})
+	plan, err := run.Resolve(run.Options{System: "etcd", Spec: cluster.spec, Nodes: names, Settings: run.Settings{
+		"binary": etcd, "faults": "none", "time-limit": "2s", "op-timeout": "2s", "seed": "7", "checker-time": "20s"}})
 	if err != nil {
 		t.Fatal(err)
 	}

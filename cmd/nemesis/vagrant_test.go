@@ -193,14 +193,8 @@ func (v virtual) wantAsBefore(t *testing.T, before map[string]machineState) {
 // plan is a run's with one fault, of the first machine.
 func (v virtual) plan(t *testing.T, step history.Step) history.Plan {
 	t.Helper()
-	slow, err := strconv.ParseFloat(v.slow[1], 64)
-	if err != nil {
-		t.Fatal(err)
-	}
-	seed := int64(7)
-	opt := run.Options{System: "etcd", Spec: "vagrant", Nodes: v.names, Workload: "register", Concurrency: "2n",
-		Faults: step.Kind, TimeLimit: 2 * time.Minute, SlowNodes: slow, Clocks: nemesis.MachineClocks,
-		Seed: &seed, CheckerTime: time.Minute, CheckerMemory: "1GiB"}
+	opt := run.Options{System: "etcd", Spec: "vagrant", Nodes: v.names, Settings: run.Settings{
+		"faults": step.Kind, "time-limit": "2m", "slow-nodes": v.slow[1], "clocks": nemesis.MachineClocks, "seed": "7"}}
 	plan, err := run.Resolve(opt)
 	if err != nil {
 		t.Fatal(err)
