@@ -1,63 +1,15 @@
 package campaign
 
 import (
-	"encoding/xml"
 	"fmt"
 	"slices"
 	"strings"
 	"time"
 
 	"nemesis/checker"
+	"nemesis/reports/junit"
 	"nemesis/reports/visible"
 )
-
-type junitSuites struct {
-	XMLName xml.Name `xml:"testsuites"`
-	Name    string   `xml:"name,attr"`
-	junitCounts
-	Suites []junitSuite `xml:"testsuite"`
-}
-
-type junitCounts struct {
-	Tests    int    `xml:"tests,attr"`
-	Failures int    `xml:"failures,attr"`
-	Errors   int    `xml:"errors,attr"`
-	Skipped  int    `xml:"skipped,attr"`
-	Time     string `xml:"time,attr"`
-}
-
-type junitSuite struct {
-	Name string `xml:"name,attr"`
-	junitCounts
-	Timestamp  string          `xml:"timestamp,attr"`
-	Properties []junitProperty `xml:"properties>property,omitempty"`
-	Cases      []junitCase     `xml:"testcase"`
-}
-
-type junitProperty struct {
-	Name  string `xml:"name,attr"`
-	Value string `xml:"value,attr"`
-}
-
-type junitCase struct {
-	Class   string        `xml:"classname,attr"`
-	Name    string        `xml:"name,attr"`
-	Time    string        `xml:"time,attr"`
-	Skipped *junitSkip    `xml:"skipped"`
-	Error   *junitTrouble `xml:"error"`
-	Failure *junitTrouble `xml:"failure"`
-	Out     string        `xml:"system-out,omitempty"`
-}
-
-type junitSkip struct {
-	Message string `xml:"message,attr"`
-}
-
-type junitTrouble struct {
-	Type    string `xml:"type,attr"`
-	Message string `xml:"message,attr"`
-	Text    string `xml:",chardata"`
-}
 
 // JUnit is junit.xml: a suite for each system, with a case for each cell, and a suite of
 // our own, with a case for each canary and one for the night. Names stay from night to night.
@@ -66,11 +18,11 @@ type junitTrouble struct {
 // night's own case is an error whenever the night is red for anything that is not a failure of
 // a cell, so that a red night is never shown as green.
 func (n Night) JUnit() ([]byte, error) {
-	byName := map[string]*junitSuite{}
+	byName := map[string]*junit.Suite{}
 	var names []string
-	suite := func(name string) *junitSuite {
+	suite := func(name string) *junit.Suite {
 		if byName[name] == nil {
-			byName[name] = &junitSuite{Name: visible.Text(name), Timestamp: n.Began.UTC().Format("2006-01-02T15:04:05")}
+			byName[name] = &junit.Suite{Name: visible.Text(name), Timestamp: junit.Timestamp(n.Began)}
 			names = append(names, name)
 		}
 		return byName[name]
@@ -82,63 +34,41 @@ func (n Night) JUnit() ([]byte, error) {
 		}
 	}
 	for _, c := range n.Cells {
-		suite(c.System).add(c.junit(found[c.Name]), c.Row.Took*float64(c.Row.Runs))
+		add(suite(c.System), c.junit(found[c.Name]), c.Row.Took*float64(c.Row.Runs))
 	}
 	slices.Sort(names)
 	own := suite("nemesis")
 	for _, c := range n.Canaries {
-		one := junitCase{Class: "nemesis.canary", Name: visible.Text(c.Name)}
+		one := junit.Case{Class: "nemesis.canary", Name: visible.Text(c.Name)}
 		if !c.Passed {
 			one.Error = trouble(string(checker.Harness), c.Sentence, "")
 		}
-		own.add(one, n.took(c.Name))
+		add(own, one, n.took(c.Name))
 	}
-	night := junitCase{Class: "nemesis.night", Name: visible.Text(n.Campaign)}
+	night := junit.Case{Class: "nemesis.night", Name: visible.Text(n.Campaign)}
 	if len(n.Reasons) > 0 && (n.Outcome != checker.Violation || slices.ContainsFunc(n.blames, func(b blame) bool { return b.outcome != checker.Violation })) {
 		night.Error = trouble(string(n.Outcome), n.Sentence, strings.Join(n.Reasons, "\n"))
 	}
-	own.add(night, 0)
-	for _, p := range []junitProperty{{"night", n.Night}, {"shard", n.Shard.String()}, {"verdict", string(n.Outcome)}, {"subject", n.Subject}, {"nemesis", n.Nemesis}} {
+	add(own, night, 0)
+	for _, p := range []junit.Property{
+		{Name: "night", Value: n.Night}, {Name: "shard", Value: n.Shard.String()}, {Name: "verdict", Value: string(n.Outcome)},
+		{Name: "subject", Value: n.Subject}, {Name: "nemesis", Value: n.Nemesis},
+	} {
 		if p.Value != "" {
-			own.Properties = append(own.Properties, junitProperty{p.Name, visible.Text(p.Value)})
+			own.Properties = append(own.Properties, junit.Property{Name: p.Name, Value: visible.Text(p.Value)})
 		}
 	}
-
-	all := junitSuites{Name: visible.Text(n.Campaign)}
-	total := 0.0
+	var suites []junit.Suite
 	for _, name := range names {
-		s := byName[name]
-		all.Tests += s.Tests
-		all.Failures += s.Failures
-		all.Errors += s.Errors
-		all.Skipped += s.Skipped
-		var t float64
-		fmt.Sscanf(s.Time, "%f", &t)
-		total += t
-		all.Suites = append(all.Suites, *s)
+		suites = append(suites, *byName[name])
 	}
-	all.Time = fmt.Sprintf("%.3f", total)
-	out, err := xml.MarshalIndent(all, "", "  ")
-	if err != nil {
-		return nil, fmt.Errorf("write %s: %w", JUnitFile, err)
-	}
-	return append([]byte(xml.Header), append(out, '\n')...), nil
+	return junit.Write(visible.Text(n.Campaign), suites...)
 }
 
-func (s *junitSuite) add(c junitCase, seconds float64) {
-	c.Time = fmt.Sprintf("%.3f", seconds)
-	var before float64
-	fmt.Sscanf(s.Time, "%f", &before)
-	s.Time = fmt.Sprintf("%.3f", before+seconds)
-	s.Tests++
-	switch {
-	case c.Failure != nil:
-		s.Failures++
-	case c.Error != nil:
-		s.Errors++
-	case c.Skipped != nil:
-		s.Skipped++
-	}
+// add adds a case and the seconds that it took.
+func add(s *junit.Suite, c junit.Case, seconds float64) {
+	c.Time = junit.Seconds(seconds)
+	s.Time += c.Time
 	s.Cases = append(s.Cases, c)
 }
 
@@ -154,8 +84,8 @@ func (n Night) took(cell string) float64 {
 }
 
 // junit is the case of a cell; found are its findings.
-func (c CellState) junit(found []FindingState) junitCase {
-	one := junitCase{Class: visible.Text(c.System + "." + c.Workload), Name: visible.Text(c.Name)}
+func (c CellState) junit(found []FindingState) junit.Case {
+	one := junit.Case{Class: visible.Text(c.System + "." + c.Workload), Name: visible.Text(c.Name)}
 	why := visible.Text(c.Why)
 	switch c.State {
 	case checker.Valid:
@@ -172,9 +102,9 @@ func (c CellState) junit(found []FindingState) junitCase {
 		}
 		one.Failure = trouble(kind, c.Why, text.String())
 	case Quarantined, LeftOut, checker.Exceeded:
-		one.Skipped = &junitSkip{Message: string(c.State) + ": " + why}
+		one.Skipped = &junit.Skip{Message: string(c.State) + ": " + why}
 	case NotRun:
-		one.Skipped = &junitSkip{Message: why} // the night's case is an error when there are too many
+		one.Skipped = &junit.Skip{Message: why} // the night's case is an error when there are too many
 	default:
 		one.Error = trouble(string(c.State), c.Why, "")
 	}
@@ -184,6 +114,6 @@ func (c CellState) junit(found []FindingState) junitCase {
 	return one
 }
 
-func trouble(kind, message, text string) *junitTrouble {
-	return &junitTrouble{Type: visible.Text(kind), Message: shown(message, 2000), Text: visible.Block(text)}
+func trouble(kind, message, text string) *junit.Trouble {
+	return &junit.Trouble{Type: visible.Text(kind), Message: shown(message, 2000), Text: visible.Block(text)}
 }

@@ -6,31 +6,29 @@ import (
 	"math/rand/v2"
 	"os"
 	"path/filepath"
-	"slices"
-	"strconv"
 	"strings"
 	"testing"
 	"time"
 
 	"nemesis/checker"
 	"nemesis/history"
+	"nemesis/reports/junit"
+	"nemesis/reports/junit/junittest"
 )
 
 // junitOf reads a night's junit.xml by the rules that CI systems share, and returns its cases.
-func junitOf(t *testing.T, n Night) map[string]junitCase {
+func junitOf(t *testing.T, n Night) map[string]junit.Case {
 	t.Helper()
 	text, err := n.JUnit()
 	if err != nil {
 		t.Fatal(err)
 	}
-	if err := acceptJUnit(text); err != nil {
-		t.Fatalf("%v in\n%s", err, text)
-	}
-	var all junitSuites
+	junittest.Check(t, text)
+	var all junit.Suites
 	if err := xml.Unmarshal(text, &all); err != nil {
 		t.Fatal(err)
 	}
-	cases := map[string]junitCase{}
+	cases := map[string]junit.Case{}
 	for _, s := range all.Suites {
 		for _, c := range s.Cases {
 			if _, twice := cases[c.Name]; twice {
@@ -40,126 +38,6 @@ func junitOf(t *testing.T, n Night) map[string]junitCase {
 		}
 	}
 	return cases
-}
-
-// grammar is JUnit's XML as Jenkins, GitLab and GitHub's reporters all take it: the
-// attributes an element must and may have, and its children in their order, each with
-// the most there may be.
-var grammar = map[string]struct {
-	must, may, children []string
-	most                map[string]int
-	text                bool
-}{
-	"testsuites": {must: []string{"name", "tests", "failures", "errors", "time"}, may: []string{"skipped", "disabled"}, children: []string{"testsuite"}},
-	"testsuite": {must: []string{"name", "tests", "failures", "errors", "time"}, may: []string{"skipped", "timestamp", "hostname", "id", "package"},
-		children: []string{"properties", "testcase", "system-out", "system-err"}, most: map[string]int{"properties": 1, "system-out": 1, "system-err": 1}},
-	"properties": {children: []string{"property"}},
-	"property":   {must: []string{"name", "value"}},
-	"testcase": {must: []string{"name", "classname", "time"}, may: []string{"status", "assertions"},
-		children: []string{"skipped", "error", "failure", "system-out", "system-err"},
-		most:     map[string]int{"skipped": 1, "error": 1, "failure": 1, "system-out": 1, "system-err": 1}},
-	"skipped":    {may: []string{"message", "type"}, text: true},
-	"error":      {may: []string{"message", "type"}, text: true},
-	"failure":    {may: []string{"message", "type"}, text: true},
-	"system-out": {text: true},
-}
-
-// acceptJUnit holds a document against the grammar, its numbers against its elements.
-func acceptJUnit(text []byte) error {
-	type open struct {
-		name  string
-		count map[string]int
-		last  int // the position among the parent's children of the last one
-	}
-	var stack []open
-	declared, counted := map[string]int{}, map[string]int{}
-	decoder := xml.NewDecoder(strings.NewReader(string(text)))
-	for {
-		token, err := decoder.Token()
-		if token == nil {
-			break
-		}
-		if err != nil {
-			return err
-		}
-		switch e := token.(type) {
-		case xml.StartElement:
-			name := e.Name.Local
-			rule, known := grammar[name]
-			if !known {
-				return fmt.Errorf("there is no element %s", name)
-			}
-			if len(stack) == 0 && name != "testsuites" {
-				return fmt.Errorf("the root is %s", name)
-			}
-			if len(stack) > 0 {
-				up := &stack[len(stack)-1]
-				at := slices.Index(grammar[up.name].children, name)
-				up.count[name]++
-				if most := grammar[up.name].most[name]; at < up.last || most > 0 && up.count[name] > most {
-					return fmt.Errorf("%s is out of place in %s", name, up.name)
-				}
-				up.last = at
-			}
-			for _, must := range rule.must {
-				if !slices.ContainsFunc(e.Attr, func(a xml.Attr) bool { return a.Name.Local == must && a.Value != "" }) {
-					return fmt.Errorf("%s has no %s", name, must)
-				}
-			}
-			for _, a := range e.Attr {
-				if !slices.Contains(slices.Concat(rule.must, rule.may), a.Name.Local) {
-					return fmt.Errorf("%s has an attribute %s", name, a.Name.Local)
-				}
-				switch a.Name.Local {
-				case "time":
-					if _, err := strconv.ParseFloat(a.Value, 64); err != nil {
-						return err
-					}
-				case "timestamp":
-					if _, err := time.Parse("2006-01-02T15:04:05", a.Value); err != nil {
-						return err
-					}
-				case "tests", "failures", "errors", "skipped":
-					n, err := strconv.Atoi(a.Value)
-					if err != nil {
-						return err
-					}
-					if name == "testsuites" {
-						declared[a.Name.Local] = n
-					}
-				}
-			}
-			counted[name]++
-			stack = append(stack, open{name: name, count: map[string]int{}})
-		case xml.EndElement:
-			stack = stack[:len(stack)-1]
-		case xml.CharData:
-			if len(stack) > 0 && strings.TrimSpace(string(e)) != "" && !grammar[stack[len(stack)-1].name].text {
-				return fmt.Errorf("%s holds text", stack[len(stack)-1].name)
-			}
-		}
-	}
-	for attribute, element := range map[string]string{"tests": "testcase", "failures": "failure", "errors": "error", "skipped": "skipped"} {
-		if declared[attribute] != counted[element] {
-			return fmt.Errorf("%s=%d, but there are %d", attribute, declared[attribute], counted[element])
-		}
-	}
-	return nil
-}
-
-func TestJUnitGrammarRefusesWhatIsWrong(t *testing.T) {
-	n := Judge(testManifest(2), nil, nil, time.Now())
-	good, err := n.JUnit()
-	if err != nil || acceptJUnit(good) != nil {
-		t.Fatal(err, acceptJUnit(good))
-	}
-	for _, change := range [][2]string{
-		{"<testcase ", "<testcases "}, {` classname=`, ` class=`}, {`tests="4"`, `tests="5"`}, {`time="0.000"`, `time="soon"`},
-	} {
-		if acceptJUnit([]byte(strings.Replace(string(good), change[0], change[1], 1))) == nil {
-			t.Errorf("%s for %s passes", change[1], change[0])
-		}
-	}
 }
 
 // testManifest is a night with some cells of one system.

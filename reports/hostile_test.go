@@ -25,6 +25,7 @@ import (
 	"nemesis/checker/lease"
 	"nemesis/checker/liveness"
 	"nemesis/history"
+	"nemesis/reports/junit"
 	"nemesis/reports/visible"
 
 	"golang.org/x/net/html"
@@ -265,13 +266,13 @@ func TestNothingHiddenReachesAReader(t *testing.T) {
 }
 
 func nothingHidden(t *testing.T, r *Run) {
-	junit, err := r.JUnit()
+	xmlText, err := r.JUnit()
 	if err != nil {
 		t.Fatal(err)
 	}
 	for name, text := range map[string]string{
 		// As a reader's program sees them: a character reference hides just as well.
-		"page": html.UnescapeString(string(rendered(t, r))), "text": r.Text(80), "junit": html.UnescapeString(string(junit)),
+		"page": html.UnescapeString(string(rendered(t, r))), "text": r.Text(80), "junit": html.UnescapeString(string(xmlText)),
 	} {
 		for i, line := range strings.Split(text, "\n") {
 			if shown := visible.Block(line); shown != line {
@@ -283,11 +284,11 @@ func nothingHidden(t *testing.T, r *Run) {
 			t.Errorf("%s does not show what was hidden", name)
 		}
 	}
-	var parsed junitSuites
-	if err := xml.Unmarshal(junit, &parsed); err != nil {
+	var parsed junit.Suites
+	if err := xml.Unmarshal(xmlText, &parsed); err != nil {
 		t.Errorf("junit.xml is not XML: %v", err)
 	}
-	whole := parsed.Suite.Cases[0]
+	whole := parsed.Suites[0].Cases[0]
 	if trouble := cmp.Or(whole.Failure, whole.Error); !strings.Contains(trouble.Message, "<script>") {
 		t.Error("junit.xml lost the message")
 	}

@@ -1,58 +1,17 @@
 package reports
 
 import (
-	"encoding/xml"
 	"fmt"
 	"path/filepath"
 	"sort"
 	"strings"
+	"time"
 
 	"nemesis/checker"
 	"nemesis/history"
+	"nemesis/reports/junit"
 	"nemesis/reports/visible"
 )
-
-type junitSuites struct {
-	XMLName xml.Name `xml:"testsuites"`
-	Name    string   `xml:"name,attr"`
-	junitCounts
-	Suite junitSuite `xml:"testsuite"`
-}
-
-type junitCounts struct {
-	Tests    int    `xml:"tests,attr"`
-	Failures int    `xml:"failures,attr"`
-	Errors   int    `xml:"errors,attr"`
-	Time     string `xml:"time,attr"`
-}
-
-type junitSuite struct {
-	Name string `xml:"name,attr"`
-	junitCounts
-	Timestamp  string          `xml:"timestamp,attr,omitempty"`
-	Hostname   string          `xml:"hostname,attr,omitempty"`
-	Properties []junitProperty `xml:"properties>property"`
-	Cases      []junitCase     `xml:"testcase"`
-}
-
-type junitProperty struct {
-	Name  string `xml:"name,attr"`
-	Value string `xml:"value,attr"`
-}
-
-type junitCase struct {
-	Class   string        `xml:"classname,attr"`
-	Name    string        `xml:"name,attr"`
-	Time    string        `xml:"time,attr"`
-	Failure *junitTrouble `xml:"failure"`
-	Error   *junitTrouble `xml:"error"`
-}
-
-type junitTrouble struct {
-	Type    string `xml:"type,attr"`
-	Message string `xml:"message,attr"`
-	Text    string `xml:",cdata"`
-}
 
 // JUnit is junit.xml: one suite, the system; one test for the whole run, whose
 // name stays the same from seed to seed, and one for every checker. Only a
@@ -65,10 +24,13 @@ func (r *Run) JUnit() ([]byte, error) {
 	if r.Log != nil {
 		took = r.Log.End
 	}
-	suite := junitSuite{Name: visible.Text(p.System.Name), Timestamp: visible.Text(strings.TrimSuffix(v.Start, "Z")), Hostname: visible.Text(v.Host)}
+	suite := junit.Suite{Name: visible.Text(p.System.Name), Time: junit.Seconds(float64(took) / 1e9)}
+	if start, err := time.Parse(time.RFC3339Nano, v.Start); err == nil {
+		suite.Timestamp = junit.Timestamp(start)
+	}
 	property := func(name, value string) {
 		if value != "" {
-			suite.Properties = append(suite.Properties, junitProperty{visible.Text(name), visible.Text(value)})
+			suite.Properties = append(suite.Properties, junit.Property{Name: visible.Text(name), Value: visible.Text(value)})
 		}
 	}
 	property("seed", fmt.Sprint(p.Seed))
@@ -78,46 +40,35 @@ func (r *Run) JUnit() ([]byte, error) {
 		property("option."+name, p.System.Options[name])
 	}
 	property("nodes", strings.Join(p.Cluster.Nodes, " "))
+	property("host", v.Host)
 	property("nemesis", v.Version)
 	property("report", filepath.Join(r.Dir, history.ReportFile))
 	property("replay", r.commands()[0].Line)
 
 	class := visible.Text(p.System.Name + "." + p.Workload.Name)
-	whole := junitCase{Class: class, Name: r.caseName(), Time: seconds(took)}
-	whole.judge(v.Outcome, r.kind(), visible.Text(v.Sentence), r.Text(100))
+	whole := junit.Case{Class: class, Name: r.caseName(), Time: suite.Time}
+	judgeCase(&whole, v.Outcome, r.kind(), visible.Text(v.Sentence), r.Text(100))
 	suite.Cases = append(suite.Cases, whole)
 	for _, c := range v.Results {
-		one := junitCase{Class: class, Name: whole.Name + ": " + visible.Text(c.Checker), Time: seconds(c.Took)}
+		one := junit.Case{Class: class, Name: whole.Name + ": " + visible.Text(c.Checker), Time: junit.Seconds(float64(c.Took) / 1e9)}
 		kind := string(c.Outcome)
 		var text strings.Builder
 		for _, f := range c.Findings {
 			kind = c.Findings[0].Class
 			fmt.Fprintln(&text, visible.Text(f.Claim))
 		}
-		one.judge(c.Outcome, kind, visible.Text(c.Summary), text.String())
+		judgeCase(&one, c.Outcome, kind, visible.Text(c.Summary), text.String())
 		suite.Cases = append(suite.Cases, one)
 	}
-	suite.Tests, suite.Time = len(suite.Cases), seconds(took)
-	for _, c := range suite.Cases {
-		if c.Failure != nil {
-			suite.Failures++
-		}
-		if c.Error != nil {
-			suite.Errors++
-		}
-	}
-	out, err := xml.MarshalIndent(junitSuites{Name: "nemesis", junitCounts: suite.junitCounts, Suite: suite}, "", "  ")
-	if err != nil {
-		return nil, fmt.Errorf("write %s: %w", history.JUnitFile, err)
-	}
-	return append([]byte(xml.Header), append(out, '\n')...), nil
+	return junit.Write("nemesis", suite)
 }
 
-func (c *junitCase) judge(o checker.Outcome, kind, message, text string) {
+// judgeCase fills in how a case ended.
+func judgeCase(c *junit.Case, o checker.Outcome, kind, message, text string) {
 	if o == checker.Valid {
 		return
 	}
-	t := &junitTrouble{Type: visible.Text(kind), Message: message, Text: text}
+	t := &junit.Trouble{Type: visible.Text(kind), Message: message, Text: text}
 	if o == checker.Violation {
 		c.Failure = t
 	} else {
@@ -157,5 +108,3 @@ func optionNames(s history.System) []string {
 	sort.Strings(names)
 	return names
 }
-
-func seconds(ns int64) string { return fmt.Sprintf("%.3f", float64(ns)/1e9) }

@@ -11,6 +11,8 @@ import (
 
 	"nemesis/checker"
 	"nemesis/history"
+	"nemesis/reports/junit"
+	"nemesis/reports/junit/junittest"
 
 	"github.com/google/go-cmp/cmp"
 	"pgregory.net/rapid"
@@ -81,6 +83,7 @@ func TestJUnitOfEachRun(t *testing.T) {
 			if err != nil {
 				t.Fatal(err)
 			}
+			junittest.Check(t, got)
 			golden(t, name+".xml", string(got))
 		})
 	}
@@ -102,11 +105,11 @@ func TestJUnitIsGreenForValidOnly(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		var s junitSuites
+		var s junit.Suites
 		if err := xml.Unmarshal(text, &s); err != nil {
 			t.Fatal(err)
 		}
-		if s.Failures != c.failures || s.Errors != c.errors || s.Suite.Failures != c.failures || s.Tests != 1 {
+		if s.Failures != c.failures || s.Errors != c.errors || s.Suites[0].Failures != c.failures || s.Tests != 1 {
 			t.Errorf("%s: %d failures and %d errors in %d tests, want %d and %d", c.outcome, s.Failures, s.Errors, s.Tests, c.failures, c.errors)
 		}
 	}
@@ -159,6 +162,25 @@ func TestLengthsAndNumbers(t *testing.T) {
 	} {
 		if c.got != c.want {
 			t.Errorf("got %q, want %q", c.got, c.want)
+		}
+	}
+}
+
+func TestJUnitTimestampHasWholeSeconds(t *testing.T) {
+	for start, want := range map[string]string{
+		"2026-11-22T02:00:00.123456789Z": ` timestamp="2026-11-22T02:00:00">`,
+		"2026-11-22T02:00:00+02:00":      ` timestamp="2026-11-22T00:00:00">`,
+		"yesterday":                      ` time="30.000">`, // none at all
+	} {
+		r := fixture(t, "valid", false)
+		r.Verdict.Start = start
+		text, err := r.JUnit()
+		if err != nil {
+			t.Fatal(err)
+		}
+		junittest.Check(t, text)
+		if _, suite, _ := strings.Cut(string(text), "<testsuite "); !strings.Contains(strings.SplitAfterN(suite, "\n", 2)[0], want) {
+			t.Errorf("%s: no%s in\n%s", start, want, text)
 		}
 	}
 }
