@@ -28,7 +28,7 @@ const mostOfCorpora = 12
 // violation must be confirmed by Porcupine, and told by a core that can be read.
 func judgeForeign(t *testing.T, path string, format foreign.Format, kind string, opt models.Options, valid bool) checker.Result {
 	t.Helper()
-	log, err := foreign.Load(path, format, foreign.KeysAuto)
+	h, err := foreign.Load(path, foreign.Options{Format: format})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -36,7 +36,7 @@ func judgeForeign(t *testing.T, path string, format foreign.Format, kind string,
 	if err != nil {
 		t.Fatal(err)
 	}
-	result := Checker(k, opt).Check(context.Background(), log, checker.Budget{})
+	result := Checker(k, opt).Check(context.Background(), h.Log, checker.Budget{})
 	want := checker.Violation
 	if valid {
 		want = checker.Valid

@@ -23,24 +23,26 @@ writes verdict.json, report.html and junit.xml anew. RUN is a run directory or a
 file in it. A history that was cut off is read up to its last whole frame; a
 violation in that part counts, but the run is never called valid.
 
-With --format, FILE is a history that another tester recorded, and check decides
-whether it is linearizable: every object of it must have behaved like one copy of
-the --model. It prints the verdict with its proof and writes nothing. An operation
+A FILE that lies in no run's directory is a history that another tester recorded, and
+check decides whether it is linearizable: every object of it must have behaved like
+one copy of the --model. It prints what was read, with the format that was recognised
+or named by --format, and the verdict with its proof, and writes nothing. A log in
+which lines look like operations and cannot be read is refused. An operation
 of unknown outcome (:info, or none at all) may have happened at any time after its
 invocation. A failed one did not happen. docs/checkers.md says more.`,
 		Example: `  nemesis check store/etcd-register-partition+kill+pause/20261122T010203.004Z
   nemesis check --format jepsen-edn --model cas-register store/etcd/latest/history.edn
-  nemesis check --format jepsen-edn --model set --quiet history.edn
-  nemesis check --format jepsen-edn --init 0 --nil-reads-tell-nothing history.edn
+  nemesis check --model set --quiet history.edn
+  nemesis check --model unordered-queue store/rabbitmq/latest/history.txt
+  nemesis check --init 0 --nil-reads-tell-nothing history.edn.gz
   nemesis check --format jepsen-log --failures-observe jepsen.log
   nemesis check --format porcupine-kv c10-bad.txt`,
 		Args: cobra.ExactArgs(1),
 		RunE: func(cmd *cobra.Command, args []string) error {
-			if err := other.only(cmd); err != nil {
+			if foreign, err := other.concerns(cmd, args[0]); err != nil {
 				return err
-			}
-			if other.format != "" {
-				return other.judge(cmd.Context(), cmd.OutOrStdout(), args[0], quiet)
+			} else if foreign {
+				return other.judge(cmd.Context(), cmd.OutOrStdout(), cmd.ErrOrStderr(), args[0], quiet)
 			}
 			dir, err := openRun(args[0])
 			if err != nil {

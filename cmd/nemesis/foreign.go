@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"os"
 	"path/filepath"
 	"strings"
 	"time"
@@ -26,45 +27,69 @@ import (
 // foreignFlags say how to read and judge the history of another tester.
 type foreignFlags struct {
 	format, model, init, keys, memory string
-	nilReads, observe                 bool
+	nilReads, observe, skip           bool
 	time                              time.Duration
 }
 
 func (f *foreignFlags) register(flags *pflag.FlagSet) {
-	flags.StringVar(&f.format, "format", "", "judge another tester's history, of this format: "+formatNames())
+	flags.StringVar(&f.format, "format", "", "the format of another tester's history: "+formatNames()+" (default: what it looks like)")
 	flags.StringVar(&f.model, "model", "", "what one object is supposed to be: "+modelNames()+" (default cas-register, for porcupine-kv kv)")
 	flags.StringVar(&f.init, "init", "nil", "value that a register or a key holds at first, as EDN")
 	flags.StringVar(&f.keys, "keys", string(foreign.KeysAuto), "whether values are pairs of a key and the value proper: auto, yes, no")
 	flags.BoolVar(&f.nilReads, "nil-reads-tell-nothing", false, "take a register's read of nil for one that saw nothing, as Knossos does")
 	flags.BoolVar(&f.observe, "failures-observe", false, "take every failed compare-and-set for one that saw another value than the expected one")
+	flags.BoolVar(&f.skip, "skip-unknown", false, "judge a log although lines in it look like operations and cannot be read")
 	flags.DurationVar(&f.time, "checker-time", 60*time.Second, "a checker that needs longer ends in unknown (foreign histories; a run has its own)")
 	flags.StringVar(&f.memory, "checker-memory", "1GiB", "a checker that needs more heap ends in unknown (foreign histories; a run has its own)")
 }
 
-// only reports a flag that was given although there is no --format.
-func (f *foreignFlags) only(cmd *cobra.Command) error {
-	for _, name := range []string{"model", "init", "keys", "nil-reads-tell-nothing", "failures-observe", "checker-time", "checker-memory"} {
-		if f.format == "" && cmd.Flags().Changed(name) {
-			return &run.UsageError{Err: fmt.Errorf("read the command line: --%s is for another tester's history; say its --format as well", name)}
+// concerns reports whether a path is another tester's history: it is if a format is named
+// or if it is a file that does not lie in a run's directory. Flags for such a history make
+// no sense with a run.
+func (f *foreignFlags) concerns(cmd *cobra.Command, path string) (bool, error) {
+	if f.format != "" {
+		return true, nil
+	}
+	if info, err := os.Stat(path); err == nil && info.Mode().IsRegular() && filepath.Base(path) != history.HistoryFile {
+		if _, err := history.OpenDir(path); err != nil {
+			return true, nil
 		}
 	}
-	return nil
+	for _, name := range []string{"model", "init", "keys", "nil-reads-tell-nothing", "failures-observe", "skip-unknown", "checker-time", "checker-memory"} {
+		if cmd.Flags().Changed(name) {
+			return false, &run.UsageError{Err: fmt.Errorf("read the command line: --%s is for another tester's history, and %s is none; name its file, or say its --format as well", name, path)}
+		}
+	}
+	return false, nil
 }
 
 // judge reads and judges a history and tells the verdict. Whatever is wrong with the
-// file or the flags is the user's mistake.
-func (f *foreignFlags) judge(ctx context.Context, w io.Writer, path string, quiet bool) error {
-	chosen, limit, memory, err := f.checker()
+// file or the flags is the user's mistake. What was read is told with the verdict; with
+// quiet, on the other output, and only if lines were left out.
+func (f *foreignFlags) judge(ctx context.Context, w, aside io.Writer, path string, quiet bool) error {
+	format := foreign.Format(f.format)
+	chosen, limit, memory, err := f.checker(format)
 	if err != nil {
 		return &run.UsageError{Err: err}
 	}
-	log, err := foreign.Load(path, foreign.Format(f.format), foreign.Keys(f.keys))
+	read, err := foreign.Load(path, foreign.Options{Format: format, Keys: foreign.Keys(f.keys), SkipUnknown: f.skip})
 	if err != nil {
 		return &run.UsageError{Err: err}
 	}
+	if read.Format != format {
+		if chosen, limit, memory, err = f.checker(read.Format); err != nil {
+			return &run.UsageError{Err: err}
+		}
+	}
+	log := read.Log
 	verdict := foreignVerdict(log, checker.Run(ctx, log, []checker.Checker{chosen}, limit, memory))
 	if verdict.Outcome == checker.Harness {
-		return &run.UsageError{Err: fmt.Errorf("judge %s: %s", path, strings.TrimSuffix(verdict.Sentence, "."))}
+		return &run.UsageError{Err: fmt.Errorf("judge %s as a %s: %s; or name its --model", path, f.modelOf(read.Format), strings.TrimSuffix(verdict.Sentence, "."))}
+	}
+	if !quiet {
+		fmt.Fprintln(w, read.Account())
+	} else if read.Skipped.Lines > 0 {
+		fmt.Fprintln(aside, read.Account())
 	}
 	if quiet {
 		fmt.Fprintf(w, "%s: %s\n", verdict.Outcome, visible.Text(verdict.Sentence))
@@ -74,17 +99,20 @@ func (f *foreignFlags) judge(ctx context.Context, w io.Writer, path string, quie
 	return statusOf(verdict.Outcome)
 }
 
-// checker is what the flags ask for.
-func (f *foreignFlags) checker() (checker.Checker, time.Duration, int64, error) {
-	name := f.model
+// modelOf is the model to judge a history of this format by.
+func (f *foreignFlags) modelOf(format foreign.Format) string {
 	switch {
-	case name != "":
-	case foreign.Format(f.format) == foreign.PorcupineKV:
-		name = "kv"
-	default:
-		name = "cas-register"
+	case f.model != "":
+		return f.model
+	case format == foreign.PorcupineKV:
+		return "kv"
 	}
-	kind, err := models.Find(name)
+	return "cas-register"
+}
+
+// checker is what the flags ask for, for a history of this format.
+func (f *foreignFlags) checker(format foreign.Format) (checker.Checker, time.Duration, int64, error) {
+	kind, err := models.Find(f.modelOf(format))
 	if err != nil {
 		return nil, 0, 0, err
 	}

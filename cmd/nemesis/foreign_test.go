@@ -106,7 +106,10 @@ func TestMistakesWithForeignHistoriesGetOneLine(t *testing.T) {
 	}{
 		"unknown format":         {[]string{"--format", "csv", good}, `"csv" is not one of jepsen-edn, jepsen-log, porcupine-kv`},
 		"unknown model":          {[]string{"--format", "jepsen-edn", "--model", "stack", good}, "cas-register, counter, kv, mutex, queue, register, set"},
-		"a model without format": {[]string{"--model", "set", good}, "--model is for another tester's history; say its --format as well"},
+		"a model for a run":      {[]string{"--model", "set", t.TempDir()}, "--model is for another tester's history, and "},
+		"JSON as EDN":            {[]string{"--format", "jepsen-edn", written(t, "h.json", `{"process":0}`)}, "this is JSON, not EDN; say --format jepsen-json, or none"},
+		"a log full of riddles":  {[]string{written(t, "h.log", "0 :invoke :write 1\nclient-1 :invoke :write 2\n0 :ok :write 1\n")}, `line 2: "client-1 :invoke :write 2" looks like an operation and cannot be read; --skip-unknown`},
+		"no format at all":       {[]string{written(t, "h.txt", "hello\n")}, "no operation was found, and its format was not recognised; name it with --format: jepsen-edn, jepsen-log, porcupine-kv, jepsen-json"},
 		"no file":                {[]string{"--format", "jepsen-edn", "/no/such/file"}, "/no/such/file"},
 		"a directory":            {[]string{"--format", "jepsen-edn", t.TempDir()}, "is a directory; name a file"},
 		"the wrong format":       {[]string{"--format", "jepsen-log", good}, "no operation was found"},
@@ -126,5 +129,46 @@ func TestMistakesWithForeignHistoriesGetOneLine(t *testing.T) {
 				t.Errorf("exit status %d, says %q; want %d and one line with %q", code, out, usageCode, tc.says)
 			}
 		})
+	}
+}
+
+// Inputs that failed once, from public reports: testdata/foreign, rewritten.
+func TestDialectsOfOtherTestersAreJudged(t *testing.T) {
+	for _, tc := range []struct {
+		file string
+		args []string
+		code int
+		says string
+	}{
+		{"float.edn", nil, 0, "Read as jepsen-edn: 4 events of clients."},
+		{"ratio-text.edn", []string{"--keys", "no"}, 1, "although no client had ever asked for that value"},
+		{"history.txt", nil, 1, "Read as jepsen-log: 4 events of clients."},
+		{"stamped.log", nil, 1, "Read as jepsen-log: 4 events of clients, 1 of the nemesis, left out; 2 lines were not read, the first is line 1: \"2026-01-02 03:04:05,678 starting\"."},
+		{"time-1.edn", nil, 0, "Read as jepsen-edn: 2 events of clients."},
+		{"bom-crlf.edn", nil, 0, "Read as jepsen-edn: 2 events of clients."},
+		{"hist.json", nil, 0, "Read as jepsen-json: 2 events of clients."},
+		{"drain.edn", []string{"--model", "queue"}, 0, "No violation found in 5 operations (4 ok, 1 fail, 0 info)."},
+		{"drain.edn", []string{"--model", "unordered-queue"}, 0, "No violation"},
+		{"drain-order.edn", []string{"--model", "queue"}, 1, "queue"},
+		{"drain-order.edn", []string{"--model", "unordered-queue"}, 0, "No violation"},
+		{"drain-lost.edn", []string{"--model", "unordered-queue"}, 1, "queue"},
+		{"drain-crashed.edn", []string{"--model", "unordered-queue"}, 0, "No violation"},
+		{"key-old-new.edn", nil, 1, "from 7"},
+		{"history.edn.gz", nil, 1, "Read as jepsen-edn: 6 events of clients, 1 of the nemesis, left out."},
+	} {
+		t.Run(tc.file+strings.Join(tc.args, ""), func(t *testing.T) {
+			out, code := try(t, append(append([]string{"check"}, tc.args...), "testdata/foreign/"+tc.file)...)
+			if code != tc.code || !strings.Contains(out, tc.says) {
+				t.Errorf("exit status %d, want %d with %q:\n%s", code, tc.code, tc.says, out)
+			}
+		})
+	}
+}
+
+func TestWhatWasNotReadIsToldAside(t *testing.T) {
+	path := written(t, "h.log", "hello\n0 :invoke :write 1\nclient-1 :invoke :write 2\n0 :ok :write 1\n")
+	out, code := try(t, "check", "--quiet", "--skip-unknown", path)
+	if want := "Read as jepsen-log: 2 events of clients; 2 lines were not read, the first is line 1: \"hello\".\nvalid: "; code != 0 || !strings.HasPrefix(out, want) {
+		t.Errorf("exit status %d\n%s", code, out)
 	}
 }

@@ -33,11 +33,15 @@ type count struct{ files, operations, ok, fail, info, keyed int }
 func tally(t *testing.T, paths []string, format Format) count {
 	var n count
 	for _, path := range paths {
-		log, err := Load(path, format, KeysAuto)
+		h, err := Load(path, Options{})
 		if err != nil {
 			t.Error(err)
 			continue
 		}
+		if h.Format != format {
+			t.Errorf("%s was recognised as %s, not as %s", path, h.Format, format)
+		}
+		log := h.Log
 		n.files++
 		for _, o := range log.Operations {
 			n.operations++
@@ -78,7 +82,7 @@ func TestHistoriesOfOthersAreReadWhole(t *testing.T) {
 	}
 
 	// Invocations have a key here, the answer of the read has none.
-	_, err := Load(corpus(t, "jepsen/set_full.edn")[0], JepsenEDN, KeysAuto)
+	_, err := Load(corpus(t, "jepsen/set_full.edn")[0], Options{})
 	if err == nil || !strings.Contains(err.Error(), "line 587: ") || !strings.HasSuffix(err.Error(), "say so with --keys no") {
 		t.Errorf("a history that is half keyed: %v", err)
 	}

@@ -4,7 +4,6 @@ import (
 	"bufio"
 	"fmt"
 	"io"
-	"math/big"
 	"strconv"
 	"strings"
 	"unicode/utf8"
@@ -17,22 +16,27 @@ const (
 	null kind = iota
 	boolean
 	integer
-	number // any other number, as it is spelled
+	number // a floating-point number, or any that JSON has
+	ratio
+	decimal
 	text
+	character
 	keyword
 	symbol
 	sequence // a vector or a list
 	set
 	mapping
+	tagged // also a record
 )
 
-// form is one EDN form. Tags are dropped: #inst "…" is its text, and a record is
-// the map that it prints as.
+// form is one form of EDN or JSON. Equal forms are equal: scalars are spelled in one way,
+// sets and maps are in one order (values.go).
 type form struct {
 	kind kind
-	// text is a scalar's content; of a keyword without its colon.
+	// text is a scalar's content; of a keyword without its colon, of a tagged form the tag.
 	text string
-	// items are the elements of a collection; of a mapping, keys and values in turn.
+	// items are the elements of a collection; of a mapping, keys and values in turn; the
+	// one form that is tagged.
 	items []form
 }
 
@@ -44,28 +48,29 @@ const (
 	maxWords = 1 << 16  // words kept once
 )
 
-// edn reads forms one at a time, so that a file of any length needs the memory
+// reader reads forms one at a time, so that a file of any length needs the memory
 // of one event.
-type edn struct {
+type reader struct {
 	r     *bufio.Reader
-	line  int // of the next byte, from 1
-	used  int // bytes of the form so far
+	json  bool // the forms are JSON, not EDN
+	line  int  // of the next byte, from 1
+	used  int  // bytes of the form so far
 	token []byte
 	words map[string]string
 }
 
-func newEDN(r io.Reader) *edn {
-	return &edn{r: bufio.NewReaderSize(r, 1<<16), line: 1, words: make(map[string]string)}
+func newReader(r io.Reader, json bool) *reader {
+	return &reader{json: json, r: bufio.NewReaderSize(r, 1<<16), line: 1, words: make(map[string]string)}
 }
 
-func (e *edn) fail(format string, args ...any) error { return failAt(e.line, format, args...) }
+func (e *reader) fail(format string, args ...any) error { return failAt(e.line, format, args...) }
 
 func failAt(line int, format string, args ...any) error {
 	return fmt.Errorf("line %d: %s", line, fmt.Sprintf(format, args...))
 }
 
 // next returns the next byte, or io.EOF; any other error is the file's.
-func (e *edn) next() (byte, error) {
+func (e *reader) next() (byte, error) {
 	c, err := e.r.ReadByte()
 	if err != nil {
 		return 0, err
@@ -79,7 +84,7 @@ func (e *edn) next() (byte, error) {
 	return c, nil
 }
 
-func (e *edn) back(c byte) {
+func (e *reader) back(c byte) {
 	_ = e.r.UnreadByte() // it was just read
 	if c == '\n' {
 		e.line--
@@ -88,15 +93,16 @@ func (e *edn) back(c byte) {
 }
 
 // start skips what separates forms and returns the first byte of the next one.
-func (e *edn) start() (byte, error) {
+func (e *reader) start() (byte, error) {
 	for {
 		c, err := e.next()
 		if err != nil {
 			return 0, err
 		}
 		switch {
-		case c == ' ' || c == '\n' || c == '\t' || c == '\r' || c == ',' || c == '\f':
-		case c == ';':
+		case c == ' ' || c == '\n' || c == '\t' || c == '\r':
+		case !e.json && (c == ',' || c == '\f'):
+		case !e.json && c == ';':
 			if err := e.comment(); err != nil {
 				return 0, err
 			}
@@ -106,7 +112,7 @@ func (e *edn) start() (byte, error) {
 	}
 }
 
-func (e *edn) comment() error {
+func (e *reader) comment() error {
 	for {
 		c, err := e.next()
 		if err != nil || c == '\n' {
@@ -116,7 +122,7 @@ func (e *edn) comment() error {
 }
 
 // form reads the form that starts with c. A file that ends within it is an error.
-func (e *edn) form(c byte, depth int) (form, error) {
+func (e *reader) form(c byte, depth int) (form, error) {
 	f, err := e.inner(c, depth)
 	if err == io.EOF {
 		err = e.fail("the file ends within a form; it was cut off")
@@ -125,9 +131,15 @@ func (e *edn) form(c byte, depth int) (form, error) {
 }
 
 // inner is form, but for the end of the file.
-func (e *edn) inner(c byte, depth int) (form, error) {
+func (e *reader) inner(c byte, depth int) (form, error) {
 	if depth > maxDepth {
 		return form{}, e.fail("forms are nested deeper than %d; this is no history", maxDepth)
+	}
+	if e.json && (c == '[' || c == '{') {
+		return e.jsonCollection(c, depth)
+	}
+	if e.json && c != '"' && c != ']' && c != '}' {
+		return e.jsonWord(c)
 	}
 	switch c {
 	case '[':
@@ -152,7 +164,7 @@ func (e *edn) inner(c byte, depth int) (form, error) {
 	return e.scalar(word)
 }
 
-func (e *edn) collection(k kind, end byte, depth int) (form, error) {
+func (e *reader) collection(k kind, end byte, depth int) (form, error) {
 	f := form{kind: k}
 	for {
 		c, err := e.start()
@@ -178,11 +190,11 @@ func (e *edn) collection(k kind, end byte, depth int) (form, error) {
 	if k == mapping && len(f.items)%2 != 0 {
 		return f, e.fail("a map has a key without a value")
 	}
-	return f, nil
+	return f, e.arrange(&f)
 }
 
 // discarded reads a #_ and the form that it discards.
-func (e *edn) discarded(c byte, depth int) (bool, error) {
+func (e *reader) discarded(c byte, depth int) (bool, error) {
 	if c != '#' {
 		return false, nil
 	}
@@ -212,7 +224,7 @@ func (e *edn) discarded(c byte, depth int) (bool, error) {
 
 // dispatch reads what follows a #: a set, a number that is none, a map of one
 // namespace, a tagged form or a record.
-func (e *edn) dispatch(depth int) (form, error) {
+func (e *reader) dispatch(depth int) (form, error) {
 	c, err := e.next()
 	if err != nil {
 		return form{}, err
@@ -222,23 +234,44 @@ func (e *edn) dispatch(depth int) (form, error) {
 		return e.collection(set, '}', depth)
 	case c == '#':
 		word, err := e.word(c)
+		if err == nil && word != "#NaN" && word != "#Inf" && word != "#-Inf" {
+			err = e.fail("%s is no EDN; ##NaN, ##Inf or ##-Inf was expected", brief("#"+word))
+		}
 		return form{kind: number, text: "#" + word}, err
 	case c == '_':
 		return form{}, e.fail("a #_ stands behind a tag; the tagged form was expected")
 	case c <= ' ' || c == '"' || c == '[' || c == '(' || c == '}' || c == ']' || c == ')':
 		return form{}, e.fail("a # stands before %q; a tag such as #inst was expected", c)
 	}
-	if _, err := e.word(c); err != nil {
+	tag, err := e.word(c)
+	if err != nil {
 		return form{}, err
+	}
+	if !isPlain(tag) {
+		return form{}, e.fail("%s is no EDN; a text file was expected", brief(tag))
 	}
 	if c, err = e.start(); err != nil {
 		return form{}, err
 	}
-	return e.inner(c, depth+1)
+	f, err := e.inner(c, depth+1)
+	if err != nil {
+		return f, err
+	}
+	if space, is := strings.CutPrefix(tag, ":"); is && f.kind == mapping {
+		f.qualify(space)
+		return f, e.arrange(&f)
+	}
+	f.standardize(tag)
+	return form{kind: tagged, text: tag, items: []form{f}}, nil
+}
+
+// isPlain reports whether a word is visible text.
+func isPlain(word string) bool {
+	return utf8.ValidString(word) && strings.IndexFunc(word, func(r rune) bool { return r < ' ' || r == 0x7f }) < 0
 }
 
 // word reads to the end of a word that starts with c.
-func (e *edn) word(c byte) (string, error) {
+func (e *reader) word(c byte) (string, error) {
 	e.token = append(e.token[:0], c)
 	for {
 		c, err := e.next()
@@ -264,7 +297,7 @@ func (e *edn) word(c byte) (string, error) {
 	return word, nil
 }
 
-func (e *edn) scalar(word string) (form, error) {
+func (e *reader) scalar(word string) (form, error) {
 	switch word {
 	case "nil":
 		return form{kind: null}, nil
@@ -274,7 +307,7 @@ func (e *edn) scalar(word string) (form, error) {
 	if c := word[0]; c >= '0' && c <= '9' || (c == '-' || c == '+') && len(word) > 1 && word[1] >= '0' && word[1] <= '9' {
 		return e.number(word)
 	}
-	if !utf8.ValidString(word) || strings.IndexFunc(word, func(r rune) bool { return r < ' ' || r == 0x7f }) >= 0 {
+	if !isPlain(word) {
 		return form{}, e.fail("%s is no EDN; a text file was expected", brief(word))
 	}
 	if word[0] == ':' {
@@ -286,35 +319,7 @@ func (e *edn) scalar(word string) (form, error) {
 	return form{kind: symbol, text: word}, nil
 }
 
-func (e *edn) number(word string) (form, error) {
-	if len(word) > maxDigit {
-		return form{}, e.fail("a number has %d digits; at most %d are read", len(word), maxDigit)
-	}
-	if n, err := strconv.ParseInt(word, 10, 64); err == nil {
-		if word[0] != '+' && word != "-0" && (word[0] != '0' || len(word) == 1) {
-			return form{kind: integer, text: word}, nil
-		}
-		return form{kind: integer, text: strconv.FormatInt(n, 10)}, nil
-	}
-	digits, whole := strings.TrimSuffix(word, "N"), new(big.Int)
-	if _, ok := whole.SetString(digits, 10); ok {
-		return form{kind: integer, text: whole.String()}, nil
-	}
-	if top, bottom, is := strings.Cut(word, "/"); is && isDigits(top) && isDigits(bottom) {
-		return form{kind: number, text: word}, nil
-	}
-	if _, err := strconv.ParseFloat(strings.TrimSuffix(word, "M"), 64); err == nil || strings.Contains(err.Error(), "range") {
-		return form{kind: number, text: strings.TrimSuffix(word, "M")}, nil
-	}
-	return form{}, e.fail("%s starts like a number but is none", brief(word))
-}
-
-func isDigits(s string) bool {
-	s = strings.TrimLeft(s, "+-")
-	return s != "" && strings.Trim(s, "0123456789") == ""
-}
-
-func (e *edn) string() (form, error) {
+func (e *reader) string() (form, error) {
 	e.token = e.token[:0]
 	begun := e.line
 	for {
@@ -342,12 +347,12 @@ func (e *edn) string() (form, error) {
 }
 
 // escape reads what follows a backslash in a string.
-func (e *edn) escape() error {
+func (e *reader) escape() error {
 	c, err := e.next()
 	if err != nil {
 		return err
 	}
-	if at := strings.IndexByte(`nrtbf"\'/`, c); at >= 0 {
+	if at := strings.IndexByte(`nrtbf"\'/`, c); at >= 0 && !(e.json && c == '\'') {
 		e.token = append(e.token, "\n\r\t\b\f\"\\'/"[at])
 		return nil
 	}
@@ -369,17 +374,17 @@ func (e *edn) escape() error {
 			}
 			if low >= 0xdc00 && low < 0xe000 {
 				r = (r-0xd800)<<10 + (low - 0xdc00) + 0x10000
-			} else {
-				e.token = utf8.AppendRune(e.token, r)
-				r = low
 			}
 		}
+	}
+	if r >= 0xd800 && r < 0xe000 {
+		return e.fail("a string holds the escape \\u%04x, which is half a character", r)
 	}
 	e.token = utf8.AppendRune(e.token, r)
 	return nil
 }
 
-func (e *edn) hexadecimal() (rune, error) {
+func (e *reader) hexadecimal() (rune, error) {
 	var digits [4]byte
 	for i := range digits {
 		c, err := e.next()
@@ -395,8 +400,8 @@ func (e *edn) hexadecimal() (rune, error) {
 	return rune(n), nil
 }
 
-// character reads \a, \newline or \u0041; it is a text of one character.
-func (e *edn) character() (form, error) {
+// character reads \a, \newline or \u0041.
+func (e *reader) character() (form, error) {
 	c, err := e.next()
 	if err != nil {
 		return form{}, err
@@ -414,9 +419,13 @@ func (e *edn) character() (form, error) {
 		word = "\t"
 	case "return":
 		word = "\r"
+	case "formfeed":
+		word = "\f"
+	case "backspace":
+		word = "\b"
 	default:
 		if len(word) == 5 && word[0] == 'u' {
-			if n, err := strconv.ParseUint(word[1:], 16, 32); err == nil {
+			if n, err := strconv.ParseUint(word[1:], 16, 32); err == nil && (n < 0xd800 || n >= 0xe000) {
 				word = string(rune(n))
 			}
 		}
@@ -424,7 +433,7 @@ func (e *edn) character() (form, error) {
 	if utf8.RuneCountInString(word) != 1 || !utf8.ValidString(word) {
 		return form{}, e.fail("\\%s is no character", brief(word))
 	}
-	return form{kind: text, text: word}, nil
+	return form{kind: character, text: word}, nil
 }
 
 // brief quotes foreign text for an error: visible, and not long.

@@ -27,9 +27,9 @@ type event struct {
 // errSkip says that an event is not about a client.
 var errSkip = errors.New("not a client's event")
 
-// readEvents reads EDN maps, one after another or in vectors and lists.
-func readEvents(r io.Reader, parse func(line int, f form) (event, error), rec *record) error {
-	e := newEDN(r)
+// readEvents reads maps, one after another or in vectors and lists. In JSON a comma may
+// stand between those of an array.
+func readEvents(e *reader, parse func(line int, f form) (event, error), rec *record) error {
 	var open []byte // what closes the collections that hold the maps
 	for {
 		e.used = 0
@@ -47,8 +47,10 @@ func readEvents(r io.Reader, parse func(line int, f form) (event, error), rec *r
 		case c == '[' && len(open) == 0:
 			open = append(open, ']')
 			continue
-		case c == '(' && len(open) == 0:
+		case c == '(' && len(open) == 0 && !e.json:
 			open = append(open, ')')
+			continue
+		case c == ',' && len(open) > 0 && e.json:
 			continue
 		case len(open) > 0 && c == open[len(open)-1]:
 			open = open[:len(open)-1]
@@ -68,6 +70,9 @@ func readEvents(r io.Reader, parse func(line int, f form) (event, error), rec *r
 		f, err := e.form(c, 0)
 		if err != nil {
 			return err
+		}
+		for f.kind == tagged { // a record
+			f = f.items[0]
 		}
 		if f.kind != mapping {
 			return failAt(line, "%s stands where an event such as {:process 0, :type :invoke, :f :read, :value nil} was expected", brief(f.spell()))
@@ -103,7 +108,6 @@ func jepsenEvent(line int, f form) (event, error) {
 		case "value":
 			ev.value = *v
 		case "key":
-			v.arrange()
 			ev.key, ev.hasKey = v.name(), v.kind != null
 		case "index":
 			ev.index, err = natural(k.text, v)
@@ -178,7 +182,7 @@ func (f *form) plain() string {
 	if f.kind == null {
 		return ""
 	}
-	if isWord(f) {
+	if isWord(f) || f.kind == character {
 		return f.text
 	}
 	return f.spell()
@@ -187,9 +191,10 @@ func (f *form) plain() string {
 // maxTime keeps what is computed with times from overflowing.
 const maxTime = int64(1) << 61
 
-// natural reads a number that counts something; nil is none.
+// natural reads a number that counts something. Nil is none, and so is -1, which
+// jepsen.history prints for an operation without a time or an index.
 func natural(name string, f *form) (int64, error) {
-	if f.kind == null {
+	if f.kind == null || f.kind == integer && f.text == "-1" {
 		return -1, nil
 	}
 	n, err := strconv.ParseInt(f.text, 10, 64)

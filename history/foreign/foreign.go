@@ -1,14 +1,16 @@
 // Package foreign reads the histories of other testers, so that a run recorded
 // yesterday with another tool can be judged by our checkers today.
 //
-// Data passes through in three steps. A reader takes one event at a time out of
-// a file: EDN forms (edn.go), as Jepsen stores them and Porcupine's key-value
-// histories are written (events.go), or lines of a Jepsen log (lines.go). The
+// Data passes through in four steps. The file is unpacked and its format recognised
+// (recognise.go). A reader takes one event at a time out of it: forms of EDN (edn.go) or
+// JSON (json.go), as Jepsen stores them and Porcupine's key-value histories are written
+// (events.go), or lines of a Jepsen log (lines.go). Equal values of a format become equal
+// JSON, different ones different JSON (values.go, number.go; docs/checkers.md). The
 // recorder (record.go) joins completions to invocations and refuses what no run can
 // have recorded, naming the line. What comes out is a history.Log, the same that
 // our own runs load.
 //
-//	log, err := foreign.Load("history.edn", foreign.JepsenEDN, foreign.KeysAuto)
+//	h, err := foreign.Load("history.edn", foreign.Options{})
 //
 // The order of the file is the order of the events, as it is for Jepsen's own
 // checkers: no two events are at the same time. Times are the file's :time, in
@@ -27,6 +29,8 @@ import (
 	"fmt"
 	"io"
 	"os"
+	"path/filepath"
+	"slices"
 	"strings"
 
 	"nemesis/history"
@@ -40,15 +44,19 @@ const (
 	// perhaps :index, :time, :key and :error, one after another or in one vector.
 	JepsenEDN Format = "jepsen-edn"
 	// JepsenLog is the log that Jepsen prints, in which operations are lines such as
-	// "INFO  jepsen.util - 4  :invoke  :cas  [2 4]". Other lines are skipped.
+	// "INFO  jepsen.util - 4  :invoke  :cas  [2 4]", or the history.txt of its store, in which
+	// they are "4  :invoke  :cas  [2 4]". Other lines are skipped and counted.
 	JepsenLog Format = "jepsen-log"
+	// JepsenJSON is the same as JepsenEDN in JSON, as elle-cli takes it: objects with
+	// "process", "type", "f" and "value", in an array or one after another.
+	JepsenJSON Format = "jepsen-json"
 	// PorcupineKV is the form of Porcupine's key-value histories: EDN maps with
 	// :process, :type (:invoke, :ok), :f (:get, :put, :append), :key and :value.
 	PorcupineKV Format = "porcupine-kv"
 )
 
 // Formats are all formats, for help and for errors.
-func Formats() []Format { return []Format{JepsenEDN, JepsenLog, PorcupineKV} }
+func Formats() []Format { return []Format{JepsenEDN, JepsenLog, PorcupineKV, JepsenJSON} }
 
 // Keys says whether values are pairs of a key and the value proper, which is how
 // Jepsen writes histories of independent objects. An event that has a :key of its
@@ -66,46 +74,154 @@ const (
 	KeysNo Keys = "no"
 )
 
+// Options say how a history is to be read. The zero value recognises its format, and
+// whether its values are pairs.
+type Options struct {
+	// Format is "" for whatever the file is recognised as.
+	Format Format
+	// Keys is "" for KeysAuto.
+	Keys Keys
+	// SkipUnknown reads a log in which lines look like operations and are none.
+	SkipUnknown bool
+}
+
+// History is what was read.
+type History struct {
+	Log    *history.Log
+	Format Format
+	// Events counts the clients' events, Nemesis those that are not about a client.
+	Events, Nemesis int64
+	// Skipped is about the lines of a log that are neither.
+	Skipped Skipped
+}
+
+// Skipped are the lines of a log that were not read as events, empty ones aside.
+type Skipped struct {
+	Lines int
+	// First is the first of them, with its number from 1.
+	First     string
+	FirstLine int
+	// Operations are those that look like operations.
+	Operations int
+	// Operation is the first of these.
+	Operation     string
+	OperationLine int
+}
+
+func (s *Skipped) add(line int, text string, isOperation bool) {
+	if s.Lines++; s.Lines == 1 {
+		s.First, s.FirstLine = strings.Clone(text), line
+	}
+	if !isOperation {
+		return
+	}
+	if s.Operations++; s.Operations == 1 {
+		s.Operation, s.OperationLine = strings.Clone(text), line
+	}
+}
+
+// Account is a sentence that says what was read as what and what was not; the first line
+// that was not is quoted.
+func (h *History) Account() string {
+	s := fmt.Sprintf("Read as %s: %d events of clients", h.Format, h.Events)
+	if h.Nemesis > 0 {
+		s += fmt.Sprintf(", %d of the nemesis, left out", h.Nemesis)
+	}
+	if h.Skipped.Lines > 0 {
+		number := "1 line was not read, which"
+		if h.Skipped.Lines > 1 {
+			number = fmt.Sprintf("%d lines were not read, the first", h.Skipped.Lines)
+		}
+		s += fmt.Sprintf("; %s is line %d: %s", number, h.Skipped.FirstLine, brief(h.Skipped.First))
+	}
+	return s + "."
+}
+
 // Load reads a whole file. Errors name the file and the line.
-func Load(path string, format Format, keys Keys) (*history.Log, error) {
+func Load(path string, opt Options) (*History, error) {
+	info, err := os.Stat(path)
+	if err != nil {
+		return nil, fmt.Errorf("read history: %w", err)
+	}
+	if info.IsDir() {
+		hint := ""
+		if _, err := os.Stat(filepath.Join(path, "history.edn")); err == nil {
+			hint = ", such as the history.edn in it"
+		}
+		return nil, fmt.Errorf("read history: %s is a directory; name a file%s", path, hint)
+	}
 	f, err := os.Open(path)
 	if err != nil {
 		return nil, fmt.Errorf("read history: %w", err)
 	}
 	defer f.Close()
-	if info, err := f.Stat(); err == nil && info.IsDir() {
-		return nil, fmt.Errorf("read history: %s is a directory; name a file", path)
-	}
-	log, err := Read(f, format, keys)
+	h, err := Read(f, opt)
 	if err != nil {
 		return nil, fmt.Errorf("read history: %s: %w", path, err)
 	}
-	return log, nil
+	return h, nil
 }
 
-// Read reads a whole history. Errors name the line.
-func Read(r io.Reader, format Format, keys Keys) (*history.Log, error) {
-	switch keys {
+// Read reads a whole history, packed by gzip or zstd or not. Errors name the line.
+func Read(r io.Reader, opt Options) (*History, error) {
+	switch opt.Keys {
+	case "":
+		opt.Keys = KeysAuto
 	case KeysAuto, KeysYes, KeysNo:
 	default:
-		return nil, fmt.Errorf("%q is not one of %s, %s, %s", keys, KeysAuto, KeysYes, KeysNo)
+		return nil, fmt.Errorf("%q is not one of %s, %s, %s", opt.Keys, KeysAuto, KeysYes, KeysNo)
 	}
-	rec := newRecord(keys)
-	var err error
-	switch format {
-	case JepsenEDN:
-		err = readEvents(r, jepsenEvent, rec)
+	if opt.Format != "" && !slices.Contains(Formats(), opt.Format) {
+		return nil, fmt.Errorf("%q is not one of %s", opt.Format, names())
+	}
+	text, err := unpack(r)
+	if err != nil {
+		return nil, err
+	}
+	head, err := text.Peek(1 << 16)
+	if err != nil && err != io.EOF {
+		return nil, err
+	}
+	seen := recognise(head)
+	h := &History{Format: opt.Format}
+	if h.Format == "" {
+		h.Format = seen
+	}
+	if (h.Format == JepsenEDN || h.Format == PorcupineKV) && seen == JepsenJSON {
+		return nil, fmt.Errorf("this is JSON, not EDN; say --format %s, or none", JepsenJSON)
+	}
+	rec := newRecord(opt.Keys)
+	switch h.Format {
+	case JepsenEDN, JepsenJSON:
+		err = readEvents(newReader(text, h.Format == JepsenJSON), jepsenEvent, rec)
 	case PorcupineKV:
-		err = readEvents(r, porcupineEvent, rec)
+		err = readEvents(newReader(text, false), porcupineEvent, rec)
 	case JepsenLog:
-		err = readLines(r, rec)
-	default:
-		err = fmt.Errorf("%q is not one of %s", format, names())
+		h.Skipped, err = readLines(text, rec, opt.SkipUnknown)
 	}
 	if err != nil {
 		return nil, err
 	}
-	return rec.log()
+	if rec.seen == 0 {
+		if h.Format == JepsenLog && opt.Format == "" {
+			return nil, fmt.Errorf("no operation was found, and its format was not recognised; name it with --format: %s", names())
+		}
+		hint := ""
+		if seen != h.Format {
+			hint = fmt.Sprintf(" It looks like %s.", seen)
+		}
+		return nil, fmt.Errorf("no operation was found; is this the right file and format?%s", hint)
+	}
+	if s := h.Skipped; s.Operations > 0 && !opt.SkipUnknown {
+		more := ""
+		if s.Operations > 1 {
+			more = fmt.Sprintf(" (there are %d such lines)", s.Operations)
+		}
+		return nil, failAt(s.OperationLine, "%s looks like an operation and cannot be read%s; --skip-unknown judges the history without such lines", brief(s.Operation), more)
+	}
+	h.Events, h.Nemesis = rec.clients, rec.seen-rec.clients
+	h.Log, err = rec.log()
+	return h, err
 }
 
 func names() string {

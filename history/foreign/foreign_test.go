@@ -14,7 +14,11 @@ import (
 )
 
 func readText(format Format, keys Keys, text string) (*history.Log, error) {
-	return Read(strings.NewReader(text), format, keys)
+	h, err := Read(strings.NewReader(text), Options{Format: format, Keys: keys})
+	if err != nil {
+		return nil, err
+	}
+	return h.Log, nil
 }
 
 // lines shows operations as one line each.
@@ -94,13 +98,13 @@ func TestJepsenHistoriesInAllTheirSpellings(t *testing.T) {
 func TestFormsBecomeValuesThatStayDifferent(t *testing.T) {
 	seen := make(map[string]string)
 	for edn, want := range map[string]string{
-		`nil`: `null`, `true`: `true`, `7`: `7`, `-7`: `-7`, `1.50`: `1.50`, `1e3`: `1e3`,
-		`12345678901234567890123N`: `12345678901234567890123`, `1/2`: `"1/2"`, `##NaN`: `"##NaN"`, `2.5M`: `2.5`,
-		`"a"`: `"a"`, `:a`: `":a"`, `a`: `"'a"`, `\b`: `"b"`, `\newline`: `"\n"`, `\u0041`: `"A"`,
+		`nil`: `null`, `true`: `true`, `7`: `7`, `-7`: `-7`, `1.50`: `1.5`, `1e3`: `1000.0`, `1e400`: `"##Inf"`, `1000`: `1000`, `"1/2"`: `{"#text":"1/2"}`, `":a"`: `{"#text":":a"}`, `"1M"`: `{"#text":"1M"}`, `1M`: `"1M"`,
+		`12345678901234567890123N`: `12345678901234567890123`, `1/2`: `"1/2"`, `##NaN`: `"##NaN"`, `2.5M`: `"2.5M"`,
+		`"a"`: `"a"`, `:a`: `":a"`, `a`: `"'a"`, `\b`: `"\\b"`, `\newline`: `"\\\n"`, `\u0041`: `"\\A"`,
 		`"q\"\\\n\t\u00e9\ud83d\ude00"`: `"q\"\\\n\té😀"`,
-		`[1 [2 nil] ()]`:                `[1,[2,null],[]]`, `#{10 3}`: `[3,10]`,
+		`[1 [2 nil] ()]`:                `[1,[2,null],[]]`, `#{10 3}`: `{"#{}":[3,10]}`, `[3 10]`: `[3,10]`,
 		`{:b 1, "c" 2, 3 4}`: `{"3":4,"c":2,":b":1}`, `{"3" 4}`: `{"\"3\"":4}`,
-		`#inst "2026-01-02"`: `"2026-01-02"`, `#foo.Bar{:x 1}`: `{":x":1}`, `#:ns{:y 1}`: `{":y":1}`,
+		`#inst "2026-01-02"`: `{"#inst":"2026-01-02T00:00:00Z"}`, `#foo.Bar{:x 1}`: `{"#foo.Bar":{":x":1}}`, `#:ns{:y 1}`: `{":ns/y":1}`,
 	} {
 		log, err := readText(JepsenEDN, KeysNo, "{:process 0 :type :invoke :f :write :value "+edn+"}")
 		if err != nil {
@@ -117,9 +121,9 @@ func TestFormsBecomeValuesThatStayDifferent(t *testing.T) {
 		seen[got] = edn
 	}
 	for edn, want := range map[string]string{
-		`+7`: `7`, `-0`: `0`, `007`: `7`, `7N`: `7`, `#{:b "c" 3 :a}`: `[3,"c",":a",":b"]`,
-		`{:b #{{:y 1 :x 2} [1]} :a nil}`: `{":a":null,":b":[[1],{":x":2,":y":1}]}`,
-		`{:a nil :b #{[1] {:x 2 :y 1}}}`: `{":a":null,":b":[[1],{":x":2,":y":1}]}`,
+		`+7`: `7`, `-0`: `0`, `007`: `7`, `7N`: `7`, `#{:b "c" 3 :a}`: `{"#{}":[3,"c",":a",":b"]}`,
+		`{:b #{{:y 1 :x 2} [1]} :a nil}`: `{":a":null,":b":{"#{}":[[1],{":x":2,":y":1}]}}`,
+		`{:a nil :b #{[1] {:x 2 :y 1}}}`: `{":a":null,":b":{"#{}":[[1],{":x":2,":y":1}]}}`,
 	} {
 		log, err := readText(JepsenEDN, KeysNo, "{:process 0 :type :invoke :f :write :value "+edn+"}")
 		if err != nil || string(log.Operations[0].Input) != want {
@@ -144,7 +148,21 @@ func TestMalformedHistoriesGetOneLineWithItsNumber(t *testing.T) {
 		{"a bracket too many", JepsenEDN, first + "]", `line 2: ']' closes nothing`},
 		{"a map that ends like a vector", JepsenEDN, first + "{:process 0]", `line 2: ']' closes nothing`},
 		{"another program's file", JepsenEDN, "\x7fELF\x01", `line 1: "\x7fELF" is no EDN`},
-		{"JSON", JepsenEDN, `{"process": 0}`, `line 1: a colon stands alone`},
+		{"JSON", JepsenEDN, `{"process": 0}`, `this is JSON, not EDN; say --format jepsen-json`},
+		{"JSON in the middle", JepsenEDN, first + `{"process": 0}`, `line 2: a colon stands alone`},
+		{"a key twice", JepsenEDN, first + `{:value {:a 1 :b 2 :a 3}}`, `line 2: a map has the key ":a" twice`},
+		{"division by zero", JepsenEDN, `{:value 1/0}`, `line 1: "1/0" divides by zero`},
+		{"half a character", JepsenEDN, `{:value "\ud83d"}`, `line 1: a string holds the escape \ud83d, which is half a character`},
+		{"a number that is none of three", JepsenEDN, `{:value ##Nan}`, `line 1: "##Nan" is no EDN`},
+		{"UTF-16", JepsenEDN, "\xff\xfe{\x00", "the file is UTF-16; write it as UTF-8"},
+		{"Jepsen's own store", JepsenEDN, "JEPSEN\x00\x00", "this is Jepsen's binary store; name the history.edn"},
+		{"JSON without colons", JepsenJSON, `{"process" 0}`, `line 1: the member "process" has no value; a colon was expected`},
+		{"JSON without commas", JepsenJSON, `{"process":0 "type":"ok"}`, `line 1: '"' stands where a comma or '}' was expected`},
+		{"EDN where JSON was said", JepsenJSON, first, `line 1: ':' stands where the name of a member was expected`},
+		{"JSON that is cut off", JepsenJSON, `[{"process":0,`, "line 1: the file ends within a form"},
+		{"a number of JSON", JepsenJSON, `{"process":01}`, `line 1: "01" starts like a number but is none`},
+		{"a word of JSON", JepsenJSON, `{"process":nil}`, `line 1: "nil" is no JSON`},
+		{"no time", JepsenJSON, `{"process":0,"type":"ok","f":"read","time":-2}`, `line 1: the :time is "-2"; a whole number from 0`},
 		{"a number", JepsenEDN, first + "12", `line 2: "12" stands where an event such as`},
 		{"an odd number", JepsenEDN, "{:value 1x}", `line 1: "1x" starts like a number but is none`},
 		{"an endless number", JepsenEDN, "{:value " + strings.Repeat("9", 500) + "}", "line 1: a number has 500 digits"},
@@ -246,12 +264,12 @@ func (e endless) Read(b []byte) (int, error) {
 func TestEndlessEventsComeToAnEnd(t *testing.T) {
 	for name, text := range map[string]string{"text": "x", "list": "1 ", "space": "   "} {
 		start := map[string]string{"text": `{:value "`, "list": "{:value [", "space": "{"}[name]
-		_, err := Read(io.MultiReader(strings.NewReader(start), endless(text)), JepsenEDN, KeysAuto)
+		_, err := Read(io.MultiReader(strings.NewReader(start), endless(text)), Options{Format: JepsenEDN})
 		if err == nil || !strings.Contains(err.Error(), "one event is longer than") {
 			t.Errorf("%s: %v", name, err)
 		}
 	}
-	_, err := Read(endless("x"), JepsenLog, KeysAuto)
+	_, err := Read(endless("x"), Options{Format: JepsenLog})
 	if err == nil || !strings.Contains(err.Error(), "the line is longer than") {
 		t.Error(err)
 	}

@@ -2,6 +2,7 @@ package foreign
 
 import (
 	"bufio"
+	"fmt"
 	"io"
 	"strconv"
 	"strings"
@@ -9,67 +10,165 @@ import (
 	"nemesis/history"
 )
 
-// marker stands in front of every operation in a Jepsen log, followed by a colon,
+// marker stands in front of every operation in most logs of Jepsen, followed by a colon,
 // a dash or a space, depending on Jepsen's age.
 const marker = "jepsen.util"
 
 // maxLine bounds one line of a log, a set's elements included.
 const maxLine = 16 << 20
 
-// readLines reads the operations of a Jepsen log:
+// style is how a log's operations are recognised. One log has one style, so that what is
+// said about an operation elsewhere in it is not taken for one.
+type style uint8
+
+const (
+	anyStyle style = iota
+	// marked operations follow the marker.
+	marked
+	// bare operations are those of history.txt, or follow a stamp or whatever else.
+	bare
+)
+
+// logLines reads the operations of a log line by line.
+type logLines struct {
+	style   style
+	rec     *record
+	skipped *Skipped
+	// lenient: a line that cannot be read is skipped.
+	lenient bool
+}
+
+// readLines reads the operations of a Jepsen log, or of a history.txt:
 //
 //	INFO  jepsen.util - 4	:invoke	:cas	[2 4]
 //	INFO [2026-01-02 03:04:05] jepsen worker 4 - jepsen.util 4	:info	:cas	[2 4]	:timed-out
+//	4	:invoke	:cas	[2 4]
+//	2026-01-02 03:04:05,678	4	:invoke	:cas	[2 4]
 //
 // A word in place of an unknown outcome's value is its error, as in older logs.
-// Whatever else a log says is skipped; a line that begins like an operation and
-// goes on otherwise is an error.
-func readLines(r io.Reader, rec *record) error {
+// Other lines are skipped and counted. A line that begins like an operation and goes on
+// otherwise is an error unless that is lenient.
+func readLines(r io.Reader, rec *record, lenient bool) (Skipped, error) {
+	skipped := Skipped{}
+	l := &logLines{rec: rec, skipped: &skipped, lenient: lenient}
 	lines := bufio.NewScanner(r)
 	lines.Buffer(make([]byte, 64<<10), maxLine)
 	n := 0
 	for lines.Scan() {
 		n++
-		_, rest, is := strings.Cut(lines.Text(), marker)
-		if !is {
-			continue
-		}
-		rest = strings.TrimLeft(rest, " \t-:")
-		fields := strings.Fields(rest)
-		if len(fields) == 0 {
-			continue
-		}
-		if strings.HasPrefix(rest, "nemesis") { // its colon is trimmed away
-			rec.skip()
-			continue
-		}
-		process, err := strconv.Atoi(fields[0])
-		if err != nil {
-			continue // jepsen.util says other things too
-		}
-		if len(fields) > 1 && fields[1][0] != ':' {
-			continue // "5 nodes are up"
-		}
-		ev, err := lineEvent(n, process, rest)
-		if err != nil {
-			return err
-		}
-		if err := rec.add(ev); err != nil {
-			return err
+		if err := l.line(n, lines.Text()); err != nil {
+			return skipped, err
 		}
 	}
 	if err := lines.Err(); err == bufio.ErrTooLong {
-		return failAt(n+1, "the line is longer than %d MiB; this is no log", maxLine>>20)
+		return skipped, failAt(n+1, "the line is longer than %d MiB; this is no log", maxLine>>20)
 	} else if err != nil {
-		return err
+		return skipped, err
 	}
-	return nil
+	return skipped, nil
+}
+
+func (l *logLines) line(n int, text string) error {
+	if strings.TrimSpace(text) == "" {
+		return nil
+	}
+	rest, s := operationIn(text)
+	if s == anyStyle || (l.style != anyStyle && s != l.style) {
+		l.skipped.add(n, text, s != anyStyle || looksLikeOperation(text))
+		return nil
+	}
+	if strings.HasPrefix(rest, "nemesis") {
+		l.style = s
+		l.rec.skip()
+		return nil
+	}
+	process, err := strconv.Atoi(strings.Fields(rest)[0])
+	if err == nil {
+		var ev event
+		if ev, err = lineEvent(n, process, rest); err == nil {
+			l.style = s
+			return l.rec.add(ev)
+		}
+	}
+	if l.lenient {
+		l.skipped.add(n, text, true)
+		return nil
+	}
+	return fmt.Errorf("%w; --skip-unknown leaves such lines out", err)
+}
+
+// types are the words that say what an event is.
+func isType(word string) bool {
+	return strings.HasPrefix(word, ":") && history.Type(word[1:]).IsOperation()
+}
+
+// operationIn finds an operation in a line, from its process on. A process of the nemesis
+// comes without its colon.
+func operationIn(text string) (rest string, s style) {
+	if _, after, is := strings.Cut(text, marker); is {
+		rest := strings.TrimLeft(after, " \t-:")
+		fields := strings.Fields(rest)
+		switch {
+		case len(fields) == 0:
+			return "", anyStyle
+		case strings.HasPrefix(rest, "nemesis"):
+			return rest, marked
+		case !isNumber(fields[0]): // jepsen.util says other things too
+			return "", anyStyle
+		case len(fields) > 1 && fields[1][0] != ':': // "5 nodes are up"
+			return "", anyStyle
+		}
+		return rest, marked
+	}
+	// The process stands in front of the first word that is a type.
+	from := -1
+	for at := 0; at < len(text); {
+		blank := strings.IndexFunc(text[at:], isBlank)
+		if blank == 0 {
+			at++
+			continue
+		}
+		end := len(text)
+		if blank > 0 {
+			end = at + blank
+		}
+		if isType(text[at:end]) {
+			if from < 0 || !strings.HasPrefix(strings.TrimLeft(text[end:], " \t"), ":") {
+				return "", anyStyle
+			}
+			if rest := strings.TrimPrefix(text[from:], ":"); isNumber(strings.Fields(rest)[0]) || strings.Fields(rest)[0] == "nemesis" {
+				return rest, bare
+			}
+			return "", anyStyle
+		}
+		from, at = at, end
+	}
+	return "", anyStyle
+}
+
+func isBlank(r rune) bool { return r == ' ' || r == '\t' || r == '\r' }
+
+func isNumber(word string) bool {
+	_, err := strconv.Atoi(word)
+	return err == nil
+}
+
+// looksLikeOperation reports whether a line has a type with a function behind it, as in
+// "client-3 :invoke :read nil".
+func looksLikeOperation(text string) bool {
+	fields := strings.Fields(text)
+	for i := 1; i < len(fields); i++ {
+		if isType(fields[i-1]) && fields[i][0] == ':' {
+			return true
+		}
+	}
+	return false
 }
 
 // lineEvent reads the words of an operation from its process on.
 func lineEvent(line, process int, rest string) (event, error) {
 	ev := event{line: line, process: process, index: -1, time: -1}
-	e := newEDN(strings.NewReader(rest))
+	e := newReader(strings.NewReader(rest), false)
 	e.line = line
 	var forms []form
 	for {

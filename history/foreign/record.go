@@ -2,7 +2,6 @@ package foreign
 
 import (
 	"encoding/json"
-	"errors"
 	"fmt"
 
 	"nemesis/history"
@@ -14,9 +13,10 @@ type record struct {
 	ops  []operation
 	// seen counts the events of the file, skipped ones included.
 	seen    int64
+	clients int64 // those of clients
 	index   int64 // the last one
 	now     int64 // the time of the last event
-	clients map[int]*client
+	process map[int]*client
 	scratch []byte
 	block   []byte // what values are cut from
 }
@@ -26,6 +26,9 @@ type operation struct {
 	line          int // of the invocation
 	input, output value
 	done          history.Operation
+	number        int64 // of the invocation among the clients' events, from 1
+	// alone: no client's event lies between invocation and completion.
+	alone bool
 }
 
 // value is a value as JSON, with what is needed to take it for a pair of a key and
@@ -37,6 +40,8 @@ type value struct {
 	key    string
 	// nested: the second half has two elements in turn.
 	nested bool
+	// triple: the form is [key old new], as some write a compare-and-set.
+	triple bool
 }
 
 // client is what is known of one process.
@@ -48,7 +53,7 @@ type client struct {
 }
 
 func newRecord(keys Keys) *record {
-	return &record{keys: keys, index: -1, now: -1, clients: make(map[int]*client)}
+	return &record{keys: keys, index: -1, now: -1, process: make(map[int]*client)}
 }
 
 // skip counts an event that is not about a client.
@@ -64,10 +69,10 @@ func (r *record) add(ev event) error {
 	} else if ev.index <= r.index {
 		return failAt(ev.line, "the :index %d does not follow %d; the events are not in order, sort the file by :index", ev.index, r.index)
 	}
-	c := r.clients[ev.process]
+	c := r.process[ev.process]
 	if c == nil {
 		c = &client{open: -1, last: -1}
-		r.clients[ev.process] = c
+		r.process[ev.process] = c
 	}
 	if ev.time >= 0 && ev.time < c.last {
 		return failAt(ev.line, "the :time of process %d goes back from %d to %d; a history's times only grow", ev.process, c.last, ev.time)
@@ -79,7 +84,10 @@ func (r *record) add(ev event) error {
 		c.last = ev.time
 	}
 	now = max(now, r.now+1)
-	r.seen, r.index, r.now = r.seen+1, ev.index, now
+	if ev.f == drain && ev.kind == history.OK {
+		now = max(now, r.now+2*int64(ev.value.most())) // there is a moment for all that it took
+	}
+	r.seen, r.clients, r.index, r.now = r.seen+1, r.clients+1, ev.index, now
 
 	if ev.kind == history.Invoke {
 		switch {
@@ -89,7 +97,7 @@ func (r *record) add(ev event) error {
 			return failAt(ev.line, "process %d invokes an operation although the outcome of that of line %d is unknown; such a process must not be used again", ev.process, c.line)
 		}
 		c.open, c.line = len(r.ops), ev.line
-		op := operation{line: ev.line, input: r.keep(&ev.value)}
+		op := operation{line: ev.line, input: r.keep(&ev.value, ev.f), number: r.clients}
 		op.done = history.Operation{Index: ev.index, Completion: -1, Process: ev.process, Node: ev.node, F: ev.f, Key: ev.key,
 			Type: history.Info, Call: now, Return: history.Never, End: history.Never}
 		r.ops = append(r.ops, op)
@@ -105,7 +113,8 @@ func (r *record) add(ev event) error {
 	}
 	c.open, c.line = -1, ev.line
 	c.retired = ev.kind == history.Info
-	op.output = r.keep(&ev.value)
+	op.output = r.keep(&ev.value, ev.f)
+	op.alone = r.clients == op.number+1
 	op.done.Completion, op.done.Type, op.done.Error, op.done.End = ev.index, ev.kind, ev.error, now
 	if ev.kind != history.Info {
 		op.done.Return = now
@@ -115,11 +124,9 @@ func (r *record) add(ev event) error {
 
 // log settles whether values are pairs and returns the history.
 func (r *record) log() (*history.Log, error) {
-	if r.seen == 0 {
-		return nil, errors.New("no operation was found; is this the right file and format?")
-	}
 	paired := r.keys == KeysYes || (r.keys == KeysAuto && r.looksPaired())
-	log := &history.Log{Operations: make([]history.Operation, len(r.ops)), End: max(r.now, 0)}
+	log := &history.Log{Operations: make([]history.Operation, 0, len(r.ops)), End: max(r.now, 0)}
+	drains := 0
 	for i := range r.ops {
 		op := &r.ops[i]
 		if paired {
@@ -133,8 +140,14 @@ func (r *record) log() (*history.Log, error) {
 		if op.done.Completion < 0 {
 			op.done.End = log.End
 		}
-		log.Operations[i] = op.done
-		log.Operations[i].Input, log.Operations[i].Output = op.input.raw, op.output.raw
+		op.done.Input, op.done.Output = op.input.raw, op.output.raw
+		log.Operations = append(log.Operations, op.done)
+		if op.done.F == drain {
+			drains++
+		}
+	}
+	if drains > 0 {
+		return log, r.expandDrains(log)
 	}
 	return log, nil
 }
@@ -142,21 +155,22 @@ func (r *record) log() (*history.Log, error) {
 func (r *record) looksPaired() bool {
 	for i := range r.ops {
 		op := &r.ops[i]
-		if op.done.Key != "" || op.input.proper == 0 || (op.done.F == "cas" && !op.input.nested) {
+		if op.done.Key != "" || op.input.proper == 0 || (op.done.F == history.FCAS && !op.input.nested && !op.input.triple) {
 			return false
 		}
 	}
 	return true
 }
 
-// keep turns a form into a value. Many small values share one block.
-func (r *record) keep(f *form) value {
+// keep turns a form of an operation of function f into a value. Many small values share
+// one block.
+func (r *record) keep(f *form, function string) value {
 	var v value
-	f.arrange()
 	r.scratch = f.append(r.scratch[:0])
-	if f.isTwo() && f.items[0].kind < sequence {
+	v.triple = function == history.FCAS && f.kind == sequence && len(f.items) == 3
+	if (f.isTwo() || v.triple) && f.items[0].kind < sequence {
 		v.key = f.items[0].name()
-		v.nested = f.items[1].isTwo()
+		v.nested = f.items[1].isTwo() && !v.triple
 		// "[", the first element, ",".
 		v.proper = 2 + len(f.items[0].raw())
 	}
@@ -171,8 +185,13 @@ func (r *record) keep(f *form) value {
 
 func (f *form) isTwo() bool { return f.kind == sequence && len(f.items) == 2 }
 
-// second is the value proper of a pair.
-func (v *value) second() value { return value{raw: v.raw[v.proper : len(v.raw)-1]} }
+// second is the value proper of a pair, or of a key with old and new.
+func (v *value) second() value {
+	if v.triple {
+		return value{raw: append([]byte{'['}, v.raw[v.proper:]...)}
+	}
+	return value{raw: v.raw[v.proper : len(v.raw)-1]}
+}
 
 // split takes the key out of an operation's values. A completion may lack it when
 // all that came back was an error.

@@ -2,16 +2,17 @@
 // checkers compare and index numbers instead of text.
 //
 // A Table numbers values in order of first use. Two values are the same when
-// their compact JSON is. There is a path without allocation for whole numbers, which is
-// what workloads write.
+// history.Canonical spells them alike. There is a path without allocation for whole
+// numbers, which is what workloads write.
 //
 // Example: a fresh Table numbers "1", "7", "1" as 0, 1, 0.
 package values
 
 import (
 	"bytes"
-	"encoding/json"
 	"fmt"
+
+	"nemesis/history"
 )
 
 // Table numbers values from 0. The zero Table is empty and ready. It is not safe
@@ -25,7 +26,7 @@ type Table struct {
 // Len is how many values have a number.
 func (t *Table) Len() int { return len(t.texts) }
 
-// Text is the compact JSON of a numbered value.
+// Text is the canonical JSON of a numbered value.
 func (t *Table) Text(id int32) string { return t.texts[id] }
 
 // Number finds or gives the number of a value. Nothing at all counts as null.
@@ -37,17 +38,17 @@ func (t *Table) Number(raw []byte) (int32, error) {
 	if isSmall && n < len(t.dense) && t.dense[n] > 0 {
 		return t.dense[n] - 1, nil
 	}
-	if !isSmall {
-		var b bytes.Buffer
-		if err := json.Compact(&b, raw); err != nil {
-			return 0, fmt.Errorf("read a value: %w", err)
-		}
-		if b.Len() < len(raw) {
-			return t.Number(b.Bytes())
-		}
-	}
 	if id, known := t.byText[string(raw)]; known {
 		return id, nil
+	}
+	if !isSmall {
+		canonical, err := history.Canonical(raw)
+		if err != nil {
+			return 0, fmt.Errorf("read a value: %w", err)
+		}
+		if !bytes.Equal(canonical, raw) {
+			return t.Number(canonical)
+		}
 	}
 	id := int32(len(t.texts))
 	t.texts = append(t.texts, string(raw))

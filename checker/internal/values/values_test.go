@@ -23,6 +23,25 @@ func TestEqualValuesShareANumber(t *testing.T) {
 	}
 }
 
+func TestValuesAreNumberedByWhatTheyAre(t *testing.T) {
+	for _, same := range [][]string{
+		{"1e3", "1000.0", "1000.00", "10E2"}, {"0", "-0", " 0"}, {"-0.0", "0.0"}, {`"a"`, `"\u0061"`}, {`{"a":1,"b":[2]}`, `{"b": [2], "a": 1}`},
+	} {
+		var table Table
+		for _, v := range append(same, same...) {
+			if id, err := table.Number([]byte(v)); err != nil || id != 0 {
+				t.Errorf("%s is number %d (%v), not that of %s", v, id, err, same[0])
+			}
+		}
+	}
+	var table Table
+	for i, v := range []string{"1000", "1000.0", `"1000"`, `[1000]`, `{"a":1000}`, `{"#{}":[1000]}`} {
+		if id, err := table.Number([]byte(v)); err != nil || int(id) != i {
+			t.Errorf("%s is number %d (%v), want %d", v, id, err, i)
+		}
+	}
+}
+
 func TestANumberGivenEarlyIsFoundOnceTheDirectIndexReachesIt(t *testing.T) {
 	var table Table
 	first, _ := table.Number([]byte("500"))

@@ -57,11 +57,11 @@ func load(cfg Config, pattern string, format foreign.Format, opt models.Options,
 	}
 	var all []recording
 	for _, path := range paths {
-		log, err := foreign.Load(path, format, foreign.KeysNo)
+		h, err := foreign.Load(path, foreign.Options{Format: format, Keys: foreign.KeysNo})
 		if err != nil {
 			return nil, err
 		}
-		object, err := parse(log, opt)
+		object, err := parse(h.Log, opt)
 		if err != nil {
 			return nil, fmt.Errorf("%s: %w", path, err)
 		}

@@ -63,11 +63,11 @@ func logs(t testing.TB, pattern string, format foreign.Format, opt models.Option
 	}
 	var all []models.Object
 	for _, path := range paths {
-		log, err := foreign.Load(path, format, foreign.KeysNo)
+		h, err := foreign.Load(path, foreign.Options{Format: format, Keys: foreign.KeysNo})
 		if err != nil {
 			t.Fatal(err)
 		}
-		all = append(all, register(t, log.Operations, opt))
+		all = append(all, register(t, h.Log.Operations, opt))
 	}
 	return all
 }
