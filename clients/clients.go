@@ -14,7 +14,6 @@ import (
 	"time"
 
 	"nemesis/history"
-	"nemesis/nodes"
 	"nemesis/nodes/agent"
 )
 
@@ -41,8 +40,9 @@ type System interface {
 	// Prepare gets the server's files onto the control node, building them if the
 	// cache has none, and tells progress to w. It may use the network.
 	Prepare(ctx context.Context, plan history.System, w io.Writer) (Install, error)
-	// Deploy describes a cluster on these machines. It does nothing yet.
-	Deploy(install Install, plan history.Plan, machines []Machine) (Deployment, error)
+	// Deploy describes a cluster on these machines, each spoken to through its agent. It
+	// does nothing yet.
+	Deploy(install Install, plan history.Plan, machines []*agent.Client) (Deployment, error)
 }
 
 // Option is one key of --set.
@@ -63,12 +63,6 @@ type Install struct {
 	Files map[string]string
 }
 
-// Machine is one node of the cluster together with its agent.
-type Machine struct {
-	Node  nodes.Node
-	Agent *agent.Client
-}
-
 // Deployment is one cluster of servers. Methods that take a node are called for
 // different nodes at once.
 type Deployment interface {
@@ -78,9 +72,6 @@ type Deployment interface {
 	Wipe(ctx context.Context, node string) error
 	// Start starts the server on a node, first time or again.
 	Start(ctx context.Context, node string) error
-	// Reattach goes on with another agent of a node, since the one before is lost, as it
-	// is when the node was without power. It may be called beside any other method.
-	Reattach(node string, another *agent.Client)
 	// Ready returns when the whole cluster serves requests; its error says which node does not, and why.
 	Ready(ctx context.Context) error
 	// Healthy returns when this node serves requests.

@@ -86,7 +86,7 @@ type Probe interface {
 // agentAction is an effect on a node, done by the node's agent.
 type agentAction struct {
 	cluster Config
-	machine Machine
+	machine Agent
 	effect  agent.Effect
 	spec    json.RawMessage
 
@@ -133,7 +133,7 @@ type comparedEffect interface {
 }
 
 func (a *agentAction) Effect() history.Effect {
-	return history.Effect{Node: a.machine.Node.Name, Kind: a.effect.Kind(), Spec: a.spec}
+	return history.Effect{Node: a.machine.Node().Name, Kind: a.effect.Kind(), Spec: a.spec}
 }
 
 // Before fails silently: then nothing is shown.
@@ -150,14 +150,14 @@ func (a *agentAction) Apply(ctx context.Context) error {
 	a.mu.Lock()
 	a.undone = false
 	a.mu.Unlock()
-	return a.machine.Agent.Apply(ctx, a.effect)
+	return a.machine.Apply(ctx, a.effect)
 }
 
 func (a *agentAction) Undo(ctx context.Context) error {
 	a.mu.Lock()
 	a.undone, a.past = true, a.seen
 	a.mu.Unlock()
-	return a.machine.Agent.Undo(ctx, a.effect)
+	return a.machine.Undo(ctx, a.effect)
 }
 
 func (a *agentAction) Probe(ctx context.Context) (history.Evidence, error) {
@@ -182,7 +182,7 @@ func (a *agentAction) Probe(ctx context.Context) (history.Evidence, error) {
 // ask lets the agent probe the effect.
 func (a *agentAction) ask(ctx context.Context) (history.Evidence, error) {
 	return bounded(ctx, a.cluster.patient(callTime), func(ctx context.Context) (history.Evidence, error) {
-		return a.machine.Agent.Probe(ctx, a.effect)
+		return a.machine.Probe(ctx, a.effect)
 	})
 }
 
@@ -239,7 +239,7 @@ func (a *agentAction) Recovered(ctx context.Context) (history.Evidence, error) {
 // UndoAgain: an attempt to apply it that nobody answered may have arrived late.
 func (a *agentAction) UndoAgain() bool { return true }
 
-func (a *agentAction) Gone() bool { return gone(a.machine.Agent) }
+func (a *agentAction) Gone() bool { return gone(a.machine) }
 
 // gone reports whether an agent is lost: asking it again is in vain.
 func gone(a Agent) bool {

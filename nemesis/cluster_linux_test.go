@@ -108,7 +108,7 @@ func provedOnACluster(t *testing.T, nodes int, kind string, steps []history.Step
 		if _, err := client.StartProcess(t.Context(), spec); err != nil {
 			t.Fatal(err)
 		}
-		config.Machines = append(config.Machines, Machine{Node: node, Agent: client})
+		config.Machines = append(config.Machines, client)
 	}
 	hold := time.Second
 	if kind == effects.NetemKind {
@@ -154,8 +154,8 @@ func provedOnACluster(t *testing.T, nodes int, kind string, steps []history.Step
 		t.Errorf("%d faults and heals were proved, want %d", proved, 2*len(steps))
 	}
 	for _, m := range config.Machines {
-		if left, err := m.Agent.HealAll(t.Context()); err != nil || len(left) > 0 {
-			t.Errorf("%s still holds %v, %v", m.Node.Name, left, err)
+		if left, err := m.HealAll(t.Context()); err != nil || len(left) > 0 {
+			t.Errorf("%s still holds %v, %v", m.Node().Name, left, err)
 		}
 	}
 }

@@ -294,7 +294,7 @@ func Resolve(step history.Step, live Live) (history.Step, Binding, error) {
 	}
 	cluster := []string{}
 	for _, m := range live.Machines {
-		cluster = append(cluster, m.Node.Name)
+		cluster = append(cluster, m.Node().Name)
 	}
 	if symbolic(step) {
 		name := live.Roles[step.Target]

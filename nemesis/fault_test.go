@@ -71,10 +71,10 @@ func three() Live {
 	addr := netip.MustParseAddr
 	return Live{
 		Config: Config{
-			Machines: []Machine{
-				{Node: nodes.Node{Name: "n1", Address: addr("10.0.0.1"), Others: []netip.Addr{addr("fd00::1")}}},
-				{Node: nodes.Node{Name: "n2", Address: addr("10.0.0.2"), Others: []netip.Addr{addr("fd00::2")}}},
-				{Node: nodes.Node{Name: "n3", Address: addr("10.0.0.3")}},
+			Machines: []Agent{
+				&fakeAgent{node: nodes.Node{Name: "n1", Address: addr("10.0.0.1"), Others: []netip.Addr{addr("fd00::1")}}},
+				&fakeAgent{node: nodes.Node{Name: "n2", Address: addr("10.0.0.2"), Others: []netip.Addr{addr("fd00::2")}}},
+				&fakeAgent{node: nodes.Node{Name: "n3", Address: addr("10.0.0.3")}},
 			},
 			Process: func(node string) string { return "db-" + node },
 		},

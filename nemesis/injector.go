@@ -35,31 +35,28 @@ const (
 	leastRecovery = 3 * time.Second
 )
 
-// Agent is what the injector needs of a node's agent; *agent.Client is one.
+// Agent is what the injector needs of a node and its agent; *agent.Client is one. It stays
+// the same when another agent takes the place of one that was lost.
 type Agent interface {
+	// Node is the machine.
+	Node() nodes.Node
 	Apply(ctx context.Context, e agent.Effect) error
 	Undo(ctx context.Context, e agent.Effect) error
 	Probe(ctx context.Context, e agent.Effect) (history.Evidence, error)
 	ProbeTCP(ctx context.Context, to netip.AddrPort, timeout time.Duration) (agent.Connection, error)
 	ProcessState(ctx context.Context, name string) (agent.ProcessState, error)
 	HealAll(ctx context.Context) ([]string, error)
-	// Facts are what the agent found when it started.
+	// Facts are what the current agent found when it started.
 	Facts() agent.Facts
-	// Lost is closed when the agent cannot be reached any more.
+	// Lost is closed when the current agent cannot be reached any more.
 	Lost() <-chan struct{}
-}
-
-// Machine is one node and its agent.
-type Machine struct {
-	Node  nodes.Node
-	Agent Agent
 }
 
 // Config is what an Injector works with. Every field is needed but those that say
 // otherwise, those about power for faults of power only.
 type Config struct {
 	// Machines are the nodes of the cluster in the plan's order.
-	Machines []Machine
+	Machines []Agent
 	// Role finds the node that plays a role now: leader, holder or grantor; "" means
 	// nobody who could be asked knows.
 	Role func(ctx context.Context, role string) (string, error)
@@ -79,11 +76,10 @@ type Config struct {
 
 	// Power turns the machines off and on.
 	Power nodes.Power
-	// Reconnect starts another agent on a node that has its power again, and fails when
-	// it cannot be reached yet. What asks the old one must not be told from now on that it
-	// is lost. Restart starts the node's server. Both are called for different nodes at
-	// once.
-	Reconnect func(ctx context.Context, node string) (Agent, error)
+	// Reconnect starts another agent on a node that has its power again, which the node's
+	// Agent speaks to from then on, and fails when it cannot be reached yet. Restart starts
+	// the node's server. Both are called for different nodes at once.
+	Reconnect func(ctx context.Context, node string) error
 	Restart   func(ctx context.Context, node string) error
 	// Dial connects to an address from the control node, and closes the connection again.
 	Dial func(ctx context.Context, to netip.AddrPort) error
@@ -100,7 +96,6 @@ type Injector struct {
 
 // New makes an injector. It does nothing yet.
 func New(config Config) *Injector {
-	config.Machines = slices.Clone(config.Machines) // an agent may be replaced by the next
 	return &Injector{Config: config}
 }
 
@@ -157,8 +152,8 @@ func (in *Injector) Postponed() time.Duration { return in.late.by(in.Now()) }
 func (c Config) patient(d time.Duration) time.Duration { return history.Patience(c.SlowNodes, d) }
 
 // machine finds a node by its name; Resolve has made sure that it exists.
-func (c Config) machine(name string) Machine {
-	return c.Machines[slices.IndexFunc(c.Machines, func(m Machine) bool { return m.Node.Name == name })]
+func (c Config) machine(name string) Agent {
+	return c.Machines[slices.IndexFunc(c.Machines, func(m Agent) bool { return m.Node().Name == name })]
 }
 
 // HealAll makes every agent undo whatever its ledger holds, from this run or an
@@ -171,9 +166,9 @@ func (in *Injector) HealAll(ctx context.Context) error {
 	for i, m := range in.Machines {
 		all.Go(func() {
 			var err error
-			found[i], err = bounded(ctx, in.patient(recoveryTime), m.Agent.HealAll)
+			found[i], err = bounded(ctx, in.patient(recoveryTime), m.HealAll)
 			if err != nil {
-				errs[i] = fmt.Sprintf("heal %s: %s; run nemesis nodes heal once it can be reached", m.Node.Name, oneLine(err))
+				errs[i] = fmt.Sprintf("heal %s: %s; run nemesis nodes heal once it can be reached", m.Node().Name, oneLine(err))
 			}
 		})
 	}
@@ -181,7 +176,7 @@ func (in *Injector) HealAll(ctx context.Context) error {
 	for i, m := range in.Machines {
 		if len(found[i]) > 0 {
 			in.Record(history.Event{
-				Time: in.Now(), Type: history.Note, Node: m.Node.Name,
+				Time: in.Now(), Type: history.Note, Node: m.Node().Name,
 				Message: "undid what was left in force: " + strings.Join(found[i], ", "),
 			})
 		}
@@ -215,21 +210,19 @@ func (in *Injector) carryOut(ctx context.Context, step history.Step, healAt, nex
 	i.hold(ctx, healAt)
 	err = i.heal(ctx, next)
 	for _, a := range i.acts {
-		if p, is := a.Action.(*powerAction); is && p.next != nil {
-			in.replace(ctx, a.node(), p.next)
+		if p, is := a.Action.(*powerAction); is && p.booted {
+			in.suspendAgain(ctx, p.agent)
 		}
 	}
 	return err
 }
 
-// replace takes a node's next agent in place of the one that went down with its machine.
-// Its time services are stopped again, where they were for the length of the run.
-func (in *Injector) replace(ctx context.Context, node string, next Agent) {
-	i := slices.IndexFunc(in.Machines, func(m Machine) bool { return m.Node.Name == node })
-	in.Machines[i].Agent = next
+// suspendAgain stops the time services of a machine that booted, where they were stopped
+// for the length of the run.
+func (in *Injector) suspendAgain(ctx context.Context, booted Agent) {
 	if in.suspended != nil {
 		_, _ = bounded(ctx, in.patient(recoveryTime), func(ctx context.Context) (struct{}, error) {
-			return struct{}{}, next.Apply(ctx, in.suspended)
+			return struct{}{}, booted.Apply(ctx, in.suspended)
 		})
 	}
 }

@@ -44,8 +44,8 @@ type cutLink struct {
 func (live Live) linksOf(links []history.Link) *cutLinks {
 	all := &cutLinks{}
 	for _, link := range links {
-		l := &cutLink{Link: link, agent: live.machine(link.From).Agent, limit: live.patient(connectTime)}
-		for _, addr := range live.machine(link.To).Node.Addresses() {
+		l := &cutLink{Link: link, agent: live.machine(link.From), limit: live.patient(connectTime)}
+		for _, addr := range live.machine(link.To).Node().Addresses() {
 			l.to = append(l.to, netip.AddrPortFrom(addr, live.PeerPort))
 		}
 		all.list = append(all.list, l)
@@ -109,7 +109,7 @@ type filterAction struct {
 // filter makes a filter out of the action that puts it in force.
 func (c *cutLinks) filter(a *agentAction, drop *effects.Drop, flaps bool) *filterAction {
 	f := &filterAction{agentAction: a, links: c, drop: drop, flaps: flaps}
-	node := a.machine.Node.Name
+	node := a.machine.Node().Name
 	for _, l := range c.list {
 		if drop.Out && l.From == node && f.names(l.To, a.cluster) || drop.In && l.To == node && f.names(l.From, a.cluster) {
 			f.cuts = append(f.cuts, l)
@@ -146,7 +146,7 @@ func (f *filterAction) Probe(ctx context.Context) (history.Evidence, error) {
 
 // names: the filter is against this node.
 func (f *filterAction) names(node string, cluster Config) bool {
-	return slices.ContainsFunc(cluster.machine(node).Node.Addresses(), func(a netip.Addr) bool { return slices.Contains(f.drop.Peers, a) })
+	return slices.ContainsFunc(cluster.machine(node).Node().Addresses(), func(a netip.Addr) bool { return slices.Contains(f.drop.Peers, a) })
 }
 
 // Doubts are about the links that the filter is to cut. One that is held by the filter at
@@ -196,7 +196,7 @@ func (c *cutLinks) uncut(live Live) *cutLink {
 	}
 	for i, a := range live.Machines {
 		for _, b := range live.Machines[i+1:] {
-			link := history.Link{From: a.Node.Name, To: b.Node.Name}
+			link := history.Link{From: a.Node().Name, To: b.Node().Name}
 			if !cut(link) && !cut(history.Link{From: link.To, To: link.From}) {
 				return live.linksOf([]history.Link{link}).list[0]
 			}

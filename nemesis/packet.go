@@ -101,14 +101,14 @@ func (packet) Bind(step history.Step, live Live) (Binding, error) {
 	for _, from := range live.Machines {
 		var peers []netip.Addr
 		for _, to := range live.Machines {
-			if slices.Contains(step.Links, history.Link{From: from.Node.Name, To: to.Node.Name}) {
-				peers = append(peers, to.Node.Addresses()...)
+			if slices.Contains(step.Links, history.Link{From: from.Node().Name, To: to.Node().Name}) {
+				peers = append(peers, to.Node().Addresses()...)
 			}
 		}
 		if len(peers) == 0 {
 			continue
 		}
-		a, err := live.onAgent(from.Node.Name, &effects.Netem{ID: effectID(step), Peers: peers, Change: change})
+		a, err := live.onAgent(from.Node().Name, &effects.Netem{ID: effectID(step), Peers: peers, Change: change})
 		if err != nil {
 			return b, err
 		}

@@ -157,7 +157,7 @@ func TestTheLinksOfPacketFaults(t *testing.T) {
 
 // Before a schedule begins, nodes are asked about the way to the others.
 func TestWhatNodesAreAskedAboutPackets(t *testing.T) {
-	others := []nodes.Node{three().Machines[1].Node, three().Machines[2].Node}
+	others := []nodes.Node{three().Machines[1].Node(), three().Machines[2].Node()}
 	if got := Trials([]history.Step{{Kind: "kill"}}, others); got != nil {
 		t.Errorf("for a kill: %v", got)
 	}

@@ -72,8 +72,8 @@ func (partition) Bind(step history.Step, live Live) (Binding, error) {
 	var b Binding
 	todo := drops(step, live)
 	for _, m := range live.Machines {
-		for _, effect := range todo[m.Node.Name] {
-			a, err := live.onAgent(m.Node.Name, effect)
+		for _, effect := range todo[m.Node().Name] {
+			a, err := live.onAgent(m.Node().Name, effect)
 			if err != nil {
 				return b, err
 			}
@@ -95,14 +95,14 @@ func (partition) Bind(step history.Step, live Live) (Binding, error) {
 func drops(step history.Step, live Live) map[string][]*effects.Drop {
 	todo := map[string][]*effects.Drop{}
 	for _, m := range live.Machines {
-		node := m.Node
+		node := m.Node()
 		// What this node must not send to and must not hear from, in cluster order.
 		peers := map[[2]bool][]netip.Addr{}
 		for _, peer := range live.Machines {
-			in := slices.Contains(step.Links, history.Link{From: peer.Node.Name, To: node.Name})
-			out := slices.Contains(step.Links, history.Link{From: node.Name, To: peer.Node.Name})
+			in := slices.Contains(step.Links, history.Link{From: peer.Node().Name, To: node.Name})
+			out := slices.Contains(step.Links, history.Link{From: node.Name, To: peer.Node().Name})
 			if in || out {
-				peers[[2]bool{in, out}] = append(peers[[2]bool{in, out}], peer.Node.Addresses()...)
+				peers[[2]bool{in, out}] = append(peers[[2]bool{in, out}], peer.Node().Addresses()...)
 			}
 		}
 		for _, way := range []struct {

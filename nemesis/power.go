@@ -79,7 +79,7 @@ func (f powerFault) Bind(step history.Step, live Live) (Binding, error) {
 	}
 	for _, node := range step.Nodes {
 		m := live.machine(node)
-		b.Actions = append(b.Actions, &powerAction{cluster: live.Config, node: m.Node, cycle: f.cycle, old: m.Agent})
+		b.Actions = append(b.Actions, &powerAction{cluster: live.Config, node: m.Node(), agent: m, cycle: f.cycle})
 	}
 	return b, nil
 }

@@ -34,15 +34,15 @@ type powerAction struct {
 	cluster Config
 	node    nodes.Node
 	cycle   bool
-	// old is the agent that goes down with the machine, boot the boot it was started
-	// in, heard whether the server's port answered then.
-	old   Agent
+	agent   Agent
+	// boot is the boot in which the agent that goes down with the machine was started,
+	// heard whether the server's port answered then.
 	boot  string
 	heard bool
 	// silent: the agent was asked while the power was off, and did not answer.
 	silent bool
-	// next is the agent of the next boot, nil until there is one.
-	next Agent
+	// booted: the agent is that of the next boot.
+	booted bool
 	// returned: the machine was to come back; undone: its server was to be started again.
 	returned, undone bool
 	// applied: the power was taken, as whoever runs the machine says.
@@ -61,7 +61,7 @@ func (p *powerAction) Effect() history.Effect {
 }
 
 func (p *powerAction) Before(ctx context.Context) {
-	p.boot = p.old.Facts().BootID
+	p.boot = p.agent.Facts().BootID
 	p.heard = p.answers(ctx)
 }
 
@@ -85,11 +85,11 @@ func (p *powerAction) Return(ctx context.Context) error {
 	if err != nil {
 		return fmt.Errorf("turn %s on: %w: turn it on by hand", p.node.Name, err)
 	}
-	p.next, err = bounded(ctx, p.cluster.patient(reconnectTime), func(ctx context.Context) (Agent, error) {
-		return p.cluster.Reconnect(ctx, p.node.Name)
+	_, err = bounded(ctx, p.cluster.patient(reconnectTime), func(ctx context.Context) (struct{}, error) {
+		return struct{}{}, p.cluster.Reconnect(ctx, p.node.Name)
 	})
+	p.booted = err == nil
 	if err != nil {
-		p.next = nil
 		return fmt.Errorf("reach %s after its power came back: %w", p.node.Name, err)
 	}
 	return nil
@@ -97,7 +97,7 @@ func (p *powerAction) Return(ctx context.Context) error {
 
 func (p *powerAction) Undo(ctx context.Context) error {
 	p.undone = true
-	if p.next == nil {
+	if !p.booted {
 		if err := p.Return(ctx); err != nil {
 			return err
 		}
@@ -116,10 +116,10 @@ func (p *powerAction) Probe(ctx context.Context) (history.Evidence, error) {
 // measure looks for what is missing, and by which boot the machine is in once it is back.
 func (p *powerAction) measure(ctx context.Context) (history.Evidence, error) {
 	switch {
-	case p.returned && p.next == nil:
+	case p.returned && !p.booted:
 		return history.Evidence{Summary: "the machine did not come back"}, nil
-	case p.next != nil:
-		boot := p.next.Facts().BootID
+	case p.booted:
+		boot := p.agent.Facts().BootID
 		e := history.Evidence{Confirmed: p.silent && boot != "" && boot != p.boot, Summary: fmt.Sprintf("boot id %s, before %s", boot, p.boot)}
 		if boot == p.boot {
 			e.Summary = "the machine did not boot again: its boot id is " + boot + " as before"
@@ -132,7 +132,7 @@ func (p *powerAction) measure(ctx context.Context) (history.Evidence, error) {
 		limit = min(limit, time.Until(end)*3/4) // what has no answer must be noticed in time
 	}
 	_, err := bounded(ctx, limit, func(ctx context.Context) (agent.ProcessState, error) {
-		return p.old.ProcessState(ctx, p.cluster.Process(p.node.Name))
+		return p.agent.ProcessState(ctx, p.cluster.Process(p.node.Name))
 	})
 	var remote *agent.RemoteError
 	if p.silent = p.silent || err != nil && !errors.As(err, &remote); !p.silent {
@@ -152,12 +152,12 @@ func (p *powerAction) measure(ctx context.Context) (history.Evidence, error) {
 func (p *powerAction) Doubts() []string { return doubtsOf(p.Effect(), p.seen, p.missed) }
 
 func (p *powerAction) Recovered(ctx context.Context) (history.Evidence, error) {
-	if p.next == nil {
+	if !p.booted {
 		seen := history.Evidence{Summary: "the machine did not come back"}
 		return seen, errors.New("still in force after it was undone: " + seen.Summary)
 	}
 	name := p.cluster.Process(p.node.Name)
-	state, err := bounded(ctx, p.cluster.patient(stateTime), func(ctx context.Context) (agent.ProcessState, error) { return p.next.ProcessState(ctx, name) })
+	state, err := bounded(ctx, p.cluster.patient(stateTime), func(ctx context.Context) (agent.ProcessState, error) { return p.agent.ProcessState(ctx, name) })
 	if err != nil {
 		return history.Evidence{}, fmt.Errorf("probe %s after undoing it: read the state of %s: %w", p.Effect().Kind, name, err)
 	}
@@ -175,7 +175,7 @@ func (p *powerAction) Recovered(ctx context.Context) (history.Evidence, error) {
 func (p *powerAction) UndoAgain() bool { return !p.applied.Load() }
 
 // Gone: after a machine that did not come back there is nobody to ask.
-func (p *powerAction) Gone() bool { return p.undone && p.next == nil }
+func (p *powerAction) Gone() bool { return p.undone && !p.booted }
 
 // answers tries to connect to the server's port from the control node. A refusal is an
 // answer too: only a machine that runs can give it.

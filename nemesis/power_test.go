@@ -73,21 +73,20 @@ func (p *plugs) On(_ context.Context, node string) error {
 	return nil
 }
 
-func (p *plugs) reconnect(ctx context.Context, node string) (Agent, error) {
-	old := p.agentOf(node)
+func (p *plugs) reconnect(_ context.Context, node string) error {
+	a := p.agentOf(node)
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	began, was := p.on[node]
 	if p.dead || was && (began.IsZero() || time.Since(began) < p.boots) {
-		return nil, errors.New("no route to host")
+		return errors.New("no route to host")
 	}
-	next := &fakeAgent{world: p.world, node: old.node, dropped: map[string]int{}, bent: map[string]agent.Effect{}, boot: old.boot, server: old.server}
+	a.trouble, a.filters, a.dropped, a.bent = nil, nil, map[string]int{}, map[string]agent.Effect{}
 	if was && !p.unplugged {
 		p.pids++
-		next.boot, next.server = "boot "+strconv.Itoa(p.pids), agent.ProcessState{Name: "db", State: agent.Exited}
+		a.boot, a.server = "boot "+strconv.Itoa(p.pids), agent.ProcessState{Name: "db", State: agent.Exited}
 	}
-	p.agents[slices.Index(p.agents, old)] = next
-	return next, nil
+	return nil
 }
 
 func (p *plugs) dial(ctx context.Context, to netip.AddrPort) error {

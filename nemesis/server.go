@@ -105,7 +105,7 @@ func (a *serverAction) Doubts() []string {
 }
 
 func (a *serverAction) doubts() []string {
-	node := a.machine.Node.Name
+	node := a.machine.Node().Name
 	switch {
 	case a.processErr != nil:
 		return []string{node + ": " + oneLine(a.processErr)}
@@ -158,9 +158,9 @@ func (a *serverAction) UndoAgain() bool {
 
 // state asks for the state of the server.
 func (a *serverAction) state(ctx context.Context) (agent.ProcessState, error) {
-	name := a.cluster.Process(a.machine.Node.Name)
+	name := a.cluster.Process(a.machine.Node().Name)
 	state, err := bounded(ctx, a.cluster.patient(stateTime), func(ctx context.Context) (agent.ProcessState, error) {
-		return a.machine.Agent.ProcessState(ctx, name)
+		return a.machine.ProcessState(ctx, name)
 	})
 	if err != nil {
 		return state, fmt.Errorf("read the state of %s: %w", name, err)

@@ -23,14 +23,14 @@ func (in *Injector) suspendTimeServices(ctx context.Context, steps []history.Ste
 	}
 	effect := &effects.Service{ID: "services"}
 	in.suspended = effect
-	said := in.everywhere(func(m Machine) string {
+	said := in.everywhere(func(m Agent) string {
 		_, err := bounded(ctx, in.patient(recoveryTime), func(ctx context.Context) (struct{}, error) {
-			return struct{}{}, m.Agent.Apply(ctx, effect)
+			return struct{}{}, m.Apply(ctx, effect)
 		})
 		var seen history.Evidence
 		if err == nil {
 			seen, err = bounded(ctx, in.patient(recoveryTime), func(ctx context.Context) (history.Evidence, error) {
-				return m.Agent.Probe(ctx, effect)
+				return m.Probe(ctx, effect)
 			})
 		}
 		if err != nil {
@@ -39,16 +39,16 @@ func (in *Injector) suspendTimeServices(ctx context.Context, steps []history.Ste
 		return "time services for the length of the run: " + seen.Summary
 	})
 	for i, text := range said {
-		in.Record(history.Event{Time: in.Now(), Type: history.Note, Node: in.Machines[i].Node.Name, Message: text})
+		in.Record(history.Event{Time: in.Now(), Type: history.Note, Node: in.Machines[i].Node().Name, Message: text})
 	}
 	return func() []string {
 		in.suspended = nil
-		failed := in.everywhere(func(m Machine) string {
+		failed := in.everywhere(func(m Agent) string {
 			_, err := bounded(context.WithoutCancel(ctx), in.patient(recoveryTime), func(ctx context.Context) (struct{}, error) {
-				return struct{}{}, m.Agent.Undo(ctx, effect)
+				return struct{}{}, m.Undo(ctx, effect)
 			})
 			if err != nil {
-				return fmt.Sprintf("start the time services of %s again: %s", m.Node.Name, oneLine(err))
+				return fmt.Sprintf("start the time services of %s again: %s", m.Node().Name, oneLine(err))
 			}
 			return ""
 		})
@@ -57,7 +57,7 @@ func (in *Injector) suspendTimeServices(ctx context.Context, steps []history.Ste
 }
 
 // everywhere does something on every machine at once and gives the answers in order.
-func (in *Injector) everywhere(do func(Machine) string) []string {
+func (in *Injector) everywhere(do func(Agent) string) []string {
 	answers := make([]string, len(in.Machines))
 	var all sync.WaitGroup
 	for i, m := range in.Machines {

@@ -90,7 +90,7 @@ func (w *world) injector() *Injector {
 		},
 	}
 	for _, a := range w.agents {
-		config.Machines = append(config.Machines, Machine{Node: a.node, Agent: a})
+		config.Machines = append(config.Machines, a)
 	}
 	return New(config)
 }
@@ -264,7 +264,13 @@ func lastOf(calls []string, call string) int {
 
 func (a *fakeAgent) Lost() <-chan struct{} { return a.lost }
 
-func (a *fakeAgent) Facts() agent.Facts { return agent.Facts{BootID: a.boot} }
+func (a *fakeAgent) Node() nodes.Node { return a.node }
+
+func (a *fakeAgent) Facts() agent.Facts {
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	return agent.Facts{BootID: a.boot}
+}
 
 // ProbeTCP connects through every filter of the world.
 func (a *fakeAgent) ProbeTCP(ctx context.Context, to netip.AddrPort, timeout time.Duration) (agent.Connection, error) {

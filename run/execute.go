@@ -123,14 +123,14 @@ type runner struct {
 
 	system     clients.System
 	workload   workload.Workload
-	machines   []clients.Machine
+	machines   []*agent.Client
 	conns      []nodes.Conn
 	deployment clients.Deployment
 	roles      *roles
 	clients    *Interpreter
 
-	// follow watches another agent of a node, as watch does those of the beginning.
-	follow func(node string, a *agent.Client)
+	// follow watches a node's current agent until it is lost.
+	follow func(m *agent.Client)
 	// blackouts are agents whose machines' power was taken.
 	blackouts blackouts
 }
@@ -209,7 +209,7 @@ func (r *runner) phase(ctx context.Context, name string, limit time.Duration, st
 }
 
 // onAll does one thing on every node at once and returns their errors.
-func (r *runner) onAll(ctx context.Context, do func(ctx context.Context, m clients.Machine) error) error {
+func (r *runner) onAll(ctx context.Context, do func(ctx context.Context, m *agent.Client) error) error {
 	errs := make([]error, len(r.machines))
 	var wg sync.WaitGroup
 	for i, m := range r.machines {
@@ -218,7 +218,7 @@ func (r *runner) onAll(ctx context.Context, do func(ctx context.Context, m clien
 	wg.Wait()
 	all := make([]nodes.Node, len(r.machines))
 	for i, m := range r.machines {
-		all[i] = m.Node
+		all[i] = m.Node()
 	}
 	return together(all, errs)
 }
@@ -242,7 +242,7 @@ func (r *runner) connect(ctx context.Context) error {
 		if agents[i] == nil {
 			continue
 		}
-		r.machines = append(r.machines, clients.Machine{Node: node, Agent: agents[i]})
+		r.machines = append(r.machines, agents[i])
 		if left := agents[i].Facts().Leftovers; len(left) > 0 {
 			r.note(node.Name, "undid what an earlier run left behind: %s", strings.Join(left, ", "))
 		}
@@ -267,8 +267,8 @@ func (r *runner) agentOptions() agent.Options {
 }
 
 // preflight refuses a plan whose faults a node cannot do, before anything starts.
-func (r *runner) preflight(ctx context.Context, m clients.Machine) error {
-	cannot := maps.Clone(m.Agent.Facts().Cannot)
+func (r *runner) preflight(ctx context.Context, m *agent.Client) error {
+	cannot := maps.Clone(m.Facts().Cannot)
 	if cannot == nil {
 		cannot = map[string]string{}
 	}
@@ -280,22 +280,22 @@ func (r *runner) preflight(ctx context.Context, m clients.Machine) error {
 		err = r.reaches(ctx, m)
 	}
 	if err != nil {
-		return fmt.Errorf("prepare %s: %w; leave that fault out of --faults", m.Node.Name, err)
+		return fmt.Errorf("prepare %s: %w; leave that fault out of --faults", m.Node().Name, err)
 	}
 	return nil
 }
 
 // reaches asks whether the way from a node to the others is free to be changed, where
 // the schedule changes packets.
-func (r *runner) reaches(ctx context.Context, m clients.Machine) error {
+func (r *runner) reaches(ctx context.Context, m *agent.Client) error {
 	var others []nodes.Node
 	for _, n := range r.cfg.Cluster.Nodes() {
-		if n.Name != m.Node.Name {
+		if n.Name != m.Node().Name {
 			others = append(others, n)
 		}
 	}
 	for _, effect := range nemesis.Trials(r.plan.Schedule, others) {
-		if err := m.Agent.Check(ctx, effect); err != nil {
+		if err := m.Check(ctx, effect); err != nil {
 			return err
 		}
 	}
@@ -314,22 +314,22 @@ func (r *runner) install(ctx context.Context) error {
 		return err
 	}
 	r.roles = &roles{deployment: r.deployment}
-	return r.onAll(ctx, func(ctx context.Context, m clients.Machine) error {
+	return r.onAll(ctx, func(ctx context.Context, m *agent.Client) error {
 		if served, ok := r.deployment.(clients.Served); ok {
-			if err := passable(ctx, m.Node, served.ClientPort(), new(net.Dialer).DialContext); err != nil {
+			if err := passable(ctx, m.Node(), served.ClientPort(), new(net.Dialer).DialContext); err != nil {
 				return err
 			}
 		}
-		if err := r.deployment.Install(ctx, m.Node.Name); err != nil {
+		if err := r.deployment.Install(ctx, m.Node().Name); err != nil {
 			return err
 		}
-		return r.deployment.Wipe(ctx, m.Node.Name)
+		return r.deployment.Wipe(ctx, m.Node().Name)
 	})
 }
 
 func (r *runner) begin(ctx context.Context) error {
-	err := r.onAll(ctx, func(ctx context.Context, m clients.Machine) error {
-		return r.deployment.Start(ctx, m.Node.Name)
+	err := r.onAll(ctx, func(ctx context.Context, m *agent.Client) error {
+		return r.deployment.Start(ctx, m.Node().Name)
 	})
 	if err != nil {
 		return err
@@ -343,40 +343,40 @@ func (r *runner) revive(ctx context.Context) {
 	ctx, cancel := context.WithTimeout(ctx, r.plan.Patience(reviveDeadline))
 	defer cancel()
 	var wg sync.WaitGroup
-	for i := range r.machines {
-		m := &r.machines[i]
-		if m.Agent.Err() == nil {
-			continue
+	for _, m := range r.machines {
+		if m.Err() != nil {
+			// Of one that cannot be reached it was told that it is lost, and the heal says what to do.
+			wg.Go(func() { _ = r.reattach(ctx, m) })
 		}
-		wg.Go(func() {
-			conn, another, err := Reach(ctx, r.cfg.Cluster, m.Node, r.agentOptions())
-			if err != nil {
-				return // that the agent is lost was told, and the heal says what to do
-			}
-			r.take(m, conn, another)
-		})
 	}
 	wg.Wait()
 }
 
-// take goes on with another agent of a machine.
-func (r *runner) take(m *clients.Machine, conn nodes.Conn, another *agent.Client) {
+// reattach starts another agent on a machine, which takes the place of the one before.
+func (r *runner) reattach(ctx context.Context, m *agent.Client) error {
+	conn, err := r.cfg.Cluster.Connect(ctx, m.Node().Name)
+	if err != nil {
+		return err
+	}
+	if err := m.Reconnect(ctx, conn); err != nil {
+		conn.Close()
+		return err
+	}
 	r.mu.Lock()
-	m.Agent = another
 	r.conns = append(r.conns, conn)
 	r.mu.Unlock()
-	r.deployment.Reattach(m.Node.Name, another)
 	undid := "nothing was left to undo"
-	if left := another.Facts().Leftovers; len(left) > 0 {
+	if left := m.Facts().Leftovers; len(left) > 0 {
 		undid = "it undid " + strings.Join(left, ", ")
 	}
-	r.note(m.Node.Name, "started another agent on %s: %s", m.Node.Name, undid)
+	r.note(m.Node().Name, "started another agent on %s: %s", m.Node().Name, undid)
+	return nil
 }
 
 // settle waits until every server answers again, so that final reads can reach all.
 func (r *runner) settle(ctx context.Context) error {
-	return r.onAll(ctx, func(ctx context.Context, m clients.Machine) error {
-		return r.deployment.Healthy(ctx, m.Node.Name)
+	return r.onAll(ctx, func(ctx context.Context, m *agent.Client) error {
+		return r.deployment.Healthy(ctx, m.Node().Name)
 	})
 }
 
@@ -386,12 +386,12 @@ func (r *runner) collect(ctx context.Context) error {
 	// and none of its own when it has kept the history from being written.
 	var once sync.Once
 	var full error
-	err := r.onAll(ctx, func(ctx context.Context, m clients.Machine) error {
-		dir, err := r.dir.Node(m.Node.Name)
+	err := r.onAll(ctx, func(ctx context.Context, m *agent.Client) error {
+		dir, err := r.dir.Node(m.Node().Name)
 		if err == nil {
-			errs := []error{save(filepath.Join(dir, "agent.log"), func(w io.Writer) error { return m.Agent.AgentLog(ctx, w) })}
-			for name, path := range r.deployment.LogFiles(m.Node.Name) {
-				errs = append(errs, save(filepath.Join(dir, filepath.Base(name)), func(w io.Writer) error { return m.Agent.Download(ctx, path, w) }))
+			errs := []error{save(filepath.Join(dir, "agent.log"), func(w io.Writer) error { return m.AgentLog(ctx, w) })}
+			for name, path := range r.deployment.LogFiles(m.Node().Name) {
+				errs = append(errs, save(filepath.Join(dir, filepath.Base(name)), func(w io.Writer) error { return m.Download(ctx, path, w) }))
 			}
 			err = errors.Join(errs...)
 		}
@@ -401,7 +401,7 @@ func (r *runner) collect(ctx context.Context) error {
 			return nil
 		}
 		if err != nil {
-			return fmt.Errorf("collect the logs of %s: %w", m.Node.Name, err)
+			return fmt.Errorf("collect the logs of %s: %w", m.Node().Name, err)
 		}
 		return nil
 	})
@@ -426,13 +426,13 @@ func (r *runner) stop(ctx context.Context) error {
 	if r.clients != nil {
 		r.clients.Close()
 	}
-	err := r.onAll(ctx, func(ctx context.Context, m clients.Machine) error {
+	err := r.onAll(ctx, func(ctx context.Context, m *agent.Client) error {
 		if !r.cfg.Keep && r.deployment != nil {
-			if _, err := m.Agent.StopProcess(ctx, r.deployment.Process(m.Node.Name), stopGrace); err != nil {
-				return fmt.Errorf("stop %s on %s: %w", r.plan.System.Name, m.Node.Name, err)
+			if _, err := m.StopProcess(ctx, r.deployment.Process(m.Node().Name), stopGrace); err != nil {
+				return fmt.Errorf("stop %s on %s: %w", r.plan.System.Name, m.Node().Name, err)
 			}
 		}
-		return m.Agent.Close(ctx, r.cfg.Keep)
+		return m.Close(ctx, r.cfg.Keep)
 	})
 	if r.deployment != nil {
 		r.deployment.Close()

@@ -17,60 +17,56 @@ import (
 // What happens to agents when their machines lose their power: they are lost, as they
 // should be, and others take their place when the machines have booted.
 
-// blackouts are the agents whose machines' power was taken. That such an agent is lost
-// is no trouble. It is safe for concurrent use.
+// blackouts are the lives (agent.Client.Alive) of the agents whose machines' power was
+// taken. That such an agent is lost is no trouble. It is safe for concurrent use.
 type blackouts struct {
-	mu     sync.Mutex
-	agents map[*agent.Client]bool
+	mu    sync.Mutex
+	lives map[context.Context]bool
 }
 
-func (b *blackouts) add(a *agent.Client) {
+func (b *blackouts) add(alive context.Context) {
 	b.mu.Lock()
 	defer b.mu.Unlock()
-	if b.agents == nil {
-		b.agents = map[*agent.Client]bool{}
+	if b.lives == nil {
+		b.lives = map[context.Context]bool{}
 	}
-	b.agents[a] = true
+	b.lives[alive] = true
 }
 
-func (r *runner) powerless(a *agent.Client) bool {
+func (r *runner) powerless(alive context.Context) bool {
 	r.blackouts.mu.Lock()
 	defer r.blackouts.mu.Unlock()
-	return r.blackouts.agents[a]
+	return r.blackouts.lives[alive]
 }
 
 // outages is the run's Power, with the run told of what it is used for before it is.
 type outages struct{ r *runner }
 
 func (o *outages) Off(ctx context.Context, node string) error {
-	if i := o.r.index(node); i >= 0 {
-		o.r.mu.Lock()
-		a := o.r.machines[i].Agent
-		o.r.mu.Unlock()
-		o.r.blackouts.add(a)
+	if m := o.r.machine(node); m != nil {
+		o.r.blackouts.add(m.Alive())
 	}
 	return o.r.cfg.Power.Off(ctx, node)
 }
 
 func (o *outages) On(ctx context.Context, node string) error { return o.r.cfg.Power.On(ctx, node) }
 
-func (r *runner) index(node string) int {
-	for i := range r.machines {
-		if r.machines[i].Node.Name == node {
-			return i
+// machine is the node of that name, nil when there is none.
+func (r *runner) machine(node string) *agent.Client {
+	for _, m := range r.machines {
+		if m.Node().Name == node {
+			return m
 		}
 	}
-	return -1
+	return nil
 }
 
-// reconnect starts another agent on a node that has its power again, and lets the
-// system, and whoever watches, go on with it.
-func (r *runner) reconnect(ctx context.Context, node string) (nemesis.Agent, error) {
-	i := r.index(node)
-	if i < 0 {
-		return nil, fmt.Errorf("reach %s: there is no such node", node)
+// reconnect starts another agent on a node that has its power again.
+func (r *runner) reconnect(ctx context.Context, node string) error {
+	m := r.machine(node)
+	if m == nil {
+		return fmt.Errorf("reach %s: there is no such node", node)
 	}
-	m := &r.machines[i]
 	// A connection to a machine that went without saying so looks sound for a while, and
 	// whatever still waits for an answer over it waits in vain.
 	r.mu.Lock()
@@ -82,13 +78,11 @@ func (r *runner) reconnect(ctx context.Context, node string) (nemesis.Agent, err
 		return old
 	})
 	r.mu.Unlock()
-	conn, another, err := Reach(ctx, r.cfg.Cluster, m.Node, r.agentOptions())
-	if err != nil {
-		return nil, err
+	if err := r.reattach(ctx, m); err != nil {
+		return err
 	}
-	r.take(m, conn, another)
-	r.follow(node, another)
-	return another, nil
+	r.follow(m)
+	return nil
 }
 
 // reach opens the connection to a node and starts its agent.

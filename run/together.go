@@ -6,8 +6,8 @@ import (
 	"regexp"
 	"strings"
 
-	"nemesis/clients"
 	"nemesis/nodes"
+	"nemesis/nodes/agent"
 )
 
 // together joins the errors of several nodes, errs[i] being that of all[i] or nil.
@@ -61,8 +61,8 @@ func withoutNode(node nodes.Node, text string) string {
 
 // told is what to tell of an error on a machine. Once its agent is lost, everything
 // that is asked of it fails for that one reason.
-func told(m clients.Machine, err error) error {
-	if lost := m.Agent.Err(); err != nil && lost != nil {
+func told(m *agent.Client, err error) error {
+	if lost := m.Err(); err != nil && lost != nil {
 		return lost
 	}
 	return err

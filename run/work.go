@@ -67,9 +67,9 @@ func (r *runner) finalReads(ctx context.Context) error {
 }
 
 func (r *runner) newInjector() *nemesis.Injector {
-	machines := make([]nemesis.Machine, len(r.machines))
+	machines := make([]nemesis.Agent, len(r.machines))
 	for i, m := range r.machines {
-		machines[i] = nemesis.Machine{Node: m.Node, Agent: m.Agent}
+		machines[i] = m
 	}
 	config := nemesis.Config{
 		Machines: machines,
@@ -160,11 +160,13 @@ func (r *runner) watch(ctx context.Context) (stop func()) {
 	if nemesis.NeedsShadow(r.plan.Faults) {
 		clocksEvery = clockFaultInterval
 	}
-	r.follow = func(node string, a *agent.Client) {
-		wg.Go(func() { r.followAgent(ctx, clocksEvery, node, a) })
+	r.follow = func(m *agent.Client) {
+		alive := m.Alive()
+		wg.Go(func() { r.followAgent(ctx, alive, clocksEvery, m) })
 	}
 	for _, m := range r.machines {
-		r.follow(m.Node.Name, m.Agent)
+		r.follow(m)
+		wg.Go(func() { r.followExits(ctx, m) })
 	}
 	wg.Go(func() {
 		ticker := time.NewTicker(stallTick)
@@ -184,40 +186,35 @@ func (r *runner) watch(ctx context.Context) (stop func()) {
 	return func() { cancel(); wg.Wait() }
 }
 
-// followAgent samples a node's clocks and listens for the exits of its servers, until
-// ctx ends or the agent is lost. That it is lost is a trouble, unless the node has no
-// power.
-func (r *runner) followAgent(ctx context.Context, clocksEvery time.Duration, node string, a *agent.Client) {
+// followAgent samples a node's clocks until ctx ends or the agent is lost whose life
+// alive is. That it is lost is a trouble, unless the node has no power.
+func (r *runner) followAgent(ctx, alive context.Context, clocksEvery time.Duration, m *agent.Client) {
 	sampling, stop := context.WithCancel(ctx)
-	var wg sync.WaitGroup
-	defer wg.Wait()
-	defer stop()
-	wg.Go(func() {
-		r.every(sampling, clocksEvery, func(ctx context.Context) {
-			if sample, err := a.Clock(ctx); err == nil {
-				r.event(history.Event{Type: history.ClockReading, Node: node, Clock: &sample})
-			}
-		})
+	defer context.AfterFunc(alive, stop)()
+	node := m.Node().Name
+	r.every(sampling, clocksEvery, func(ctx context.Context) {
+		if sample, err := m.Clock(ctx); err == nil {
+			r.event(history.Event{Type: history.ClockReading, Node: node, Clock: &sample})
+		}
 	})
-	wg.Go(func() {
-		for {
-			select {
-			case exit, open := <-a.Exits():
-				if !open {
-					return
-				}
-				r.event(history.Event{Type: history.ServerExit, Node: node, Exit: &exit})
-			case <-ctx.Done():
+	stop()
+	if ctx.Err() == nil && !r.powerless(alive) {
+		r.trouble(node, "%s", context.Cause(alive))
+	}
+}
+
+// followExits records the ends of a node's servers.
+func (r *runner) followExits(ctx context.Context, m *agent.Client) {
+	for {
+		select {
+		case exit, open := <-m.Exits():
+			if !open {
 				return
 			}
+			r.event(history.Event{Type: history.ServerExit, Node: m.Node().Name, Exit: &exit})
+		case <-ctx.Done():
+			return
 		}
-	})
-	select {
-	case <-a.Lost():
-		if ctx.Err() == nil && !r.powerless(a) {
-			r.trouble(node, "%s", a.Err())
-		}
-	case <-ctx.Done():
 	}
 }
 

@@ -5,7 +5,6 @@ import (
 	"errors"
 	"fmt"
 	"path"
-	"sync/atomic"
 	"time"
 
 	clientv3 "go.etcd.io/etcd/client/v3"
@@ -13,6 +12,7 @@ import (
 	"nemesis/clients"
 	"nemesis/clients/gobuild"
 	"nemesis/history"
+	"nemesis/nodes"
 	"nemesis/nodes/agent"
 )
 
@@ -31,23 +31,14 @@ type deployment struct {
 // member is one node with its agent and our own connection to its server, apart
 // from those of the workload's clients.
 type member struct {
-	clients.Machine
+	node  nodes.Node
+	agent *agent.Client
 	admin *clientv3.Client
-	// next is the agent that took the place of Machine.Agent; nil as long as none has.
-	next atomic.Pointer[agent.Client]
-}
-
-// agent is the one to ask now.
-func (m *member) agent() *agent.Client {
-	if next := m.next.Load(); next != nil {
-		return next
-	}
-	return m.Agent
 }
 
 var _ clients.Deployment = (*deployment)(nil)
 
-func newDeployment(binary string, o options, plan history.Plan, machines []clients.Machine) (*deployment, error) {
+func newDeployment(binary string, o options, plan history.Plan, machines []*agent.Client) (*deployment, error) {
 	arch, err := archOf(binary)
 	if err != nil {
 		return nil, fmt.Errorf("deploy etcd: %w", err)
@@ -61,18 +52,19 @@ func newDeployment(binary string, o options, plan history.Plan, machines []clien
 		members:  map[string]*member{},
 	}
 	for _, m := range machines {
-		d.cluster.members = append(d.cluster.members, m.Node)
+		d.cluster.members = append(d.cluster.members, m.Node())
 	}
 	if err := d.cluster.check(); err != nil {
 		return nil, err
 	}
 	for _, m := range machines {
-		admin, err := connect(m.Node.Address)
+		node := m.Node()
+		admin, err := connect(node.Address)
 		if err != nil {
 			d.Close()
-			return nil, fmt.Errorf("deploy etcd: make a client for %s: %w", m.Node.Name, err)
+			return nil, fmt.Errorf("deploy etcd: make a client for %s: %w", node.Name, err)
 		}
-		d.members[m.Node.Name] = &member{Machine: m, admin: admin}
+		d.members[node.Name] = &member{node: node, agent: m, admin: admin}
 	}
 	return d, nil
 }
@@ -92,7 +84,7 @@ func (d *deployment) Install(ctx context.Context, node string) error {
 	if err != nil {
 		return err
 	}
-	if f := m.agent().Facts(); f.OS != gobuild.TargetOS || f.Arch != d.arch {
+	if f := m.agent.Facts(); f.OS != gobuild.TargetOS || f.Arch != d.arch {
 		return fmt.Errorf("install etcd on %s: the executable is for %s/%s and the node is %s/%s; give one for the node with --binary",
 			node, gobuild.TargetOS, d.arch, f.OS, f.Arch)
 	}
@@ -103,22 +95,22 @@ func (d *deployment) Install(ctx context.Context, node string) error {
 }
 
 func (m *member) install(ctx context.Context, binary string) error {
-	state, err := m.agent().ProcessState(ctx, processName)
+	state, err := m.agent.ProcessState(ctx, processName)
 	if err != nil {
 		return err
 	}
 	if lives(state) { // its data is about to go, so it need not end well
-		if _, err := m.agent().StopProcess(ctx, processName, 500*time.Millisecond); err != nil {
+		if _, err := m.agent.StopProcess(ctx, processName, 500*time.Millisecond); err != nil {
 			return err
 		}
 	}
-	if err := m.agent().MakeDir(ctx, home); err != nil {
+	if err := m.agent.MakeDir(ctx, home); err != nil {
 		return err
 	}
-	if err := m.agent().RemoveAll(ctx, logFile); err != nil {
+	if err := m.agent.RemoveAll(ctx, logFile); err != nil {
 		return err
 	}
-	return m.agent().Upload(ctx, binary, executable, 0o755)
+	return m.agent.Upload(ctx, binary, executable, 0o755)
 }
 
 func lives(s agent.ProcessState) bool { return s.State == "running" || s.State == "paused" }
@@ -130,12 +122,12 @@ func (d *deployment) Wipe(ctx context.Context, node string) error {
 	if err != nil {
 		return err
 	}
-	state, err := m.agent().ProcessState(ctx, processName)
+	state, err := m.agent.ProcessState(ctx, processName)
 	if err == nil && lives(state) {
 		err = errors.New("the server still runs; stop it first")
 	}
 	if err == nil {
-		err = m.agent().RemoveAll(ctx, dataDir)
+		err = m.agent.RemoveAll(ctx, dataDir)
 	}
 	if err != nil {
 		return fmt.Errorf("wipe etcd on %s: %w", node, err)
@@ -148,16 +140,10 @@ func (d *deployment) Start(ctx context.Context, node string) error {
 	if err != nil {
 		return err
 	}
-	if _, err := m.agent().StartProcess(ctx, d.cluster.process(m.Node, m.agent().Dir())); err != nil {
+	if _, err := m.agent.StartProcess(ctx, d.cluster.process(m.node, m.agent.Dir())); err != nil {
 		return fmt.Errorf("start etcd on %s: %w", node, err)
 	}
 	return nil
-}
-
-func (d *deployment) Reattach(node string, another *agent.Client) {
-	if m, err := d.member(node); err == nil {
-		m.next.Store(another)
-	}
 }
 
 // Ready returns when every member answers a linearizable read. The first member
@@ -190,7 +176,7 @@ func (d *deployment) Healthy(ctx context.Context, node string) error {
 		if err == nil {
 			return nil
 		}
-		state, stateErr := m.agent().ProcessState(ctx, processName)
+		state, stateErr := m.agent.ProcessState(ctx, processName)
 		if stateErr == nil && !lives(state) {
 			return m.gone(ctx, state)
 		}
@@ -218,12 +204,12 @@ func (m *member) gone(ctx context.Context, state agent.ProcessState) error {
 	} else if state.State == "absent" {
 		how = "was never started"
 	}
-	return fmt.Errorf("reach etcd on %s: the server %s%s", m.Node.Name, how, m.logEnd(ctx))
+	return fmt.Errorf("reach etcd on %s: the server %s%s", m.node.Name, how, m.logEnd(ctx))
 }
 
 // silent describes a server that runs and does not answer.
 func (m *member) silent(ctx context.Context, err error) error {
-	return fmt.Errorf("reach etcd on %s: the server runs and does not answer reads (%s)%s", m.Node.Name, brief(err), m.logEnd(ctx))
+	return fmt.Errorf("reach etcd on %s: the server runs and does not answer reads (%s)%s", m.node.Name, brief(err), m.logEnd(ctx))
 }
 
 // logEnd quotes the end of the server's log, as a clause; "" when it cannot be had.
@@ -232,7 +218,7 @@ func (m *member) logEnd(ctx context.Context) string {
 	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), 2*time.Second)
 	defer cancel()
 	end := tail{most: 16 << 10}
-	if err := m.agent().Download(ctx, logFile, &end); err != nil {
+	if err := m.agent.Download(ctx, logFile, &end); err != nil {
 		return ""
 	}
 	words := lastWords(end.content)
@@ -254,7 +240,7 @@ func (d *deployment) LogFiles(node string) map[string]string {
 	if err != nil {
 		return nil
 	}
-	return map[string]string{"etcd.log": path.Join(m.agent().Dir(), logFile)}
+	return map[string]string{"etcd.log": path.Join(m.agent.Dir(), logFile)}
 }
 
 func (d *deployment) Open(_ context.Context, node string) (clients.Client, error) {
@@ -262,7 +248,7 @@ func (d *deployment) Open(_ context.Context, node string) (clients.Client, error
 	if err != nil {
 		return nil, err
 	}
-	c, err := newClientFor(d.work, m.Node.Address, d.cluster.options)
+	c, err := newClientFor(d.work, m.node.Address, d.cluster.options)
 	if err != nil {
 		return nil, fmt.Errorf("open a client of etcd on %s: %w", node, err)
 	}

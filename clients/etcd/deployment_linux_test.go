@@ -30,18 +30,16 @@ func TestMain(m *testing.M) {
 
 // deploy describes a cluster on agents of this machine, each with a loopback
 // address for a node.
-func deploy(t *testing.T, n int) (*deployment, []clients.Machine) {
+func deploy(t *testing.T, n int) (*deployment, []*agent.Client) {
 	t.Helper()
 	binary, err := realServer()
 	if err != nil {
 		t.Skipf("there is no etcd to test against: %v", err)
 	}
-	var machines []clients.Machine
+	var machines []*agent.Client
 	for i := range n {
-		machines = append(machines, clients.Machine{
-			Node:  nodes.Node{Name: fmt.Sprintf("n%d", i+1), Address: loopback()},
-			Agent: agenttest.Connect(t, agenttest.Dir(t)),
-		})
+		node := nodes.Node{Name: fmt.Sprintf("n%d", i+1), Address: loopback()}
+		machines = append(machines, agenttest.ConnectAs(t, agenttest.Dir(t), node))
 	}
 	install, err := System{}.Prepare(t.Context(), history.System{Binary: binary}, new(bytes.Buffer))
 	must(t, err)
@@ -60,17 +58,17 @@ func patient(t *testing.T) context.Context {
 }
 
 // kill is kill -9 of the server on a machine; it returns when the agent knows.
-func kill(t *testing.T, m clients.Machine) {
+func kill(t *testing.T, m *agent.Client) {
 	t.Helper()
 	ctx := patient(t)
-	state, err := m.Agent.ProcessState(ctx, processName)
+	state, err := m.ProcessState(ctx, processName)
 	must(t, err)
 	if !lives(state) {
 		t.Fatalf("there is no server to kill: %+v", state)
 	}
 	must(t, syscall.Kill(state.PID, syscall.SIGKILL))
 	for lives(state) {
-		state, err = m.Agent.ProcessState(ctx, processName)
+		state, err = m.ProcessState(ctx, processName)
 		must(t, err)
 	}
 }
@@ -97,12 +95,12 @@ func TestLifeOfACluster(t *testing.T) {
 	d, machines := deploy(t, 3)
 	ctx := patient(t)
 	for _, m := range machines {
-		must(t, d.Install(ctx, m.Node.Name))
-		must(t, d.Wipe(ctx, m.Node.Name))
+		must(t, d.Install(ctx, m.Node().Name))
+		must(t, d.Wipe(ctx, m.Node().Name))
 	}
 	oneLine(t, d.Healthy(ctx, "n1"), "reach etcd on n1: the server was never started")
 	for _, m := range machines {
-		must(t, d.Start(ctx, m.Node.Name))
+		must(t, d.Start(ctx, m.Node().Name))
 	}
 	must(t, d.Ready(ctx))
 
@@ -140,7 +138,7 @@ func TestLifeOfACluster(t *testing.T) {
 
 	// The log can be had by the name that is given for it.
 	var log bytes.Buffer
-	must(t, machines[1].Agent.Download(ctx, d.LogFiles("n2")["etcd.log"], &log))
+	must(t, machines[1].Download(ctx, d.LogFiles("n2")["etcd.log"], &log))
 	if !strings.Contains(log.String(), "configuring peer listeners") {
 		t.Errorf("the log of n2 is not that of a member that served: %.200s", log.String())
 	}
@@ -154,7 +152,7 @@ func TestServerThatExitsAtStart(t *testing.T) {
 	t.Parallel()
 	d, machines := deploy(t, 1)
 	ctx := patient(t)
-	taken, err := net.Listen("tcp", netip.AddrPortFrom(machines[0].Node.Address, peerPort).String())
+	taken, err := net.Listen("tcp", netip.AddrPortFrom(machines[0].Node().Address, peerPort).String())
 	must(t, err)
 	defer taken.Close()
 	must(t, d.Install(ctx, "n1"))

@@ -30,6 +30,7 @@ import (
 
 	"nemesis/clients"
 	"nemesis/history"
+	"nemesis/nodes/agent"
 )
 
 // defaultVersion is the newest 3.6 release when this was written. Releases before
@@ -87,7 +88,7 @@ func (s System) Prepare(ctx context.Context, plan history.System, w io.Writer) (
 }
 
 // Deploy describes a cluster with one member on each machine.
-func (System) Deploy(install clients.Install, plan history.Plan, machines []clients.Machine) (clients.Deployment, error) {
+func (System) Deploy(install clients.Install, plan history.Plan, machines []*agent.Client) (clients.Deployment, error) {
 	o, err := parseOptions(plan.System.Options)
 	if err != nil {
 		return nil, err

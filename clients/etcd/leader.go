@@ -112,5 +112,5 @@ func (m *member) view(ctx context.Context) *view {
 	if err != nil {
 		return nil
 	}
-	return &view{node: m.Node.Name, id: s.Header.GetMemberId(), term: s.RaftTerm, leader: s.Leader}
+	return &view{node: m.node.Name, id: s.Header.GetMemberId(), term: s.RaftTerm, leader: s.Leader}
 }

@@ -303,7 +303,7 @@ func leaderOf(t *testing.T, servers []*server) *server {
 	for _, s := range servers {
 		admin, err := connect(s.node.Address)
 		must(t, err)
-		d.members[s.node.Name] = &member{Machine: clients.Machine{Node: s.node}, admin: admin}
+		d.members[s.node.Name] = &member{node: s.node, admin: admin}
 	}
 	for deadline := time.Now().Add(time.Minute); time.Now().Before(deadline); time.Sleep(10 * time.Millisecond) {
 		name, err := d.Leader(t.Context())

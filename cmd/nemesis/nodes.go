@@ -172,12 +172,12 @@ func describeNode(node nodes.Node, f agent.Facts, clock history.ClockSample, pow
 	}
 	line("%s (%s): %s/%s, kernel %s, host name %s, %s", node.Name, node.Address, f.OS, f.Arch, f.Kernel, f.Hostname, user)
 	line("  agent directory %s, %d MiB of %d MiB free", f.Dir, f.DiskFree>>20, f.DiskTotal>>20)
-	line("  netem %s, FUSE %s, ptrace %s", there(f.Machine.Netem), there(f.Machine.Fuse), there(f.Machine.Ptrace))
+	line("  netem %s, FUSE %s, ptrace %s", there(f.Platform.Netem), there(f.Platform.Fuse), there(f.Platform.Ptrace))
 	setBy := "nothing that we know"
-	if len(f.Machine.TimeServices) > 0 {
-		setBy = strings.Join(f.Machine.TimeServices, " and ")
+	if len(f.Platform.TimeServices) > 0 {
+		setBy = strings.Join(f.Platform.TimeServices, " and ")
 	}
-	line("  clock %s, read from %s, set by %s", describeOffset(clock), cmp.Or(f.Machine.ClockSource, "an unknown source"), setBy)
+	line("  clock %s, read from %s, set by %s", describeOffset(clock), cmp.Or(f.Platform.ClockSource, "an unknown source"), setBy)
 	for _, left := range f.Leftovers {
 		line("  undid what an earlier run left behind: %s", left)
 	}

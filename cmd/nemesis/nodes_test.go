@@ -21,7 +21,7 @@ import (
 func TestWhatIsToldOfANode(t *testing.T) {
 	machine := nodes.Node{Name: "n1", Address: netip.MustParseAddr("10.0.0.11")}
 	facts := agent.Facts{OS: "linux", Arch: "arm64", Kernel: "6.1\x1b[31m", Hostname: "db", Dir: "/var/lib/nemesis", DiskFree: 3 << 30, DiskTotal: 4 << 30,
-		Machine:   agent.Machine{Fuse: "there is no /dev/fuse", ClockSource: "kvm-clock", TimeServices: []string{"chronyd", "qemu-ga"}},
+		Platform:  agent.Platform{Fuse: "there is no /dev/fuse", ClockSource: "kvm-clock", TimeServices: []string{"chronyd", "qemu-ga"}},
 		Cannot:    map[string]string{"net.drop": "it is not root", "net.netem": "it is not root", "clock.machine": "it is a container"},
 		Leftovers: []string{"f1: drop packets"}, Stuck: []string{"f2: no such device"}}
 	got := describeNode(machine, facts, history.ClockSample{WallLow: 2_000_000, WallHigh: 3_000_000}, true)

@@ -20,11 +20,11 @@ import (
 func (c *Client) Node() nodes.Node { return c.node }
 
 // Facts are what the agent found when it started.
-func (c *Client) Facts() Facts { return c.facts }
+func (c *Client) Facts() Facts { return c.agent().facts }
 
 // Dir is the agent's directory on the node. Relative paths below are relative to it,
 // and no path outside it is ever written.
-func (c *Client) Dir() string { return c.facts.Dir }
+func (c *Client) Dir() string { return c.Facts().Dir }
 
 // Upload puts a file of the control node on the node, skipping the transfer when the
 // node has the same content (by hash).
@@ -121,8 +121,9 @@ func (c *Client) AgentLog(ctx context.Context, w io.Writer) error {
 }
 
 func (c *Client) fetch(ctx context.Context, do, path string, w io.Writer) error {
+	from := c.agent() // parts of one file must not come from two boots
 	for offset := int64(0); ; {
-		answer, err := c.exchange(ctx, do, chunk{Path: path, Offset: offset}, nil)
+		answer, err := from.exchange(ctx, do, chunk{Path: path, Offset: offset}, nil)
 		if err != nil {
 			return c.on("download", path, err)
 		}
@@ -168,7 +169,8 @@ func (c *Client) ProcessState(ctx context.Context, name string) (ProcessState, e
 	return state, c.on("look at", name, err)
 }
 
-// Exits yields each end of a supervised process. The channel is closed with the client.
+// Exits yields each end of a supervised process, whichever agent tells it. Close closes
+// the channel.
 func (c *Client) Exits() <-chan history.Exit { return c.exits.c }
 
 // Check says why the node cannot do the effect; nil when it can.
@@ -205,7 +207,7 @@ func (c *Client) on(verb, object string, err error) error {
 	if text := err.Error(); strings.HasPrefix(text, verb+" "+object) {
 		return fmt.Errorf("on %s: %w", c.node.Name, err)
 	}
-	if errors.Is(err, c.Err()) { // which names the node
+	if errors.As(err, new(*lostError)) { // which names the node
 		return fmt.Errorf("%s %s: %w", verb, object, err)
 	}
 	return fmt.Errorf("%s %s on %s: %w", verb, object, c.node.Name, err)
@@ -240,26 +242,35 @@ func (c *Client) ProbeTCP(ctx context.Context, to netip.AddrPort, timeout time.D
 	return got, c.on("connect to", to.String(), err)
 }
 
-// Err says why the agent was lost, in one line that does not change; nil while it is not.
-func (c *Client) Err() error { return c.reason() }
+// Alive ends when the agent that is current now is lost, also when Close or Reconnect
+// makes it so. Its cause (context.Cause) says why, in one line.
+func (c *Client) Alive() context.Context { return c.agent().alive }
 
-// Lost is closed when the agent cannot be reached any more; Close closes it too.
-func (c *Client) Lost() <-chan struct{} { return c.lost }
+// Lost is closed when the current agent is lost.
+func (c *Client) Lost() <-chan struct{} { return c.Alive().Done() }
+
+// Err says why the current agent was lost, in one line; nil while it is not.
+func (c *Client) Err() error { return c.agent().why() }
 
 // Close ends the agent in order: effects are undone, and the supervised processes
 // are stopped unless keep is set. It returns when the agent has ended, or at the
-// context's deadline.
+// context's deadline. No other agent can take its place afterwards.
 func (c *Client) Close(ctx context.Context, keep bool) error {
-	if c.dead() {
+	c.mu.Lock()
+	c.closed = true
+	last := c.current
+	c.mu.Unlock()
+	defer c.exits.close()
+	if last.dead() {
 		return nil
 	}
-	err := c.call(ctx, doClose, ending{Keep: keep}, nil, nil)
-	c.fail(errors.New("it was closed"))
+	err := last.call(ctx, doClose, ending{Keep: keep}, nil, nil)
+	last.fail(errors.New("it was closed"))
 	if err != nil {
 		return c.on("close", "the agent", err)
 	}
 	select {
-	case <-c.ended:
+	case <-last.ended:
 		return nil
 	case <-ctx.Done():
 		return c.on("close", "the agent", ctx.Err())

@@ -21,30 +21,31 @@ const exchanges = 5
 // an arbitrary zero, so their offsets are counted from the middle of the first sample.
 func (c *Client) Clock(ctx context.Context) (history.ClockSample, error) {
 	var best history.ClockSample
+	from := c.agent() // one boot's monotonic clock says nothing of another's
 	do := doTime
 	if c.opt.Shadow {
 		do = doShadow
 	}
 	for i := range exchanges {
 		var node reading
-		sent := time.Since(c.born).Nanoseconds()
-		if err := c.call(ctx, do, struct{}{}, nil, &node); err != nil {
+		sent := time.Since(from.born).Nanoseconds()
+		if err := from.call(ctx, do, struct{}{}, nil, &node); err != nil {
 			return history.ClockSample{}, c.on("read", "the clocks", err)
 		}
-		received := time.Since(c.born).Nanoseconds()
-		s := offsets(node, sent, received, c.born.UnixNano())
+		received := time.Since(from.born).Nanoseconds()
+		s := offsets(node, sent, received, from.born.UnixNano())
 		if i == 0 || s.RTT < best.RTT {
 			best = s
 		}
 	}
-	c.mu.Lock()
-	defer c.mu.Unlock()
-	if c.monoZero == nil {
+	from.mu.Lock()
+	defer from.mu.Unlock()
+	if from.monoZero == nil {
 		middle := best.MonoLow + (best.MonoHigh-best.MonoLow)/2
-		c.monoZero = &middle
+		from.monoZero = &middle
 	}
-	best.MonoLow -= *c.monoZero
-	best.MonoHigh -= *c.monoZero
+	best.MonoLow -= *from.monoZero
+	best.MonoHigh -= *from.monoZero
 	best.Shadow = c.opt.Shadow
 	return best, nil
 }

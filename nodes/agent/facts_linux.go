@@ -26,7 +26,7 @@ func (s *server) greeting() (greeting, error) {
 	g := greeting{Protocol: protocolVersion, SHA256: sum, Facts: Facts{
 		Version: version(sum), OS: runtime.GOOS, Arch: runtime.GOARCH,
 		Root: os.Geteuid() == 0, Addrs: addresses(), Dir: s.files.dir, BootID: bootID(),
-		Cannot: map[string]string{}, Processes: s.super.running(), Machine: lookAround("/"),
+		Cannot: map[string]string{}, Processes: s.super.running(), Platform: lookAround("/"),
 	}}
 	g.Facts.HeldBy = HeldByCgroup
 	if s.super.groups.root == nil {

@@ -96,9 +96,9 @@ type Facts struct {
 	// then NoCgroup says why.
 	HeldBy   string `json:"heldBy"`
 	NoCgroup string `json:"noCgroup,omitempty"`
-	// Machine is what the kernel offers and what else sets the clock, as found
+	// Platform is what the kernel offers and what else sets the clock, as found
 	// without changing or loading anything.
-	Machine Machine `json:"machine"`
+	Platform Platform `json:"machine"`
 	// Cannot maps an effect kind to the reason this node cannot do it.
 	Cannot map[string]string `json:"cannot,omitempty"`
 	// Leftovers are the effects that the ledger held when the agent started, and
@@ -111,9 +111,9 @@ type Facts struct {
 	Processes []ProcessState `json:"processes,omitempty"`
 }
 
-// Machine is what a node's kernel offers. An empty string for a capability means that
+// Platform is what a node's kernel offers, and who else sets the clock. An empty string for a capability means that
 // it is there, and anything else is why not.
-type Machine struct {
+type Platform struct {
 	// Netem is the kernel's packet faults (sch_netem), loaded or to be loaded.
 	Netem string `json:"netem,omitempty"`
 	// Fuse is /dev/fuse, or the module that makes it.

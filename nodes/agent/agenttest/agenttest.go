@@ -61,7 +61,15 @@ func Dir(t testing.TB) string {
 // Connect starts an agent and closes it, with its processes, when the test ends.
 func Connect(t testing.TB, dir string) *agent.Client {
 	t.Helper()
-	c, err := agent.Connect(context.Background(), NewConn(), agent.Options{Dir: dir})
+	return ConnectAs(t, dir, NewConn().Node())
+}
+
+// ConnectAs is Connect for an agent whose node goes by another name or address.
+func ConnectAs(t testing.TB, dir string, node nodes.Node) *agent.Client {
+	t.Helper()
+	conn := NewConn()
+	conn.As = &node
+	c, err := agent.Connect(context.Background(), conn, agent.Options{Dir: dir})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -79,6 +87,8 @@ func Connect(t testing.TB, dir string) *agent.Client {
 type Conn struct {
 	// Attr is how programs are started; nil is as ever.
 	Attr *syscall.SysProcAttr
+	// As is the node that it says to lead to; nil is n1, at 127.0.0.1.
+	As *nodes.Node
 
 	lost chan struct{}
 
@@ -104,8 +114,11 @@ func (c *Conn) PIDs() []int {
 	return append([]int(nil), c.pids...)
 }
 
-// Node is called n1, at 127.0.0.1.
+// Node is As, or else called n1, at 127.0.0.1.
 func (c *Conn) Node() nodes.Node {
+	if c.As != nil {
+		return *c.As
+	}
 	return nodes.Node{Name: "n1", Address: netip.AddrFrom4([4]byte{127, 0, 0, 1})}
 }
 

@@ -10,12 +10,12 @@ import (
 
 // lookAround finds out what the machine whose files are below root offers. It opens
 // no device and loads no module: a look must not be a change.
-func lookAround(root string) Machine {
+func lookAround(root string) Platform {
 	read := func(name string) string {
 		content, _ := os.ReadFile(filepath.Join(root, name)) // what cannot be read is not there for us
 		return firstLine(strings.TrimSpace(string(content)))
 	}
-	m := Machine{ClockSource: read("sys/devices/system/clocksource/clocksource0/current_clocksource")}
+	m := Platform{ClockSource: read("sys/devices/system/clocksource/clocksource0/current_clocksource")}
 	release := read("proc/sys/kernel/osrelease")
 	if !hasModule(root, release, "sch_netem") {
 		m.Netem = "this kernel has no sch_netem, loaded or to be loaded"
