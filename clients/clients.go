@@ -3,8 +3,10 @@
 //
 // A System is a set of plain functions over machines; it keeps what it learnt
 // in an Install, made once on the control node, and in a Deployment, which is one
-// cluster of running servers. Each logical process of a workload gets a Client of
-// its own. One folder per system; the table of all systems is run.Systems.
+// cluster: its servers as data (Component), and what only the system itself knows, each
+// in a small interface of its own that a Deployment has or lacks (Abilities). Package
+// kit runs the servers. Each logical process of a workload gets a Client of its own.
+// One folder per system; the table of all systems is run.Systems.
 package clients
 
 import (
@@ -61,40 +63,6 @@ type Install struct {
 	Version string
 	// Files maps a name to a path on the control node: "etcd" → "/home/…/etcd".
 	Files map[string]string
-}
-
-// Deployment is one cluster of servers. Methods that take a node are called for
-// different nodes at once.
-type Deployment interface {
-	// Install puts the files on a node.
-	Install(ctx context.Context, node string) error
-	// Wipe removes the server's data from a node; the server does not run.
-	Wipe(ctx context.Context, node string) error
-	// Start starts the server on a node, first time or again.
-	Start(ctx context.Context, node string) error
-	// Ready returns when the whole cluster serves requests; its error says which node does not, and why.
-	Ready(ctx context.Context) error
-	// Healthy returns when this node serves requests.
-	Healthy(ctx context.Context, node string) error
-	// Process is the supervised process's name on a node, the target of process faults.
-	Process(node string) string
-	// Port is the port that peers use between nodes, for probing a partition.
-	Port() uint16
-	// Leader is the node that leads now, asked within the context's deadline;
-	// "" when no node can be reached that knows.
-	Leader(ctx context.Context) (string, error)
-	// LogFiles maps a short name to a path on the node.
-	LogFiles(node string) map[string]string
-	// Open makes a client that talks to one node. It does not need to connect yet.
-	Open(ctx context.Context, node string) (Client, error)
-	Close() error
-}
-
-// Served is a Deployment whose clients connect from here to one port of each node.
-// Where no packet comes through to it, the run ends before anything starts.
-type Served interface {
-	// ClientPort is that port.
-	ClientPort() uint16
 }
 
 // Client is one logical process's connection. It is used by one goroutine at a time.

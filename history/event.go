@@ -22,7 +22,8 @@ const (
 	ClockReading Type = "clock"
 	// ServerExit: a server process ended; see Event.Exit.
 	ServerExit Type = "exit"
-	// LeaderChange: Event.Node is now believed to lead ("" when nobody does).
+	// LeaderChange: who leads changed, as Event.Leaders says; Event.Node is the only node
+	// that leads ("" when nobody does, or several).
 	LeaderChange Type = "leader"
 	// PhaseChange: the run entered the phase named by Event.Message.
 	PhaseChange Type = "phase"
@@ -81,6 +82,9 @@ type Event struct {
 	Clock   *ClockSample `json:"clock,omitempty"`
 	Exit    *Exit        `json:"exit,omitempty"`
 	Message string       `json:"message,omitempty"`
+	// Leaders are who leads what from a LeaderChange on. Two of the same thing in the same
+	// term contradict each other; see Rivals.
+	Leaders []Lead `json:"leaders,omitempty"`
 }
 
 // Stage is a step in the life of a fault:

@@ -16,6 +16,7 @@ import (
 
 	"nemesis/checker"
 	"nemesis/clients"
+	"nemesis/clients/kit"
 	"nemesis/history"
 	"nemesis/nemesis"
 	"nemesis/nodes"
@@ -126,6 +127,8 @@ type runner struct {
 	machines   []*agent.Client
 	conns      []nodes.Conn
 	deployment clients.Deployment
+	abilities  clients.Abilities
+	servers    *kit.Servers // nil until they can be started
 	roles      *roles
 	clients    *Interpreter
 
@@ -213,14 +216,14 @@ func (r *runner) onAll(ctx context.Context, do func(ctx context.Context, m *agen
 	errs := make([]error, len(r.machines))
 	var wg sync.WaitGroup
 	for i, m := range r.machines {
-		wg.Go(func() { errs[i] = told(m, do(ctx, m)) })
+		wg.Go(func() { errs[i] = causeOn(m, do(ctx, m)) })
 	}
 	wg.Wait()
 	all := make([]nodes.Node, len(r.machines))
 	for i, m := range r.machines {
 		all[i] = m.Node()
 	}
-	return together(all, errs)
+	return nodes.JoinErrors(all, errs)
 }
 
 func (r *runner) connect(ctx context.Context) error {
@@ -250,7 +253,7 @@ func (r *runner) connect(ctx context.Context) error {
 			errs[i] = fmt.Errorf("prepare %s: an earlier run left behind what cannot be undone: %s", node.Name, strings.Join(stuck, ", "))
 		}
 	}
-	if err := together(all, errs); err != nil {
+	if err := nodes.JoinErrors(all, errs); err != nil {
 		return err
 	}
 	return r.onAll(ctx, r.preflight)
@@ -313,28 +316,36 @@ func (r *runner) install(ctx context.Context) error {
 	if r.deployment, err = r.system.Deploy(r.cfg.Install, r.plan, r.machines); err != nil {
 		return err
 	}
-	r.roles = &roles{deployment: r.deployment}
+	if r.servers, err = kit.New(r.deployment, r.machines, kit.Options{Patience: r.plan.Patience(time.Second)}); err != nil {
+		return err
+	}
+	r.abilities = clients.AbilitiesOf(r.deployment)
+	r.roles = &roles{leader: r.abilities.Leader, grantor: r.abilities.Grantor}
 	return r.onAll(ctx, func(ctx context.Context, m *agent.Client) error {
-		if served, ok := r.deployment.(clients.Served); ok {
-			if err := passable(ctx, m.Node(), served.ClientPort(), new(net.Dialer).DialContext); err != nil {
+		for _, c := range r.servers.Components() {
+			if c.Node != m.Node().Name || c.ClientPort == 0 {
+				continue
+			}
+			if err := checkReachable(ctx, m.Node(), c.ClientPort, new(net.Dialer).DialContext); err != nil {
 				return err
 			}
 		}
-		if err := r.deployment.Install(ctx, m.Node().Name); err != nil {
-			return err
-		}
-		return r.deployment.Wipe(ctx, m.Node().Name)
+		return r.servers.Install(ctx, m.Node().Name)
 	})
 }
 
+// begin starts the servers and waits until all of them serve.
 func (r *runner) begin(ctx context.Context) error {
-	err := r.onAll(ctx, func(ctx context.Context, m *agent.Client) error {
-		return r.deployment.Start(ctx, m.Node().Name)
-	})
-	if err != nil {
-		return err
+	return r.servers.Start(ctx)
+}
+
+// causeOn is what to tell of an error on a machine. Once its agent is lost, everything
+// that is asked of it fails for that one reason.
+func causeOn(m *agent.Client, err error) error {
+	if lost := m.Err(); err != nil && lost != nil {
+		return lost
 	}
-	return r.deployment.Ready(ctx)
+	return err
 }
 
 // revive starts another agent on nodes whose agent was lost, if they can be reached.
@@ -376,7 +387,7 @@ func (r *runner) reattach(ctx context.Context, m *agent.Client) error {
 // settle waits until every server answers again, so that final reads can reach all.
 func (r *runner) settle(ctx context.Context) error {
 	return r.onAll(ctx, func(ctx context.Context, m *agent.Client) error {
-		return r.deployment.Healthy(ctx, m.Node().Name)
+		return r.servers.Healthy(ctx, m.Node().Name)
 	})
 }
 
@@ -390,7 +401,7 @@ func (r *runner) collect(ctx context.Context) error {
 		dir, err := r.dir.Node(m.Node().Name)
 		if err == nil {
 			errs := []error{save(filepath.Join(dir, "agent.log"), func(w io.Writer) error { return m.AgentLog(ctx, w) })}
-			for name, path := range r.deployment.LogFiles(m.Node().Name) {
+			for name, path := range r.servers.LogFiles(m.Node().Name) {
 				errs = append(errs, save(filepath.Join(dir, filepath.Base(name)), func(w io.Writer) error { return m.Download(ctx, path, w) }))
 			}
 			err = errors.Join(errs...)
@@ -426,16 +437,15 @@ func (r *runner) stop(ctx context.Context) error {
 	if r.clients != nil {
 		r.clients.Close()
 	}
-	err := r.onAll(ctx, func(ctx context.Context, m *agent.Client) error {
-		if !r.cfg.Keep && r.deployment != nil {
-			if _, err := m.StopProcess(ctx, r.deployment.Process(m.Node().Name), stopGrace); err != nil {
-				return fmt.Errorf("stop %s on %s: %w", r.plan.System.Name, m.Node().Name, err)
-			}
-		}
+	var stopped error
+	if !r.cfg.Keep && r.servers != nil {
+		stopped = r.servers.Stop(ctx, stopGrace)
+	}
+	err := errors.Join(stopped, r.onAll(ctx, func(ctx context.Context, m *agent.Client) error {
 		return m.Close(ctx, r.cfg.Keep)
-	})
-	if r.deployment != nil {
-		r.deployment.Close()
+	}))
+	if r.abilities.Close != nil {
+		r.abilities.Close()
 	}
 	for _, conn := range r.conns {
 		conn.Close()

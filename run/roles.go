@@ -6,7 +6,6 @@ import (
 	"fmt"
 	"sync"
 
-	"nemesis/clients"
 	"nemesis/history"
 )
 
@@ -16,7 +15,8 @@ import (
 // what the clients last heard: the node that the holder talks to is the holder's
 // node. It is safe for concurrent use.
 type roles struct {
-	deployment clients.Deployment
+	// leader and grantor ask the system; see clients.Abilities.
+	leader, grantor func(context.Context) (string, error)
 
 	mu    sync.Mutex
 	holds []hold // in order of the grants
@@ -29,22 +29,13 @@ type hold struct {
 	node    string
 }
 
-// grantor is a deployment that can say which node grants and ends leases. Of one
-// that cannot, that is the leader.
-type grantor interface {
-	Grantor(ctx context.Context) (string, error)
-}
-
 // of finds the node that plays a role; "" when nobody does.
 func (r *roles) of(ctx context.Context, role string) (string, error) {
 	switch role {
 	case "leader":
-		return r.deployment.Leader(ctx)
+		return r.leader(ctx)
 	case "grantor":
-		if g, is := r.deployment.(grantor); is {
-			return g.Grantor(ctx)
-		}
-		return r.deployment.Leader(ctx)
+		return r.grantor(ctx)
 	case "holder":
 		r.mu.Lock()
 		defer r.mu.Unlock()

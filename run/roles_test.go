@@ -15,7 +15,9 @@ type led struct {
 	leader string
 }
 
-func (l led) Leader(context.Context) (string, error) { return l.leader, nil }
+func (l led) Leads(context.Context) ([]history.Lead, error) {
+	return []history.Lead{{Node: l.leader}}, nil
+}
 
 // granted also knows who grants leases.
 type granted struct {
@@ -69,7 +71,8 @@ func TestTheLeaderGrantsWhereNobodySaysOtherwise(t *testing.T) {
 		{led{leader: "n3"}, "grantor", "n3"},
 		{granted{led{leader: "n3"}, "n4"}, "grantor", "n4"},
 	} {
-		r := &roles{deployment: test.deployment}
+		can := clients.AbilitiesOf(test.deployment)
+		r := &roles{leader: can.Leader, grantor: can.Grantor}
 		if got, err := r.of(t.Context(), test.role); got != test.want || err != nil {
 			t.Errorf("the %s is %q, %v, want %q", test.role, got, err, test.want)
 		}

@@ -2,6 +2,7 @@ package run
 
 import (
 	"context"
+	"slices"
 	"sync"
 	"time"
 
@@ -74,17 +75,35 @@ func (r *runner) newInjector() *nemesis.Injector {
 	config := nemesis.Config{
 		Machines: machines,
 		Role:     r.roles.of,
-		Process:  r.deployment.Process,
-		PeerPort: r.deployment.Port(),
+		Process:  r.mainProcess,
+		PeerPort: r.peerPort(),
 		Now:      r.now,
 		Record:   r.event,
 
 		SlowNodes: r.plan.SlowNodes,
 	}
 	if r.cfg.Power != nil {
-		config.Power, config.Reconnect, config.Restart, config.Dial = &outages{r}, r.reconnect, r.deployment.Start, dial
+		config.Power, config.Reconnect, config.Restart, config.Dial = &outages{r}, r.reconnect, r.servers.StartNode, dial
 	}
 	return nemesis.New(config)
+}
+
+// mainProcess names the server that process faults are aimed at on a node.
+func (r *runner) mainProcess(node string) string {
+	if c := r.servers.Main(node); c != nil {
+		return c.Name()
+	}
+	return ""
+}
+
+// peerPort is where servers talk to each other.
+func (r *runner) peerPort() uint16 {
+	for _, c := range r.servers.Components() {
+		if c.PeerPort != 0 {
+			return c.PeerPort
+		}
+	}
+	return 0
 }
 
 func (r *runner) newInterpreter() *Interpreter {
@@ -173,17 +192,25 @@ func (r *runner) watch(ctx context.Context) (stop func()) {
 		defer ticker.Stop()
 		watchStalls(ctx, ticker.C, r.now, r.event)
 	})
-	wg.Go(func() {
-		leader := ""
-		r.every(ctx, leaderInterval, func(ctx context.Context) {
-			now, err := r.deployment.Leader(ctx)
-			if err == nil && now != leader {
-				leader = now
-				r.event(history.Event{Type: history.LeaderChange, Node: leader})
-			}
-		})
-	})
+	if r.abilities.Leads != nil {
+		wg.Go(func() { r.watchLeaders(ctx) })
+	}
 	return func() { cancel(); wg.Wait() }
+}
+
+// watchLeaders records who leads whenever that changes.
+func (r *runner) watchLeaders(ctx context.Context) {
+	var last []history.Lead
+	r.every(ctx, leaderInterval, func(ctx context.Context) {
+		leads, err := r.abilities.Leads(ctx)
+		if err != nil {
+			return
+		}
+		if leads = history.SortedLeads(leads); !slices.Equal(leads, last) {
+			last = leads
+			r.event(history.LeadersAre(leads))
+		}
+	})
 }
 
 // followAgent samples a node's clocks until ctx ends or the agent is lost whose life

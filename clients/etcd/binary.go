@@ -2,7 +2,6 @@ package etcd
 
 import (
 	"context"
-	"debug/elf"
 	"errors"
 	"fmt"
 	"io"
@@ -15,6 +14,7 @@ import (
 	"time"
 
 	"nemesis/clients/gobuild"
+	"nemesis/nodes/agent"
 )
 
 // build gets a released version out of the cache or the module proxy.
@@ -114,26 +114,9 @@ func archOf(path string) (string, error) {
 	if !info.Mode().IsRegular() || info.Mode()&0o111 == 0 {
 		return "", fmt.Errorf("%s is not an executable file; give the path of an etcd server", path)
 	}
-	f, err := elf.Open(path)
-	if err != nil {
+	arch := agent.ArchOf(path)
+	if arch == "" {
 		return "", fmt.Errorf("%s is not a Linux executable; give one built for the nodes", path)
 	}
-	defer f.Close()
-	switch f.Machine {
-	case elf.EM_X86_64:
-		return "amd64", nil
-	case elf.EM_AARCH64:
-		return "arm64", nil
-	case elf.EM_386:
-		return "386", nil
-	case elf.EM_ARM:
-		return "arm", nil
-	case elf.EM_PPC64:
-		return "ppc64le", nil
-	case elf.EM_S390:
-		return "s390x", nil
-	case elf.EM_RISCV:
-		return "riscv64", nil
-	}
-	return f.Machine.String(), nil
+	return arch, nil
 }

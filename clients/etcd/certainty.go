@@ -114,7 +114,7 @@ func unsure(reason string) clients.Completion {
 // brief is an error's text fit for a history.
 func brief(err error) string {
 	if s, ok := status.FromError(err); ok {
-		return printable(strings.ToLower(s.Code().String()) + ": " + s.Message())
+		return clients.Printable(strings.ToLower(s.Code().String()) + ": " + s.Message())
 	}
-	return printable(err.Error())
+	return clients.Printable(err.Error())
 }

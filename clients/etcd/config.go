@@ -26,8 +26,8 @@ const (
 	logFile    = home + "/etcd.log"
 )
 
-// processName is what the agent calls the server.
-const processName = "etcd"
+// role is what the servers are called.
+const role = "etcd"
 
 // cluster is what every member's command line follows from.
 type cluster struct {
@@ -87,7 +87,7 @@ func (c cluster) process(node nodes.Node, root string) agent.ProcessSpec {
 	}
 	argv = append(argv, c.options.args...)
 	return agent.ProcessSpec{
-		Name: processName,
+		Name: role,
 		Argv: argv,
 		Dir:  under(home),
 		Log:  under(logFile),

@@ -14,6 +14,7 @@ import (
 	"time"
 
 	"nemesis/clients"
+	"nemesis/clients/kit"
 	"nemesis/history"
 	"nemesis/nodes"
 	"nemesis/nodes/agent"
@@ -28,9 +29,15 @@ func TestMain(m *testing.M) {
 	os.Exit(m.Run())
 }
 
+// deployed is a cluster with who runs its servers.
+type deployed struct {
+	*kit.Servers
+	cluster *deployment
+}
+
 // deploy describes a cluster on agents of this machine, each with a loopback
 // address for a node.
-func deploy(t *testing.T, n int) (*deployment, []*agent.Client) {
+func deploy(t *testing.T, n int) (deployed, []*agent.Client) {
 	t.Helper()
 	binary, err := realServer()
 	if err != nil {
@@ -46,8 +53,11 @@ func deploy(t *testing.T, n int) (*deployment, []*agent.Client) {
 	plan := history.Plan{Seed: 7, System: history.System{Name: "etcd"}}
 	d, err := System{}.Deploy(install, plan, machines)
 	must(t, err)
-	t.Cleanup(func() { must(t, d.Close()) })
-	return d.(*deployment), machines
+	cluster := d.(*deployment)
+	t.Cleanup(func() { must(t, cluster.Close()) })
+	servers, err := kit.New(d, machines, kit.Options{})
+	must(t, err)
+	return deployed{servers, cluster}, machines
 }
 
 // patient is a deadline that only a broken test reaches.
@@ -61,17 +71,19 @@ func patient(t *testing.T) context.Context {
 func kill(t *testing.T, m *agent.Client) {
 	t.Helper()
 	ctx := patient(t)
-	state, err := m.ProcessState(ctx, processName)
+	state, err := m.ProcessState(ctx, role)
 	must(t, err)
 	if !lives(state) {
 		t.Fatalf("there is no server to kill: %+v", state)
 	}
 	must(t, syscall.Kill(state.PID, syscall.SIGKILL))
 	for lives(state) {
-		state, err = m.ProcessState(ctx, processName)
+		state, err = m.ProcessState(ctx, role)
 		must(t, err)
 	}
 }
+
+func lives(s agent.ProcessState) bool { return s.State == agent.Running || s.State == agent.Paused }
 
 func oneLine(t *testing.T, err error, parts ...string) {
 	t.Helper()
@@ -100,16 +112,16 @@ func TestLifeOfACluster(t *testing.T) {
 	}
 	oneLine(t, d.Healthy(ctx, "n1"), "reach etcd on n1: the server was never started")
 	for _, m := range machines {
-		must(t, d.Start(ctx, m.Node().Name))
+		must(t, d.StartNode(ctx, m.Node().Name))
 	}
 	must(t, d.Ready(ctx))
 
-	leader, err := d.Leader(ctx)
+	leads, err := d.cluster.Leads(ctx)
 	must(t, err)
-	if d.members[leader] == nil {
-		t.Errorf("the leader of a cluster that serves is %q", leader)
+	if len(leads) != 1 || d.cluster.members[leads[0].Node] == nil || leads[0].Term == 0 {
+		t.Errorf("the leaders of a cluster that serves are %+v", leads)
 	}
-	c, err := d.Open(ctx, "n1")
+	c, err := d.cluster.Open(ctx, "n1")
 	must(t, err)
 	defer c.Close()
 	perform := func(f, value string) clients.Completion {
@@ -122,7 +134,7 @@ func TestLifeOfACluster(t *testing.T) {
 	kill(t, machines[0])
 	oneLine(t, d.Healthy(ctx, "n1"), "reach etcd on n1: the server was ended by ", "; its log says: ")
 	oneLine(t, d.Ready(ctx), "reach etcd on n1: ")
-	must(t, d.Start(ctx, "n1"))
+	must(t, d.StartNode(ctx, "n1"))
 	must(t, d.Ready(ctx))
 	read := perform("read", "null")
 	for read.Type == history.Fail { // until the connection is tried again
@@ -133,7 +145,7 @@ func TestLifeOfACluster(t *testing.T) {
 	// One that lost its data does not vote again under its old name: its peers know it.
 	kill(t, machines[0])
 	must(t, d.Wipe(ctx, "n1"))
-	must(t, d.Start(ctx, "n1"))
+	must(t, d.StartNode(ctx, "n1"))
 	oneLine(t, d.Healthy(ctx, "n1"), "reach etcd on n1: the server exited with status 1", "has already been bootstrapped")
 
 	// The log can be had by the name that is given for it.
@@ -156,7 +168,7 @@ func TestServerThatExitsAtStart(t *testing.T) {
 	must(t, err)
 	defer taken.Close()
 	must(t, d.Install(ctx, "n1"))
-	must(t, d.Start(ctx, "n1"))
+	must(t, d.StartNode(ctx, "n1"))
 	oneLine(t, d.Ready(ctx), "reach etcd on n1: the server exited with status 1; its log says: ", "address already in use")
 }
 
@@ -165,21 +177,13 @@ func TestServerThatRunsAndDoesNotAnswer(t *testing.T) {
 	d, _ := deploy(t, 2)
 	ctx := patient(t)
 	must(t, d.Install(ctx, "n1"))
-	must(t, d.Start(ctx, "n1")) // alone of two, it cannot serve
+	must(t, d.StartNode(ctx, "n1")) // alone of two, it cannot serve
 	short, cancel := context.WithTimeout(ctx, time.Second)
 	defer cancel()
 	oneLine(t, d.Healthy(short, "n1"), "reach etcd on n1: the server runs and does not answer reads (", "; its log says: ")
-	leader, err := d.Leader(ctx)
+	leads, err := d.cluster.Leads(ctx)
 	must(t, err)
-	if leader != "" {
-		t.Errorf("%q leads a cluster without a majority", leader)
+	if len(leads) > 0 {
+		t.Errorf("%+v lead a cluster without a majority", leads)
 	}
-}
-
-func TestExecutableForOtherNodes(t *testing.T) {
-	t.Parallel()
-	d, _ := deploy(t, 1)
-	d.arch = "pdp11"
-	oneLine(t, d.Install(patient(t), "n1"), "install etcd on n1: the executable is for linux/pdp11 and the node is linux/", "--binary")
-	oneLine(t, d.Start(patient(t), "n9"), `"n9": there is no such node`)
 }

@@ -165,6 +165,6 @@ func (e *elections) leader(ctx context.Context, resource string) (*history.Grant
 	if err := json.Unmarshal(kv.Value, &said); err != nil {
 		return nil, said, fmt.Errorf("the server answered %.100q where a proclamation was written", kv.Value)
 	}
-	name := printable(strings.TrimPrefix(string(kv.Key), prefix))
-	return &history.Grant{Lease: name, Token: kv.CreateRevision, Owner: printable(said.Owner)}, said, nil
+	name := clients.Printable(strings.TrimPrefix(string(kv.Key), prefix))
+	return &history.Grant{Lease: name, Token: kv.CreateRevision, Owner: clients.Printable(said.Owner)}, said, nil
 }

@@ -3,7 +3,7 @@
 //
 // The way through the package follows a run. System answers what the command
 // line asks (versions, --set options, the claim) and prepares one executable.
-// Deploy makes a Deployment of it on machines: one member per node, static
+// Deploy describes a Deployment of it: one member per node (its component), static
 // initial cluster, clients on port 2379 and peers on 2380 of the node's own
 // address, everything else below the agent's directory. Open gives each logical
 // process a Client with a connection of its own to a single member, so that a
@@ -17,7 +17,9 @@
 //
 //	install, err := etcd.System{}.Prepare(ctx, plan.System, os.Stderr)
 //	cluster, err := etcd.System{}.Deploy(install, plan, machines)
-//	… Install, Wipe, Start on every node; Ready …
+//	servers, err := kit.New(cluster, machines, kit.Options{})
+//	… servers.Install on every node …
+//	err = servers.Start(ctx)
 //	client, err := cluster.Open(ctx, "n1")
 //	done := client.Invoke(ctx, history.Event{F: "cas", Key: "k1", Value: json.RawMessage("[1,2]")})
 package etcd

@@ -4,24 +4,9 @@ import (
 	"bytes"
 	"encoding/json"
 	"strings"
-	"unicode"
-	"unicode/utf8"
+
+	"nemesis/clients"
 )
-
-// tail keeps the last bytes written to it.
-type tail struct {
-	content []byte
-	most    int
-}
-
-func (t *tail) Write(p []byte) (int, error) {
-	t.content = append(t.content, p...)
-	// Cutting only at twice the size keeps the copying linear.
-	if len(t.content) > 2*t.most {
-		t.content = append(t.content[:0], t.content[len(t.content)-t.most:]...)
-	}
-	return len(p), nil
-}
 
 // lastWords picks from the end of a server's log the line that says why it ended:
 // the last one of level error or worse, or else the last one at all. The result is
@@ -61,23 +46,5 @@ func lastWords(log []byte) string {
 	if grave != "" {
 		last = grave
 	}
-	return printable(last)
-}
-
-// printable makes one short line without control characters of a server's text.
-func printable(s string) string {
-	const most = 300
-	s = strings.Map(func(r rune) rune {
-		switch {
-		case unicode.IsSpace(r):
-			return ' '
-		case unicode.IsPrint(r):
-			return r
-		}
-		return utf8.RuneError
-	}, strings.ToValidUTF8(s, string(utf8.RuneError)))
-	if runes := []rune(s); len(runes) > most {
-		s = string(runes[:most]) + "…"
-	}
-	return s
+	return clients.Printable(last)
 }

@@ -1,9 +1,6 @@
 package etcd
 
-import (
-	"strings"
-	"testing"
-)
+import "testing"
 
 func TestLastWords(t *testing.T) {
 	tests := []struct{ name, log, want string }{
@@ -26,16 +23,5 @@ func TestLastWords(t *testing.T) {
 				t.Errorf("got %q, want %q", got, test.want)
 			}
 		})
-	}
-}
-
-func TestTailKeepsTheEnd(t *testing.T) {
-	end := tail{most: 10}
-	for range 1000 {
-		end.Write([]byte("abc"))
-	}
-	end.Write([]byte("the very end"))
-	if got := string(end.content); !strings.HasSuffix(got, "very end") || len(got) > 40 {
-		t.Errorf("kept %q", got)
 	}
 }

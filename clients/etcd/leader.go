@@ -3,8 +3,11 @@ package etcd
 import (
 	"context"
 	"sync"
+	"time"
 
 	pb "go.etcd.io/etcd/api/v3/etcdserverpb"
+
+	"nemesis/history"
 )
 
 // view is what one member said about leadership: its own id, the term it is in,
@@ -20,10 +23,11 @@ type view struct {
 // Raft elects at most one leader a term, and a later term ends all earlier ones,
 // so only the views of the highest term count: a member that was paused or cut
 // off goes on to claim an older term, and is no leader. Within the term, a claim
-// counts, and so does a follower that names somebody who did not answer: a leader
-// that was just paused, or that only we cannot reach, still leads. A named member
-// that answers otherwise has not seen its term yet, or has lost it.
-func leading(views []view, names map[uint64]string) string {
+// counts, every one of them should there be two, and without any so does a follower
+// that names somebody who did not answer: a leader that was just paused, or that only we
+// cannot reach, still leads. A named member that answers otherwise has not seen its term
+// yet, or has lost it.
+func leading(views []view, names map[uint64]string) []history.Lead {
 	var term uint64
 	answered := map[uint64]bool{}
 	for _, v := range views {
@@ -31,16 +35,20 @@ func leading(views []view, names map[uint64]string) string {
 		answered[v.id] = true
 	}
 	named := ""
+	var leads []history.Lead
 	for _, v := range views {
 		switch {
 		case v.term != term || v.leader == 0:
 		case v.leader == v.id:
-			return v.node
+			leads = append(leads, history.Lead{Node: v.node, Term: int64(term)})
 		case !answered[v.leader]:
 			named = names[v.leader]
 		}
 	}
-	return named
+	if len(leads) == 0 && named != "" {
+		leads = append(leads, history.Lead{Node: named, Term: int64(term)})
+	}
+	return history.SortedLeads(leads)
 }
 
 // settled reports whether no further answer can change who leads: a member claims
@@ -83,10 +91,13 @@ func (l *leaders) learn(views []view) map[uint64]string {
 	return known
 }
 
-// Leader asks all members at once and gives them a second where nodes are not slow. A paused one
-// holds nobody up: the answer is there once a majority settles it. "" means that
-// nobody who answered knows a leader.
-func (d *deployment) Leader(ctx context.Context) (string, error) {
+// lateClaims is how long to wait for a second claim once it is settled who leads.
+const lateClaims = 100 * time.Millisecond
+
+// Leads asks all members at once and gives them a second where nodes are not slow. A
+// paused one holds nobody up for long: the answer is there once a majority settles it, and
+// whoever else claims the same answers as quickly as they did.
+func (d *deployment) Leads(ctx context.Context) ([]history.Lead, error) {
 	ctx, cancel := context.WithTimeout(ctx, d.patience)
 	defer cancel()
 	answers := make(chan *view, len(d.members))
@@ -99,7 +110,8 @@ func (d *deployment) Leader(ctx context.Context) (string, error) {
 			views = append(views, *v)
 		}
 		if settled(views, len(d.members)) {
-			break
+			late := time.AfterFunc(lateClaims, cancel)
+			defer late.Stop()
 		}
 	}
 	return leading(views, d.leaders.learn(views)), nil

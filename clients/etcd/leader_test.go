@@ -1,6 +1,9 @@
 package etcd
 
-import "testing"
+import (
+	"strings"
+	"testing"
+)
 
 func TestWhoLeads(t *testing.T) {
 	names := map[uint64]string{1: "n1", 2: "n2", 3: "n3"}
@@ -17,11 +20,16 @@ func TestWhoLeads(t *testing.T) {
 		{"the leader is paused and the others have not noticed", []view{{"n2", 2, 5, 1}, {"n3", 3, 5, 1}}, "n1"},
 		{"the leader of the later term does not answer us", []view{{"n1", 1, 5, 1}, {"n2", 2, 6, 3}}, "n3"},
 		{"a named member answers that it does not lead", []view{{"n1", 1, 5, 0}, {"n2", 2, 5, 1}}, ""},
+		{"two claim the same term", []view{{"n1", 1, 6, 1}, {"n2", 2, 6, 2}, {"n3", 3, 5, 3}}, "n1 n2"},
 		{"an unknown member is named", []view{{"n1", 1, 5, 9}}, ""},
 	}
 	for _, test := range tests {
 		t.Run(test.name, func(t *testing.T) {
-			if got := leading(test.views, names); got != test.want {
+			var nodes []string
+			for _, lead := range leading(test.views, names) {
+				nodes = append(nodes, lead.Node)
+			}
+			if got := strings.Join(nodes, " "); got != test.want {
 				t.Errorf("%q leads, want %q", got, test.want)
 			}
 		})

@@ -178,7 +178,7 @@ func (l *leases) Holder(ctx context.Context, resource string) (*history.Grant, e
 	if err != nil || kv == nil {
 		return nil, err
 	}
-	return &history.Grant{Lease: leaseName(clientv3.LeaseID(kv.Lease)), Token: kv.CreateRevision, Owner: printable(string(kv.Value))}, nil
+	return &history.Grant{Lease: leaseName(clientv3.LeaseID(kv.Lease)), Token: kv.CreateRevision, Owner: clients.Printable(string(kv.Value))}, nil
 }
 
 // leaseUnknown: the server, having looked, does not know the lease.

@@ -115,7 +115,7 @@ func (l *locks) Holder(ctx context.Context, resource string) (*history.Grant, er
 	if err != nil || kv == nil {
 		return nil, err
 	}
-	name := printable(strings.TrimPrefix(string(kv.Key), prefix))
+	name := clients.Printable(strings.TrimPrefix(string(kv.Key), prefix))
 	return &history.Grant{Lease: name, Token: kv.CreateRevision, Owner: name}, nil
 }
 

@@ -14,6 +14,7 @@ import (
 	"testing"
 	"time"
 
+	"nemesis/clients"
 	"nemesis/history"
 	"nemesis/nodes"
 )
@@ -89,9 +90,11 @@ func (s *server) ready() {
 	admin, err := connect(s.node.Address)
 	must(s.t, err)
 	defer admin.Close()
-	m := member{admin: admin}
+	d := &deployment{members: map[string]*member{"": {admin: admin}}}
 	for deadline := time.Now().Add(time.Minute); ; {
-		err := m.probe(s.t.Context(), time.Second)
+		ctx, cancel := context.WithTimeout(s.t.Context(), time.Second)
+		err := d.Probe(ctx, clients.Component{})
+		cancel()
 		if err == nil {
 			return
 		}

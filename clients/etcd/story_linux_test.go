@@ -306,7 +306,7 @@ func leaderOf(t *testing.T, servers []*server) *server {
 		d.members[s.node.Name] = &member{node: s.node, admin: admin}
 	}
 	for deadline := time.Now().Add(time.Minute); time.Now().Before(deadline); time.Sleep(10 * time.Millisecond) {
-		name, err := d.Leader(t.Context())
+		name, err := clients.AbilitiesOf(d).Leader(t.Context())
 		must(t, err)
 		for _, s := range servers {
 			if s.node.Name == name {

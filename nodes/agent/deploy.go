@@ -67,15 +67,31 @@ func openBinary(name string) (*executable, error) {
 	if _, err := io.Copy(h, f); err != nil {
 		return nil, fmt.Errorf("read the agent's binary: %w", err)
 	}
-	b := &executable{path: name, sha256: hex.EncodeToString(h.Sum(nil))}
-	if e, err := elf.NewFile(f); err == nil {
-		for _, m := range machines {
-			if m.elf == e.Machine {
-				b.arch = m.goarch
-			}
+	return &executable{path: name, sha256: hex.EncodeToString(h.Sum(nil)), arch: archOf(f)}, nil
+}
+
+// ArchOf is the processor, as GOARCH, that a Linux executable on the control node was made
+// for; "" for any other file.
+func ArchOf(path string) string {
+	f, err := os.Open(path)
+	if err != nil {
+		return ""
+	}
+	defer f.Close()
+	return archOf(f)
+}
+
+func archOf(f io.ReaderAt) string {
+	e, err := elf.NewFile(f)
+	if err != nil {
+		return ""
+	}
+	for _, m := range machines {
+		if m.elf == e.Machine {
+			return m.goarch
 		}
 	}
-	return b, nil
+	return ""
 }
 
 // file is the binary's name on a node: by content, so that an equal one need not

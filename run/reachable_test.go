@@ -32,7 +32,7 @@ func TestWhetherClientsGetThroughToANode(t *testing.T) {
 		"no network":          {failed(syscall.ENETUNREACH), told("no route leads there")},
 	} {
 		t.Run(name, func(t *testing.T) {
-			err := passable(t.Context(), node, 2379, func(context.Context, string, string) (net.Conn, error) {
+			err := checkReachable(t.Context(), node, 2379, func(context.Context, string, string) (net.Conn, error) {
 				here, there := net.Pipe()
 				there.Close()
 				return here, c.err
@@ -44,7 +44,7 @@ func TestWhetherClientsGetThroughToANode(t *testing.T) {
 	}
 	ctx, cancel := context.WithCancel(t.Context())
 	cancel()
-	if err := passable(ctx, node, 2379, new(net.Dialer).DialContext); !errors.Is(err, context.Canceled) {
+	if err := checkReachable(ctx, node, 2379, new(net.Dialer).DialContext); !errors.Is(err, context.Canceled) {
 		t.Errorf("an interrupted run is told as %v", err)
 	}
 }
@@ -56,11 +56,11 @@ func TestAClosedPortOfThisMachineIsAnAnswer(t *testing.T) {
 	}
 	at := l.Addr().(*net.TCPAddr).AddrPort()
 	node := nodes.Node{Name: "n1", Address: at.Addr()}
-	if err := passable(t.Context(), node, at.Port(), new(net.Dialer).DialContext); err != nil {
+	if err := checkReachable(t.Context(), node, at.Port(), new(net.Dialer).DialContext); err != nil {
 		t.Errorf("while it is open: %v", err)
 	}
 	l.Close()
-	if err := passable(t.Context(), node, at.Port(), new(net.Dialer).DialContext); err != nil {
+	if err := checkReachable(t.Context(), node, at.Port(), new(net.Dialer).DialContext); err != nil {
 		t.Errorf("once it is closed: %v", err)
 	}
 }

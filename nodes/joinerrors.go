@@ -1,20 +1,17 @@
-package run
+package nodes
 
 import (
 	"errors"
 	"fmt"
 	"regexp"
 	"strings"
-
-	"nemesis/nodes"
-	"nemesis/nodes/agent"
 )
 
-// together joins the errors of several nodes, errs[i] being that of all[i] or nil.
+// JoinErrors joins the errors of several nodes, errs[i] being that of all[i] or nil.
 // Those that differ in nothing but the node are told once, because a key that opens
 // no node of twenty is one mistake: "connect to n1 (root@n1:22): login refused;
 // likewise n2 n3".
-func together(all []nodes.Node, errs []error) error {
+func JoinErrors(all []Node, errs []error) error {
 	var order []string
 	first := map[string]error{}
 	others := map[string][]string{}
@@ -49,7 +46,7 @@ func (e flat) Error() string { return strings.ReplaceAll(e.error.Error(), "\n", 
 func (e flat) Unwrap() error { return e.error }
 
 // withoutNode takes a node's name and addresses out of a text.
-func withoutNode(node nodes.Node, text string) string {
+func withoutNode(node Node, text string) string {
 	words := []string{regexp.QuoteMeta(node.Name)}
 	for _, address := range node.Addresses() {
 		if address.IsValid() {
@@ -57,13 +54,4 @@ func withoutNode(node nodes.Node, text string) string {
 		}
 	}
 	return regexp.MustCompile(`\b(`+strings.Join(words, "|")+`)\b`).ReplaceAllString(text, "\x00")
-}
-
-// told is what to tell of an error on a machine. Once its agent is lost, everything
-// that is asked of it fails for that one reason.
-func told(m *agent.Client, err error) error {
-	if lost := m.Err(); err != nil && lost != nil {
-		return lost
-	}
-	return err
 }

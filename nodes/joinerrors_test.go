@@ -1,4 +1,4 @@
-package run
+package nodes
 
 import (
 	"context"
@@ -6,12 +6,10 @@ import (
 	"fmt"
 	"net/netip"
 	"testing"
-
-	"nemesis/nodes"
 )
 
 func TestOneMistakeOnManyNodesIsOneLine(t *testing.T) {
-	all := []nodes.Node{
+	all := []Node{
 		{Name: "n1", Address: netip.MustParseAddr("10.0.0.1")},
 		{Name: "n2", Address: netip.MustParseAddr("10.0.0.2"), Others: []netip.Addr{netip.MustParseAddr("fd00::2")}},
 		{Name: "n10", Address: netip.MustParseAddr("10.0.0.10")},
@@ -33,14 +31,14 @@ func TestOneMistakeOnManyNodesIsOneLine(t *testing.T) {
 		"a name in other words": {[]error{errors.New("n1x"), errors.New("n2x"), nil}, "n1x\nn2x"},
 	} {
 		got := ""
-		if err := together(all, tc.errs); err != nil {
+		if err := JoinErrors(all, tc.errs); err != nil {
 			got = err.Error()
 		}
 		if got != tc.want {
 			t.Errorf("%s: got %q, want %q", name, got, tc.want)
 		}
 	}
-	if err := together(all, []error{fmt.Errorf("n1: %w", context.Canceled), nil, nil}); !errors.Is(err, context.Canceled) {
+	if err := JoinErrors(all, []error{fmt.Errorf("n1: %w", context.Canceled), nil, nil}); !errors.Is(err, context.Canceled) {
 		t.Errorf("the cause is lost: %v", err)
 	}
 }

@@ -17,11 +17,11 @@ import (
 // the kernel's.
 const answerWithin = 10 * time.Second
 
-// passable says why no client gets through to a port of a node, on which nothing
+// checkReachable says why no client gets through to a port of a node, on which nothing
 // listens yet: the node's own refusal is an answer, and silence is none. A login may
 // lead through jump hosts and clients never do, which without this would look like a
 // server that does not start.
-func passable(ctx context.Context, node nodes.Node, port uint16, dial func(ctx context.Context, network, address string) (net.Conn, error)) error {
+func checkReachable(ctx context.Context, node nodes.Node, port uint16, dial func(ctx context.Context, network, address string) (net.Conn, error)) error {
 	within, cancel := context.WithTimeout(ctx, answerWithin)
 	defer cancel()
 	at := netip.AddrPortFrom(node.Address, port)

@@ -1,0 +1,161 @@
+package clients
+
+import (
+	"context"
+	"errors"
+	"io"
+
+	"nemesis/history"
+	"nemesis/nodes/agent"
+)
+
+// Component is one server process of a system on one node, as data. Paths on the node
+// are relative to the agent's directory, or absolute inside it.
+type Component struct {
+	// Node is where it runs.
+	Node string
+	// Role is what kind of server it is, the same on every node: etcd, sentinel, worker.
+	// Faults and reports name it.
+	Role string
+	// Spec is how the node's agent starts it, first time or again. Spec.Name is the
+	// component's name on its node; "" is its role.
+	Spec agent.ProcessSpec
+	// Files are put on the node before the component is started for the first time.
+	Files []File
+	// Data are the directories with what it keeps; wiping removes them.
+	Data []string
+	// Logs are the files that it writes besides Spec.Log.
+	Logs []string
+	// ClientPort is where clients connect to it from the control node, PeerPort where
+	// servers of other nodes do; 0 where nobody does.
+	ClientPort, PeerPort uint16
+	// After are the roles that must serve before it starts; it is stopped before they are.
+	After []string
+}
+
+// Name is the component's name on its node.
+func (c Component) Name() string {
+	if c.Spec.Name != "" {
+		return c.Spec.Name
+	}
+	return c.Role
+}
+
+// LogFile is where its standard output and error go.
+func (c Component) LogFile() string {
+	if c.Spec.Log != "" {
+		return c.Spec.Log
+	}
+	return c.Name() + ".log"
+}
+
+// String says what and where it is: "etcd on n1".
+func (c Component) String() string { return c.Name() + " on " + c.Node }
+
+// File is a file that a component needs on its node.
+type File struct {
+	Path string
+	// From is the file on the control node; where it is "" the file has Content.
+	From    string
+	Content []byte
+	Mode    uint32
+}
+
+// Deployment is one cluster of servers. What it has beyond these two methods are the
+// interfaces below, Abilities has all of them. Its methods are called from several
+// goroutines at once.
+type Deployment interface {
+	// Components are all servers of the cluster, the same at every call. The role of the
+	// first is the main one: process faults are aimed at it unless another is asked for.
+	Components() []Component
+	// Open makes a client that talks to one node. It does not need to connect yet.
+	Open(ctx context.Context, node string) (Client, error)
+}
+
+// Prober is a Deployment that can ask a server whether it serves clients. Of the servers
+// of any other, those serve that accept connections.
+type Prober interface {
+	// Probe asks once, within the context's deadline. Its error is what is to be said after
+	// "the server runs and": "does not answer reads (timeout)".
+	Probe(ctx context.Context, c Component) error
+}
+
+// LogReader is a Deployment that knows how to read its servers' logs.
+type LogReader interface {
+	// LastWords picks from the end of a server's log what says why it ended; "" when
+	// nothing does. What it returns is made printable by whoever asks.
+	LastWords(log []byte) string
+}
+
+// Leading is a Deployment in which nodes lead, one or many.
+type Leading interface {
+	// Leads are who leads what now, asked of the nodes within the context's deadline;
+	// nobody when no node can be reached that knows. It tells of every node that claims
+	// to lead now, so that two which claim the same are told both.
+	Leads(ctx context.Context) ([]history.Lead, error)
+}
+
+// Granting is a Deployment that can say which node grants and ends leases now; "" when
+// nobody who was asked knows. Of any other that is the node that leads.
+type Granting interface {
+	Grantor(ctx context.Context) (string, error)
+}
+
+// Abilities are what a deployment can do; what it cannot do has a substitute, or is nil.
+type Abilities struct {
+	// Probe is nil where connecting must do, LastWords where the last line must.
+	Probe     func(ctx context.Context, c Component) error
+	LastWords func(log []byte) string
+	// Leads is nil where nobody leads.
+	Leads func(ctx context.Context) ([]history.Lead, error)
+	// Leader is the node that leads, Grantor the one that grants leases; "" where nobody is
+	// known. Where many lead, it is who leads the first thing by name.
+	Leader, Grantor func(ctx context.Context) (string, error)
+	// Close ends the deployment's own connections. The servers are the agents'.
+	Close func() error
+}
+
+// AbilitiesOf finds out what a deployment can do.
+func AbilitiesOf(d Deployment) Abilities {
+	a := Abilities{Close: func() error { return nil }}
+	a.Leader = func(context.Context) (string, error) {
+		return "", errors.New("nobody leads in this system")
+	}
+	if p, is := d.(Prober); is {
+		a.Probe = p.Probe
+	}
+	if l, is := d.(LogReader); is {
+		a.LastWords = l.LastWords
+	}
+	if l, is := d.(Leading); is {
+		a.Leads = l.Leads
+		a.Leader = func(ctx context.Context) (string, error) {
+			leads, err := l.Leads(ctx)
+			if err != nil {
+				return "", err
+			}
+			return leaderOf(leads), nil
+		}
+	}
+	a.Grantor = a.Leader
+	if g, is := d.(Granting); is {
+		a.Grantor = g.Grantor
+	}
+	if c, is := d.(io.Closer); is {
+		a.Close = c.Close
+	}
+	return a
+}
+
+// leaderOf chooses whom "the leader" means: where there are many, who leads the first
+// thing by name, and of several who claim that, the one in the latest term.
+func leaderOf(leads []history.Lead) string {
+	leads = history.SortedLeads(leads)
+	node := ""
+	for _, l := range leads {
+		if l.Of == leads[0].Of {
+			node = l.Node
+		}
+	}
+	return node
+}
