@@ -79,7 +79,7 @@ func (w *worker) adopt(ctx context.Context, out string, r *Result) bool {
 	if got.observe(dir, w.File.Floors) != nil {
 		return false
 	}
-	cut := exists(filepath.Join(out, cutFile)) || strings.Contains(strings.Join(got.Reasons, " "), "interrupted after ")
+	cut := exists(filepath.Join(out, cutFile)) || got.Interrupted
 	if cut && got.Said != checker.Violation && got.Said != checker.Exceeded {
 		return false
 	}

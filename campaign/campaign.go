@@ -96,6 +96,8 @@ type Result struct {
 	Said     checker.Outcome `json:"said,omitempty"`
 	Sentence string          `json:"sentence"`
 	Reasons  []string        `json:"reasons,omitempty"`
+	// Interrupted: its user ended the run before its time.
+	Interrupted bool `json:"interrupted,omitempty"`
 	// Was is what a Recheck's history was judged to be when it was stored.
 	Was      checker.Outcome `json:"was,omitempty"`
 	Findings []Finding       `json:"findings,omitempty"`

@@ -11,7 +11,7 @@ import (
 	"sync"
 	"time"
 
-	"nemesis/run"
+	"nemesis/history"
 )
 
 // A run is a process of its own, in a process group of its own. It may hang, crash or take
@@ -35,7 +35,7 @@ type child struct {
 }
 
 // judging tells whether the process was beyond the recording when it ended.
-func (c child) judging() bool { return c.Phase == "check" || c.Phase == run.PhaseDone }
+func (c child) judging() bool { return c.Phase == history.PhaseCheck || c.Phase == history.PhaseDone }
 
 // crashed tells whether it ended in no way that nemesis ends.
 func (c child) crashed() bool { return c.Ended != "" || c.Code < 0 }

@@ -41,7 +41,7 @@ func (r *Result) read(dir history.Dir) (plan history.Plan, v checker.Verdict, er
 		return plan, v, fmt.Errorf("read %s: %q is no verdict", dir.Path(history.VerdictFile), v.Outcome)
 	}
 	r.Verdict, r.Said, r.Sentence, r.Reasons = v.Outcome, v.Outcome, v.Sentence, v.Reasons
-	r.Nemesis = v.Version
+	r.Nemesis, r.Interrupted = v.Version, v.Interrupted
 	r.Figures.OK, r.Figures.Fail, r.Figures.Info = v.OK, v.Fail, v.Info
 	r.Confirmed, r.Unconfirmed = map[string]int{}, map[string]int{}
 	for _, f := range v.Faults {

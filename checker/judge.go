@@ -114,7 +114,7 @@ func Judge(results []Result, faults []Fault, facts Facts) Verdict {
 		v.Outcome = Valid
 	}
 	// An interruption makes no run vacuous by itself, but it explains whatever did.
-	if facts.Interrupted != "" {
+	if v.Interrupted = facts.Interrupted != ""; v.Interrupted {
 		vacuous = append([]string{facts.Interrupted}, vacuous...)
 	}
 	// The winner's reasons come first.

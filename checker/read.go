@@ -4,6 +4,7 @@ import (
 	"encoding/json"
 	"fmt"
 	"os"
+	"strings"
 
 	"nemesis/history"
 )
@@ -42,6 +43,7 @@ func (v *Verdict) upgradeFrom1(text []byte) error {
 		return err
 	}
 	v.Schema = VerdictSchema
+	v.Interrupted = strings.Contains(strings.Join(v.Reasons, " "), "the run was interrupted after ")
 	v.Claim = history.Claim{Origin: history.Unrecorded}
 	if old.Promise != "" {
 		v.Claim.Sources = []history.Source{{Sentence: old.Promise}}

@@ -20,6 +20,8 @@ type Verdict struct {
 	// Reasons say why a run is vacuous, unknown, exceeded or harness; also
 	// troubles beside a violation, which they never mask.
 	Reasons []string `json:"reasons,omitempty"`
+	// Interrupted: the user ended the run before its time.
+	Interrupted bool `json:"interrupted,omitempty"`
 	// Operations counts completions by type.
 	OK   int `json:"ok"`
 	Fail int `json:"fail"`

@@ -25,8 +25,10 @@ const (
 	// LeaderChange: who leads changed, as Event.Leaders says; Event.Node is the only node
 	// that leads ("" when nobody does, or several).
 	LeaderChange Type = "leader"
-	// PhaseChange: the run entered the phase named by Event.Message.
+	// PhaseChange: the run entered the phase named by Event.Message, one of the Phases.
 	PhaseChange Type = "phase"
+	// Interrupt: the user ended the run before its time.
+	Interrupt Type = "interrupt"
 	// Note: a remark of the harness itself, in Event.Message.
 	Note Type = "note"
 	// BeliefChange: a client tells what it believes besides its operations, such as that it
@@ -38,6 +40,23 @@ const (
 	// Trouble: nemesis itself, SSH, a node or an install failed, as Event.Message
 	// says. A history with a trouble is never judged valid.
 	Trouble Type = "trouble"
+)
+
+// The phases of a run, in their order. Those from PhaseHeal on, without PhaseSettle and
+// PhaseFinal, run even when an earlier one failed. PhaseDone is the last of a history
+// whose run ended in order.
+const (
+	PhaseConnect  = "connect"
+	PhaseInstall  = "install"
+	PhaseStart    = "start"
+	PhaseWorkload = "workload"
+	PhaseHeal     = "heal"
+	PhaseSettle   = "settle"
+	PhaseFinal    = "final reads"
+	PhaseCollect  = "collect"
+	PhaseStop     = "stop"
+	PhaseCheck    = "check"
+	PhaseDone     = "done"
 )
 
 // IsOperation reports whether t is one of Jepsen's four operation types.

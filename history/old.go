@@ -61,3 +61,10 @@ func (f *Fault) UnmarshalJSON(text []byte) error {
 	}
 	return nil
 }
+
+// upgradeEvent also reads histories in which a note's text says that the user ended the run.
+func upgradeEvent(ev *Event) {
+	if ev.Type == Note && strings.HasPrefix(ev.Message, "interrupted after ") {
+		ev.Type = Interrupt
+	}
+}

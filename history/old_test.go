@@ -67,3 +67,20 @@ func TestOldHistoriesTellInWordsThatAFaultWasSkipped(t *testing.T) {
 		}
 	}
 }
+
+func TestOldHistoriesTellInANoteThatTheUserEndedTheRun(t *testing.T) {
+	for text, want := range map[string]Type{
+		`{"index":3,"time":4400000000,"type":"note","process":0,"message":"interrupted after 4.4 s"}`:        Interrupt,
+		`{"index":3,"time":4400000000,"type":"note","process":0,"message":"n1 was interrupted after 4.4 s"}`: Note,
+		`{"index":3,"time":4400000000,"type":"interrupt","process":0,"message":"interrupted after 4.4 s"}`:   Interrupt,
+		`{ "index":3, "type":"note", "message":"interrupted after 4.4 s"}`:                                   Interrupt,
+	} {
+		var ev Event
+		if err := newParser().event([]byte(text), &ev); err != nil {
+			t.Fatal(err)
+		}
+		if ev.Type != want {
+			t.Errorf("%s is read as %s, not %s", text, ev.Type, want)
+		}
+	}
+}

@@ -20,13 +20,13 @@ func newParser() *parser { return &parser{names: map[string]string{}} }
 // any other spelling of the same JSON goes through encoding/json.
 func (p *parser) event(line []byte, ev *Event) error {
 	*ev = Event{}
-	if p.fast(line, ev) {
-		return nil
+	if !p.fast(line, ev) {
+		*ev = Event{}
+		if err := json.Unmarshal(line, ev); err != nil {
+			return fmt.Errorf("a line is not an event: %w", err)
+		}
 	}
-	*ev = Event{}
-	if err := json.Unmarshal(line, ev); err != nil {
-		return fmt.Errorf("a line is not an event: %w", err)
-	}
+	upgradeEvent(ev)
 	return nil
 }
 

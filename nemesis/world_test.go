@@ -47,6 +47,8 @@ type fakeAgent struct {
 	lost chan struct{}
 	// numb: effects are accepted but do nothing.
 	numb bool
+	// denies: probes say that nothing of an effect acts, although it does.
+	denies bool
 	// stillborn: servers end as soon as they are started.
 	stillborn bool
 	// boot is the boot that the agent was started in.
@@ -171,12 +173,12 @@ func (a *fakeAgent) put(e agent.Effect) {
 			a.filters = append(a.filters, e)
 			a.dropped[e.ID] = 0
 		}
-	case *effects.Shadow, *effects.Machine, *effects.Service, *effects.Netem:
-		a.bent[clockKey(e)] = e
 	case *effects.Pause:
 		a.server.State = agent.Paused
-	default:
+	case *effects.Kill, *effects.Stop:
 		a.server.State = agent.Exited
+	default:
+		a.bent[clockKey(e)] = e
 	}
 }
 
@@ -205,19 +207,19 @@ func clockKey(e agent.Effect) string {
 
 func (a *fakeAgent) take(e agent.Effect) {
 	switch e := e.(type) {
-	case *effects.Shadow, *effects.Machine, *effects.Service, *effects.Netem:
-		delete(a.bent, clockKey(e))
 	case *effects.Drop:
 		a.filters = slices.DeleteFunc(a.filters, func(f *effects.Drop) bool { return f.ID == e.ID })
 	case *effects.Pause:
 		if a.server.State == agent.Paused {
 			a.server.State = agent.Running
 		}
-	default:
+	case *effects.Kill, *effects.Stop:
 		if a.server.State == agent.Exited && !a.stillborn {
 			a.pids++
 			a.server.PID, a.server.State = a.pids, agent.Running
 		}
+	default:
+		delete(a.bent, clockKey(e))
 	}
 }
 
@@ -228,6 +230,9 @@ func (a *fakeAgent) Probe(ctx context.Context, e agent.Effect) (history.Evidence
 	a.mu.Lock()
 	defer a.mu.Unlock()
 	undone := lastOf(a.calls, "undo") > lastOf(a.calls, "apply")
+	if a.denies && !undone {
+		return history.Evidence{Summary: "nothing of it acts"}, nil
+	}
 	switch e := e.(type) {
 	case *effects.Drop:
 		there := slices.ContainsFunc(a.filters, func(f *effects.Drop) bool { return f.ID == e.ID })
@@ -242,15 +247,15 @@ func (a *fakeAgent) Probe(ctx context.Context, e agent.Effect) (history.Evidence
 			Confirmed: there && n > 0, Summary: fmt.Sprintf("%d packets dropped", n),
 			Measures: []history.Measure{{Name: "dropped", Value: float64(n), Unit: "packets"}},
 		}, nil
-	case *effects.Shadow, *effects.Machine, *effects.Service:
-		_, bent := a.bent[clockKey(e)]
-		return history.Evidence{Confirmed: bent != undone, Summary: fmt.Sprintf("%s bent: %v", e.Kind(), bent)}, nil
 	case *effects.Netem:
 		return a.emulated(e, undone), nil
 	case *effects.Pause:
 		return history.Evidence{Confirmed: (a.server.State == agent.Paused) != undone, Summary: "server " + a.server.State}, nil
+	case *effects.Kill, *effects.Stop:
+		return history.Evidence{Confirmed: (a.server.State == agent.Exited) != undone, Summary: "server " + a.server.State}, nil
 	}
-	return history.Evidence{Confirmed: (a.server.State == agent.Exited) != undone, Summary: "server " + a.server.State}, nil
+	_, bent := a.bent[clockKey(e)]
+	return history.Evidence{Confirmed: bent != undone, Summary: fmt.Sprintf("%s bent: %v", e.Kind(), bent)}, nil
 }
 
 func lastOf(calls []string, call string) int {

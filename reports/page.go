@@ -431,7 +431,7 @@ func (r *Run) addRun(p *page) {
 		p.Timeline, p.Stalled = t.draw(), len(stalls(log.Events)) > 0
 	}
 	for _, ev := range log.Events {
-		if ev.Type == history.Note && len(p.Notes) < mostNotes {
+		if (ev.Type == history.Note || ev.Type == history.Interrupt) && len(p.Notes) < mostNotes {
 			p.Notes = append(p.Notes, formatTime(ev.Time)+"  "+visible.Cap(ev.Message, 4*longValue))
 		}
 	}

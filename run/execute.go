@@ -86,15 +86,16 @@ func Execute(ctx context.Context, plan history.Plan, cfg Config) (history.Dir, c
 	}
 	noted := make(chan struct{})
 	unheard := context.AfterFunc(ctx, func() {
-		r.note("", "%s%.1f s", interruptedAfter, time.Duration(r.now()).Seconds())
+		now := r.now()
+		r.event(history.Event{Time: now, Type: history.Interrupt, Message: "interrupted after " + inSeconds(now)})
 		close(noted)
 	})
 	r.drive(ctx)
 	if !unheard() {
 		<-noted
 	}
-	r.event(history.Event{Type: history.PhaseChange, Message: "check"})
-	r.event(history.Event{Type: history.PhaseChange, Message: PhaseDone})
+	r.event(history.Event{Type: history.PhaseChange, Message: history.PhaseCheck})
+	r.event(history.Event{Type: history.PhaseChange, Message: history.PhaseDone})
 	if err := writer.Close(); err != nil {
 		r.unrecorded(err)
 	}
@@ -106,14 +107,8 @@ func Execute(ctx context.Context, plan history.Plan, cfg Config) (history.Dir, c
 	return dir, verdict, nil
 }
 
-// interruptedAfter begins the note that the user ended the run before its time.
-const interruptedAfter = "interrupted after "
-
-// phaseFinal is the phase of the final reads.
-const phaseFinal = "final reads"
-
-// PhaseDone is the last phase of a history whose run ended in order.
-const PhaseDone = "done"
+// inSeconds is a moment of the run, for people.
+func inSeconds(at int64) string { return fmt.Sprintf("%.1f s", time.Duration(at).Seconds()) }
 
 // runner is one run under way.
 type runner struct {
@@ -153,36 +148,36 @@ func (r *runner) drive(ctx context.Context) {
 	after := context.WithoutCancel(ctx)
 	patient := r.plan.Patience
 
-	defer r.phase(after, "stop", patient(stopDeadline), r.stop)
+	defer r.phase(after, history.PhaseStop, patient(stopDeadline), r.stop)
 	reachable := connectDeadline
 	if r.turnsOff() {
 		reachable += bootDeadline
 	}
-	if r.phase(ctx, "connect", patient(reachable), r.connect) != nil {
+	if r.phase(ctx, history.PhaseConnect, patient(reachable), r.connect) != nil {
 		return
 	}
-	if r.phase(ctx, "install", patient(installDeadline), r.install) != nil {
+	if r.phase(ctx, history.PhaseInstall, patient(installDeadline), r.install) != nil {
 		return
 	}
-	defer r.phase(after, "collect", patient(collectDeadline), r.collect)
+	defer r.phase(after, history.PhaseCollect, patient(collectDeadline), r.collect)
 	within := r.cfg.StartWithin
 	if within <= 0 {
 		within = startDeadline
 	}
-	if r.phase(ctx, "start", patient(within), r.begin) != nil {
+	if r.phase(ctx, history.PhaseStart, patient(within), r.begin) != nil {
 		return
 	}
 	unwatch := r.watch(after)
 	defer unwatch()
-	worked := r.phase(ctx, "workload", r.workloadDeadline(), r.work)
-	healed := r.phase(after, "heal", patient(healDeadline), r.heal)
+	worked := r.phase(ctx, history.PhaseWorkload, r.workloadDeadline(), r.work)
+	healed := r.phase(after, history.PhaseHeal, patient(healDeadline), r.heal)
 	if worked != nil || healed != nil || ctx.Err() != nil {
 		return
 	}
 	// What a server that did not come back has lost shows in what the others have kept.
-	r.phase(ctx, "settle", patient(settleDeadline), r.settle)
+	r.phase(ctx, history.PhaseSettle, patient(settleDeadline), r.settle)
 	if ctx.Err() == nil {
-		r.phase(ctx, phaseFinal, patient(finalDeadline), r.finalReads)
+		r.phase(ctx, history.PhaseFinal, patient(finalDeadline), r.finalReads)
 	}
 }
 

@@ -5,7 +5,6 @@ import (
 	"fmt"
 	"os"
 	"runtime/debug"
-	"strings"
 	"time"
 
 	"nemesis/checker"
@@ -52,7 +51,7 @@ func Judge(ctx context.Context, dir history.Dir, start time.Time, troubles []str
 	facts.Truncated = log.Truncated
 	facts.Harness = missing(troubles, log)
 	facts.Interrupted = interruption(log)
-	final := beginOf(phaseFinal, log)
+	final := beginOf(history.PhaseFinal, log)
 	for _, op := range log.Operations {
 		switch op.Type {
 		case history.OK:
@@ -94,8 +93,8 @@ func beginOf(phase string, log *history.Log) int64 {
 // interruption is the clause that says when the user ended the run, "" if nobody did.
 func interruption(log *history.Log) string {
 	for _, ev := range log.Events {
-		if ev.Type == history.Note && strings.HasPrefix(ev.Message, interruptedAfter) {
-			return "the run was " + ev.Message
+		if ev.Type == history.Interrupt {
+			return "the run was interrupted after " + inSeconds(ev.Time)
 		}
 	}
 	return ""
@@ -137,7 +136,7 @@ func missing(troubles []string, log *history.Log) []string {
 		switch {
 		case ev.Type == history.Trouble:
 			add(ev.Message)
-		case ev.Type == history.PhaseChange && ev.Message == PhaseDone:
+		case ev.Type == history.PhaseChange && ev.Message == history.PhaseDone:
 			done = true
 		}
 	}

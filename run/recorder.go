@@ -78,7 +78,7 @@ func (r *recorder) event(ev history.Event) {
 		p.Action, p.Exit = "exit", ev.Exit
 	case history.PhaseChange:
 		p.Action, p.Phase, p.Message = "phase", ev.Message, ""
-	case history.Note:
+	case history.Note, history.Interrupt:
 		p.Action = "note"
 	case history.Trouble:
 		p.Action = "trouble"

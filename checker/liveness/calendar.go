@@ -14,14 +14,6 @@ import (
 // the way to it, stood still.
 const slowSample = 250e6
 
-// Phases of a run between which clients are at work. A history without phases is
-// judged from its first moment to its last.
-const (
-	phaseWorkload = "workload"
-	phaseFinal    = "final reads"
-	phaseCollect  = "collect"
-)
-
 // calendar says at which times what was well.
 type calendar struct {
 	nodes []string
@@ -64,6 +56,8 @@ type trouble struct {
 	contained bool
 }
 
+// newCalendar begins with the workload and ends with the final reads. A history without
+// phases is judged from its first moment to its last.
 func newCalendar(log *history.Log, options Options) *calendar {
 	c := &calendar{nodes: options.Nodes, end: log.End}
 	if len(c.nodes) == 0 {
@@ -76,11 +70,11 @@ func newCalendar(log *history.Log, options Options) *calendar {
 		switch ev.Type {
 		case history.PhaseChange:
 			switch ev.Message {
-			case phaseWorkload:
+			case history.PhaseWorkload:
 				c.begin = ev.Time
-			case phaseFinal:
+			case history.PhaseFinal:
 				final = ev.Time
-			case phaseCollect:
+			case history.PhaseCollect:
 				c.end = min(c.end, ev.Time)
 			}
 		case history.Trouble:

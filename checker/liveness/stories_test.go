@@ -314,7 +314,7 @@ func TestPartitions(t *testing.T) {
 
 func TestWhatIsMeasured(t *testing.T) {
 	w := &world{}
-	w.phase(phaseWorkload, 0)
+	w.phase(history.PhaseWorkload, 0)
 	for _, n := range five[1:] {
 		w.works(n, "read", history.OK, 0, 60*s)
 	}

@@ -78,7 +78,7 @@ func (s *screen) show(p run.Progress) {
 	case "status":
 		s.status(at, p.Status)
 	case "phase":
-		if p.Phase != run.PhaseDone {
+		if p.Phase != history.PhaseDone {
 			s.line(at + p.Phase)
 		}
 	case "fault":

@@ -1,0 +1,111 @@
+package nemesis
+
+import (
+	"context"
+	"errors"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"nemesis/history"
+)
+
+// anyStep is a step of a fault with parameters, on the first of three nodes.
+func anyStep(t *testing.T, fault Fault) history.Step {
+	t.Helper()
+	rng := dice(1)
+	opt := Options{Faults: []string{fault.Info().Name}, Nodes: named(3), TimeLimit: time.Minute, Timing: quick, Settings: map[string]string{packetsSetting: "delay:80ms"}}
+	dealer, err := fault.Parameters(rng, opt)
+	if err != nil {
+		t.Fatal(err)
+	}
+	form := fitting(fault, 3, true)[0]
+	step := on(fault, "n1")
+	if form.Shape != "" {
+		step = aimed(fault, Form{Shape: form.Shape, Target: "one"}, []string{"n1"})
+	}
+	if err := (&cards{fault: fault, parameters: dealer}).dealParameters(&step); err != nil {
+		t.Fatal(err)
+	}
+	return step
+}
+
+// anyFault does one step of a fault in a world of three nodes whose power can be taken, and
+// gives its stages.
+func anyFault(t *testing.T, fault Fault, set func(*plugs)) map[history.Stage]*history.Fault {
+	t.Helper()
+	w := newWorld(3)
+	for _, a := range w.agents {
+		a.boot = "boot 0"
+	}
+	p := &plugs{world: w, boots: time.Second}
+	in := p.power(w.injector())
+	set(p)
+	_ = in.Run(t.Context(), []history.Step{anyStep(t, fault)}, 0)
+	time.Sleep(time.Hour) // whatever still waits for an answer
+	return w.stages(1)
+}
+
+func TestEveryFaultIsConfirmedWhereNothingIsWrong(t *testing.T) {
+	for _, fault := range Faults() {
+		t.Run(fault.Info().Name, func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				stages := anyFault(t, fault, func(*plugs) {})
+				if !stages[history.Heal].Confirmed || !stages[history.Healed].Confirmed {
+					t.Errorf("confirmed %v, recovered %v: %s", stages[history.Heal].Confirmed, stages[history.Healed].Confirmed, stages[history.Heal].Error)
+				}
+			})
+		})
+	}
+}
+
+// Whatever an agent says of applying, no fault is confirmed that its probe does not show.
+func TestNoFaultIsConfirmedAgainstItsProbe(t *testing.T) {
+	for name, set := range map[string]func(*plugs){
+		"the probe says that it does not act, although it was applied": func(p *plugs) {
+			p.stuck = true // so that the agent of a machine without power answers
+			for _, a := range p.agents {
+				a.denies = true
+			}
+		},
+		"the probe fails": func(p *plugs) {
+			p.stuck = true
+			for _, a := range p.agents {
+				undone := false
+				a.trouble = func(_ context.Context, call string) error {
+					undone = undone || call == "undo"
+					if !undone && call == "probe" {
+						return errors.New("input/output error")
+					}
+					return nil
+				}
+			}
+		},
+	} {
+		for _, fault := range Faults() {
+			t.Run(name+"/"+fault.Info().Name, func(t *testing.T) {
+				synctest.Test(t, func(t *testing.T) {
+					stages := anyFault(t, fault, set)
+					for _, stage := range []history.Stage{history.Active, history.Heal} {
+						if f := stages[stage]; f == nil || f.Confirmed || f.Error == "" {
+							t.Errorf("at stage %s: %+v", stage, f)
+						}
+					}
+				})
+			})
+		}
+	}
+}
+
+func TestAFaultWithoutActionsIsNotConfirmed(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		w := newWorld(1)
+		i := w.injector().newInjection(history.Step{ID: 1, Kind: "kill", Hold: history.Duration(time.Second)}, Binding{})
+		i.hold(t.Context(), i.inject(t.Context(), int64(time.Second)))
+		for stage, f := range w.stages(1) {
+			if f.Confirmed {
+				t.Errorf("it is confirmed at stage %s", stage)
+			}
+		}
+	})
+}
