@@ -276,5 +276,5 @@ func (a *Archive) writeSeeds() error {
 			return fmt.Errorf("write seeds: %w", err)
 		}
 	}
-	return writeFile(filepath.Join(a.dir, seedsFile), b.Bytes())
+	return history.WriteFile(filepath.Join(a.dir, seedsFile), 0o644, b.Bytes())
 }

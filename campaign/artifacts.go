@@ -123,16 +123,10 @@ func linkOrCopy(from, to string) error {
 		return err
 	}
 	defer in.Close()
-	tmp := to + ".tmp"
-	out, err := os.Create(tmp)
-	if err != nil {
+	return history.ReplaceFile(to, 0o644, func(w io.Writer) error {
+		_, err := io.Copy(w, in)
 		return err
-	}
-	_, err = io.Copy(out, in)
-	if err = errors.Join(err, out.Sync(), out.Close()); err == nil {
-		err = os.Rename(tmp, to)
-	}
-	return err
+	})
 }
 
 // shown is foreign text for a line: visible, and cut.

@@ -11,6 +11,7 @@ import (
 	"time"
 
 	"nemesis/checker"
+	"nemesis/history"
 )
 
 // Merge joins the shards of a night into out, as if there had been none, and judges the
@@ -152,5 +153,5 @@ func writeResults(path string, results []Result) error {
 		}
 		lines = append(lines, line)
 	}
-	return writeFile(path, slices.Concat(lines...))
+	return history.WriteFile(path, 0o644, slices.Concat(lines...))
 }

@@ -30,7 +30,7 @@ func Write(dir string, n Night) error {
 		name string
 		text []byte
 	}{{JUnitFile, junit}, {SummaryFile, n.Summary()}, {IndexFile, page}} {
-		if err := writeFile(filepath.Join(dir, file.name), file.text); err != nil {
+		if err := history.WriteFile(filepath.Join(dir, file.name), 0o644, file.text); err != nil {
 			return err
 		}
 	}

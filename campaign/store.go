@@ -14,6 +14,7 @@ import (
 	"time"
 
 	"nemesis/checker"
+	"nemesis/history"
 )
 
 // Names in a campaign's directory.
@@ -170,7 +171,7 @@ func openStore(dir string, m Manifest) (_ *store, err error) {
 	if _, err := s.journal.Seek(whole, io.SeekStart); err != nil {
 		return nil, fmt.Errorf("open results: %w", err)
 	}
-	return s, syncDir(dir)
+	return s, history.SyncDir(dir)
 }
 
 // read takes in the results there are, and tells how many bytes are whole lines.
@@ -323,38 +324,7 @@ func writeJSON(path string, v any) error {
 	if err != nil {
 		return fmt.Errorf("write %s: %w", path, err)
 	}
-	return writeFile(path, append(text, '\n'))
-}
-
-// writeFile writes a file whole or not at all, and on disk when it returns.
-func writeFile(path string, content []byte) error {
-	f, err := os.CreateTemp(filepath.Dir(path), "."+filepath.Base(path)+"-*")
-	if err != nil {
-		return fmt.Errorf("write %s: %w", path, err)
-	}
-	defer os.Remove(f.Name())
-	_, err = f.Write(content)
-	err = errors.Join(err, f.Chmod(0o644), f.Sync(), f.Close())
-	if err == nil {
-		err = os.Rename(f.Name(), path)
-	}
-	if err != nil {
-		return fmt.Errorf("write %s: %w", path, err)
-	}
-	return syncDir(filepath.Dir(path))
-}
-
-// syncDir puts new names in a directory on disk.
-func syncDir(dir string) error {
-	d, err := os.Open(dir)
-	if err != nil {
-		return err
-	}
-	defer d.Close()
-	if err := d.Sync(); err != nil {
-		return fmt.Errorf("write %s: %w", dir, err)
-	}
-	return nil
+	return history.WriteFile(path, 0o644, append(text, '\n'))
 }
 
 // NightOf is the name of the night in a directory, "" when there is none, and whether it

@@ -114,7 +114,7 @@ func (d Dir) ReadJSON(name string, v any) error {
 	return nil
 }
 
-// WriteJSON writes v as an indented file, whole or not at all.
+// WriteJSON writes v as an indented file, as the function WriteFile does.
 func (d Dir) WriteJSON(name string, v any) error {
 	text, err := json.MarshalIndent(v, "", "  ")
 	if err != nil {
@@ -123,18 +123,9 @@ func (d Dir) WriteJSON(name string, v any) error {
 	return d.WriteFile(name, append(text, '\n'))
 }
 
-// WriteFile writes a file of the run, whole or not at all.
+// WriteFile writes a file of the run, as the function WriteFile does.
 func (d Dir) WriteFile(name string, content []byte) error {
-	path := d.Path(name)
-	tmp := path + ".tmp"
-	if err := os.WriteFile(tmp, content, 0o644); err != nil {
-		os.Remove(tmp)
-		return fmt.Errorf("write %s: %w", name, err)
-	}
-	if err := os.Rename(tmp, path); err != nil {
-		return fmt.Errorf("write %s: %w", name, err)
-	}
-	return nil
+	return WriteFile(d.Path(name), 0o644, content)
 }
 
 // Name is the plan's short stable name, the same for every seed:

@@ -277,7 +277,7 @@ func TestARunDirectoryBecomesAReport(t *testing.T) {
 		if _, err := os.Stat(dir.Path(history.JUnitFile)); err != nil {
 			t.Error(err)
 		}
-		left, _ := filepath.Glob(dir.Path("*.tmp"))
+		left, _ := filepath.Glob(dir.Path(".*")) // where files are made
 		if len(left) > 0 {
 			t.Errorf("%v are left over", left)
 		}

@@ -31,11 +31,9 @@
 package reports
 
 import (
-	"bufio"
 	"errors"
 	"fmt"
 	"io/fs"
-	"os"
 	"strings"
 
 	"nemesis/checker"
@@ -77,22 +75,8 @@ func (r *Run) Write() error {
 	if err := d.WriteFile(history.JUnitFile, junit); err != nil {
 		return err
 	}
-	// The page may be ten megabytes; it is streamed, and moved into place whole.
-	path := d.Path(history.ReportFile)
-	f, err := os.Create(path + ".tmp")
-	if err != nil {
-		return fmt.Errorf("write report: %w", err)
-	}
-	w := bufio.NewWriterSize(f, 1<<18)
-	err = errors.Join(r.Page(w), w.Flush(), f.Close())
-	if err == nil {
-		err = os.Rename(path+".tmp", path)
-	}
-	if err != nil {
-		os.Remove(path + ".tmp")
-		return fmt.Errorf("write report: %w", err)
-	}
-	return nil
+	// The page may be ten megabytes; it is streamed.
+	return history.ReplaceFile(d.Path(history.ReportFile), 0o644, r.Page)
 }
 
 // Read gathers what a run directory holds.

@@ -9,6 +9,7 @@ import (
 	"path/filepath"
 	"strings"
 
+	"nemesis/history"
 	"nemesis/nodes/agent"
 )
 
@@ -29,40 +30,12 @@ func (n note) write(content any) error {
 		err = os.MkdirAll(filepath.Dir(n.path), 0o700)
 	}
 	if err == nil {
-		err = durably(n.path, text)
+		err = history.WriteFile(n.path, 0o600, text)
 	}
 	if err != nil {
 		return fmt.Errorf("note what was there before: %w", err)
 	}
 	return nil
-}
-
-// durably syncs the content before the name moves to it, and the directory after.
-func durably(path string, text []byte) error {
-	f, err := os.OpenFile(path+".new", os.O_WRONLY|os.O_CREATE|os.O_TRUNC, 0o600)
-	if err != nil {
-		return err
-	}
-	_, err = f.Write(text)
-	if err == nil {
-		err = f.Sync()
-	}
-	if closed := f.Close(); err == nil {
-		err = closed
-	}
-	if err == nil {
-		err = os.Rename(path+".new", path)
-	}
-	if err != nil {
-		os.Remove(path + ".new")
-		return err
-	}
-	dir, err := os.Open(filepath.Dir(path))
-	if err != nil {
-		return err
-	}
-	defer dir.Close()
-	return dir.Sync()
 }
 
 // read fills content; it is false when there is no note.

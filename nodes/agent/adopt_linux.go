@@ -74,7 +74,7 @@ func (s *supervisor) save() error {
 	}
 	text, err := json.MarshalIndent(records, "", "  ")
 	if err == nil {
-		err = writeDurably(s.path, append(text, '\n'))
+		err = history.WriteFile(s.path, 0o600, append(text, '\n'))
 	}
 	if err != nil {
 		return fmt.Errorf("write the list of server processes: %w", err)

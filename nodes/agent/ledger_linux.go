@@ -10,6 +10,8 @@ import (
 	"path/filepath"
 	"sync"
 	"time"
+
+	"nemesis/history"
 )
 
 // The ledger is the list of effects in force, in one file. An entry is on disk
@@ -90,7 +92,7 @@ func (l *ledger) remove(env envelope) error {
 func (l *ledger) save(entries []entry) error {
 	text, err := json.MarshalIndent(entries, "", "  ")
 	if err == nil {
-		err = writeDurably(l.path, append(text, '\n'))
+		err = history.WriteFile(l.path, 0o600, append(text, '\n'))
 	}
 	if err != nil {
 		return fmt.Errorf("write the ledger: %w", err)
@@ -112,35 +114,4 @@ func (l *ledger) holds(env envelope) bool {
 		}
 	}
 	return false
-}
-
-// writeDurably replaces a file so that, whatever dies whenever, there is either the
-// old content or the new one: the content is synced before the name moves to it, and
-// the directory after, since the name is the directory's content.
-func writeDurably(path string, content []byte) error {
-	temp := path + ".new"
-	f, err := os.OpenFile(temp, os.O_WRONLY|os.O_CREATE|os.O_TRUNC, 0o600)
-	if err != nil {
-		return err
-	}
-	_, err = f.Write(content)
-	if err == nil {
-		err = f.Sync()
-	}
-	if cerr := f.Close(); err == nil {
-		err = cerr
-	}
-	if err == nil {
-		err = os.Rename(temp, path)
-	}
-	if err != nil {
-		os.Remove(temp)
-		return err
-	}
-	d, err := os.Open(filepath.Dir(path))
-	if err != nil {
-		return err
-	}
-	defer d.Close()
-	return d.Sync()
 }
