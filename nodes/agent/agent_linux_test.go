@@ -24,6 +24,7 @@ func TestMain(m *testing.M) {
 	kinds["test.fatal"] = func() agent.Effect { return &fatal{} }
 	kinds["test.bend"] = func() agent.Effect { return &bend{} }
 	kinds["test.strobe"] = func() agent.Effect { return &strobe{} }
+	kinds["test.work"] = func() agent.Effect { return &laborer{} }
 	// What runs as a server in these tests may be this program, too.
 	switch strings.Join(os.Args[1:], " ") {
 	case "tell-time":

@@ -28,6 +28,14 @@ type Effect interface {
 	Probe(*Host) (history.Evidence, error)
 }
 
+// Worker is an effect that is a process of its own; see Host.Workers.
+type Worker interface {
+	Effect
+	// Work does it, in a process that ends when the effect is undone. It does not return
+	// by itself, unless it fails.
+	Work() error
+}
+
 // Kinds makes an empty effect of each kind, ready to be filled from JSON.
 // nemesis/effects has the one table.
 type Kinds map[string]func() Effect

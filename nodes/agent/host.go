@@ -16,6 +16,8 @@ type Host struct {
 	Processes Processes
 	// Clocks are the clocks that processes started with ProcessSpec.Shadow see.
 	Clocks Clocks
+	// Workers run the effects that are a process of their own.
+	Workers Workers
 	// InForce reports whether the ledger holds the effect. A probe asks, since
 	// "nothing is there" is proof of an undone effect and the refutation of one in
 	// force.
@@ -56,6 +58,18 @@ type Processes interface {
 	Holding(name, by string) (Hold, bool)
 	// Held reports whether anybody holds the process paused or down.
 	Held(name string) bool
+}
+
+// Workers run effects that are a process of their own: children of the agent, which end
+// when it does, however it does. Methods are safe for concurrent use.
+type Workers interface {
+	// Start starts the effect's worker, unless it runs, in the control group of a server
+	// (Processes.StartBeside).
+	Start(e Worker, server string) error
+	// Stop ends it and waits until it is gone. An effect without a worker is none to end.
+	Stop(e Worker) error
+	// PID is the process ID of the effect's worker; 0 when none runs.
+	PID(e Worker) int
 }
 
 // Clocks is the node's shadow clock: what its servers read when they ask for the

@@ -22,6 +22,9 @@ func Main(args []string, kinds Kinds, stdin io.Reader, stdout, stderr io.Writer)
 	if len(args) == 1 && args[0] == probeWord {
 		return probeClocks(stdin, stdout)
 	}
+	if len(args) > 0 && args[0] == workWord {
+		return work(args[1:], kinds, stdin, stderr)
+	}
 	set := flag.NewFlagSet("nemesis agent", flag.ContinueOnError)
 	set.SetOutput(stderr)
 	dir := set.String("dir", defaultDir(), "the agent's directory")

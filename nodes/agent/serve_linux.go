@@ -177,7 +177,9 @@ func (s *server) open(control string, wait time.Duration) (leftovers, stuck []st
 	}
 	// Whatever an earlier agent bent, whether or not its ledger says so.
 	s.clocks.heal(len(s.super.shadowed()) > 0)
-	s.host = &Host{Dir: s.files.dir, Processes: s.super, Clocks: &clockReaders{s.clocks, s.super}, InForce: func(e Effect) bool {
+	s.host = &Host{Dir: s.files.dir, Processes: s.super, Clocks: &clockReaders{s.clocks, s.super}, Workers: &workers{
+		self: s.opt.Self, start: s.super.StartBeside, running: map[string]*worker{},
+	}, InForce: func(e Effect) bool {
 		env, err := pack(e)
 		return err == nil && s.ledger.holds(env)
 	}}
