@@ -2,6 +2,7 @@ package reports
 
 import (
 	"fmt"
+	"slices"
 	"sort"
 	"strings"
 
@@ -73,22 +74,26 @@ func (r *Run) coverageOfHistory(confirmed []checker.Fault) []coverageItem {
 	}
 	var s []coverageItem
 	leaders, during := 0, 0
-	before := ""
-	known := false
-	for _, ev := range r.Log.Events {
-		if ev.Type != history.LeaderChange || ev.Node == "" {
+	var before []string
+	for i := range r.Log.Events {
+		ev := &r.Log.Events[i]
+		if ev.Type != history.LeaderChange || len(ev.Leading()) == 0 {
 			continue
 		}
-		if known && ev.Node != before {
+		now := nodesThatLead(ev)
+		if before != nil && !slices.Equal(now, before) {
 			leaders++
 			if inForce(confirmed, ev.Time) {
 				during++
 			}
 		}
-		known, before = true, ev.Node
+		before = now
 	}
-	if known {
+	if before != nil {
 		s = append(s, coverageItem{leaders > 0, fmt.Sprintf("the leader changed %s, %d of them while a confirmed fault was in force", count(leaders, "time"), during)})
+	}
+	for _, text := range rivals(r.Log.Events) {
+		s = append(s, coverageItem{true, text})
 	}
 	if len(confirmed) == 0 {
 		return s

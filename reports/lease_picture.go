@@ -424,7 +424,7 @@ func (p *leasePicture) onSolid(process int, x0, x1 float64) bool {
 	return false
 }
 
-// reign is a stretch in which one node was believed to lead.
+// leadership is a stretch in which one node, or several, were believed to lead.
 type leadership struct {
 	node     string
 	from, to int64
@@ -435,14 +435,15 @@ func (p *leasePicture) leaders(log *history.Log) []leadership {
 		return nil
 	}
 	var list []leadership
-	for _, ev := range log.Events {
+	for i := range log.Events {
+		ev := &log.Events[i]
 		if ev.Type != history.LeaderChange || ev.Time > p.a.to() {
 			continue
 		}
 		if n := len(list); n > 0 {
 			list[n-1].to = ev.Time
 		}
-		list = append(list, leadership{ev.Node, ev.Time, p.a.to()})
+		list = append(list, leadership{strings.Join(nodesThatLead(ev), " and "), ev.Time, p.a.to()})
 	}
 	var in []leadership
 	for _, x := range list {

@@ -451,11 +451,8 @@ func (r *Run) node(node string, bins *binned) nodeCard {
 	}
 	facts := []string{fmt.Sprintf("%s asked of it (%s ok, %s fail, %s info)", count(int(total.all()), "operation"), number(int(total.ok)), number(int(total.fail)), number(int(total.info)))}
 	if r.Log != nil {
-		led := 0
 		for _, ev := range r.Log.Events {
 			switch {
-			case ev.Type == history.LeaderChange && ev.Node == node:
-				led++
 			case ev.Type == history.ServerExit && ev.Node == node && ev.Exit != nil:
 				c.Open = c.Open || !ev.Exit.Expected
 				if len(c.Exits) < mostExits {
@@ -465,7 +462,7 @@ func (r *Run) node(node string, bins *binned) nodeCard {
 				}
 			}
 		}
-		if led > 0 {
+		if led := becameLeader(r.Log.Events, node); led > 0 {
 			facts = append(facts, "became leader "+count(led, "time"))
 		}
 		if n := len(c.Exits) + c.More; n > 0 {

@@ -221,28 +221,32 @@ func (t *timeline) drawNodes(d *drawing, a axis, rows map[string]float64) {
 	}
 }
 
-// drawLeaders underlines the row of the node that was believed to lead, and
-// links the rows where leadership moved.
+// drawLeaders draws a line along the row of whoever leads. Where one node leads, the line
+// links the rows where leadership moved; where several do, each has a line of its own.
 func (t *timeline) drawLeaders(d *drawing, a axis, rows map[string]float64) {
 	var path strings.Builder
-	from, at, down := 0.0, "", false
+	from, down := 0.0, false
+	var leaders []string
 	close := func(x float64) {
-		if y, ok := rows[at]; ok && at != "" {
-			if down {
-				fmt.Fprintf(&path, "L%s %s", px(from), px(y+nodeRow-4))
-			} else {
-				fmt.Fprintf(&path, "M%s %s", px(from), px(y+nodeRow-4))
-			}
-			fmt.Fprintf(&path, "H%s", px(x))
-			down = true
-			return
-		}
+		linked := down && len(leaders) == 1
 		down = false
+		for _, node := range leaders {
+			y, ok := rows[node]
+			if !ok {
+				continue
+			}
+			pen := "M"
+			if linked {
+				pen = "L"
+			}
+			fmt.Fprintf(&path, "%s%s %sH%s", pen, px(from), px(y+nodeRow-4), px(x))
+			down = len(leaders) == 1
+		}
 	}
-	for _, ev := range t.events {
-		if ev.Type == history.LeaderChange {
+	for i := range t.events {
+		if ev := &t.events[i]; ev.Type == history.LeaderChange {
 			close(a.x(ev.Time))
-			from, at = a.x(ev.Time), ev.Node
+			from, leaders = a.x(ev.Time), nodesThatLead(ev)
 		}
 	}
 	close(a.right)

@@ -20,6 +20,7 @@ type Progress struct {
 	Fault     *history.Fault   `json:"fault,omitempty"`
 	Node      string           `json:"node,omitempty"`
 	Exit      *history.Exit    `json:"exit,omitempty"`
+	Leaders   []history.Lead   `json:"leaders,omitempty"`
 	Message   string           `json:"message,omitempty"`
 	Verdict   *checker.Verdict `json:"verdict,omitempty"`
 }

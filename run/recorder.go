@@ -73,7 +73,7 @@ func (r *recorder) event(ev history.Event) {
 		}
 		r.mu.Unlock()
 	case history.LeaderChange:
-		p.Action = "leader"
+		p.Action, p.Leaders = "leader", ev.Leaders
 	case history.ServerExit:
 		p.Action, p.Exit = "exit", ev.Exit
 	case history.PhaseChange:

@@ -86,11 +86,7 @@ func (s *screen) show(p run.Progress) {
 			s.line(at + text)
 		}
 	case "leader":
-		if p.Node == "" {
-			s.line(at + "nobody leads")
-		} else {
-			s.line(at + p.Node + " leads")
-		}
+		s.line(at + leadersLine(p.Leaders))
 	case "exit":
 		if !p.Exit.Expected {
 			s.line(fmt.Sprintf("%s%s on %s exited by itself: code %d %s", at, p.Exit.Server, p.Node, p.Exit.Code, p.Exit.Signal))
@@ -100,6 +96,26 @@ func (s *screen) show(p run.Progress) {
 	case "note":
 		s.line(at + p.Message)
 	}
+}
+
+// leadersLine says who leads what, and of nodes that claim the same that they do.
+func leadersLine(leads []history.Lead) string {
+	if len(leads) == 0 {
+		return "nobody leads"
+	}
+	var clauses []string
+	for _, l := range leads {
+		clause := l.Node + " leads"
+		if l.Of != "" {
+			clause += " " + l.Of
+		}
+		clauses = append(clauses, clause)
+	}
+	text := strings.Join(clauses, ", ")
+	if len(history.Rivals(leads)) > 0 {
+		text += ": two of them claim the same"
+	}
+	return text
 }
 
 func faultLine(f *history.Fault) string {
