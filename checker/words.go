@@ -44,11 +44,16 @@ const shown = 60
 
 // Show is foreign text made fit for a sentence: one line, visible characters
 // only, cut to a bounded length. It does not escape for HTML or XML.
-func Show(s string) string {
+func Show(s string) string { return show(s, shown) }
+
+// ShowLine is Show for a line of a log, of which several times as much is told.
+func ShowLine(s string) string { return show(s, 6*shown) }
+
+func show(s string, most int) string {
 	var b strings.Builder
 	n := 0
 	for _, r := range s {
-		if n == shown {
+		if n == most {
 			b.WriteString("…")
 			break
 		}

@@ -75,7 +75,7 @@ func (c Claim) Includes(m Model) bool {
 		return c.Bounds.Handover > 0
 	case BoundedExpiry:
 		return c.Bounds.Expiry > 0
-	case Termination:
+	case Termination, Restartable:
 		return true
 	}
 	return c.Model.Implies(m) || slices.Contains(c.Rules, m)

@@ -22,6 +22,9 @@ const (
 	ClockReading Type = "clock"
 	// ServerExit: a server process ended; see Event.Exit.
 	ServerExit Type = "exit"
+	// RestartFailed: a server was down after everything had been healed, was started again,
+	// and ended each time; see Event.Restart.
+	RestartFailed Type = "restart-failed"
 	// LeaderChange: who leads changed, as Event.Leaders says; Event.Node is the only node
 	// that leads ("" when nobody does, or several).
 	LeaderChange Type = "leader"
@@ -100,6 +103,7 @@ type Event struct {
 	Fault   *Fault       `json:"fault,omitempty"`
 	Clock   *ClockSample `json:"clock,omitempty"`
 	Exit    *Exit        `json:"exit,omitempty"`
+	Restart *Restart     `json:"restart,omitempty"`
 	Message string       `json:"message,omitempty"`
 	// Leaders are who leads what from a LeaderChange on. Two of the same thing in the same
 	// term contradict each other; see Rivals.
@@ -218,4 +222,22 @@ type Exit struct {
 	Signal string `json:"signal,omitempty"`
 	// Expected: nemesis itself stopped or killed it.
 	Expected bool `json:"expected"`
+}
+
+// RestartAttempts is how often a server that does not run once everything is healed is
+// started again before it counts as one that does not come up.
+const RestartAttempts = 3
+
+// Restart is how starting a server again ended, after everything had been healed.
+type Restart struct {
+	// Server is the supervised process's name, Role what kind of server it is.
+	Server string `json:"server"`
+	Role   string `json:"role"`
+	// Attempts is how often it was started.
+	Attempts int `json:"attempts"`
+	// Code and Signal are how it ended the last time, as in Exit.
+	Code   int    `json:"code"`
+	Signal string `json:"signal,omitempty"`
+	// LastWords are what the end of its log says, in one line; "" when nothing.
+	LastWords string `json:"lastWords,omitempty"`
 }

@@ -90,6 +90,9 @@ const (
 	// Termination: every operation ends, by its answer or by its timeout. Whoever serves
 	// requests claims it.
 	Termination Model = "termination"
+	// Restartable: a server that nothing holds down comes up again when it is started, at
+	// the latest at the RestartAttempts-th time. Whoever has servers claims it.
+	Restartable Model = "restartable"
 )
 
 // weaker is the lattice: what each consistency model implies directly.

@@ -3,6 +3,7 @@ package nemesis
 import (
 	"cmp"
 	"context"
+	"errors"
 	"fmt"
 	"slices"
 	"strings"
@@ -338,12 +339,13 @@ func (i *injection) heal(ctx context.Context, next int64) error {
 	defer cancelAgain()
 	probes, troubles := i.probeAgain(again)
 	var left []string
+	confirmed := len(troubles) == 0
 	for _, a := range i.acts {
-		if !a.seen.Confirmed {
+		confirmed = confirmed && a.seen.Confirmed
+		if !a.seen.Confirmed && !errors.As(a.err, new(*endedError)) {
 			left = append(left, a.node())
 		}
 	}
-	confirmed := len(left) == 0 && len(troubles) == 0
 	i.must(i.enter(history.Healed, confirmed, probes, troubles...))
 	if len(left) > 0 {
 		return fmt.Errorf("heal fault %d (%s): nothing shows that %s recovered", i.step.ID, i.step.Kind, strings.Join(left, ", "))

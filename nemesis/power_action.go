@@ -167,6 +167,9 @@ func (p *powerAction) Recovered(ctx context.Context) (history.Evidence, error) {
 	}
 	if !seen.Confirmed {
 		err = errors.New("still in force after it was undone: " + seen.Summary)
+		if state.State == agent.Exited {
+			err = &endedError{err}
+		}
 	}
 	return seen, err
 }

@@ -120,18 +120,29 @@ func (a *serverAction) doubts() []string {
 	return doubtsOf(a.Effect(), a.seen, a.missed)
 }
 
+// endedError is that a server was started again and has ended. The fault is undone: that
+// the server does not run is the system's affair.
+type endedError struct{ err error }
+
+func (e *endedError) Error() string { return e.err.Error() }
+
 func (a *serverAction) Recovered(ctx context.Context) (history.Evidence, error) {
-	seen, err := a.agentAction.Recovered(ctx)
-	if err != nil {
-		return seen, err
+	seen, left := a.agentAction.Recovered(ctx)
+	now, err := a.state(ctx)
+	if left == nil && err == nil && now.State != agent.Running {
+		left = fmt.Errorf("the server is not running but %s", now.State)
+	}
+	switch {
+	// Recovered comes after an Undo that the agent answered: it has started the server.
+	case left != nil && err == nil && now.State == agent.Exited && a.restarts && !a.UndoAgain():
+		seen.Confirmed = false
+		return seen, &endedError{left}
+	case left != nil:
+		return seen, left
 	}
 	seen.Confirmed = false
-	now, err := a.state(ctx)
 	if err != nil {
 		return seen, err
-	}
-	if now.State != agent.Running {
-		return seen, fmt.Errorf("the server is not running but %s", now.State)
 	}
 	same := now.PID == a.process.PID && now.Started == a.process.Started
 	if a.acted && same == a.restarts {

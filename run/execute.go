@@ -379,10 +379,21 @@ func (r *runner) reattach(ctx context.Context, m *agent.Client) error {
 	return nil
 }
 
-// settle waits until every server answers again, so that final reads can reach all.
+// settle waits until every server answers again, so that final reads can reach all. A
+// server that does not come up although it is started again is the system's affair, and
+// no trouble.
 func (r *runner) settle(ctx context.Context) error {
 	return r.onAll(ctx, func(ctx context.Context, m *agent.Client) error {
-		return r.servers.Healthy(ctx, m.Node().Name)
+		err := r.servers.ComeUp(ctx, m.Node().Name)
+		var failed *kit.RestartError
+		if errors.As(err, &failed) && ctx.Err() == nil && m.Err() == nil {
+			r.event(history.Event{Type: history.RestartFailed, Node: m.Node().Name, Restart: &history.Restart{
+				Server: failed.Component.Name(), Role: failed.Component.Role, Attempts: failed.Attempts,
+				Code: failed.State.Code, Signal: failed.State.Signal, LastWords: failed.LastWords.Text,
+			}})
+			return nil
+		}
+		return err
 	})
 }
 

@@ -11,7 +11,7 @@ import (
 type Progress struct {
 	// Time is nanoseconds since the run began.
 	Time int64 `json:"time"`
-	// Action is plan, directory, phase, status, fault, leader, exit, trouble, note or verdict.
+	// Action is plan, directory, phase, status, fault, leader, exit, restart, trouble, note or verdict.
 	Action    string           `json:"action"`
 	Plan      *history.Plan    `json:"plan,omitempty"`
 	Directory string           `json:"directory,omitempty"`
@@ -21,6 +21,7 @@ type Progress struct {
 	Node      string           `json:"node,omitempty"`
 	Exit      *history.Exit    `json:"exit,omitempty"`
 	Leaders   []history.Lead   `json:"leaders,omitempty"`
+	Restart   *history.Restart `json:"restart,omitempty"`
 	Message   string           `json:"message,omitempty"`
 	Verdict   *checker.Verdict `json:"verdict,omitempty"`
 }

@@ -74,6 +74,8 @@ func (r *recorder) event(ev history.Event) {
 		r.mu.Unlock()
 	case history.LeaderChange:
 		p.Action, p.Leaders = "leader", ev.Leaders
+	case history.RestartFailed:
+		p.Action, p.Restart = "restart", ev.Restart
 	case history.ServerExit:
 		p.Action, p.Exit = "exit", ev.Exit
 	case history.PhaseChange:

@@ -161,6 +161,9 @@ func troublesOf(log *history.Log, final int64) []trouble {
 					t.over = ev.Time
 				}
 			}
+		case ev.Type == history.RestartFailed:
+			// It is told by another checker, and here its node is hit to the end.
+			all = append(all, &trouble{kind: "server that stays down", nodes: []string{ev.Node}, begin: ev.Time, undo: history.Never, over: history.Never, contained: true})
 		case ev.Type == history.ServerExit && ev.Exit != nil && !ev.Exit.Expected:
 			all = append(all, &trouble{kind: "crash", nodes: []string{ev.Node}, begin: ev.Time, undo: history.Never, over: final, contained: true})
 		}

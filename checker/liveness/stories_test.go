@@ -205,6 +205,17 @@ func TestStories(t *testing.T) {
 			},
 			outcome: checker.Valid,
 		},
+		"a server that stays down after the heal": {
+			tell: func(w *world) {
+				others(w, 60*s)
+				w.works("n1", "read", history.OK, 0, 10*s)
+				w.fault(1, "kill", []string{"n1"}, 10*s, 15*s).Confirmed = false
+				w.event(history.Event{Type: history.RestartFailed, Time: 25 * s, Node: "n1", Restart: &history.Restart{Server: "etcd", Attempts: 3}})
+				w.phase("final reads", 26*s)
+				w.works("n1", "read", history.Fail, 10*s, 60*s)
+			},
+			outcome: checker.Valid, // another checker tells
+		},
 		"a run whose harness was lost": {
 			tell: func(w *world) {
 				others(w, 40*s)

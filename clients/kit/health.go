@@ -9,6 +9,7 @@ import (
 	"time"
 
 	"nemesis/clients"
+	"nemesis/history"
 	"nemesis/nodes/agent"
 )
 
@@ -93,6 +94,60 @@ func (s *Servers) probe(ctx context.Context, c clients.Component) error {
 		return fmt.Errorf("is %s", state.State)
 	}
 	return nil
+}
+
+// restartPause is how long to wait before a server that ended is started again.
+const restartPause = time.Second
+
+// ComeUp returns when every server on a node serves, once everything is healed. One that
+// does not run is started again, up to history.RestartAttempts times; if it ended each time
+// the error is a RestartError. If it comes up after all, the error is the DownError from
+// before, since a server that ended by itself is not to be passed over.
+func (s *Servers) ComeUp(ctx context.Context, node string) error {
+	if _, err := s.machine(node); err != nil {
+		return err
+	}
+	for _, c := range s.on(node) {
+		if err := s.comeUp(ctx, c); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+func (s *Servers) comeUp(ctx context.Context, c clients.Component) error {
+	err := s.serves(ctx, c)
+	var first, down *DownError
+	if !errors.As(err, &first) || first.State.State == agent.Absent {
+		return err
+	}
+	for range history.RestartAttempts {
+		select {
+		case <-ctx.Done():
+			return first
+		case <-time.After(restartPause):
+		}
+		if err := s.start(ctx, c); err != nil {
+			return err
+		}
+		if err = s.serves(ctx, c); err == nil {
+			return first
+		}
+		if !errors.As(err, &down) {
+			return err
+		}
+	}
+	return &RestartError{DownError: *down, Attempts: history.RestartAttempts}
+}
+
+// RestartError is that a server was started again and ended each time.
+type RestartError struct {
+	DownError
+	Attempts int
+}
+
+func (e *RestartError) Error() string {
+	return fmt.Sprintf("%s, after it had been started %d times", e.DownError.Error(), e.Attempts)
 }
 
 // DownError is that a server does not run.

@@ -91,6 +91,8 @@ func (s *screen) show(p run.Progress) {
 		if !p.Exit.Expected {
 			s.line(fmt.Sprintf("%s%s on %s exited by itself: code %d %s", at, p.Exit.Server, p.Node, p.Exit.Code, p.Exit.Signal))
 		}
+	case "restart":
+		s.line(fmt.Sprintf("%s%s on %s does not come up again: %s", at, p.Restart.Server, p.Node, p.Restart.LastWords))
 	case "trouble":
 		s.line(at + "trouble: " + p.Message)
 	case "note":
