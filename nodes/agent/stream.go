@@ -1,10 +1,10 @@
 package agent
 
 import (
-	"strings"
 	"sync"
 
 	"nemesis/history"
+	"nemesis/nodes"
 )
 
 // tail keeps the last kilobyte of what the agent writes to its standard error.
@@ -27,8 +27,7 @@ func (t *tail) Write(p []byte) (int, error) {
 func (t *tail) last() string {
 	t.mu.Lock()
 	defer t.mu.Unlock()
-	lines := strings.Split(strings.TrimSpace(string(t.text)), "\n")
-	return firstLine(lines[len(lines)-1])
+	return firstLine(nodes.LastLine(string(t.text)))
 }
 
 // exitQueue hands exits to a reader of any pace without ever holding up the

@@ -7,7 +7,6 @@ import (
 	"errors"
 	"fmt"
 	"io"
-	"strings"
 	"time"
 
 	gossh "golang.org/x/crypto/ssh"
@@ -25,7 +24,7 @@ type program struct {
 	argv    []string
 	session *gossh.Session
 	in      io.WriteCloser
-	out     io.Reader
+	out     greeted
 	stderr  tail
 	mark    string // finds it again on the node, to be killed; empty if that is not wanted
 	// ended is closed when err is set.
@@ -37,10 +36,13 @@ type program struct {
 // context bounds the start alone.
 func (c *conn) launch(ctx context.Context, sessions int64, p *program) (*program, error) {
 	p.conn, p.ended = c, make(chan struct{})
-	text, err := command(p.mark, p.argv)
+	greeting := "nemesis-" + rand.Text()
+	text, err := command(greeting, p.mark, p.argv)
 	if err != nil {
 		return nil, p.failed(err)
 	}
+	p.out.greeting = []byte(greeting + "\n")
+	p.stderr.greeting = p.out.greeting
 	release, err := c.take(ctx, sessions)
 	if err != nil {
 		return nil, p.failed(err)
@@ -64,8 +66,8 @@ func (p *program) open(ctx context.Context, text string) error {
 	}
 	p.session = session
 	session.Stderr = &p.stderr
-	p.in, _ = session.StdinPipe()   // these two fail only
-	p.out, _ = session.StdoutPipe() // after the start
+	p.in, _ = session.StdinPipe()        // these two fail only
+	p.out.from, _ = session.StdoutPipe() // after the start
 	started := make(chan error, 1)
 	go func() { started <- session.Start(text) }()
 	select {
@@ -86,6 +88,8 @@ func (p *program) ending(err error) error {
 	switch {
 	case err == nil:
 		return nil
+	case errors.As(err, &status) && !p.stderr.begun:
+		return p.failed(p.notStarted(status.ExitStatus()))
 	case errors.As(err, &status):
 		return &nodes.ExitError{Node: p.conn.node.Name, Argv: p.argv, Code: status.ExitStatus(), Stderr: p.stderr.String()}
 	case errors.As(err, &missing):
@@ -95,7 +99,7 @@ func (p *program) ending(err error) error {
 }
 
 func (p *program) failed(err error) error {
-	return p.conn.failed(fmt.Sprintf("run %q", strings.Join(p.argv, " ")), err)
+	return p.conn.failed("run "+nodes.QuoteCommand(p.argv), err)
 }
 
 // kill ends the program and what it has started, and gives it a moment to be gone.
@@ -160,7 +164,7 @@ func (c *conn) run(ctx context.Context, sessions int64, stdin io.Reader, p *prog
 	read := make(chan output, 1)
 	go func() {
 		var b bytes.Buffer
-		n, err := io.Copy(&b, io.LimitReader(p.out, maxOutput+1))
+		n, err := io.Copy(&b, io.LimitReader(&p.out, maxOutput+1))
 		if n > maxOutput {
 			err = fmt.Errorf("it wrote more than %d MiB", maxOutput>>20)
 		}
@@ -241,14 +245,31 @@ func (s *source) Read(b []byte) (int, error) {
 	return n, err
 }
 
-// tail keeps the last kilobyte written to it, and hands everything on.
+// tail keeps the last kilobyte of what a program writes to its standard error, and hands
+// all of that on. What comes before its greeting is the login shell's, and is kept only
+// while there is no greeting.
 type tail struct {
-	also io.Writer
-	last []byte
+	also     io.Writer
+	greeting []byte
+	begun    bool // the greeting was read; to be asked when the session has ended
+	last     []byte
 }
 
 func (t *tail) Write(b []byte) (int, error) {
 	const keep = 1024
+	if !t.begun {
+		all := append(t.last, b...)
+		_, after, is := bytes.Cut(all, t.greeting)
+		if !is {
+			t.last = all[max(0, len(all)-keep):]
+			return len(b), nil
+		}
+		t.begun, t.last = true, nil
+		if len(after) > 0 {
+			_, _ = t.Write(after)
+		}
+		return len(b), nil
+	}
 	t.last = append(t.last, b[max(0, len(b)-keep):]...)
 	t.last = t.last[max(0, len(t.last)-keep):]
 	if t.also != nil {

@@ -15,11 +15,12 @@ func TestCommandsAsTheLoginShellSeesThem(t *testing.T) {
 		argv []string
 		want string
 	}{
-		{"", []string{"uname", "-r"}, `exec 'uname' '-r'`},
-		{"", []string{"echo", "", "two words", "a'b", `a\b`}, `exec 'echo' '' 'two words' 'a'\''b' 'a'\\'b'`},
-		{"RUN=1", []string{"true"}, `exec env 'RUN=1' 'true'`},
+		{"", []string{"uname", "-r"}, `uname -r`},
+		{"", []string{"echo", "", "two words", "a'b", `a\b`, "é\n"}, `echo '' two\ words a\'b a\\0134b \\0303\\0251\\0012`},
+		{"RUN=1", []string{"true"}, `env RUN\=1 true`},
 	} {
-		if got, err := command(c.mark, c.argv); err != nil || got != c.want {
+		const begin = `exec /bin/sh -c echo\ \"\$0\"\;echo\ \"\$0\"\>\&2\;for\ a\ do\ shift\;a\=\$\(printf\ \%bx\ \"\$a\"\)\;set\ --\ \"\$\@\"\ \"\$\{a\%x\}\"\;done\;exec\ \"\$\@\" hello `
+		if got, err := command("hello", c.mark, c.argv); err != nil || got != begin+c.want {
 			t.Errorf("%q\n got %s, %v\nwant %s", c.argv, got, err, c.want)
 		}
 	}
@@ -32,7 +33,7 @@ func TestCommandsThatNoShellCouldCarryAreRefused(t *testing.T) {
 		`a program cannot be called "A=b": env would take it for a variable`:                   {"A=b"},
 		"argument 1 holds a NUL byte, which no program can be given":                           {"echo", "a\x00"},
 	} {
-		if _, err := command("", argv); err == nil || err.Error() != want {
+		if _, err := command("hello", "", argv); err == nil || err.Error() != want {
 			t.Errorf("%q: got %v, want %s", argv, err, want)
 		}
 	}
@@ -41,7 +42,7 @@ func TestCommandsThatNoShellCouldCarryAreRefused(t *testing.T) {
 // Whatever the arguments, each shell on this machine passes them on unread.
 func TestAnyArgumentSurvivesAnyShell(t *testing.T) {
 	var shells []string
-	for _, name := range []string{"sh", "dash", "bash", "zsh", "ksh", "fish"} {
+	for _, name := range []string{"sh", "dash", "bash", "zsh", "ksh", "mksh", "fish", "csh", "tcsh"} {
 		if path, err := exec.LookPath(name); err == nil {
 			shells = append(shells, path)
 		}
@@ -57,7 +58,7 @@ func TestAnyArgumentSurvivesAnyShell(t *testing.T) {
 	rapid.Check(t, func(t *rapid.T) {
 		args := rapid.SliceOfN(argument, 1, 8).Draw(t, "args")
 		shell := rapid.SampledFrom(shells).Draw(t, "shell")
-		text, err := command("", append([]string{"printf", `%s\0`}, args...))
+		text, err := command("hello", "", append([]string{"printf", `%s\0`}, args...))
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -65,7 +66,7 @@ func TestAnyArgumentSurvivesAnyShell(t *testing.T) {
 		if err != nil {
 			t.Fatalf("%s -c %s: %v", shell, text, err)
 		}
-		if diff := cmp.Diff(args, strings.Split(strings.TrimSuffix(string(out), "\x00"), "\x00")); diff != "" {
+		if diff := cmp.Diff(args, strings.Split(strings.TrimPrefix(strings.TrimSuffix(string(out), "\x00"), "hello\n"), "\x00")); diff != "" {
 			t.Fatalf("%s -c %s (-sent +arrived):\n%s", shell, text, diff)
 		}
 	})

@@ -48,6 +48,12 @@ type key struct {
 // startServer starts sshd as the current user. Lines are added to its configuration.
 func startServer(t testing.TB, lines ...string) *server {
 	t.Helper()
+	return startServerFor(t, nil, lines...)
+}
+
+// startServerFor also knows these users, each a line of /etc/passwd, if it is root's.
+func startServerFor(t testing.TB, users []string, lines ...string) *server {
+	t.Helper()
 	sshd, err := exec.LookPath("/usr/sbin/sshd")
 	if err != nil {
 		t.Skip("no sshd on this machine: install openssh-server")
@@ -65,8 +71,13 @@ func startServer(t testing.TB, lines ...string) *server {
 		// namespace it gets a /run, users and a small disk of its own, and the
 		// machine does not change.
 		attr.Unshareflags = syscall.CLONE_NEWNS
-		write(t, dir+"/passwd", []byte("root:x:0:0::/:/bin/sh\nsshd:x:74:74::/:/bin/false\n"+ordinary+":x:54321:54321::/:/bin/sh\n"))
-		write(t, dir+"/shadow", []byte("root:*:1::::::\n"+ordinary+":*:1::::::\n"))
+		write(t, dir+"/passwd", []byte("root:x:0:0::/:/bin/sh\nsshd:x:74:74::/:/bin/false\n"+ordinary+":x:54321:54321::/:/bin/sh\n"+strings.Join(append(users, ""), "\n")))
+		shadow := "root:*:1::::::\n" + ordinary + ":*:1::::::\n"
+		for _, line := range users {
+			name, _, _ := strings.Cut(line, ":")
+			shadow += name + ":*:1::::::\n"
+		}
+		write(t, dir+"/shadow", []byte(shadow))
 		s.small = "/run/small"
 		script := `cd "$0" && mount -t tmpfs -o mode=755 tmpfs /run && mkdir /run/sshd /run/small &&
 			mount -t tmpfs -o size=1m tmpfs /run/small && cp authorized_keys /run/ && chmod 644 passwd /run/authorized_keys &&

@@ -70,6 +70,11 @@ func (c *conn) files(ctx context.Context) (*files, error) {
 	if err != nil {
 		return nil, err
 	}
+	return c.open(ctx, free)
+}
+
+// open opens a session that has been taken, and gives it back if it cannot.
+func (c *conn) open(ctx context.Context, free func()) (*files, error) {
 	session, err := c.session(ctx)
 	if err != nil {
 		free()
