@@ -13,7 +13,7 @@ import (
 )
 
 // kvInput is a request to a store of strings; keys are independent, and the state is
-// one key's string. The answer of a get is the string it returned, every other answer
+// one key's string, as a rope. The answer of a get is the string it returned, every other answer
 // is nil.
 type kvInput struct {
 	key, f, value string
@@ -51,20 +51,20 @@ func parseKV(ops []*history.Operation, opt Options) (Object, error) {
 	}
 	object.Model = porcupine.Model{
 		Partition: byKey,
-		Init:      func() any { return first },
+		Init:      func() any { return ropeOf(first) },
 		Step: func(state, input, output any) (bool, any) {
-			in, s := input.(kvInput), state.(string)
+			in, s := input.(kvInput), state.(*rope)
 			switch in.f {
 			case history.FGet:
-				return output.(string) == s, state
+				return s.is(output.(string)), state
 			case history.FPut:
-				return true, in.value
+				return true, ropeOf(in.value)
 			}
-			return true, s + in.value
+			return true, s.with(in.value)
 		},
-		Equal:         func(a, b any) bool { return a.(string) == b.(string) },
-		Hash:          func(s any) uint64 { return hashText(s.(string)) },
-		DescribeState: func(s any) string { return fmt.Sprintf("%q", s) },
+		Equal:         func(a, b any) bool { return a.(*rope).equal(b.(*rope)) },
+		Hash:          func(s any) uint64 { return s.(*rope).sum() },
+		DescribeState: func(s any) string { return fmt.Sprintf("%q", s.(*rope).String()) },
 		DescribeOperation: func(input, output any) string {
 			in := input.(kvInput)
 			if in.f == history.FGet {

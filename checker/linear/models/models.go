@@ -29,7 +29,6 @@ package models
 import (
 	"encoding/json"
 	"fmt"
-	"hash/maphash"
 	"strings"
 
 	"github.com/anishathalye/porcupine"
@@ -160,12 +159,6 @@ func span(op *porcupine.Operation) monitor.Span {
 func unreadable(o *history.Operation, err error) error {
 	return fmt.Errorf("read operation %d (%q) of the history: %w; the workload does not fit this checker", o.Index, o.F, err)
 }
-
-// hashSeed makes hashes of texts. That it differs from one process to the next
-// changes no answer.
-var hashSeed = maphash.MakeSeed()
-
-func hashText(s string) uint64 { return maphash.String(hashSeed, s) }
 
 // hashNumber spreads a small number over all bits: Porcupine xors it with the hash of
 // a bit set.

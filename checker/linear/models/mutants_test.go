@@ -153,22 +153,22 @@ func addsSet(input, _ any) bool  { return !input.(setInput).read }
 var ofSets = []mutant{
 	{name: "a read may miss elements", step: when(readsSet, func(s, _, out any) (bool, any) {
 		for _, v := range out.(packed).values() {
-			if _, has := s.(packed).find(v); !has {
+			if s.(bag).count(v) == 0 {
 				return false, s
 			}
 		}
 		return true, s
 	})},
 	{name: "a read may see elements too many", step: when(readsSet, func(s, _, out any) (bool, any) {
-		for _, v := range s.(packed).values() {
+		for _, v := range s.(bag).values().values() {
 			if _, has := out.(packed).find(v); !has {
 				return false, s
 			}
 		}
 		return true, s
 	})},
-	{name: "a read counts only", step: when(readsSet, func(s, _, out any) (bool, any) { return s.(packed).len() == out.(packed).len(), s })},
-	{name: "the last element stays alone", step: when(addsSet, func(_, in, _ any) (bool, any) { return true, pack(in.(setInput).add) })},
+	{name: "a read counts only", step: when(readsSet, func(s, _, out any) (bool, any) { return s.(bag).len() == out.(packed).len(), s })},
+	{name: "the last element stays alone", step: when(addsSet, func(_, in, _ any) (bool, any) { return true, bag{}.with(in.(setInput).add) })},
 	{name: "nobody saw what only the first read saw", ops: without(func(ops []porcupine.Operation) []bool {
 		ops = slices.Clone(ops)
 		for i := range ops {
@@ -184,27 +184,37 @@ var ofSets = []mutant{
 func enqueues(input, _ any) bool { return input.(queueInput).enqueue }
 func dequeues(input, _ any) bool { return !input.(queueInput).enqueue }
 
+func fifoOf(values []int32) fifo {
+	var q fifo
+	for _, v := range values {
+		q = q.with(v)
+	}
+	return q
+}
+
 var ofQueues = []mutant{
-	{name: "last in, first out", step: when(enqueues, func(s, in, _ any) (bool, any) { return true, pack(in.(queueInput).value) + s.(packed) })},
+	{name: "last in, first out", step: when(enqueues, func(s, in, _ any) (bool, any) {
+		return true, fifoOf(append([]int32{in.(queueInput).value}, s.(fifo).values()...))
+	})},
 	{name: "it is empty whenever it likes", step: when(func(in, out any) bool { return dequeues(in, out) && out.(queueOutput) == queueOutput{} }, func(s, _, _ any) (bool, any) { return true, s })},
 	{name: "an element can be taken twice", step: when(dequeues, func(s, in, out any) (bool, any) {
 		ok, _ := stepQueue(s, in, out)
 		return ok, s
 	})},
 	{name: "an element enqueued twice is there once", step: when(enqueues, func(s, in, _ any) (bool, any) {
-		if slices.Contains(s.(packed).values(), in.(queueInput).value) {
+		if slices.Contains(s.(fifo).values(), in.(queueInput).value) {
 			return true, s
 		}
-		return true, s.(packed) + pack(in.(queueInput).value)
+		return true, s.(fifo).with(in.(queueInput).value)
 	})},
 	{name: "a crashed dequeue takes nothing", step: when(func(in, out any) bool { return dequeues(in, out) && out.(queueOutput).outcome == unknown }, func(s, _, _ any) (bool, any) { return true, s })},
 	{name: "any element can be taken", step: when(func(in, out any) bool { return dequeues(in, out) && out.(queueOutput).value != empty }, func(s, _, out any) (bool, any) {
-		all := s.(packed).values()
+		all := s.(fifo).values()
 		i := slices.Index(all, out.(queueOutput).value)
 		if i < 0 {
 			return false, s
 		}
-		return true, pack(slices.Delete(all, i, i+1)...)
+		return true, fifoOf(slices.Delete(all, i, i+1))
 	})},
 	{name: "nobody can have taken what a crashed dequeue may have", ops: without(func(ops []porcupine.Operation) []bool {
 		unseen := make([]bool, len(ops))
@@ -218,7 +228,7 @@ var ofQueues = []mutant{
 var ofUnorderedQueues = []mutant{
 	{name: "the smallest comes out first", step: when(dequeues, func(s, in, out any) (bool, any) {
 		ok, next := stepUnorderedQueue(s, in, out)
-		return ok && (out.(queueOutput).outcome == unknown || s.(packed).len() == 0 || s.(packed).at(0) == out.(queueOutput).value), next
+		return ok && (out.(queueOutput).outcome == unknown || s.(bag).len() == 0 || s.(bag).smallest() == out.(queueOutput).value), next
 	})},
 	{name: "it is empty whenever it likes", step: when(func(in, out any) bool { return dequeues(in, out) && out.(queueOutput) == queueOutput{} }, func(s, _, _ any) (bool, any) { return true, s })},
 	{name: "an element can be taken twice", step: when(dequeues, func(s, in, out any) (bool, any) {
@@ -226,18 +236,22 @@ var ofUnorderedQueues = []mutant{
 		return ok, s
 	})},
 	{name: "an element enqueued twice is there once", step: when(enqueues, func(s, in, _ any) (bool, any) {
-		if _, has := s.(packed).find(in.(queueInput).value); has {
+		if s.(bag).count(in.(queueInput).value) > 0 {
 			return true, s
 		}
 		return stepUnorderedQueue(s, in, queueOutput{})
 	})},
 	{name: "a crashed dequeue takes nothing", step: when(func(in, out any) bool { return dequeues(in, out) && out.(queueOutput).outcome == unknown }, func(s, _, _ any) (bool, any) { return true, s })},
 	{name: "a crashed dequeue takes all", step: when(func(in, out any) bool { return dequeues(in, out) && out.(queueOutput).outcome == unknown }, func(any, any, any) (bool, any) {
-		return true, packed("")
+		return true, bag{}
 	})},
 	{name: "a dequeue takes all that are equal", step: when(func(in, out any) bool { return dequeues(in, out) && out.(queueOutput).value != empty }, func(s, in, out any) (bool, any) {
 		ok, next := stepUnorderedQueue(s, in, out)
-		return ok, pack(slices.DeleteFunc(next.(packed).values(), func(v int32) bool { return v == out.(queueOutput).value })...)
+		rest := next.(bag)
+		for rest.count(out.(queueOutput).value) > 0 {
+			rest = rest.without(out.(queueOutput).value)
+		}
+		return ok, rest
 	})},
 	{name: "nobody can have taken what a crashed dequeue may have", ops: without(func(ops []porcupine.Operation) []bool {
 		unseen := make([]bool, len(ops))
@@ -266,11 +280,11 @@ func does(f string) func(input, output any) bool {
 }
 
 var ofStores = []mutant{
-	{name: "append puts", step: when(does("append"), func(_, in, _ any) (bool, any) { return true, in.(kvInput).value })},
-	{name: "append prepends", step: when(does("append"), func(s, in, _ any) (bool, any) { return true, in.(kvInput).value + s.(string) })},
-	{name: "put appends", step: when(does("put"), func(s, in, _ any) (bool, any) { return true, s.(string) + in.(kvInput).value })},
-	{name: "a get may see less", step: when(does("get"), func(s, _, out any) (bool, any) { return strings.HasPrefix(s.(string), out.(string)), s })},
-	{name: "a get compares lengths", step: when(does("get"), func(s, _, out any) (bool, any) { return len(s.(string)) == len(out.(string)), s })},
+	{name: "append puts", step: when(does("append"), func(_, in, _ any) (bool, any) { return true, ropeOf(in.(kvInput).value) })},
+	{name: "append prepends", step: when(does("append"), func(s, in, _ any) (bool, any) { return true, ropeOf(in.(kvInput).value + s.(*rope).String()) })},
+	{name: "put appends", step: when(does("put"), func(s, in, _ any) (bool, any) { return true, s.(*rope).with(in.(kvInput).value) })},
+	{name: "a get may see less", step: when(does("get"), func(s, _, out any) (bool, any) { return strings.HasPrefix(s.(*rope).String(), out.(string)), s })},
+	{name: "a get compares lengths", step: when(does("get"), func(s, _, out any) (bool, any) { return s.(*rope).len() == len(out.(string)), s })},
 }
 
 // TestEveryMutantIsNoticed shows that the comparison with brute force is worth

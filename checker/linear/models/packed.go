@@ -46,15 +46,6 @@ func (p packed) find(v int32) (int, bool) {
 	return low, low < p.len() && p.at(low) == v
 }
 
-// with is an ascending sequence with v in it.
-func (p packed) with(v int32) packed {
-	i, has := p.find(v)
-	if has {
-		return p
-	}
-	return p[:4*i] + pack(v) + p[4*i:]
-}
-
 // sorted is the ascending sequence of different values.
 func sorted(vs []int32) packed {
 	slices.Sort(vs)

@@ -12,8 +12,8 @@ import (
 	"nemesis/history"
 )
 
-// queueInput is a request to a queue. The state of one that is first in, first out is the
-// packed elements, the oldest first; unordered.go has the other.
+// queueInput is a request to a queue. The state of one that is first in, first out is a
+// fifo; unordered.go has the other.
 type queueInput struct {
 	enqueue bool
 	value   int32
@@ -30,11 +30,15 @@ type queueOutput struct {
 const empty int32 = 0
 
 func parseQueue(ops []*history.Operation, _ Options) (Object, error) {
-	object, err := readQueue(ops, "a queue")
+	object, table, err := readQueue(ops, "a queue")
 	if err != nil {
 		return object, err
 	}
+	object.Model.Init = func() any { return fifo{} }
 	object.Model.Step = stepQueue
+	object.Model.Equal = func(a, b any) bool { return a.(fifo).equal(b.(fifo)) }
+	object.Model.Hash = func(s any) uint64 { return hashNumber(s.(fifo).hash) }
+	object.Model.DescribeState = func(s any) string { return pack(s.(fifo).values()...).text(table.Text, "[", "]") }
 	object.Unseen = unseenByQueue
 	object.Checks = []Check{{"queue", func(ops []porcupine.Operation) order.Decision {
 		return monitor.Queue(queueOps(ops), monitor.Options{})
@@ -42,9 +46,9 @@ func parseQueue(ops []*history.Operation, _ Options) (Object, error) {
 	return object, nil
 }
 
-// readQueue reads the operations of a queue of either sort, with all of its model but the
-// step.
-func readQueue(ops []*history.Operation, noun string) (Object, error) {
+// readQueue reads the operations of a queue of either sort, with what their models share,
+// and the table of its values.
+func readQueue(ops []*history.Operation, noun string) (Object, *values.Table, error) {
 	var object Object
 	table := new(values.Table)
 	_, _ = table.Number([]byte("null")) // the first number is empty
@@ -65,7 +69,7 @@ func readQueue(ops []*history.Operation, noun string) (Object, error) {
 			err = fmt.Errorf("%s knows enqueue and dequeue", noun)
 		}
 		if err != nil {
-			return object, unreadable(o, err)
+			return object, nil, unreadable(o, err)
 		}
 		if o.Type == history.Fail {
 			continue
@@ -78,10 +82,6 @@ func readQueue(ops []*history.Operation, noun string) (Object, error) {
 		object.Operations = append(object.Operations, op)
 	}
 	object.Model = porcupine.Model{
-		Init:          func() any { return packed("") },
-		Equal:         func(a, b any) bool { return a.(packed) == b.(packed) },
-		Hash:          func(s any) uint64 { return hashText(string(s.(packed))) },
-		DescribeState: func(s any) string { return s.(packed).text(table.Text, "[", "]") },
 		DescribeOperation: func(input, output any) string {
 			in, out := input.(queueInput), output.(queueOutput)
 			switch {
@@ -98,7 +98,7 @@ func readQueue(ops []*history.Operation, noun string) (Object, error) {
 	object.Hints = engine.Hints{ReadOnly: func(input, output any) bool {
 		return !input.(queueInput).enqueue && output.(queueOutput) == queueOutput{done, empty}
 	}}
-	return object, nil
+	return object, table, nil
 }
 
 // queueOps are the operations as the checks take them.
@@ -118,19 +118,17 @@ func queueOps(ops []porcupine.Operation) []monitor.QueueOp {
 }
 
 func stepQueue(state, input, output any) (bool, any) {
-	in, out, s := input.(queueInput), output.(queueOutput), state.(packed)
+	in, out, s := input.(queueInput), output.(queueOutput), state.(fifo)
 	switch {
 	case in.enqueue:
-		return true, s + pack(in.value)
-	case out.outcome == unknown:
-		if s.len() == 0 {
-			return true, state
-		}
-		return true, s[4:]
-	case out.value == empty:
+		return true, s.with(in.value)
+	case out.outcome != unknown && out.value == empty:
 		return s.len() == 0, state
+	case s.len() == 0:
+		return out.outcome == unknown, state
 	}
-	return s.len() > 0 && s.at(0) == out.value, s[min(4, len(s)):]
+	oldest, rest := s.take()
+	return out.outcome == unknown || oldest == out.value, rest
 }
 
 // unseenByQueue finds crashed enqueues of elements that nobody can have taken out.

@@ -12,8 +12,8 @@ import (
 	"nemesis/history"
 )
 
-// setInput is a request to a set; its state is the packed elements in ascending
-// order. The answer of a read is such a sequence, every other answer is nil.
+// setInput is a request to a set; its state is a bag that has each element once. The answer
+// of a read is the packed elements in ascending order, every other answer is nil.
 type setInput struct {
 	read bool
 	add  int32
@@ -54,17 +54,20 @@ func parseSet(ops []*history.Operation, _ Options) (Object, error) {
 		object.Operations = append(object.Operations, op)
 	}
 	object.Model = porcupine.Model{
-		Init: func() any { return packed("") },
+		Init: func() any { return bag{} },
 		Step: func(state, input, output any) (bool, any) {
-			in, s := input.(setInput), state.(packed)
+			in, s := input.(setInput), state.(bag)
 			if in.read {
-				return output.(packed) == s, state
+				return s.holds(output.(packed)), state
+			}
+			if s.count(in.add) > 0 {
+				return true, state
 			}
 			return true, s.with(in.add)
 		},
-		Equal:         func(a, b any) bool { return a.(packed) == b.(packed) },
-		Hash:          func(s any) uint64 { return hashText(string(s.(packed))) },
-		DescribeState: func(s any) string { return s.(packed).text(table.Text, "{", "}") },
+		Equal:         func(a, b any) bool { return a.(bag).equal(b.(bag)) },
+		Hash:          func(s any) uint64 { return hashNumber(s.(bag).hash) },
+		DescribeState: func(s any) string { return s.(bag).values().text(table.Text, "{", "}") },
 		DescribeOperation: func(input, output any) string {
 			if in := input.(setInput); !in.read {
 				return "add " + table.Text(in.add)

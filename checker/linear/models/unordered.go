@@ -9,7 +9,7 @@ import (
 )
 
 // parseUnorderedQueue reads a bag: a dequeue returns any element that is in it. The state
-// is the packed elements in ascending order, equal ones side by side.
+// is a bag.
 //
 // A dequeue of unknown outcome takes the smallest element, as a step needs one answer.
 // That is exact although it may have taken another: in an order in which it did, put it
@@ -18,11 +18,15 @@ import (
 // answer, as many such dequeues stand as there are elements, so whichever each takes, all
 // are gone.
 func parseUnorderedQueue(ops []*history.Operation, _ Options) (Object, error) {
-	object, err := readQueue(ops, "an unordered queue")
+	object, table, err := readQueue(ops, "an unordered queue")
 	if err != nil {
 		return object, err
 	}
+	object.Model.Init = func() any { return bag{} }
 	object.Model.Step = stepUnorderedQueue
+	object.Model.Equal = func(a, b any) bool { return a.(bag).equal(b.(bag)) }
+	object.Model.Hash = func(s any) uint64 { return hashNumber(s.(bag).hash) }
+	object.Model.DescribeState = func(s any) string { return s.(bag).values().text(table.Text, "[", "]") }
 	object.Unseen = unseenByUnorderedQueue
 	object.Checks = []Check{{"unordered-queue", func(ops []porcupine.Operation) order.Decision {
 		return monitor.UnorderedQueue(queueOps(ops), monitor.Options{})
@@ -31,21 +35,20 @@ func parseUnorderedQueue(ops []*history.Operation, _ Options) (Object, error) {
 }
 
 func stepUnorderedQueue(state, input, output any) (bool, any) {
-	in, out, s := input.(queueInput), output.(queueOutput), state.(packed)
+	in, out, s := input.(queueInput), output.(queueOutput), state.(bag)
 	switch {
 	case in.enqueue:
-		at, _ := s.find(in.value)
-		return true, s[:4*at] + pack(in.value) + s[4*at:]
+		return true, s.with(in.value)
+	case out.outcome == unknown && s.len() == 0:
+		return true, state
 	case out.outcome == unknown:
-		return true, s[min(4, len(s)):]
+		return true, s.without(s.smallest())
 	case out.value == empty:
-		return s.len() == 0, s
+		return s.len() == 0, state
+	case s.count(out.value) == 0:
+		return false, state
 	}
-	at, has := s.find(out.value)
-	if !has {
-		return false, s
-	}
-	return true, s[:4*at] + s[4*at+4:]
+	return true, s.without(out.value)
 }
 
 // unseenByUnorderedQueue finds crashed enqueues of elements that no dequeue returned.
