@@ -3,6 +3,7 @@ package linear
 import (
 	"context"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"runtime/metrics"
 	"slices"
@@ -198,8 +199,14 @@ func share(memory int64, parallel int) int64 {
 // decide parses and judges one key within patience, which is derived from ctx.
 func (c objects) decide(ctx, patience context.Context, j *job, judge func(*subject, []porcupine.Operation) order.Decision) {
 	j.decision = safely(func() order.Decision {
-		object, err := c.kind.Parse(j.recorded, c.opt)
-		if err != nil {
+		opt := c.opt
+		opt.Stop = func() bool { return patience.Err() != nil }
+		object, err := c.kind.Parse(j.recorded, opt)
+		switch {
+		case errors.Is(err, models.ErrStopped):
+			j.size = len(j.recorded)
+			return order.Decision{Culprit: -1, Reason: outOfTime}
+		case err != nil:
 			j.err = err
 			return order.Decision{Culprit: -1}
 		}
@@ -233,7 +240,9 @@ func (c objects) accuseAll(ctx context.Context, bad []*job, budget checker.Budge
 }
 
 func (c objects) accuse(ctx context.Context, j *job) {
-	object, err := c.kind.Parse(j.recorded, c.opt)
+	opt := c.opt
+	opt.Stop = func() bool { return ctx.Err() != nil }
+	object, err := c.kind.Parse(j.recorded, opt)
 	if err != nil {
 		return
 	}

@@ -81,7 +81,7 @@ func TestEveryViolationOfCheckCanBeProved(t *testing.T) {
 }
 
 func TestACheckThatIsWrongProvesNothing(t *testing.T) {
-	defective := Options{Checks: []models.Check{{Name: "defective", Decide: func([]porcupine.Operation) order.Decision {
+	defective := Options{Checks: []models.Check{{Name: "defective", Decide: func([]porcupine.Operation, func() bool) order.Decision {
 		return order.Decision{Answer: order.Illegal, Culprit: -1}
 	}}}}
 	ops := shelved(4)

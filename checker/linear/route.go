@@ -56,7 +56,7 @@ func (s *subject) quick(ctx context.Context, ops []porcupine.Operation, memory i
 		return d
 	}
 	second := safely(func() order.Decision { return ask(s.model, ops, newLeash(ctx, len(ops), competitorSteps)) })
-	if s.believe(&second, ops); second.Answer != order.Undecided {
+	if s.believe(ctx, &second, ops); second.Answer != order.Undecided {
 		return second
 	}
 	return d
@@ -69,9 +69,9 @@ func (s *subject) special(ctx context.Context, ops []porcupine.Operation, memory
 		if ctx.Err() != nil {
 			return order.Decision{Culprit: -1, Reason: outOfTime, By: check.Name}
 		}
-		d := safely(func() order.Decision { return check.Decide(ops) })
+		d := safely(func() order.Decision { return check.Decide(ops, func() bool { return ctx.Err() != nil }) })
 		d.By = check.Name
-		if s.believe(&d, ops); d.Answer != order.Undecided {
+		if s.believe(ctx, &d, ops); d.Answer != order.Undecided {
 			return d
 		} else if d.Returns < 0 {
 			defect = d.Reason
@@ -97,17 +97,21 @@ func (s *subject) search(ctx context.Context, ops []porcupine.Operation, memory 
 	d := safely(func() order.Decision {
 		return engine.Decide(ctx, s.model, ops, engine.Options{Hints: s.hints, Memory: memory})
 	})
-	s.believe(&d, ops)
+	s.believe(ctx, &d, ops)
 	return d
 }
 
 // believe turns a Legal decision without a valid order into an Undecided one, which has
 // Returns -1.
-func (s *subject) believe(d *order.Decision, ops []porcupine.Operation) {
+func (s *subject) believe(ctx context.Context, d *order.Decision, ops []porcupine.Operation) {
 	if d.Answer != order.Legal {
 		return
 	}
-	if err := order.Verify(s.model, ops, d.Order); err != nil {
+	err := order.VerifyContext(ctx, s.model, ops, d.Order)
+	switch {
+	case err != nil && ctx.Err() != nil:
+		*d = order.Decision{Culprit: -1, By: d.By, Reason: outOfTime}
+	case err != nil:
 		*d = order.Decision{Culprit: -1, By: d.By, Returns: -1,
 			Reason: "was given no valid order (" + d.By + ": " + err.Error() + "), please report it with this history"}
 	}

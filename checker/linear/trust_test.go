@@ -25,7 +25,7 @@ func withCheck(t *testing.T, check func(ops []porcupine.Operation) order.Decisio
 	parse := kind.Parse
 	kind.Parse = func(ops []*history.Operation, opt models.Options) (models.Object, error) {
 		object, err := parse(ops, opt)
-		object.Checks = []models.Check{{Name: "defective", Decide: check}}
+		object.Checks = []models.Check{{Name: "defective", Decide: func(ops []porcupine.Operation, _ func() bool) order.Decision { return check(ops) }}}
 		return object, err
 	}
 	return kind

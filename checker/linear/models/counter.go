@@ -20,9 +20,12 @@ type counterInput struct {
 	add  int64
 }
 
-func parseCounter(ops []*history.Operation, _ Options) (Object, error) {
+func parseCounter(ops []*history.Operation, opt Options) (Object, error) {
 	var object Object
-	for _, o := range ops {
+	for i, o := range ops {
+		if opt.stopped(i) {
+			return object, ErrStopped
+		}
 		in := counterInput{}
 		var out any
 		var err error
@@ -87,7 +90,7 @@ func whole(raw json.RawMessage) (int64, error) {
 	return history.DecodeInt(raw)
 }
 
-func decideCounter(ops []porcupine.Operation) order.Decision {
+func decideCounter(ops []porcupine.Operation, stop func() bool) order.Decision {
 	list := make([]monitor.CounterOp, len(ops))
 	for i := range ops {
 		in := ops[i].Input.(counterInput)
@@ -96,5 +99,5 @@ func decideCounter(ops []porcupine.Operation) order.Decision {
 			list[i].Value = ops[i].Output.(int64)
 		}
 	}
-	return monitor.Counter(list, monitor.Options{})
+	return monitor.Counter(list, monitor.Options{Stop: stop})
 }

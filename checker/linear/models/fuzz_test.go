@@ -95,7 +95,7 @@ func compare(kind Kind, seed uint64) (map[string]order.Answer, error) {
 		return nil
 	}
 	for _, check := range object.Checks {
-		if err := hold(check.Name, check.Decide(object.Operations)); err != nil {
+		if err := hold(check.Name, check.Decide(object.Operations, nil)); err != nil {
 			return nil, err
 		}
 	}

@@ -25,7 +25,10 @@ func parseKV(ops []*history.Operation, opt Options) (Object, error) {
 	if err != nil {
 		return object, fmt.Errorf("read the initial value of a store: %w", err)
 	}
-	for _, o := range ops {
+	for i, o := range ops {
+		if opt.stopped(i) {
+			return object, ErrStopped
+		}
 		in := kvInput{key: o.Key, f: o.F}
 		var out any
 		var err error

@@ -28,6 +28,7 @@ package models
 
 import (
 	"encoding/json"
+	"errors"
 	"fmt"
 	"strings"
 
@@ -64,6 +65,9 @@ type Options struct {
 	Init json.RawMessage
 	// NilReads: a register's read of null tells nothing, as in Knossos' histories.
 	NilReads bool
+	// Stop is asked again and again whether to give up reading, which ends in ErrStopped.
+	// Nil never does.
+	Stop func() bool
 	// ObserveFailures: a failed compare-and-set saw a value other than the expected
 	// one between its call and its return.
 	ObserveFailures bool
@@ -95,8 +99,10 @@ type Value struct {
 
 // Check is an exact decision procedure for some histories of one object.
 type Check struct {
-	Name   string
-	Decide func(ops []porcupine.Operation) order.Decision
+	Name string
+	// Decide asks stop again and again whether to give up, which ends in Undecided; a nil
+	// stop never does.
+	Decide func(ops []porcupine.Operation, stop func() bool) order.Decision
 }
 
 // Source is the recorded operation that an operation was made of; nil when it was not
@@ -141,6 +147,12 @@ const (
 	mismatch         // a failed compare-and-set: it saw another value
 	unknown          // crashed: any state is fine
 )
+
+// ErrStopped is what Parse ends in when Options.Stop says so.
+var ErrStopped = errors.New("reading the history was given up, as the time was over")
+
+// stopped asks Stop once in a while, for the i-th operation.
+func (opt *Options) stopped(i int) bool { return i%1024 == 0 && opt.Stop != nil && opt.Stop() }
 
 // operation is what all kinds have in common; the kind adds Input and Output.
 func operation(o *history.Operation) porcupine.Operation {

@@ -144,7 +144,7 @@ func TestZonesDecideWhereMostWritesWereRefused(t *testing.T) {
 	ops = append(ops, did("write", "1", "", 2, 3), did("cas", "[1,2]", "", 4, 5))
 	for saw, want := range map[string]order.Answer{"2": order.Legal, "1": order.Illegal, "149": order.Illegal} {
 		object := parse(t, "cas-register", Options{}, append(ops, did("read", "", saw, 6, 7)))
-		if d := object.Checks[0].Decide(object.Operations); d.Answer != want {
+		if d := object.Checks[0].Decide(object.Operations, nil); d.Answer != want {
 			t.Errorf("a read of %s: answer %d, should be %d: %s", saw, d.Answer, want, d.Reason)
 		}
 	}

@@ -15,9 +15,12 @@ import (
 // anybody may release: who holds it is the client's business.
 type mutexInput struct{ acquire bool }
 
-func parseMutex(ops []*history.Operation, _ Options) (Object, error) {
+func parseMutex(ops []*history.Operation, opt Options) (Object, error) {
 	var object Object
-	for _, o := range ops {
+	for i, o := range ops {
+		if opt.stopped(i) {
+			return object, ErrStopped
+		}
 		if o.F != history.FAcquire && o.F != history.FRelease {
 			return object, unreadable(o, fmt.Errorf("a mutex knows acquire and release"))
 		}
@@ -71,10 +74,10 @@ func parseMutex(ops []*history.Operation, _ Options) (Object, error) {
 	return object, nil
 }
 
-func decideMutex(ops []porcupine.Operation) order.Decision {
+func decideMutex(ops []porcupine.Operation, stop func() bool) order.Decision {
 	list := make([]monitor.MutexOp, len(ops))
 	for i := range ops {
 		list[i] = monitor.MutexOp{Span: span(&ops[i]), Release: !ops[i].Input.(mutexInput).acquire, Owner: ops[i].ClientId}
 	}
-	return monitor.Mutex(list, monitor.Options{})
+	return monitor.Mutex(list, monitor.Options{Stop: stop})
 }

@@ -29,8 +29,8 @@ type queueOutput struct {
 // empty is the number of null.
 const empty int32 = 0
 
-func parseQueue(ops []*history.Operation, _ Options) (Object, error) {
-	object, table, err := readQueue(ops, "a queue")
+func parseQueue(ops []*history.Operation, opt Options) (Object, error) {
+	object, table, err := readQueue(ops, opt, "a queue")
 	if err != nil {
 		return object, err
 	}
@@ -40,19 +40,22 @@ func parseQueue(ops []*history.Operation, _ Options) (Object, error) {
 	object.Model.Hash = func(s any) uint64 { return hashNumber(s.(fifo).hash) }
 	object.Model.DescribeState = func(s any) string { return pack(s.(fifo).values()...).text(table.Text, "[", "]") }
 	object.Unseen = unseenByQueue
-	object.Checks = []Check{{"queue", func(ops []porcupine.Operation) order.Decision {
-		return monitor.Queue(queueOps(ops), monitor.Options{})
+	object.Checks = []Check{{"queue", func(ops []porcupine.Operation, stop func() bool) order.Decision {
+		return monitor.Queue(queueOps(ops), monitor.Options{Stop: stop})
 	}}}
 	return object, nil
 }
 
 // readQueue reads the operations of a queue of either sort, with what their models share,
 // and the table of its values.
-func readQueue(ops []*history.Operation, noun string) (Object, *values.Table, error) {
+func readQueue(ops []*history.Operation, opt Options, noun string) (Object, *values.Table, error) {
 	var object Object
 	table := new(values.Table)
 	_, _ = table.Number([]byte("null")) // the first number is empty
-	for _, o := range ops {
+	for i, o := range ops {
+		if opt.stopped(i) {
+			return object, nil, ErrStopped
+		}
 		in, out := queueInput{}, queueOutput{}
 		var err error
 		switch o.F {

@@ -72,7 +72,10 @@ func parseRegister(ops []*history.Operation, opt Options) (Object, error) {
 		return Object{}, fmt.Errorf("read the initial value of a register: %w; give it as JSON", err)
 	}
 	r := &register{table: table, ops: make([]porcupine.Operation, 0, len(ops))}
-	for _, o := range ops {
+	for i, o := range ops {
+		if opt.stopped(i) {
+			return Object{}, ErrStopped
+		}
 		if err := r.add(o, opt); err != nil {
 			return Object{}, unreadable(o, err)
 		}
@@ -107,8 +110,8 @@ func parseRegister(ops []*history.Operation, opt Options) (Object, error) {
 		object.Checks = append(object.Checks, Check{"zone", decideZones})
 	}
 	if r.versions {
-		object.Checks = append(object.Checks, Check{"versions", func(ops []porcupine.Operation) order.Decision {
-			return decideVersions(object.Model, ops)
+		object.Checks = append(object.Checks, Check{"versions", func(ops []porcupine.Operation, stop func() bool) order.Decision {
+			return decideVersions(object.Model, ops, stop)
 		}})
 	}
 	return object, nil
@@ -290,7 +293,7 @@ func unseenByRegister(ops []porcupine.Operation) []bool {
 }
 
 // decideZones decides histories in which every value that was seen was written once.
-func decideZones(ops []porcupine.Operation) order.Decision {
+func decideZones(ops []porcupine.Operation, stop func() bool) order.Decision {
 	kinds := [...]zone.Kind{read: zone.Read, write: zone.Write, cas: zone.CAS}
 	list := make([]zone.Op, len(ops))
 	for i := range ops {
@@ -301,7 +304,7 @@ func decideZones(ops []porcupine.Operation) order.Decision {
 		}
 	}
 	closeGaps(list)
-	return zone.Decide(list, zone.Options{})
+	return zone.Decide(list, zone.Options{Stop: stop})
 }
 
 // closeGaps numbers values anew when there are more numbers than zones allow, as in the few
@@ -331,7 +334,7 @@ func closeGaps(list []zone.Op) {
 
 // decideVersions tries the order that the system's own versions tell. They are a guess and
 // no accusation: what contradicts them is Undecided.
-func decideVersions(model porcupine.Model, ops []porcupine.Operation) order.Decision {
+func decideVersions(model porcupine.Model, ops []porcupine.Operation, stop func() bool) order.Decision {
 	places := make([]monitor.Place, len(ops))
 	for i := range ops {
 		version := int64(0)
@@ -342,5 +345,5 @@ func decideVersions(model porcupine.Model, ops []porcupine.Operation) order.Deci
 		places[i] = monitor.Place{Version: version, Writes: in.do != read && out.outcome != mismatch,
 			Known: version != 0 || (in.do == read && out.value == initial)}
 	}
-	return monitor.Versions(model, ops, places, false)
+	return monitor.Versions(model, ops, places, false, monitor.Options{Stop: stop})
 }

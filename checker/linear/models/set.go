@@ -19,10 +19,13 @@ type setInput struct {
 	add  int32
 }
 
-func parseSet(ops []*history.Operation, _ Options) (Object, error) {
+func parseSet(ops []*history.Operation, opt Options) (Object, error) {
 	var object Object
 	table := new(values.Table)
-	for _, o := range ops {
+	for i, o := range ops {
+		if opt.stopped(i) {
+			return object, ErrStopped
+		}
 		in := setInput{}
 		var out any
 		var err error
@@ -81,7 +84,7 @@ func parseSet(ops []*history.Operation, _ Options) (Object, error) {
 	return object, nil
 }
 
-func decideSet(ops []porcupine.Operation) order.Decision {
+func decideSet(ops []porcupine.Operation, stop func() bool) order.Decision {
 	list := make([]monitor.SetOp, len(ops))
 	for i := range ops {
 		in := ops[i].Input.(setInput)
@@ -90,7 +93,7 @@ func decideSet(ops []porcupine.Operation) order.Decision {
 			list[i].Elements = ops[i].Output.(packed).values()
 		}
 	}
-	return monitor.Set(list, monitor.Options{})
+	return monitor.Set(list, monitor.Options{Stop: stop})
 }
 
 // unseenBySet finds crashed adds of elements that no read returned.

@@ -17,8 +17,8 @@ import (
 // took is then there for longer, which only an empty answer can see. In front of that
 // answer, as many such dequeues stand as there are elements, so whichever each takes, all
 // are gone.
-func parseUnorderedQueue(ops []*history.Operation, _ Options) (Object, error) {
-	object, table, err := readQueue(ops, "an unordered queue")
+func parseUnorderedQueue(ops []*history.Operation, opt Options) (Object, error) {
+	object, table, err := readQueue(ops, opt, "an unordered queue")
 	if err != nil {
 		return object, err
 	}
@@ -28,8 +28,8 @@ func parseUnorderedQueue(ops []*history.Operation, _ Options) (Object, error) {
 	object.Model.Hash = func(s any) uint64 { return hashNumber(s.(bag).hash) }
 	object.Model.DescribeState = func(s any) string { return s.(bag).values().text(table.Text, "[", "]") }
 	object.Unseen = unseenByUnorderedQueue
-	object.Checks = []Check{{"unordered-queue", func(ops []porcupine.Operation) order.Decision {
-		return monitor.UnorderedQueue(queueOps(ops), monitor.Options{})
+	object.Checks = []Check{{"unordered-queue", func(ops []porcupine.Operation, stop func() bool) order.Decision {
+		return monitor.UnorderedQueue(queueOps(ops), monitor.Options{Stop: stop})
 	}}}
 	return object, nil
 }

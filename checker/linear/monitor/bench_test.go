@@ -82,6 +82,6 @@ func BenchmarkMillion(b *testing.B) {
 	run("counter", func() order.Decision { return Counter(counter, Options{}) })
 	run("ids", func() order.Decision { return IDs(identity, Options{}) })
 	run("log", func() order.Decision { return Log(log, Options{}) })
-	run("versions", func() order.Decision { return Versions(count, counted, places, true) })
+	run("versions", func() order.Decision { return Versions(count, counted, places, true, Options{}) })
 	run("set", func() order.Decision { return Set(set, Options{}) })
 }

@@ -4,7 +4,6 @@ import (
 	"cmp"
 	"container/heap"
 	"fmt"
-	"slices"
 
 	"nemesis/checker/linear/order"
 )
@@ -54,10 +53,11 @@ func Counter(ops []CounterOp, opt Options) order.Decision {
 // mostDelta keeps sums far from overflow.
 const mostDelta = 1 << 32
 
-func decideCounter(ops []CounterOp) order.Decision {
+func decideCounter(p *patience, ops []CounterOp) order.Decision {
 	unit, adds := int64(0), 0
 	mixed := false
 	for i := range ops {
+		p.spend()
 		op := &ops[i]
 		if op.Read {
 			continue
@@ -72,16 +72,17 @@ func decideCounter(ops []CounterOp) order.Decision {
 		adds++
 	}
 	if mixed {
-		return bounds(ops)
+		return bounds(p, ops)
 	}
-	return count(ops, unit, adds)
+	return count(p, ops, unit, adds)
 }
 
 // count decides a counter of one unit.
-func count(ops []CounterOp, unit int64, adds int) order.Decision {
+func count(p *patience, ops []CounterOp, unit int64, adds int) order.Decision {
 	level := make([]int, len(ops))
 	most := 0
 	for i := range ops {
+		p.spend()
 		op := &ops[i]
 		level[i] = absent
 		if !op.Read || op.crashed() {
@@ -97,7 +98,7 @@ func count(ops []CounterOp, unit int64, adds int) order.Decision {
 		level[i] = 2 * int(k)
 		most = max(most, int(k))
 	}
-	if _, conflict := levels(ops, level); conflict != nil {
+	if _, conflict := levels(p, ops, level); conflict != nil {
 		return illegal(conflict...)
 	}
 	// hi[k] names the read that slot k must not be behind.
@@ -112,6 +113,7 @@ func count(ops []CounterOp, unit int64, adds int) order.Decision {
 		return a
 	}
 	for i := range ops {
+		p.spend()
 		if level[i] != absent {
 			hi[level[i]/2] = earlier(hi[level[i]/2], i)
 		}
@@ -122,13 +124,15 @@ func count(ops []CounterOp, unit int64, adds int) order.Decision {
 
 	var calls []int
 	for i := range ops {
+		p.spend()
 		if !ops[i].Read {
 			calls = append(calls, i)
 		}
 	}
-	slices.SortStableFunc(calls, func(a, b int) int { return cmp.Compare(ops[a].Call, ops[b].Call) })
+	sortBy(p, calls, func(a, b int) int { return cmp.Compare(ops[a].Call, ops[b].Call) })
 	open := spans[CounterOp, *CounterOp]{ops: ops}
 	for k := 1; k <= most; k++ {
+		p.spend()
 		for len(calls) > 0 && ops[calls[0]].Call <= ops[hi[k]].Return {
 			heap.Push(&open, calls[0])
 			calls = calls[1:]
@@ -144,7 +148,7 @@ func count(ops []CounterOp, unit int64, adds int) order.Decision {
 			level[add] = 2*most + 1
 		}
 	}
-	out, conflict := levels(ops, level)
+	out, conflict := levels(p, ops, level)
 	if conflict != nil {
 		return illegal(conflict...)
 	}
@@ -152,9 +156,10 @@ func count(ops []CounterOp, unit int64, adds int) order.Decision {
 }
 
 // bounds looks for a read that no choice of adds explains.
-func bounds(ops []CounterOp) order.Decision {
+func bounds(p *patience, ops []CounterOp) order.Decision {
 	var reads, calls, returns []int
 	for i := range ops {
+		p.spend()
 		switch {
 		case !ops[i].Read:
 			calls, returns = append(calls, i), append(returns, i)
@@ -164,21 +169,23 @@ func bounds(ops []CounterOp) order.Decision {
 	}
 	byCall := func(a, b int) int { return cmp.Compare(ops[a].Call, ops[b].Call) }
 	byReturn := func(a, b int) int { return cmp.Compare(ops[a].Return, ops[b].Return) }
-	slices.SortStableFunc(calls, byCall)
-	slices.SortStableFunc(returns, byReturn)
+	sortBy(p, calls, byCall)
+	sortBy(p, returns, byReturn)
 	least, greatest := make([]int64, len(ops)), make([]int64, len(ops))
-	slices.SortStableFunc(reads, byCall)
+	sortBy(p, reads, byCall)
 	var up, down int64 // of the adds that had returned
 	for _, i := range reads {
+		p.spend()
 		for ; len(returns) > 0 && ops[returns[0]].Return < ops[i].Call; returns = returns[1:] {
 			up += max(ops[returns[0]].Delta, 0)
 			down += min(ops[returns[0]].Delta, 0)
 		}
 		least[i], greatest[i] = up, down
 	}
-	slices.SortStableFunc(reads, byReturn)
+	sortBy(p, reads, byReturn)
 	up, down = 0, 0 // of the adds that had been called
 	for _, i := range reads {
+		p.spend()
 		for ; len(calls) > 0 && ops[calls[0]].Call <= ops[i].Return; calls = calls[1:] {
 			up += max(ops[calls[0]].Delta, 0)
 			down += min(ops[calls[0]].Delta, 0)

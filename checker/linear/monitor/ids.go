@@ -2,7 +2,6 @@ package monitor
 
 import (
 	"cmp"
-	"slices"
 
 	"nemesis/checker/linear/order"
 )
@@ -19,10 +18,11 @@ type IDOp struct {
 // legal, and so is the one by calls, which respects real time. Crashed requests are
 // left out.
 func IDs(ops []IDOp, opt Options) order.Decision {
-	return conclude("ids", ops, opt, func(ops []IDOp) order.Decision {
+	return conclude("ids", ops, opt, func(p *patience, ops []IDOp) order.Decision {
 		owner := make(map[int64]int, len(ops))
 		out := make([]int, 0, len(ops))
 		for i := range ops {
+			p.spend()
 			if ops[i].crashed() {
 				continue
 			}
@@ -32,7 +32,7 @@ func IDs(ops []IDOp, opt Options) order.Decision {
 			owner[ops[i].ID] = i
 			out = append(out, i)
 		}
-		slices.SortStableFunc(out, func(a, b int) int { return cmp.Compare(ops[a].Call, ops[b].Call) })
+		sortBy(p, out, func(a, b int) int { return cmp.Compare(ops[a].Call, ops[b].Call) })
 		return legal(out)
 	})
 }

@@ -33,9 +33,10 @@ func Log(ops []LogOp, opt Options) order.Decision {
 	return conclude("log", ops, opt, decideLog)
 }
 
-func decideLog(ops []LogOp) order.Decision {
+func decideLog(p *patience, ops []LogOp) order.Decision {
 	longest := -1
 	for i := range ops {
+		p.spend()
 		if ops[i].Read && !ops[i].crashed() && (longest < 0 || len(ops[i].Values) > len(ops[longest].Values)) {
 			longest = i
 		}
@@ -44,40 +45,44 @@ func decideLog(ops []LogOp) order.Decision {
 	if longest >= 0 {
 		whole = ops[longest].Values
 	}
-	place := make(map[int32]int, len(whole))
-	for p, v := range whole {
-		place[v] = p
+	place := numbersFor(len(ops))
+	for at, v := range whole {
+		p.spend()
+		place.put(v, at)
 	}
 	level := make([]int, len(ops))
 	appender := make([]int, len(whole))
-	for p := range appender {
-		appender[p] = -1
+	for at := range appender {
+		appender[at] = -1
 	}
 	for i := range ops {
+		p.spend()
 		op := &ops[i]
 		if op.Read {
 			continue
 		}
-		p, read := place[op.Value]
+		at, read := place.get(op.Value)
 		switch {
 		case !read && op.crashed():
 			level[i] = absent
 		case !read:
 			level[i] = 2*len(whole) + 1
-		case appender[p] >= 0:
-			return undecided(fmt.Sprintf("operations %d and %d appended the same value, and it was read", appender[p], i))
+		case appender[at] >= 0:
+			return undecided(fmt.Sprintf("operations %d and %d appended the same value, and it was read", appender[at], i))
 		default:
-			appender[p] = i
-			level[i] = 2*p + 1
+			appender[at] = i
+			level[i] = 2*at + 1
 		}
 	}
 	for _, i := range appender {
+		p.spend()
 		// A value that stands there twice has two places, but one appender.
 		if i < 0 {
 			return illegal(longest)
 		}
 	}
 	for i := range ops {
+		p.spend()
 		op := &ops[i]
 		switch {
 		case !op.Read:
@@ -89,7 +94,7 @@ func decideLog(ops []LogOp) order.Decision {
 			level[i] = 2 * len(op.Values)
 		}
 	}
-	out, conflict := levels(ops, level)
+	out, conflict := levels(p, ops, level)
 	if conflict != nil {
 		return illegal(conflict...)
 	}

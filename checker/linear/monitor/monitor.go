@@ -50,6 +50,95 @@ type Options struct {
 	// Culprit asks for Decision.Culprit of an illegal history, by bisection: some
 	// twenty times the work.
 	Culprit bool
+	// Stop is asked again and again whether to give up, which ends in Undecided. Nil
+	// never does.
+	Stop func() bool
+}
+
+// patience lets long passes end early: every pass spends some with each operation, and
+// one that runs out panics with outOfTime, which conclude catches.
+type patience struct {
+	stop func() bool
+	left int
+}
+
+type outOfTime struct{}
+
+// asks is how many operations lie between two questions to Options.Stop.
+const asks = 4096
+
+func (p *patience) spend() {
+	if p.left--; p.left >= 0 {
+		return
+	}
+	p.left = asks
+	if p.stop != nil && p.stop() {
+		panic(outOfTime{})
+	}
+}
+
+// within runs a check with patience.
+func within(stop func() bool, decide func(*patience) order.Decision) (d order.Decision) {
+	defer func() {
+		if failed := recover(); failed != nil {
+			if failed != any(outOfTime{}) {
+				panic(failed)
+			}
+			d = undecided("ran out of time")
+		}
+	}()
+	return decide(&patience{stop: stop})
+}
+
+// sortBy sorts operations, and equal ones by position, which is much faster than
+// sortStable.
+func sortBy(p *patience, list []int, compare func(a, b int) int) {
+	by := func(a, b int) int {
+		p.spend()
+		return cmp.Or(compare(a, b), cmp.Compare(a, b))
+	}
+	if !slices.IsSortedFunc(list, by) { // most come sorted
+		slices.SortFunc(list, by)
+	}
+}
+
+func sortStable[E any](p *patience, list []E, compare func(a, b E) int) {
+	by := func(a, b E) int {
+		p.spend()
+		return compare(a, b)
+	}
+	if !slices.IsSortedFunc(list, by) {
+		slices.SortStableFunc(list, by)
+	}
+}
+
+// numbers maps values to positions. Values are small numbers as a rule, for which there
+// is no hashing.
+type numbers struct {
+	dense  []int32 // position + 1
+	sparse map[int32]int32
+}
+
+// numbersFor expects about n values.
+func numbersFor(n int) numbers { return numbers{dense: make([]int32, min(2*n+64, 1<<26))} }
+
+func (m *numbers) get(v int32) (int, bool) {
+	if v >= 0 && int(v) < len(m.dense) {
+		return int(m.dense[v]) - 1, m.dense[v] > 0
+	}
+	at, known := m.sparse[v]
+	return int(at), known
+}
+
+func (m *numbers) put(v int32, at int) {
+	if v >= 0 && int(v) < len(m.dense) {
+		m.dense[v] = int32(at) + 1
+		return
+	}
+	if m.sparse == nil {
+		m.sparse = make(map[int32]int32)
+	}
+	m.sparse[v] = int32(at)
 }
 
 // timed is a pointer to an operation.
@@ -59,17 +148,19 @@ type timed[T any] interface {
 }
 
 // conclude runs a check, and finds the culprit if that is asked for.
-func conclude[T any, P timed[T]](by string, ops []T, opt Options, decide func([]T) order.Decision) order.Decision {
+func conclude[T any, P timed[T]](by string, ops []T, opt Options, decide func(*patience, []T) order.Decision) order.Decision {
 	d := order.Decision{Reason: "there is an operation that returned before its call, or there are too many"}
 	if sound[T, P](ops) {
-		d = decide(ops)
+		d = within(opt.Stop, func(p *patience) order.Decision { return decide(p, ops) })
 	}
 	d.By, d.Culprit = by, -1
 	if d.Answer == order.Illegal {
 		slices.Sort(d.Conflict)
 		d.Conflict = slices.Compact(d.Conflict)
 		if opt.Culprit {
-			d.Culprit = culprit[T, P](ops, decide)
+			d.Culprit = culprit[T, P](ops, func(ops []T) order.Decision {
+				return within(opt.Stop, func(p *patience) order.Decision { return decide(p, ops) })
+			})
 		}
 	}
 	return d
@@ -136,14 +227,14 @@ const absent = -1
 // levels puts operations in the order of their levels, and inside a level of their
 // calls. That is right exactly when no operation of a later level returned before one of
 // an earlier level was called; if there are such two, they are the conflict.
-func levels[T any, P timed[T]](ops []T, level []int) (out, conflict []int) {
+func levels[T any, P timed[T]](p *patience, ops []T, level []int) (out, conflict []int) {
 	out = make([]int, 0, len(ops))
 	for i := range ops {
 		if level[i] != absent {
 			out = append(out, i)
 		}
 	}
-	slices.SortStableFunc(out, func(a, b int) int {
+	sortBy(p, out, func(a, b int) int {
 		if d := cmp.Compare(level[a], level[b]); d != 0 {
 			return d
 		}
@@ -151,6 +242,7 @@ func levels[T any, P timed[T]](ops []T, level []int) (out, conflict []int) {
 	})
 	latest := -1
 	for _, i := range out {
+		p.spend()
 		// Of one level, the calls come sorted and no return precedes its call.
 		if latest >= 0 && P(&ops[i]).span().Return < P(&ops[latest]).span().Call {
 			return nil, []int{latest, i}

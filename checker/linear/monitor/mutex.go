@@ -4,7 +4,6 @@ import (
 	"cmp"
 	"container/heap"
 	"fmt"
-	"slices"
 
 	"nemesis/checker/linear/order"
 	"nemesis/checker/linear/zone"
@@ -35,22 +34,24 @@ func Mutex(ops []MutexOp, opt Options) order.Decision {
 	return conclude("mutex", ops, opt, decideMutex)
 }
 
-func decideMutex(ops []MutexOp) order.Decision {
+func decideMutex(p *patience, ops []MutexOp) order.Decision {
 	calls := make([]int, len(ops))
 	var returns []int // of completed ones
 	for i := range ops {
+		p.spend()
 		calls[i] = i
 		if !ops[i].crashed() {
 			returns = append(returns, i)
 		}
 	}
-	slices.SortStableFunc(calls, func(a, b int) int { return cmp.Compare(ops[a].Call, ops[b].Call) })
-	slices.SortStableFunc(returns, func(a, b int) int { return cmp.Compare(ops[a].Return, ops[b].Return) })
+	sortBy(p, calls, func(a, b int) int { return cmp.Compare(ops[a].Call, ops[b].Call) })
+	sortBy(p, returns, func(a, b int) int { return cmp.Compare(ops[a].Return, ops[b].Return) })
 	placed := make([]bool, len(ops))
 	out := make([]int, 0, len(ops))
 	acquires, releases := &spans[MutexOp, *MutexOp]{ops: ops}, &spans[MutexOp, *MutexOp]{ops: ops}
 	next, other := acquires, releases
 	for {
+		p.spend()
 		for len(returns) > 0 && placed[returns[0]] {
 			returns = returns[1:]
 		}
@@ -95,12 +96,12 @@ func OwnedMutex(ops []MutexOp, opt Options) order.Decision {
 	return conclude("owned mutex", ops, opt, decideOwned)
 }
 
-func decideOwned(ops []MutexOp) order.Decision {
+func decideOwned(p *patience, ops []MutexOp) order.Decision {
 	sorted := make([]int, len(ops))
 	for i := range sorted {
 		sorted[i] = i
 	}
-	slices.SortStableFunc(sorted, func(a, b int) int {
+	sortBy(p, sorted, func(a, b int) int {
 		if d := cmp.Compare(ops[a].Owner, ops[b].Owner); d != 0 {
 			return d
 		}

@@ -107,45 +107,47 @@ const (
 	stays     = history.Never
 )
 
-func decideQueue(ops []QueueOp) order.Decision {
-	items, takers, d := pair(ops)
+func decideQueue(p *patience, ops []QueueOp) order.Decision {
+	items, takers, d := pair(p, ops)
 	if items == nil {
 		return d
 	}
-	take(ops, items, takers)
-	line, conflict := lineUp(items)
+	take(p, ops, items, takers)
+	line, conflict := lineUp(p, items)
 	if conflict != nil {
 		return illegal(conflict...)
 	}
-	empties, conflict := emptyMoments(ops, items)
+	empties, conflict := emptyMoments(p, ops, items)
 	if conflict != nil {
 		return illegal(conflict...)
 	}
-	return legal(merge(items, line, empties))
+	return legal(merge(p, items, line, empties))
 }
 
 // pair joins enqueues and dequeues to items; takers are the crashed dequeues by call.
 // Without items the decision is made.
-func pair(ops []QueueOp) (items []item, takers []int32, d order.Decision) {
-	number := make(map[int32]int32, len(ops)/2)
+func pair(p *patience, ops []QueueOp) (items []item, takers []int32, d order.Decision) {
+	number := numbersFor(len(ops))
 	items = make([]item, 0, len(ops)/2+1)
 	for i := range ops {
+		p.spend()
 		if op := &ops[i]; op.Kind == Enqueue {
-			if k, known := number[op.Value]; known {
+			if k, known := number.get(op.Value); known {
 				return nil, nil, undecided(fmt.Sprintf("operations %d and %d enqueued the same value", items[k].enq, i))
 			}
-			number[op.Value] = int32(len(items))
+			number.put(op.Value, len(items))
 			items = append(items, item{enq: int32(i), deq: -1, enqCall: op.Call, enqReturn: op.Return, deqCall: stays, deqReturn: stays})
 		}
 	}
 	for i := range ops {
+		p.spend()
 		op := &ops[i]
 		switch {
 		case op.Kind == Enqueue:
 		case op.crashed():
 			takers = append(takers, int32(i))
 		case op.Kind == Dequeue:
-			k, known := number[op.Value]
+			k, known := number.get(op.Value)
 			if !known {
 				return nil, nil, illegal(i)
 			}
@@ -161,23 +163,24 @@ func pair(ops []QueueOp) (items []item, takers []int32, d order.Decision) {
 		}
 	}
 	items = slices.DeleteFunc(items, func(it item) bool { return it.deq < 0 && it.enqReturn == history.Never })
-	slices.SortStableFunc(takers, func(a, b int32) int { return cmp.Compare(ops[a].Call, ops[b].Call) })
+	slices.SortStableFunc(takers, func(a, b int32) int { p.spend(); return cmp.Compare(ops[a].Call, ops[b].Call) })
 	return items, takers, d
 }
 
 // take gives crashed dequeues the values that nobody was given, in order. It is
 // for lineUp to find out if one that must be taken was not, or too late.
-func take(ops []QueueOp, items []item, takers []int32) {
+func take(p *patience, ops []QueueOp, items []item, takers []int32) {
 	if len(takers) == 0 {
 		return
 	}
 	var left []int32
 	for k := range items {
+		p.spend()
 		if items[k].deq < 0 {
 			left = append(left, int32(k))
 		}
 	}
-	slices.SortStableFunc(left, func(a, b int32) int { return cmp.Compare(items[a].enqReturn, items[b].enqReturn) })
+	slices.SortStableFunc(left, func(a, b int32) int { p.spend(); return cmp.Compare(items[a].enqReturn, items[b].enqReturn) })
 	for n := range min(len(left), len(takers)) {
 		it := &items[left[n]]
 		it.deq = takers[n]
@@ -186,13 +189,13 @@ func take(ops []QueueOp, items []item, takers []int32) {
 }
 
 // lineUp finds the order of values, or two operations pairs that forbid one.
-func lineUp(items []item) (line []int32, conflict []int) {
+func lineUp(p *patience, items []item) (line []int32, conflict []int) {
 	by := func(key func(*item) int64) []int32 {
 		sorted := make([]int32, len(items))
 		for k := range sorted {
 			sorted[k] = int32(k)
 		}
-		slices.SortFunc(sorted, func(a, b int32) int { return cmp.Compare(key(&items[a]), key(&items[b])) })
+		sortStable(p, sorted, func(a, b int32) int { return cmp.Compare(key(&items[a]), key(&items[b])) })
 		return sorted
 	}
 	enqCalls := by(func(it *item) int64 { return it.enqCall })
@@ -214,6 +217,7 @@ func lineUp(items []item) (line []int32, conflict []int) {
 		return calls
 	}
 	for len(line) < len(items) {
+		p.spend()
 		for gone[enqReturns[0]] {
 			enqReturns = enqReturns[1:]
 		}
@@ -248,8 +252,9 @@ type empty struct {
 
 // emptyMoments finds for each empty answer the first moment of its span at which no
 // value was certainly present.
-func emptyMoments(ops []QueueOp, items []item) (empties []empty, conflict []int) {
+func emptyMoments(p *patience, ops []QueueOp, items []item) (empties []empty, conflict []int) {
 	for i := range ops {
+		p.spend()
 		if ops[i].Kind == DequeueEmpty && !ops[i].crashed() {
 			empties = append(empties, empty{op: i})
 		}
@@ -263,11 +268,12 @@ func emptyMoments(ops []QueueOp, items []item) (empties []empty, conflict []int)
 	}
 	var present []stretch
 	for k := range items {
+		p.spend()
 		if it := &items[k]; it.enqReturn < it.deqCall {
 			present = append(present, stretch{it.enqReturn, it.deqCall, k})
 		}
 	}
-	slices.SortFunc(present, func(a, b stretch) int { return cmp.Compare(a.from, b.from) })
+	slices.SortFunc(present, func(a, b stretch) int { p.spend(); return cmp.Compare(a.from, b.from) })
 	joined := present[:0]
 	for _, s := range present {
 		if n := len(joined); n > 0 && s.from < joined[n-1].to {
@@ -277,6 +283,7 @@ func emptyMoments(ops []QueueOp, items []item) (empties []empty, conflict []int)
 		joined = append(joined, s)
 	}
 	for k := range empties {
+		p.spend()
 		e := &empties[k]
 		op := &ops[e.op]
 		e.moment = op.Call
@@ -288,18 +295,18 @@ func emptyMoments(ops []QueueOp, items []item) (empties []empty, conflict []int)
 			}
 		}
 	}
-	slices.SortStableFunc(empties, func(a, b empty) int { return cmp.Compare(a.moment, b.moment) })
+	slices.SortStableFunc(empties, func(a, b empty) int { p.spend(); return cmp.Compare(a.moment, b.moment) })
 	return empties, nil
 }
 
 // merge writes down the order: between two moments at which the queue was empty, the
 // values whose dequeues were called by then.
-func merge(items []item, line []int32, empties []empty) []int {
+func merge(p *patience, items []item, line []int32, empties []empty) []int {
 	if len(empties) > 0 {
 		side := func(k int32) int {
 			return sort.Search(len(empties), func(n int) bool { return items[k].deqCall <= empties[n].moment })
 		}
-		slices.SortStableFunc(line, func(a, b int32) int { return cmp.Compare(side(a), side(b)) })
+		slices.SortStableFunc(line, func(a, b int32) int { p.spend(); return cmp.Compare(side(a), side(b)) })
 	}
 	out := make([]int, 0, 2*len(items)+len(empties))
 	last := int64(math.MinInt64)
@@ -319,6 +326,7 @@ func merge(items []item, line []int32, empties []empty) []int {
 		enqueued, dequeued = max(enqueued, last), max(dequeued, last)
 		in := 0
 		for k := range group {
+			p.spend()
 			it := &items[group[k]]
 			at := max(dequeued, it.deqCall)
 			for in < len(group) && (in <= k || max(enqueued, items[group[in]].enqCall) <= at) {

@@ -3,7 +3,6 @@ package monitor
 import (
 	"cmp"
 	"fmt"
-	"slices"
 
 	"nemesis/checker/linear/order"
 )
@@ -37,37 +36,42 @@ func Set(ops []SetOp, opt Options) order.Decision {
 	return conclude("set", ops, opt, decideSet)
 }
 
-func decideSet(ops []SetOp) order.Decision {
+func decideSet(p *patience, ops []SetOp) order.Decision {
 	level := make([]int, len(ops))
 	var reads []int
 	for i := range ops {
+		p.spend()
 		if ops[i].Read && !ops[i].crashed() {
 			reads = append(reads, i)
 		}
 	}
-	slices.SortStableFunc(reads, func(a, b int) int { return cmp.Compare(len(ops[a].Elements), len(ops[b].Elements)) })
+	sortBy(p, reads, func(a, b int) int { return cmp.Compare(len(ops[a].Elements), len(ops[b].Elements)) })
 
 	type seen struct {
-		layer, last int // last is the latest read, as a place in reads, that had it
-		add         int
+		layer, last int32 // last is the latest read, as a place in reads, that had it
+		add         int32
 	}
-	found := make(map[int32]seen)
+	var found []seen
+	places := numbersFor(len(ops))
 	var wrong []int // reads that contradict each other or themselves; told when it is clear that all adds are unique
-	layer := 0
+	layer := int32(0)
 	for k, i := range reads {
+		p.spend()
 		before, had := len(found), 0
 		for _, e := range ops[i].Elements {
-			s, known := found[e]
+			p.spend()
+			at, known := places.get(e)
 			switch {
-			case known && s.last == k:
+			case !known:
+				places.put(e, len(found))
+				found = append(found, seen{layer: layer + 1, last: int32(k), add: -1})
+				continue
+			case found[at].last == int32(k):
 				wrong = append(wrong, i)
-			case known:
-				had++
 			default:
-				s = seen{layer: layer + 1, add: -1}
+				had++
 			}
-			s.last = k
-			found[e] = s
+			found[at].last = int32(k)
 		}
 		if had < before && wrong == nil {
 			wrong = append(wrong, i, reads[k-1])
@@ -75,9 +79,10 @@ func decideSet(ops []SetOp) order.Decision {
 		if len(found) > before {
 			layer++
 		}
-		level[i] = 2 * layer
+		level[i] = 2 * int(layer)
 	}
 	for i := range ops {
+		p.spend()
 		op := &ops[i]
 		if op.Read {
 			if op.crashed() {
@@ -85,31 +90,32 @@ func decideSet(ops []SetOp) order.Decision {
 			}
 			continue
 		}
-		s, known := found[op.Element]
+		at, known := places.get(op.Element)
 		switch {
-		case known && s.add >= 0:
-			return undecided(fmt.Sprintf("operations %d and %d added the same element, and it was read", s.add, i))
+		case known && found[at].add >= 0:
+			return undecided(fmt.Sprintf("operations %d and %d added the same element, and it was read", found[at].add, i))
 		case known:
-			s.add = i
-			found[op.Element] = s
-			level[i] = 2*s.layer - 1
+			found[at].add = int32(i)
+			level[i] = 2*int(found[at].layer) - 1
 		case op.crashed():
 			level[i] = absent
 		default:
-			level[i] = 2*layer + 1
+			level[i] = 2*int(layer) + 1
 		}
 	}
 	if wrong != nil {
 		return illegal(wrong...)
 	}
 	for _, i := range reads {
+		p.spend()
 		for _, e := range ops[i].Elements {
-			if found[e].add < 0 {
+			p.spend()
+			if at, _ := places.get(e); found[at].add < 0 {
 				return illegal(i)
 			}
 		}
 	}
-	out, conflict := levels(ops, level)
+	out, conflict := levels(p, ops, level)
 	if conflict != nil {
 		return illegal(conflict...)
 	}

@@ -2,7 +2,6 @@ package monitor
 
 import (
 	"cmp"
-	"slices"
 	"sort"
 
 	"nemesis/checker/linear/order"
@@ -41,17 +40,17 @@ func UnorderedQueue(ops []QueueOp, opt Options) order.Decision {
 	return conclude("unordered-queue", ops, opt, decideUnorderedQueue)
 }
 
-func decideUnorderedQueue(ops []QueueOp) order.Decision {
-	items, takers, d := pair(ops)
+func decideUnorderedQueue(p *patience, ops []QueueOp) order.Decision {
+	items, takers, d := pair(p, ops)
 	if items == nil {
 		return d
 	}
-	take(ops, items, takers)
-	empties, conflict := emptyMoments(ops, items)
+	take(p, ops, items, takers)
+	empties, conflict := emptyMoments(p, ops, items)
 	if conflict != nil {
 		return illegal(conflict...)
 	}
-	return legal(scatter(items, empties))
+	return legal(scatter(p, items, empties))
 }
 
 // What takes effect at one moment does so in this order.
@@ -64,7 +63,7 @@ const (
 )
 
 // scatter writes down the order of moments.
-func scatter(items []item, empties []empty) []int {
+func scatter(p *patience, items []item, empties []empty) []int {
 	type effect struct {
 		moment int64
 		what   uint8
@@ -73,6 +72,7 @@ func scatter(items []item, empties []empty) []int {
 	}
 	all := make([]effect, 0, 2*len(items)+len(empties))
 	for k := range items {
+		p.spend()
 		it := &items[k]
 		isLost := it.deqReturn == takenLate
 		if it.deq >= 0 && !isLost && it.deqCall <= it.enqReturn {
@@ -93,7 +93,7 @@ func scatter(items []item, empties []empty) []int {
 	for _, e := range empties {
 		all = append(all, effect{moment: e.moment, what: isEmpty, op: int32(e.op)})
 	}
-	slices.SortStableFunc(all, func(a, b effect) int {
+	sortStable(p, all, func(a, b effect) int {
 		return cmp.Or(cmp.Compare(a.moment, b.moment), cmp.Compare(a.what, b.what))
 	})
 	out := make([]int, 0, 2*len(items)+len(empties))

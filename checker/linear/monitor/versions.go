@@ -36,32 +36,33 @@ type Place struct {
 // called after its return. Illegal, trusted: the versions of two operations say that x
 // took effect before y (or, of two changes with one version, that they are the same
 // change), and y returned before x was called.
-func Versions(model porcupine.Model, ops []porcupine.Operation, places []Place, trusted bool) order.Decision {
-	d := decideVersions(model, ops, places, trusted)
+func Versions(model porcupine.Model, ops []porcupine.Operation, places []Place, trusted bool, opt Options) order.Decision {
+	d := within(opt.Stop, func(p *patience) order.Decision { return decideVersions(p, model, ops, places, trusted) })
 	d.By, d.Culprit = "versions", -1
 	return d
 }
 
-func decideVersions(model porcupine.Model, ops []porcupine.Operation, places []Place, trusted bool) order.Decision {
+func decideVersions(p *patience, model porcupine.Model, ops []porcupine.Operation, places []Place, trusted bool) order.Decision {
 	if len(places) != len(ops) {
 		return undecided(fmt.Sprintf("there are %d places for %d operations", len(places), len(ops)))
 	}
 	var told, crashed []int
 	for i := range ops {
-		switch p := places[i]; {
+		p.spend()
+		switch place := places[i]; {
 		case ops[i].Call > ops[i].Return:
 			return undecided(fmt.Sprintf("operation %d returned before its call", i))
-		case p.Known && (p.Writes || ops[i].Return != history.Never):
+		case place.Known && (place.Writes || ops[i].Return != history.Never):
 			told = append(told, i)
 		case ops[i].Return != history.Never:
 			return undecided(fmt.Sprintf("operation %d has no version", i))
-		case p.Writes:
+		case place.Writes:
 			crashed = append(crashed, i)
 		}
 	}
 	byCall := func(a, b int) int { return cmp.Compare(ops[a].Call, ops[b].Call) }
-	slices.SortStableFunc(crashed, byCall)
-	slices.SortStableFunc(told, func(a, b int) int {
+	sortBy(p, crashed, byCall)
+	sortBy(p, told, func(a, b int) int {
 		if d := cmp.Compare(places[a].Version, places[b].Version); d != 0 {
 			return d
 		}
@@ -92,11 +93,11 @@ func decideVersions(model porcupine.Model, ops []porcupine.Operation, places []P
 			latest = i
 		}
 	}
-	return replay(model, ops, told, crashed)
+	return replay(p, model, ops, told, crashed)
 }
 
 // replay steps through the told order, trying a crashed operation where it must.
-func replay(model porcupine.Model, ops []porcupine.Operation, told, crashed []int) order.Decision {
+func replay(p *patience, model porcupine.Model, ops []porcupine.Operation, told, crashed []int) order.Decision {
 	// due[n] is the earliest return from told[n] on: a later call cannot stand before it.
 	due := make([]int64, len(told)+1)
 	due[len(told)] = math.MaxInt64
@@ -107,12 +108,14 @@ func replay(model porcupine.Model, ops []porcupine.Operation, told, crashed []in
 	state := model.Init()
 next:
 	for n, i := range told {
+		p.spend()
 		if ok, after := model.Step(state, ops[i].Input, ops[i].Output); ok {
 			state = after
 			out = append(out, i)
 			continue
 		}
 		for k, c := range crashed {
+			p.spend()
 			if ops[c].Call > due[n] {
 				break
 			}

@@ -56,7 +56,7 @@ func judgeVersions(random *rand.Rand) (answers [2]order.Answer, err error) {
 	given, model := operations(ops), logs.model()
 	named, contradicted := versionsByDefinition(given, places)
 	for n, trusted := range []bool{false, true} {
-		d := Versions(model, given, places, trusted)
+		d := Versions(model, given, places, trusted, Options{})
 		answers[n] = d.Answer
 		switch {
 		case d.Answer == order.Legal:
@@ -156,7 +156,7 @@ func TestFuzzHonestVersionsAreLegal(t *testing.T) {
 				continue
 			}
 			legal.Add(1)
-			if Versions(model, given, places, false).Answer == order.Legal {
+			if Versions(model, given, places, false, Options{}).Answer == order.Legal {
 				explained.Add(1)
 			}
 		}
@@ -229,7 +229,7 @@ func (story *versionStory) tell() error {
 	for _, r := range story.rows {
 		ops, places = append(ops, r.op), append(places, r.place)
 	}
-	d := Versions(logs.model(), operations(ops), places, story.trusted)
+	d := Versions(logs.model(), operations(ops), places, story.trusted, Options{})
 	if d.Answer != story.answer {
 		return fmt.Errorf("answer %v, want %v: %s", d.Answer, story.answer, d.Reason)
 	}

@@ -70,6 +70,11 @@ func Crashed(op *porcupine.Operation) bool { return op.Return == history.Never }
 // stands after one that was invoked only after its return (equal times are
 // concurrent), and the model accepts each in turn. Time O(n) and n steps.
 func Verify(model porcupine.Model, ops []porcupine.Operation, order []int) error {
+	return VerifyContext(context.Background(), model, ops, order)
+}
+
+// VerifyContext is Verify that ends with ctx's error when ctx ends before it.
+func VerifyContext(ctx context.Context, model porcupine.Model, ops []porcupine.Operation, order []int) error {
 	seen := make([]bool, len(ops))
 	step := model.Step
 	if step == nil {
@@ -80,6 +85,9 @@ func Verify(model porcupine.Model, ops []porcupine.Operation, order []int) error
 	state := model.Init()
 	latest := int64(-1 << 63) // the latest call so far
 	for at, i := range order {
+		if at%1024 == 0 && ctx.Err() != nil {
+			return ctx.Err()
+		}
 		if i < 0 || i >= len(ops) || seen[i] {
 			return fmt.Errorf("verify order: position %d names operation %d, which is out of range or stands there twice", at, i)
 		}

@@ -117,7 +117,7 @@ const shown = 16
 // culprit finds the earliest return by which there is no order, by bisection: what was
 // called by a moment, with what had not returned by then crashed, is illegal at every
 // later moment too, as an order of more can be cut to one of less.
-func culprit(ops []Op) int {
+func culprit(ops []Op, stop func() bool) int {
 	var returns []int
 	for i := range ops {
 		if !ops[i].crashed() {
@@ -133,6 +133,7 @@ func culprit(ops []Op) int {
 		}
 		return 0
 	})
+	known := true
 	prefix := make([]Op, 0, len(ops))
 	at := sort.Search(len(returns), func(k int) bool {
 		now := ops[returns[k]].Return
@@ -146,9 +147,11 @@ func culprit(ops []Op) int {
 				prefix = append(prefix, op)
 			}
 		}
-		return decide(prefix, len(ops)).Answer == order.Illegal
+		answer := decide(prefix, len(ops), stop).Answer
+		known = known && answer != order.Undecided
+		return answer == order.Illegal
 	})
-	if at == len(returns) {
+	if at == len(returns) || !known {
 		return -1
 	}
 	return returns[at]

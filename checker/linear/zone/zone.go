@@ -45,6 +45,9 @@ type Options struct {
 	// Culprit asks for Decision.Culprit of an illegal history, by bisection: some
 	// twenty times the work.
 	Culprit bool
+	// Stop is asked between passes whether to give up, which ends in Undecided. Nil never
+	// does.
+	Stop func() bool
 }
 
 // Decide decides one register. It is exact, or Undecided with a Reason when a value
@@ -53,32 +56,40 @@ type Options struct {
 // four, or those that break the order inside one block. Time O(n log n), memory some
 // 60 bytes an operation. Safe for concurrent use.
 func Decide(ops []Op, opt Options) order.Decision {
-	d := decide(ops, len(ops))
+	d := decide(ops, len(ops), opt.Stop)
 	d.Culprit, d.By = -1, "zone"
 	if d.Answer == order.Illegal && opt.Culprit {
-		d.Culprit = culprit(ops)
+		d.Culprit = culprit(ops, opt.Stop)
 	}
 	return d
 }
 
 // decide decides a history, or a part of one that had so many operations.
-func decide(ops []Op, whole int) order.Decision {
+func decide(ops []Op, whole int, stop func() bool) order.Decision {
 	c := check{ops: ops}
+	stopped := func() bool { return stop != nil && stop() }
+	outOfTime := order.Decision{Reason: "ran out of time"}
+	if stopped() {
+		return outOfTime
+	}
 	if reason := c.index(2*int64(whole) + 1); reason != "" {
 		return order.Decision{Reason: reason}
+	}
+	if stopped() {
+		return outOfTime
 	}
 	conflict, reason := c.close()
 	if reason != "" {
 		return order.Decision{Reason: reason}
 	}
-	if conflict == nil {
-		conflict = c.link()
-	}
-	if conflict == nil {
-		conflict = c.gather()
-	}
-	if conflict == nil {
-		conflict = c.arrange()
+	for _, pass := range []func() []int{c.link, c.gather, c.arrange} {
+		if conflict != nil {
+			break
+		}
+		if stopped() {
+			return outOfTime
+		}
+		conflict = pass()
 	}
 	if conflict != nil {
 		return order.Decision{Answer: order.Illegal, Conflict: distinct(conflict)}
