@@ -159,7 +159,7 @@ func TestEveryCheckerGetsAResultWhateverTheOthersDo(t *testing.T) {
 	release := make(chan struct{})
 	defer close(release)
 	good := Result{Checker: "good", Outcome: Valid, Summary: "fine"}
-	results := run(context.Background(), &history.Log{}, []Checker{
+	results := run(context.Background(), &history.Log{Operations: make([]history.Operation, 2)}, []Checker{
 		scripted{"panics", func(context.Context) Result { panic("index out of range\nat line 7") }},
 		scripted{"hangs", func(context.Context) Result { <-release; return good }},
 		scripted{"obeys", func(ctx context.Context) Result {
@@ -181,6 +181,34 @@ func TestEveryCheckerGetsAResultWhateverTheOthersDo(t *testing.T) {
 	if diff := cmp.Diff(want, got); diff != "" {
 		t.Error(diff)
 	}
+	if r := results[1]; r.Operations != 2 || r.Took <= 0 {
+		t.Errorf("of the one that hangs, %d operations and %d ns are told", r.Operations, r.Took)
+	}
+}
+
+func TestPacedWorkEndsInTheMiddle(t *testing.T) {
+	ctx, cancel := context.WithCancel(context.Background())
+	steps := 0
+	done := Paced(ctx, func(pace *Pace) {
+		for {
+			pace.Step()
+			if steps++; steps == 5000 {
+				cancel()
+			}
+		}
+	})
+	if done || steps < 5000 || steps > 5000+2*asks {
+		t.Errorf("done %v after %d steps of which the time was over at 5000", done, steps)
+	}
+	if !Paced(context.Background(), func(pace *Pace) { pace.Step() }) {
+		t.Error("work that came to its end did not")
+	}
+	defer func() {
+		if recover() != "a defect" {
+			t.Error("a panic of the work's own was swallowed")
+		}
+	}()
+	Paced(context.Background(), func(*Pace) { panic("a defect") })
 }
 
 func TestValidateAcceptsWhatSingleThreadedClientsDo(t *testing.T) {

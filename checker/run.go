@@ -25,6 +25,7 @@ func run(ctx context.Context, log *history.Log, checkers []Checker, limit time.D
 		ctx, cancel = context.WithTimeout(ctx, limit)
 		defer cancel()
 	}
+	began := time.Now()
 	answers := make([]chan Result, len(checkers))
 	for i, c := range checkers {
 		answers[i] = make(chan Result, 1)
@@ -52,7 +53,7 @@ func run(ctx context.Context, log *history.Log, checkers []Checker, limit time.D
 		select {
 		case results[i] = <-answers[i]:
 		case <-late:
-			results[i] = Result{Checker: c.Name(), Outcome: Unknown,
+			results[i] = Result{Checker: c.Name(), Outcome: Unknown, Operations: len(log.Operations), Took: time.Since(began).Nanoseconds(),
 				Summary: fmt.Sprintf("did not stop within %s of its deadline", grace)}
 		}
 	}

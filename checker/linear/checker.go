@@ -204,7 +204,15 @@ func (c objects) decide(ctx, patience context.Context, j *job, judge func(*subje
 		object, err := c.kind.Parse(j.recorded, opt)
 		switch {
 		case errors.Is(err, models.ErrStopped):
-			j.size = len(j.recorded)
+			j.size, j.crashed = 0, 0
+			for _, o := range j.recorded {
+				if o.Type != history.Fail {
+					j.size++
+				}
+				if o.Type == history.Info {
+					j.crashed++
+				}
+			}
 			return order.Decision{Culprit: -1, Reason: outOfTime}
 		case err != nil:
 			j.err = err

@@ -32,6 +32,7 @@ func (s *set) findImpossible(found *checker.Findings) {
 			found.Add("duplicated-element", func() checker.Finding { return s.duplicated(r, d) })
 		}
 		for _, id := range s.reads[r].elements {
+			s.pace.Step()
 			e := &s.elements[id]
 			if e.fate.shown == 0 || s.read(r).Return < s.read(e.fate.first).Return {
 				e.fate.first = r
@@ -61,6 +62,7 @@ func (s *set) learn() {
 	for r := range s.reads {
 		ret := s.read(r).Return
 		for _, id := range s.reads[r].elements {
+			s.pace.Step()
 			if e := &s.elements[id]; ret < e.known {
 				e.known, e.knownBy = ret, r
 			}
@@ -88,43 +90,35 @@ func (s *set) findMissing(found *checker.Findings) {
 
 	final := s.finalReads()
 	inFinal := make([]int, len(s.elements))
-	present := make([]int, len(ranked)) // r+1 when read r shows it
+	due := make([]int, len(s.reads))    // how many each read had to show
 	reach := make([]int, len(ranked)+1) // how many reads had to show exactly so many
 	for r := range s.reads {
 		call := s.read(r).Call
-		due := sort.Search(len(ranked), func(i int) bool { return s.elements[ranked[i]].known >= call })
-		have := 0
+		due[r] = sort.Search(len(ranked), func(i int) bool { return s.elements[ranked[i]].known >= call })
+		reach[due[r]]++
 		for _, id := range s.reads[r].elements {
-			if int(rank[id]) < due {
-				have++
-				present[rank[id]] = r + 1
+			s.pace.Step()
+			if int(rank[id]) < due[r] {
+				s.elements[id].fate.mustShow++
 			}
 			if final[r] {
 				inFinal[id]++
 			}
 		}
-		reach[due]++
-		if have == due {
-			continue
-		}
-		for i, id := range ranked[:due] {
-			if present[i] == r+1 {
-				continue
-			}
-			e := &s.elements[id]
-			e.fate.missed++
-			if stale := call - e.known; stale >= e.fate.stale {
-				e.fate.stale, e.fate.witness = stale, r
-			}
-		}
 	}
+	// What had to show an element and did not is the rest of what had to.
+	var missed []int32
 	owed := 0
 	for i := len(ranked) - 1; i >= 0; i-- {
 		owed += reach[i+1]
 		e := &s.elements[ranked[i]]
-		e.fate.mustShow = owed - e.fate.missed
+		if e.fate.missed = owed - e.fate.mustShow; e.fate.missed > 0 {
+			missed = append(missed, ranked[i])
+		}
 	}
+	s.findWitnesses(missed, rank, due)
 	for _, id := range ranked {
+		s.pace.Step()
 		e := &s.elements[id]
 		if e.fate.missed == 0 {
 			continue
@@ -138,6 +132,36 @@ func (s *set) findMissing(found *checker.Findings) {
 		default:
 			found.Add("stale-element", func() checker.Finding { return s.stale(id) })
 		}
+	}
+}
+
+// findWitnesses finds for each missed element the last read that missed it. The reads are
+// looked at from the last on, each with those elements that have no witness yet: either it
+// shows them, or it is their witness. So all of this takes as long as the reads are.
+func (s *set) findWitnesses(missed []int32, rank []int32, due []int) {
+	order := make([]int, len(s.reads))
+	for r := range order {
+		order[r] = r
+	}
+	sort.SliceStable(order, func(a, b int) bool { return s.read(order[a]).Call < s.read(order[b]).Call })
+	shows := make([]int, len(s.elements)) // r+1 when read r does
+	for at := len(order) - 1; at >= 0 && len(missed) > 0; at-- {
+		r := order[at]
+		for _, id := range s.reads[r].elements {
+			s.pace.Step()
+			shows[id] = r + 1
+		}
+		left := missed[:0]
+		for _, id := range missed {
+			s.pace.Step()
+			e := &s.elements[id]
+			if shows[id] == r+1 || int(rank[id]) >= due[r] {
+				left = append(left, id)
+				continue
+			}
+			e.fate.stale, e.fate.witness = s.read(r).Call-e.known, r
+		}
+		missed = left
 	}
 }
 
@@ -187,6 +211,7 @@ func (s *set) layers(found *checker.Findings) {
 		content := s.reads[r].elements
 		old := 0
 		for _, id := range content {
+			s.pace.Step()
 			if s.elements[id].layer > 0 {
 				old++
 			}

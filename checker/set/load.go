@@ -1,11 +1,11 @@
 package set
 
 import (
-	"context"
 	"fmt"
 	"math"
 	"sort"
 
+	"nemesis/checker"
 	"nemesis/checker/internal/values"
 	"nemesis/history"
 )
@@ -57,14 +57,16 @@ type reading struct {
 type set struct {
 	key      string
 	ops      []history.Operation
+	pace     *checker.Pace
 	elements []element
 	reads    []reading
 	table    values.Table // an element's number is its position in elements
 }
 
-func load(ctx context.Context, key string, ops []history.Operation) (*set, error) {
-	s := &set{key: key, ops: ops}
+func load(pace *checker.Pace, key string, ops []history.Operation) (*set, error) {
+	s := &set{key: key, ops: ops, pace: pace}
 	for i := range ops {
+		pace.Step()
 		o := &ops[i]
 		switch o.F {
 		case history.FAdd:
@@ -84,12 +86,10 @@ func load(ctx context.Context, key string, ops []history.Operation) (*set, error
 		if o.F != history.FList || o.Type != history.OK {
 			continue
 		}
-		if ctx.Err() != nil {
-			return nil, ctx.Err()
-		}
 		r := reading{op: i, double: -1}
 		number := int32(len(s.reads) + 1)
 		err := history.EachElement(o.Output, func(raw []byte) error {
+			pace.Step()
 			id, err := s.number(raw)
 			if err != nil {
 				return err

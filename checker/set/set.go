@@ -123,16 +123,21 @@ func (full) Check(ctx context.Context, log *history.Log, _ checker.Budget) check
 	var times []int64
 	found := &checker.Findings{Worst: classes}
 	for n, key := range keys {
-		s, err := load(ctx, key, byKey[key])
+		var err error
+		done := checker.Paced(ctx, func(pace *checker.Pace) {
+			var s *set
+			if s, err = load(pace, key, byKey[key]); err == nil {
+				s.judge(found)
+				s.count(&d, &times)
+			}
+		})
 		switch {
-		case ctx.Err() != nil:
+		case !done:
 			result.Outcome = checker.Unknown
 			result.Summary = fmt.Sprintf("%d of %s decided; the check %s", n, checker.Plural(len(keys), "set"), checker.Stopped(ctx))
 		case err != nil:
 			result.Outcome, result.Summary = checker.Harness, err.Error()
 		default:
-			s.judge(found)
-			s.count(&d, &times)
 			continue
 		}
 		break // a violation already found outlives this trouble, below
