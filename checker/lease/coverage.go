@@ -48,9 +48,11 @@ func (j *judge) cover(d *Details) {
 	order := j.byReturn()
 	over := make([]bool, len(j.grants)) // it is known to have ended
 	for _, e := range j.endings {
+		j.pace.Step()
 		over[e.grant] = true
 	}
 	for n, i := range order {
+		j.pace.Step()
 		g := &j.grants[i]
 		d.LongestHold = max(d.LongestHold, g.until-g.ret)
 		if n == 0 {
@@ -67,6 +69,7 @@ func (j *judge) cover(d *Details) {
 		}
 	}
 	for i := range j.grants {
+		j.pace.Step()
 		if over[i] && !j.grants[i].givenUp {
 			d.Expiries++
 		}

@@ -20,12 +20,14 @@ type version struct {
 func (j *judge) tellStale() {
 	versions := make([]version, 0, len(j.accesses))
 	for _, a := range j.accesses {
+		j.pace.Step()
 		if v := j.log.Operations[a.op].Version; v > 0 {
 			versions = append(versions, version{a.op, v})
 		}
 	}
 	if len(versions) == 0 && j.Fenced {
 		for _, a := range j.accesses {
+			j.pace.Step()
 			if a.token > 0 {
 				versions = append(versions, version{a.op, a.token})
 			}
@@ -37,9 +39,11 @@ func (j *judge) tellStale() {
 	}
 	versions = versions[:0]
 	for i := range j.grants {
+		j.pace.Step()
 		versions = append(versions, version{j.grants[i].op, j.grants[i].token})
 	}
 	for n := range j.sightings {
+		j.pace.Step()
 		if s := &j.sightings[n]; s.token > 0 && j.log.Operations[s.op].F == history.FHolder {
 			versions = append(versions, version{s.op, s.token})
 		}
@@ -56,8 +60,10 @@ func (j *judge) stale(versions []version, what string) {
 	var greatest []version // of those returned so far, each greater than all before
 	next := 0
 	for _, v := range versions {
+		j.pace.Step()
 		o := &ops[v.op]
 		for ; next < len(known) && ops[known[next].op].Return < o.Call; next++ {
+			j.pace.Step()
 			if len(greatest) == 0 || known[next].value > greatest[len(greatest)-1].value {
 				greatest = append(greatest, known[next])
 			}
@@ -122,9 +128,11 @@ func (j *judge) tellOwners() {
 		}
 	}
 	for i := range j.grants {
+		j.pace.Step()
 		see(j.grants[i].token, saw{j.grants[i].owner, j.grants[i].op, true})
 	}
 	for n := range j.sightings {
+		j.pace.Step()
 		see(j.sightings[n].token, saw{j.sightings[n].owner, j.sightings[n].op, false})
 	}
 }
@@ -135,6 +143,7 @@ func (j *judge) tellSpells() {
 	slices.SortStableFunc(j.spells, func(a, b spell) int { return cmp.Compare(a.from, b.from) })
 	var longest best
 	for n := range j.spells {
+		j.pace.Step()
 		b := &j.spells[n]
 		if to, at, ok := longest.but(int64(b.process)); ok && min(to, b.to) > b.from {
 			a := j.spells[at]
@@ -151,6 +160,7 @@ func (j *judge) closeSpells() {
 		return
 	}
 	for _, a := range j.accesses {
+		j.pace.Step()
 		o := &j.log.Operations[a.op]
 		if at, is := j.open[o.Process]; is && a.write && o.Call > j.spells[at].to && o.Type == history.OK {
 			j.spells[at].to = o.Call

@@ -23,9 +23,11 @@ type judge struct {
 
 func (j *judge) all() {
 	for i := range j.grants {
+		j.pace.Step()
 		j.grants[i].settle(j.terms)
 	}
 	for i := range j.endings {
+		j.pace.Step()
 		if e := &j.endings[i]; e.from == math.MaxInt64 {
 			e.from = j.grants[e.grant].ret
 		}
@@ -67,6 +69,7 @@ func (j *judge) find(at int, class string, onClocks bool, from, to int64, tell f
 func (j *judge) order(by func(*grant) int64) []int {
 	list := make([]int, len(j.grants))
 	for i := range list {
+		j.pace.Step()
 		list[i] = i
 	}
 	slices.SortStableFunc(list, func(a, b int) int { return cmp.Compare(by(&j.grants[a]), by(&j.grants[b])) })
@@ -108,6 +111,7 @@ func (g *grant) under(k kind) int64 {
 // sharpest is the first that all grants have, kinds when there is none.
 func (j *judge) sharpest() kind {
 	for k := byToken; k < kinds; k++ {
+		j.pace.Step()
 		if !slices.ContainsFunc(j.grants, func(g grant) bool { return g.under(k) == 0 }) {
 			return k
 		}
@@ -119,6 +123,7 @@ func (j *judge) sharpest() kind {
 func (j *judge) tellTokens() {
 	first := make(map[int64]int)
 	for b := range j.grants {
+		j.pace.Step()
 		g := &j.grants[b]
 		if g.token == 0 {
 			continue
@@ -137,6 +142,7 @@ func (j *judge) tellTokens() {
 	for b := range j.grants { // by call
 		g := &j.grants[b]
 		for len(ret) > 0 && j.grants[ret[0]].ret < g.call {
+			j.pace.Step()
 			if greatest < 0 || j.grants[ret[0]].token > j.grants[greatest].token {
 				greatest = ret[0]
 			}
@@ -160,8 +166,10 @@ func (j *judge) tellHolders() {
 	ret := j.byReturn()
 	var longest best
 	for _, b := range j.order(func(g *grant) int64 { return g.until }) {
+		j.pace.Step()
 		g := &j.grants[b]
 		for len(ret) > 0 && j.grants[ret[0]].ret < g.until {
+			j.pace.Step()
 			longest.add(j.grants[ret[0]].holder, j.grants[ret[0]].until, ret[0])
 			ret = ret[1:]
 		}
@@ -181,6 +189,7 @@ func (j *judge) tellHolders() {
 func (j *judge) tellInOrder() {
 	var longest best
 	for _, b := range j.order(func(g *grant) int64 { return g.token }) {
+		j.pace.Step()
 		g := &j.grants[b]
 		// A grant that returned before the other was called has the wrong token, which
 		// was told; it is not the later one.
@@ -226,6 +235,7 @@ func (j *judge) since(g *grant, limit int64) int64 {
 // tellEndings reports grants seen gone too soon, and renewed after that.
 func (j *judge) tellEndings() {
 	for n := range j.endings {
+		j.pace.Step()
 		j.tellEnding(&j.endings[n])
 	}
 }
@@ -258,6 +268,7 @@ func (j *judge) tellSightings() {
 	}
 	usable := make([]int, 0, len(j.sightings))
 	for n := range j.sightings {
+		j.pace.Step()
 		if s := &j.sightings[n]; s.nothing || s.under(k) != 0 && j.by != kinds {
 			usable = append(usable, n)
 		}
@@ -281,8 +292,10 @@ func (j *judge) tellAbsent(k kind, usable []int) {
 	ret := j.byReturn()
 	var longest best
 	for _, n := range usable {
+		j.pace.Step()
 		s := &j.sightings[n]
 		for len(ret) > 0 && j.grants[ret[0]].ret < s.from {
+			j.pace.Step()
 			longest.add(j.grants[ret[0]].under(k), j.grants[ret[0]].until, ret[0])
 			ret = ret[1:]
 		}
@@ -312,12 +325,14 @@ func (j *judge) tellReturned(k kind, usable []int) {
 	looks := make([]look, 0, len(usable)+len(j.grants))
 	count, holders := make(map[int64]int), make(map[int64]int64)
 	for i := range j.grants {
+		j.pace.Step()
 		g := &j.grants[i]
 		looks = append(looks, look{g.call, g.ret, g.under(k), g.holder, g.op})
 		count[g.under(k)]++
 		holders[g.under(k)] = g.holder
 	}
 	for _, n := range usable {
+		j.pace.Step()
 		s := &j.sightings[n]
 		l := look{s.from, s.to, -1, -1, s.op}
 		if !s.nothing {
@@ -341,6 +356,7 @@ func (j *judge) tellReturned(k kind, usable []int) {
 	gone := make([]int64, len(j.grants)) // when each was certainly seen gone
 	seen := make([]*ending, len(j.grants))
 	for i := range j.grants {
+		j.pace.Step()
 		g := &j.grants[i]
 		gone[i] = g.released
 		if count[g.under(k)] > 1 {
@@ -348,17 +364,20 @@ func (j *judge) tellReturned(k kind, usable []int) {
 		}
 		named[g.under(k)] = i
 		for _, x := range g.renewals {
+			j.pace.Step()
 			if x.sent < g.cut {
 				lives = append(lives, life{x.sent, i, x, -1})
 			}
 		}
 	}
 	for n := range j.endings {
+		j.pace.Step()
 		if e := &j.endings[n]; e.to < gone[e.grant] {
 			gone[e.grant], seen[e.grant] = e.to, e
 		}
 	}
 	for _, n := range usable {
+		j.pace.Step()
 		s := &j.sightings[n]
 		if i, is := named[s.under(k)]; is && !s.nothing {
 			lives = append(lives, life{s.from, i, renewal{}, s.op})
@@ -368,7 +387,9 @@ func (j *judge) tellReturned(k kind, usable []int) {
 	var latest best
 	next := 0
 	for _, v := range lives {
+		j.pace.Step()
 		for ; next < len(looks) && looks[next].to < v.at; next++ {
+			j.pace.Step()
 			latest.add(looks[next].holder, looks[next].from, next)
 		}
 		g := &j.grants[v.grant]
@@ -427,6 +448,7 @@ func (j *judge) tellOverstay() {
 	count := make(map[int64]int)
 	ends := make([]int64, len(j.grants))
 	for i := range j.grants {
+		j.pace.Step()
 		g := &j.grants[i]
 		ends[i] = latest(g, history.Never)
 		if k < kinds {
@@ -435,6 +457,7 @@ func (j *judge) tellOverstay() {
 		}
 		from := g.ret
 		for _, x := range g.renewals {
+			j.pace.Step()
 			if end := from + j.most(g.longest) + slack; x.op >= 0 && ends[i] < history.Never && j.unclear > x.seen && x.sent > end {
 				j.find(i, "overstay", timed, from, x.seen, func() telling { return j.overstayed(i, x.op, end, from) })
 			}
@@ -442,6 +465,7 @@ func (j *judge) tellOverstay() {
 		}
 	}
 	for n := range j.sightings {
+		j.pace.Step()
 		s := &j.sightings[n]
 		if k == kinds || s.nothing || s.under(k) == 0 || count[s.under(k)] != 1 {
 			continue
@@ -465,8 +489,10 @@ func (j *judge) tellBusy(ends []int64) {
 	byReturn := slices.Clone(j.busy)
 	slices.SortStableFunc(byReturn, func(a, b int) int { return cmp.Compare(j.log.Operations[a].Return, j.log.Operations[b].Return) })
 	for _, op := range byReturn {
+		j.pace.Step()
 		o := &j.log.Operations[op]
 		for ; next < len(j.grants) && j.grants[next].call <= o.Return; next++ {
+			j.pace.Step()
 			if last < 0 || ends[next] > ends[last] {
 				last = next
 			}

@@ -145,7 +145,12 @@ func (c leases) Check(ctx context.Context, log *history.Log, _ checker.Budget) c
 		result.Outcome, result.Summary = checker.Harness, err.Error()
 		return result
 	}
-	l, err := load(log)
+	var l *loader
+	var err error
+	if !checker.Paced(ctx, func(pace *checker.Pace) { l, err = load(pace, log) }) {
+		result.Outcome, result.Summary = checker.Unknown, "reading the operations "+checker.Stopped(ctx)
+		return result
+	}
 	if err != nil {
 		result.Outcome, result.Summary = checker.Harness, err.Error()
 		return result
@@ -156,13 +161,18 @@ func (c leases) Check(ctx context.Context, log *history.Log, _ checker.Budget) c
 	details.Rate = termsOf(c.o).rate
 	trouble := ""
 	for n, r := range l.list {
-		if ctx.Err() != nil {
+		j := judge{loader: l, resource: r, Options: c.o, terms: termsOf(c.o), report: report}
+		done := checker.Paced(ctx, func(pace *checker.Pace) {
+			pace.Step()
+			l.pace = pace
+			j.all()
+			j.cover(details)
+		})
+		l.pace = nil // explanations are short, and told however late it is
+		if !done {
 			trouble = fmt.Sprintf("%d of %s decided; the check %s", n, checker.Plural(len(l.list), "resource"), checker.Stopped(ctx))
 			break
 		}
-		j := judge{loader: l, resource: r, Options: c.o, terms: termsOf(c.o), report: report}
-		j.all()
-		j.cover(details)
 	}
 	details.Stalest = report.stalest
 	details.Overlaps, details.LongestOverlap, details.Believed = report.overlaps, report.longest, report.believed

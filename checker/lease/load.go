@@ -6,6 +6,7 @@ import (
 	"math"
 	"slices"
 
+	"nemesis/checker"
 	"nemesis/history"
 )
 
@@ -87,6 +88,7 @@ type line struct {
 type loader struct {
 	names
 	log      *history.Log
+	pace     *checker.Pace
 	list     []*resource
 	byKey    map[string]*resource
 	seen     map[int32]renewal // by lease: the latest renewal, or the zero one
@@ -103,19 +105,21 @@ type belief struct {
 	said
 }
 
-func load(log *history.Log) (*loader, error) {
-	l := &loader{log: log, byKey: make(map[string]*resource), seen: make(map[int32]renewal), uses: make(map[int32]int), lastSign: make(map[int]int64)}
+func load(pace *checker.Pace, log *history.Log) (*loader, error) {
+	l := &loader{log: log, pace: pace, byKey: make(map[string]*resource), seen: make(map[int32]renewal), uses: make(map[int32]int), lastSign: make(map[int]int64)}
 	beliefs, err := l.beliefs()
 	if err != nil {
 		return nil, err
 	}
 	for i := range log.Operations {
+		pace.Step()
 		o := &log.Operations[i]
 		if end := min(o.End, log.End); end > l.lastSign[o.Process] {
 			l.lastSign[o.Process] = end
 		}
 	}
 	for i := range log.Operations {
+		pace.Step()
 		for len(beliefs) > 0 && beliefs[0].when < log.Operations[i].Call {
 			l.believe(&beliefs[0])
 			beliefs = beliefs[1:]
@@ -135,6 +139,7 @@ func load(log *history.Log) (*loader, error) {
 func (l *loader) beliefs() ([]belief, error) {
 	var list []belief
 	for i := range l.log.Events {
+		l.pace.Step()
 		e := &l.log.Events[i]
 		if e.Type != history.BeliefChange {
 			continue
@@ -279,6 +284,7 @@ func (l *loader) grant(r *resource, i int, s said) {
 	// keeps it: nothing that is said of that name from now on extends the first.
 	if n := r.names[called]; n != nil {
 		for _, i := range n.open {
+			l.pace.Step()
 			r.grants[i].end(o.Call)
 			r.grants[i].replaced = true
 		}
@@ -401,6 +407,7 @@ func (l *loader) believe(b *belief) {
 	if b.ev.Key == "" && b.ev.F == history.BeliefRenewed {
 		l.renewed(b.lease, renewal{sent: b.sent, seen: b.at, op: -1})
 		for _, r := range l.list {
+			l.pace.Step()
 			l.background(r, b)
 		}
 		return

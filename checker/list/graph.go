@@ -57,17 +57,20 @@ func (h *parsed) graph() *graph {
 	g := &graph{out: make([][]edge, len(h.txns)), n: len(h.txns)}
 	unseen := h.unseen()
 	for k := range h.keys {
+		h.pace.Step()
 		if !h.keys[k].bad {
 			h.appendOrder(g, int32(k), unseen[k])
 		}
 	}
 	full := make([][]int32, len(h.keys)) // who read all that was ever seen of a key
 	for t := range h.txns {
+		h.pace.Step()
 		if h.txns[t].kind == history.OK {
 			h.reads(g, int32(t), full)
 		}
 	}
 	for k := range h.keys {
+		h.pace.Step()
 		if !h.keys[k].bad && len(unseen[k]) > 0 {
 			h.tail(g, int32(k), unseen[k], full[k])
 		}
@@ -88,6 +91,7 @@ func (h *parsed) counts(e int32) bool {
 func (h *parsed) unseen() [][]int32 {
 	unseen := make([][]int32, len(h.keys))
 	for e := range h.elements {
+		h.pace.Step()
 		one := &h.elements[e]
 		if !one.seen && !one.lost && h.counts(int32(e)) {
 			unseen[one.key] = append(unseen[one.key], int32(e))
@@ -101,6 +105,7 @@ func (h *parsed) unseen() [][]int32 {
 func (h *parsed) appendOrder(g *graph, k int32, unseen []int32) {
 	last := int32(-1)
 	for _, e := range h.keys[k].longest {
+		h.pace.Step()
 		if !h.counts(e) {
 			continue
 		}
@@ -111,6 +116,7 @@ func (h *parsed) appendOrder(g *graph, k int32, unseen []int32) {
 	}
 	if last >= 0 {
 		for _, e := range unseen {
+			h.pace.Step()
 			g.add(last, edge{h.elements[e].writer, ww, e, k})
 		}
 	}
@@ -121,12 +127,14 @@ func (h *parsed) appendOrder(g *graph, k int32, unseen []int32) {
 func (h *parsed) reads(g *graph, t int32, full [][]int32) {
 	steps := h.txns[t].steps
 	for i := range steps {
+		h.pace.Step()
 		st := &steps[i]
 		k := &h.keys[st.key]
 		if !st.known || k.bad || ownBefore(steps[:i], st.key) {
 			continue
 		}
 		for j := len(st.list) - 1; j >= 0; j-- {
+			h.pace.Step()
 			if h.counts(st.list[j]) {
 				g.add(h.elements[st.list[j]].writer, edge{t, wr, st.list[j], st.key})
 				break
@@ -136,6 +144,7 @@ func (h *parsed) reads(g *graph, t int32, full [][]int32) {
 			full[st.key] = append(full[st.key], t)
 		}
 		for j := len(st.list); j < len(k.longest); j++ {
+			h.pace.Step()
 			if e := k.longest[j]; h.counts(e) {
 				g.add(t, edge{h.elements[e].writer, rw, e, st.key})
 				break
@@ -160,6 +169,7 @@ func ownBefore(steps []step, key int32) bool {
 func (h *parsed) tail(g *graph, k int32, unseen, readers []int32) {
 	upTo, from := make([]int32, len(unseen)), make([]int32, len(unseen))
 	for i, e := range unseen {
+		h.pace.Step()
 		upTo[i], from[i] = g.node(), g.node()
 		g.add(upTo[i], edge{h.elements[e].writer, rwPass, e, k})
 		g.add(from[i], edge{h.elements[e].writer, rwPass, e, k})
@@ -170,10 +180,12 @@ func (h *parsed) tail(g *graph, k int32, unseen, readers []int32) {
 	}
 	mine := make(map[int32][]int) // transaction → its places in unseen
 	for i, e := range unseen {
+		h.pace.Step()
 		w := h.elements[e].writer
 		mine[w] = append(mine[w], i)
 	}
 	for _, t := range readers {
+		h.pace.Step()
 		// Between the reader's own places, the others.
 		places := mine[t]
 		if len(places) == 0 {
@@ -184,6 +196,7 @@ func (h *parsed) tail(g *graph, k int32, unseen, readers []int32) {
 			g.add(t, edge{upTo[first-1], rw, -1, k})
 		}
 		for n, p := range places {
+			h.pace.Step()
 			end := len(unseen)
 			if n+1 < len(places) {
 				end = places[n+1]
@@ -207,6 +220,7 @@ func (h *parsed) tail(g *graph, k int32, unseen, readers []int32) {
 func (h *parsed) realTime(g *graph) {
 	var done []int32
 	for t := range h.txns {
+		h.pace.Step()
 		if h.txns[t].kind == history.OK {
 			done = append(done, int32(t))
 		}
@@ -215,6 +229,7 @@ func (h *parsed) realTime(g *graph) {
 	times := make([]int64, len(done))
 	nodes := make([]int32, len(done))
 	for i, t := range done {
+		h.pace.Step()
 		times[i], nodes[i] = h.op(t).Return, g.node()
 		g.add(t, edge{nodes[i], rt, -1, -1})
 		if i > 0 {
@@ -222,6 +237,7 @@ func (h *parsed) realTime(g *graph) {
 		}
 	}
 	for t := range h.txns {
+		h.pace.Step()
 		if !h.txns[t].took || h.txns[t].kind == history.Fail {
 			continue
 		}

@@ -85,9 +85,16 @@ func judge(ctx context.Context, result checker.Result, ops []history.Operation) 
 		return result
 	}
 	found := &checker.Findings{Worst: classes}
-	h.order(found)
-	g := h.graph()
-	h.cycles(ctx, g, found)
+	var g *graph
+	done := checker.Paced(ctx, func(pace *checker.Pace) {
+		h.pace = pace
+		h.order(found)
+		g = h.graph()
+	})
+	h.pace = nil // explanations are short, and told however late it is
+	if done {
+		h.cycles(ctx, g, found) // looks at the time itself: of a cycle that is there, it tells the best that it has found by then
+	}
 
 	d := Details{Transactions: len(h.txns), Keys: len(h.keys), Appends: len(h.elements)}
 	result.Findings = found.List()
@@ -101,6 +108,8 @@ func judge(ctx context.Context, result checker.Result, ops []history.Operation) 
 	switch {
 	case len(result.Findings) > 0:
 		result.Outcome, result.Summary = checker.Violation, found.Summary()
+	case !done:
+		result.Outcome, result.Summary = checker.Unknown, "judging the transactions "+checker.Stopped(ctx)
 	case h.poisoned != "":
 		result.Outcome, result.Summary = checker.Harness, h.poisoned
 	default:

@@ -13,11 +13,13 @@ func (h *parsed) order(found *checker.Findings) {
 	stamp := make([]int32, len(h.elements)) // number of the read that last showed it
 	number := int32(0)
 	for t := range h.txns {
+		h.pace.Step()
 		if h.txns[t].kind != history.OK {
 			continue
 		}
 		h.checkInternal(int32(t), found)
 		for s := range h.txns[t].steps {
+			h.pace.Step()
 			if st := &h.txns[t].steps[s]; st.known {
 				number++
 				h.checkRead(int32(t), st, stamp, number, found)
@@ -26,13 +28,16 @@ func (h *parsed) order(found *checker.Findings) {
 	}
 	h.findLost(found)
 	for k := range h.keys {
+		h.pace.Step()
 		h.checkWriterOrder(int32(k), found)
 	}
 }
 
 func (h *parsed) longest() {
 	for t := range h.txns {
+		h.pace.Step()
 		for s := range h.txns[t].steps {
+			h.pace.Step()
 			st := &h.txns[t].steps[s]
 			if !st.known {
 				continue
@@ -56,6 +61,7 @@ func (h *parsed) checkRead(t int32, st *step, stamp []int32, number int32, found
 	}
 	differs := false
 	for i, e := range st.list {
+		h.pace.Step()
 		one := &h.elements[e]
 		one.seen = true
 		if stamp[e] == number {
@@ -98,6 +104,7 @@ func (h *parsed) isIntermediate(t, e int32) bool {
 		return false
 	}
 	for _, st := range w.steps[one.step+1:] {
+		h.pace.Step()
 		if st.appends && st.key == one.key {
 			return true
 		}
@@ -111,6 +118,7 @@ func (h *parsed) isIntermediate(t, e int32) bool {
 func (h *parsed) checkInternal(t int32, found *checker.Findings) {
 	steps := h.txns[t].steps
 	for i := range steps {
+		h.pace.Step()
 		if !steps[i].known || h.keys[steps[i].key].unfit {
 			continue
 		}
@@ -119,6 +127,7 @@ func (h *parsed) checkInternal(t int32, found *checker.Findings) {
 		var before []int32
 		read := false
 		for j := range steps[:i] {
+			h.pace.Step()
 			switch {
 			case steps[j].key != steps[i].key:
 			case steps[j].appends:
@@ -137,6 +146,7 @@ func (h *parsed) checkInternal(t int32, found *checker.Findings) {
 		}
 		if fits && !read {
 			for _, e := range list[:len(list)-len(own)] {
+				h.pace.Step()
 				if h.elements[e].writer == t {
 					fits = false
 				}
@@ -162,6 +172,7 @@ func equal(a, b []int32) bool {
 // later.
 func (h *parsed) findLost(found *checker.Findings) {
 	for e := range h.elements {
+		h.pace.Step()
 		one := &h.elements[e]
 		if one.seen || one.writer < 0 || h.txns[one.writer].kind != history.OK || h.keys[one.key].unfit {
 			continue
@@ -181,6 +192,7 @@ func (h *parsed) checkWriterOrder(k int32, found *checker.Findings) {
 	}
 	last := make(map[int32]int32) // transaction → its last step seen
 	for i, e := range h.keys[k].longest {
+		h.pace.Step()
 		one := &h.elements[e]
 		if one.writer < 0 {
 			continue

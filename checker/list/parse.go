@@ -59,6 +59,7 @@ type key struct {
 // parsed is a whole history of transactions.
 type parsed struct {
 	ops      []history.Operation
+	pace     *checker.Pace
 	txns     []txn
 	keys     []key
 	elements []element

@@ -62,6 +62,7 @@ func (w *work) gather() {
 		c.ops = append(c.ops, int32(i))
 	}
 	for i := range w.log.Operations {
+		w.pace.Step()
 		o := &w.log.Operations[i]
 		if o.F == history.FAcquire || slices.Contains(w.Skip, o.F) {
 			continue
@@ -79,6 +80,7 @@ func (w *work) gather() {
 		return x.f < y.f
 	})
 	for _, c := range w.classes {
+		w.pace.Step()
 		c.index(w.log, w.calendar.lost, answered)
 	}
 }
@@ -180,9 +182,11 @@ func (w *work) judgeClasses() {
 	w.final = Property{Name: "final", Bound: int64(w.Bounds.Recovery)}
 	w.availability = Property{Name: "availability", Bound: int64(w.Bounds.Outage)}
 	for n := range w.calendar.pieces {
+		w.pace.Step()
 		p := &w.calendar.pieces[n]
 		told := map[string]bool{} // functions of which all clients together were told
 		for _, c := range w.classes {
+			w.pace.Step()
 			switch {
 			case p.whole:
 				w.judgeWhole(p, c, told)
@@ -280,6 +284,7 @@ func (w *work) judgeOpen() {
 		return
 	}
 	for i := range w.log.Operations {
+		w.pace.Step()
 		o := &w.log.Operations[i]
 		to := min(o.End, w.calendar.end)
 		open := to - o.Call

@@ -58,13 +58,16 @@ type hold struct {
 func (w *work) judgeResources() {
 	w.handover = Property{Name: "handover", Bound: int64(w.Bounds.Handover)}
 	for _, r := range w.resources() {
+		w.pace.Step()
 		free := w.free(r)
 		for n := range w.calendar.pieces {
+			w.pace.Step()
 			p := &w.calendar.pieces[n]
 			if !p.whole {
 				continue
 			}
 			for i := firstAfter(free, p.from); i < len(free); i++ {
+				w.pace.Step()
 				f := span{max(free[i].from, p.from), min(free[i].to, p.to)}
 				if f.from >= f.to {
 					break
@@ -118,6 +121,7 @@ func (w *work) resources() []*resource {
 	byKey := map[string]*resource{}
 	var all []*resource
 	for i := range w.log.Operations {
+		w.pace.Step()
 		o := &w.log.Operations[i]
 		if o.F != history.FAcquire {
 			continue
@@ -141,6 +145,7 @@ func (w *work) resources() []*resource {
 	}
 	slowest := int64(0)
 	for _, l := range w.lessons(byKey) {
+		w.pace.Step()
 		switch {
 		case l.op != nil:
 			slowest = max(slowest, w.learn(byKey[l.op.Key], l.op))
@@ -149,6 +154,7 @@ func (w *work) resources() []*resource {
 		}
 	}
 	for _, r := range all {
+		w.pace.Step()
 		r.index(w.log, w.calendar.lost, func(o *history.Operation) bool { return o.Type == history.OK })
 		w.prolong(r, slowest)
 	}
@@ -171,6 +177,7 @@ type lesson struct {
 func (w *work) lessons(byKey map[string]*resource) []lesson {
 	var all []lesson
 	for i := range w.log.Operations {
+		w.pace.Step()
 		switch o := &w.log.Operations[i]; o.F {
 		case history.FAcquire, history.FRenew, history.FRelease:
 			if byKey[o.Key] != nil {
@@ -179,6 +186,7 @@ func (w *work) lessons(byKey map[string]*resource) []lesson {
 		}
 	}
 	for i := range w.log.Events {
+		w.pace.Step()
 		ev := &w.log.Events[i]
 		if ev.Type != history.BeliefChange {
 			continue
@@ -196,6 +204,7 @@ func (w *work) lessons(byKey map[string]*resource) []lesson {
 			// A session kept alive prolongs whatever is held by it.
 			l.session = true
 			for l.key = range byKey {
+				w.pace.Step()
 				all = append(all, l)
 			}
 		}
@@ -331,12 +340,14 @@ func (w *work) prolong(r *resource, slowest int64) {
 	// reach[k] is until when a hold may last that was there in the upset k.
 	reach := make([]int64, len(upset))
 	for k := len(upset) - 1; k >= 0; k-- {
+		w.pace.Step()
 		reach[k] = saturated(upset[k].to, slowest)
 		if k+1 < len(upset) && upset[k+1].from <= reach[k] {
 			reach[k] = max(reach[k], reach[k+1])
 		}
 	}
 	for i := range r.holds {
+		w.pace.Step()
 		h := &r.holds[i]
 		if h.over {
 			continue
@@ -353,6 +364,7 @@ func (w *work) prolong(r *resource, slowest int64) {
 func (w *work) free(r *resource) []span {
 	held := make([]span, len(r.holds))
 	for i, h := range r.holds {
+		w.pace.Step()
 		held[i] = h.span
 	}
 	return summed([]span{{w.calendar.begin, w.calendar.end}}).minus(union(held)).list

@@ -219,14 +219,18 @@ func (j judge) Check(ctx context.Context, log *history.Log, _ checker.Budget) ch
 		Options: j.Options, log: log, calendar: newCalendar(log, j.Options),
 		found: &checker.Findings{Worst: classes},
 	}
-	w.gather()
-	for _, step := range []func(){w.judgeClasses, w.judgeResources, w.judgeOpen, w.measure} {
-		if ctx.Err() != nil {
-			result.Outcome = checker.Unknown
-			result.Summary = "the check " + checker.Stopped(ctx)
-			break
+	done := checker.Paced(ctx, func(pace *checker.Pace) {
+		w.pace = pace
+		w.gather()
+		for _, step := range []func(){w.judgeClasses, w.judgeResources, w.judgeOpen, w.measure} {
+			pace.Step()
+			step()
 		}
-		step()
+	})
+	w.pace = nil // explanations are short, and told however late it is
+	if !done {
+		result.Outcome = checker.Unknown
+		result.Summary = "the check " + checker.Stopped(ctx)
 	}
 	result.Details, _ = json.Marshal(w.details())
 	if list := w.found.List(); len(list) > 0 {
@@ -257,6 +261,7 @@ func (j judge) Check(ctx context.Context, log *history.Log, _ checker.Budget) ch
 type work struct {
 	Options
 	log      *history.Log
+	pace     *checker.Pace
 	calendar *calendar
 	classes  []*class // all clients first, then by node, each by F
 	found    *checker.Findings
@@ -282,6 +287,7 @@ func (w *work) details() Details {
 func (w *work) summary() string {
 	var clauses []string
 	for _, p := range w.properties() {
+		w.pace.Step()
 		// That clients give up in time goes without saying.
 		if p.Violated > 0 || p.Name != "decay" && p.Met+p.Inconclusive > 0 {
 			clauses = append(clauses, p.String())

@@ -16,12 +16,14 @@ const (
 // measure fills in what is told and not judged.
 func (w *work) measure() {
 	for n := range w.calendar.pieces {
+		w.pace.Step()
 		p := &w.calendar.pieces[n]
 		if p.whole && p.after != nil && p.after.fault != 0 {
 			w.recoveries = append(w.recoveries, w.recovered(p))
 		}
 	}
 	for _, c := range w.classes {
+		w.pace.Step()
 		if c.node == "" {
 			continue
 		}
@@ -48,6 +50,7 @@ func (w *work) recovered(p *piece) Recovery {
 		First: -1, Stable: w.stable(p),
 	}
 	for _, c := range w.classes {
+		w.pace.Step()
 		first := c.first(p.span)
 		switch {
 		case c.node == "":
@@ -74,6 +77,7 @@ func (w *work) stable(p *piece) int64 {
 	type second struct{ served, vain int }
 	seconds := map[int64]*second{}
 	for i := firstCalled(w.log.Operations, p.from); i < len(w.log.Operations); i++ {
+		w.pace.Step()
 		o := &w.log.Operations[i]
 		if o.Call > p.to {
 			break
@@ -93,6 +97,7 @@ func (w *work) stable(p *piece) int64 {
 	}
 	worst, last := int64(-1), int64(-1) // the last one in vain, and the last one with an answer
 	for k, s := range seconds {
+		w.pace.Step()
 		if s.vain*stableShare > s.served+s.vain {
 			worst = max(worst, k)
 		} else {

@@ -24,7 +24,7 @@ func TestEveryMutantIsCaught(t *testing.T) {
 		[3]string{"any fault disturbs its nodes only", "t.contained && t.undo > from", "t.undo > from"},
 		[3]string{"a fault is over when its heal begins", "t.over = ev.Time\n", "t.over = t.undo\n"})
 	in("handover.go",
-		[3]string{"a renewal does not count", `case "acquire", "renew", "release":`, `case "acquire", "release":`},
+		[3]string{"a renewal does not count", `case history.FAcquire, history.FRenew, history.FRelease:`, `case history.FAcquire, history.FRelease:`},
 		[3]string{"a release ends nothing", "r.end(o.Process, named(grant), o.Return)", "_ = r"},
 		[3]string{"clocks are never slow", "max(1-clocks.Rate(w.Bounds), 0)", "1+3*clocks.Rate(w.Bounds)"},
 		[3]string{"faults do not prolong a lease", "h.to = max(h.to, reach[k])", "h.to = max(h.to, 0)"})

@@ -12,6 +12,7 @@ func (w *work) epochs(p *plane) {
 	}
 	first := map[epoch]int32{}
 	for i := range p.entries {
+		w.pace.Step()
 		e := &p.entries[i]
 		if e.epoch == 0 || !e.named {
 			continue
@@ -33,8 +34,10 @@ func (w *work) epochs(p *plane) {
 	latest := map[int32]int32{}
 	next := 0
 	for _, i := range calls {
+		w.pace.Step()
 		e := &p.entries[i]
 		for ; next < len(returns) && p.entries[returns[next]].ret < e.call; next++ {
+			w.pace.Step()
 			r := &p.entries[returns[next]]
 			if l, known := latest[r.shard]; !known || p.entries[l].epoch < r.epoch {
 				latest[r.shard] = returns[next]

@@ -30,17 +30,20 @@ func (w *work) leases(p *plane) {
 	land := newTerritory[int32](p.size) // the lease that lasts longest, +1
 	at := 0
 	for _, i := range p.inOrder() {
+		w.pace.Step()
 		e := &p.entries[i]
 		if e.kind != serve {
 			continue
 		}
 		// What begins at the very call of an answer is not known to be before it.
 		for ; at < len(all) && all[at].from < e.call; at++ {
+			w.pace.Step()
 			w.open(p, land, all, int32(at))
 		}
 		w.within(p, land, all, i)
 	}
 	for ; at < len(all); at++ {
+		w.pace.Step()
 		w.open(p, land, all, int32(at))
 	}
 }
@@ -51,6 +54,7 @@ func (w *work) held(p *plane) []lease {
 	open := map[int32][]int{} // by shard, those that nobody asked the end of
 	var all []lease
 	for i := range p.entries {
+		w.pace.Step()
 		e := &p.entries[i]
 		if e.kind == move {
 			continue
@@ -80,6 +84,7 @@ func (w *work) held(p *plane) []lease {
 		case release:
 			// Whose it ends, its input may tell or not.
 			for _, n := range open[e.shard] {
+				w.pace.Step()
 				all[n].cut = min(all[n].cut, e.call)
 			}
 			delete(open, e.shard)
@@ -87,6 +92,7 @@ func (w *work) held(p *plane) []lease {
 		}
 	}
 	for n := range all {
+		w.pace.Step()
 		all[n].to = min(all[n].to, all[n].cut)
 	}
 	return all
@@ -123,6 +129,7 @@ func (w *work) beliefs(events []history.Event) {
 		}
 	}
 	for i := range w.ops {
+		w.pace.Step()
 		o := &w.ops[i]
 		if o.Type == history.Info {
 			w.retired[o.Process] = o.End
@@ -132,6 +139,7 @@ func (w *work) beliefs(events []history.Event) {
 		}
 	}
 	for i := range events {
+		w.pace.Step()
 		e := &events[i]
 		if e.Type != history.BeliefChange {
 			continue
@@ -149,6 +157,7 @@ func (w *work) beliefs(events []history.Event) {
 		}
 	}
 	for _, exits := range w.exits {
+		w.pace.Step()
 		slices.Sort(exits)
 	}
 }
@@ -258,6 +267,7 @@ func (w *work) within(p *plane, land *territory[int32], all []lease, i int32) {
 func (w *work) handovers(p *plane) {
 	last := map[int32]int32{}
 	for _, i := range p.byReturn(func(e *entry) bool { return e.done && (e.kind == serve || e.kind == acquire || e.kind == move) }) {
+		w.pace.Step()
 		e := &p.entries[i]
 		switch e.kind {
 		case move:

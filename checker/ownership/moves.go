@@ -47,12 +47,14 @@ func (w *work) moves(p *plane) {
 	// whatever touches is taken to overlap.
 	settle := func(before int64) {
 		for ; next < len(returns) && p.entries[returns[next]].ret < before; next++ {
+			w.pace.Step()
 			i := returns[next]
 			w.returned(p, land, i, sights[i], runs)
 			delete(sights, i)
 		}
 	}
 	for _, i := range p.inOrder() {
+		w.pace.Step()
 		e := &p.entries[i]
 		settle(e.call)
 		if e.kind == serve {
@@ -124,6 +126,7 @@ func (w *work) called(p *plane, land *territory[standing], i int32, runs map[int
 		return s
 	}
 	for _, m := range r.latest {
+		w.pace.Step()
 		if m >= 0 && p.entries[m].owner != e.owner && p.entries[m].call > p.entries[outer].ret {
 			s.outer, s.middle = outer, m
 		}

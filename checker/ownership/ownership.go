@@ -130,18 +130,22 @@ func (j judge) Check(ctx context.Context, log *history.Log, _ checker.Budget) ch
 		Options: j.Options, ops: log.Operations, windows: clocks.Windows(log.Events, j.Bounds),
 		found: &checker.Findings{Worst: classes}, beyond: &checker.Findings{Worst: classes},
 	}
-	w.beliefs(log.Events)
-	for _, p := range w.load() {
-		if ctx.Err() != nil {
-			result.Outcome = checker.Unknown
-			result.Summary = "the check " + checker.Stopped(ctx)
-			break
+	done := checker.Paced(ctx, func(pace *checker.Pace) {
+		w.pace = pace
+		w.beliefs(log.Events)
+		for _, p := range w.load() {
+			pace.Step()
+			w.epochs(p)
+			w.leases(p)
+			if !w.Automatic {
+				w.moves(p)
+			}
 		}
-		w.epochs(p)
-		w.leases(p)
-		if !w.Automatic {
-			w.moves(p)
-		}
+	})
+	w.pace = nil // explanations are short, and told however late it is
+	if !done {
+		result.Outcome = checker.Unknown
+		result.Summary = "the check " + checker.Stopped(ctx)
 	}
 	result.Details, _ = json.Marshal(w.details)
 	result.Operations = w.judged
@@ -174,6 +178,7 @@ func (j judge) Check(ctx context.Context, log *history.Log, _ checker.Budget) ch
 // work is one check under way.
 type work struct {
 	Options
+	pace    *checker.Pace
 	ops     []history.Operation
 	windows clocks.List
 	owners  names
@@ -249,6 +254,7 @@ func (w *work) load() []*plane {
 	byName := map[string]*plane{}
 	var planes []*plane
 	for i := range w.ops {
+		w.pace.Step()
 		e, name, ok := w.read(int32(i))
 		if !ok {
 			continue
@@ -263,6 +269,7 @@ func (w *work) load() []*plane {
 		w.judged++
 	}
 	for _, p := range planes {
+		w.pace.Step()
 		p.rank()
 	}
 	w.details.Shards, w.details.Owners = len(w.shards.texts), len(w.owners.texts)
