@@ -188,6 +188,20 @@ type Evidence struct {
 	Summary string `json:"summary,omitempty"`
 	// Measures are the numbers behind the summary.
 	Measures []Measure `json:"measures,omitempty"`
+	// Processes are all processes of the server that the effect acts on, and HeldBy is how
+	// they were found: "cgroup", or "tag" on a node without control groups for us.
+	Processes []ServerProcess `json:"processes,omitempty"`
+	HeldBy    string          `json:"heldBy,omitempty"`
+}
+
+// ServerProcess is one process of a server, with its state before an effect and when the
+// effect was probed: a letter of proc(5), as R, S, D or T (stopped), and "" when there was
+// no such process.
+type ServerProcess struct {
+	PID    int    `json:"pid"`
+	Name   string `json:"name"` // at most 15 bytes, of the process's own choice
+	Before string `json:"before,omitempty"`
+	Now    string `json:"now,omitempty"`
 }
 
 // Measure is one number with its unit.

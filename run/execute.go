@@ -129,6 +129,8 @@ type runner struct {
 
 	// follow watches a node's current agent until it is lost.
 	follow func(m *agent.Client)
+	// endWork ends the workload before its time; nil when there is none. Guarded by mu.
+	endWork context.CancelFunc
 	// blackouts are agents whose machines' power was taken.
 	blackouts blackouts
 }
@@ -241,6 +243,9 @@ func (r *runner) connect(ctx context.Context) error {
 			continue
 		}
 		r.machines = append(r.machines, agents[i])
+		if f := agents[i].Facts(); f.HeldBy == agent.HeldByTag {
+			r.note(node.Name, "servers are found by what their processes inherit, since there is no control group for them: %s", f.NoCgroup)
+		}
 		if left := agents[i].Facts().Leftovers; len(left) > 0 {
 			r.note(node.Name, "undid what an earlier run left behind: %s", strings.Join(left, ", "))
 		}
@@ -261,6 +266,7 @@ func (r *runner) agentOptions() agent.Options {
 		Binary: r.cfg.AgentBinary, Shadow: nemesis.NeedsShadow(r.plan.Faults),
 		// Slow nodes may not come to listening for a while.
 		DeadAfter: r.plan.Patience(agent.DefaultDeadAfter),
+		Keep:      r.cfg.Keep, OrphanAfter: r.plan.Patience(agent.DefaultOrphanAfter),
 	}
 }
 

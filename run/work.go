@@ -27,6 +27,11 @@ func (r *runner) workloadDeadline() time.Duration {
 
 // work runs clients and faults side by side until the time limit.
 func (r *runner) work(ctx context.Context) error {
+	ctx, end := context.WithCancel(ctx)
+	defer end()
+	r.mu.Lock()
+	r.endWork = end
+	r.mu.Unlock()
 	injector := r.newInjector()
 	r.clients = r.newInterpreter()
 	faults, stopFaults := context.WithCancel(ctx)
@@ -227,6 +232,7 @@ func (r *runner) followAgent(ctx, alive context.Context, clocksEvery time.Durati
 	stop()
 	if ctx.Err() == nil && !r.powerless(alive) {
 		r.trouble(node, "%s", context.Cause(alive))
+		r.endBeforeOrphans(ctx, m)
 	}
 }
 
@@ -242,6 +248,23 @@ func (r *runner) followExits(ctx context.Context, m *agent.Client) {
 		case <-ctx.Done():
 			return
 		}
+	}
+}
+
+// endBeforeOrphans ends the workload before the servers of a node that has lost its agent
+// are ended too (agent.Options.OrphanAfter): nobody is to take our doing for theirs.
+func (r *runner) endBeforeOrphans(ctx context.Context, m *agent.Client) {
+	late := time.NewTimer(r.agentOptions().OrphanAfter * 2 / 3)
+	defer late.Stop()
+	select {
+	case <-late.C:
+	case <-ctx.Done():
+		return
+	}
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	if m.Err() != nil && r.endWork != nil { // no other agent has taken its place
+		r.endWork()
 	}
 }
 

@@ -31,6 +31,7 @@ const nodesDeadline = 10 * time.Minute
 type nodesJob struct {
 	Local       int
 	Heal        bool
+	StopKept    bool
 	AgentBinary string
 
 	plug nodes.Power // who can turn the machines off and on; nil, as for local nodes, for nobody
@@ -48,7 +49,7 @@ func nodesCommand() *cobra.Command {
 	}
 	cmd.AddCommand(
 		nodesSubcommand("check", "Tell what each node is, and which faults it can and cannot have and why", false),
-		nodesSubcommand("heal", "Undo every effect that a node's ledger holds, and give it its power back", true),
+		nodesSubcommand("heal", "Undo every effect that a node's ledger holds, stop what a run left running, and give the node its power back", true),
 	)
 	return cmd
 }
@@ -90,6 +91,9 @@ func nodesSubcommand(name, short string, heal bool) *cobra.Command {
 		},
 	}
 	cluster.register(cmd.Flags())
+	if heal {
+		cmd.Flags().BoolVar(&job.StopKept, "stop-kept", false, "stop the servers too that a run with --keep left running")
+	}
 	cmd.Flags().StringVar(&job.AgentBinary, "agent-binary", "", "nemesis executable for the nodes, when theirs is another architecture")
 	return cmd
 }
@@ -136,13 +140,24 @@ func (j nodesJob) one(ctx context.Context, cluster cluster, node nodes.Node) (st
 	}
 	defer conn.Close()
 	facts := client.Facts()
-	healed := facts.Leftovers
+	healed, stopped := facts.Leftovers, []string(nil)
 	if j.Heal {
 		more, err := client.HealAll(ctx)
 		if err != nil {
 			return "", err
 		}
 		healed = append(healed, more...)
+		ended, err := client.EndAll(ctx, j.StopKept)
+		if err != nil {
+			return "", err
+		}
+		stopped = ended
+	}
+	var kept []string
+	for _, server := range facts.Processes {
+		if server.Kept && !j.StopKept {
+			kept = append(kept, server.String())
+		}
 	}
 	var clock history.ClockSample
 	if !j.Heal {
@@ -154,10 +169,23 @@ func (j nodesJob) one(ctx context.Context, cluster cluster, node nodes.Node) (st
 		return "", err
 	}
 	if j.Heal {
-		if len(healed) == 0 {
-			return fmt.Sprintf("%s: nothing to undo\n", node.Name), nil
+		var done []string
+		for _, what := range []struct {
+			did   string
+			items []string
+			more  string
+		}{
+			{"undid", healed, ""}, {"stopped", stopped, ""},
+			{"left running, as --keep asked,", kept, " (nemesis nodes heal --stop-kept stops it)"},
+		} {
+			if len(what.items) > 0 {
+				done = append(done, what.did+" "+strings.Join(what.items, ", ")+what.more)
+			}
 		}
-		return visible.Text(fmt.Sprintf("%s: undid %s", node.Name, strings.Join(healed, ", "))) + "\n", nil
+		if len(done) == 0 {
+			done = []string{"nothing to undo"}
+		}
+		return visible.Text(node.Name+": "+strings.Join(done, "; ")) + "\n", nil
 	}
 	return describeNode(node, facts, clock, j.plug != nil), nil
 }
@@ -178,6 +206,14 @@ func describeNode(node nodes.Node, f agent.Facts, clock history.ClockSample, pow
 		setBy = strings.Join(f.Platform.TimeServices, " and ")
 	}
 	line("  clock %s, read from %s, set by %s", describeOffset(clock), cmp.Or(f.Platform.ClockSource, "an unknown source"), setBy)
+	how := "in control groups of their own"
+	if f.HeldBy == agent.HeldByTag {
+		how = "by what they inherit, since there is no control group for them: " + f.NoCgroup
+	}
+	line("  servers are held %s", how)
+	for _, server := range f.Processes {
+		line("  an earlier run left running: %s", server)
+	}
 	for _, left := range f.Leftovers {
 		line("  undid what an earlier run left behind: %s", left)
 	}

@@ -10,7 +10,7 @@ import (
 // KillKind is Kill's kind.
 const KillKind = "proc.kill"
 
-// Kill ends a server with SIGKILL, as a crash would, and keeps it down. Undoing it
+// Kill ends all processes of a server with SIGKILL, as a crash would, and keeps it down. Undoing it
 // starts the server again as it was started before.
 type Kill struct {
 	ID string `json:"id"`
@@ -29,7 +29,7 @@ func (k *Kill) by() string { return KillKind + " " + k.ID }
 // Check passes: whoever supervises a process may signal it.
 func (k *Kill) Check(*agent.Host) error { return nil }
 
-// Apply kills the process group. It fails when the process does not run, unless
+// Apply kills every process of the server. It fails when its main process does not run, unless
 // another effect ended it: then both keep it down.
 func (k *Kill) Apply(h *agent.Host) error {
 	if err := checkID(KillKind, k.ID); err != nil {
@@ -54,7 +54,10 @@ func probeDown(h *agent.Host, effect agent.Effect, process, by string) (history.
 	}
 	hold, held := h.Processes.Holding(process, by)
 	up := state.State == agent.Running || state.State == agent.Paused
-	e := history.Evidence{Measures: []history.Measure{{Name: "pid", Value: float64(state.PID)}}}
+	e := history.Evidence{Measures: []history.Measure{
+		{Name: "pid", Value: float64(state.PID)}, {Name: "processes", Value: float64(state.Processes)},
+	}}
+	addProcesses(h, &e, process, state, hold)
 	if h.InForce(effect) {
 		switch {
 		case up:
@@ -64,9 +67,15 @@ func probeDown(h *agent.Host, effect agent.Effect, process, by string) (history.
 		case hold.PID == 0:
 			// It happened to a process that was down already: nothing was broken by it.
 			e.Summary = process + " had already been ended by another fault; it is kept down"
+		case state.Processes > 0:
+			e.Summary = fmt.Sprintf("%s, pid %d, is gone after %s, but %d of its processes run%s", process, hold.PID, hold.Ending, state.Processes, heldBy(state))
 		default:
 			e.Confirmed = true
-			e.Summary = fmt.Sprintf("%s, pid %d, is gone after %s", process, hold.PID, hold.Ending)
+			what := ""
+			if others := len(hold.Before) - 1; others > 0 {
+				what = fmt.Sprintf(" with %d processes that it had forked", others)
+			}
+			e.Summary = fmt.Sprintf("%s, pid %d%s, is gone after %s%s", process, hold.PID, what, hold.Ending, heldBy(state))
 		}
 		return e, nil
 	}

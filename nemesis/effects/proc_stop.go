@@ -33,7 +33,7 @@ func (s *Stop) by() string { return StopKind + " " + s.ID }
 // Check passes: whoever supervises a process may signal it.
 func (s *Stop) Check(*agent.Host) error { return nil }
 
-// Apply stops the process group, and kills it after Grace; the evidence says which
+// Apply asks the main process to end, and kills all processes after Grace; the evidence says which
 // of the two it took. It fails when the process does not run, unless another effect
 // ended it: then both keep it down.
 func (s *Stop) Apply(h *agent.Host) error {

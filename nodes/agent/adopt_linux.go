@@ -29,7 +29,7 @@ func (s *supervisor) adopt() error {
 		p := newProcess(r)
 		s.procs[name] = p
 		if r.Boot != s.boot {
-			p.Wanted = false
+			p.Wanted, p.Group = false, ""
 			continue
 		}
 		for _, by := range r.Down {
@@ -50,7 +50,7 @@ func (s *supervisor) adopt() error {
 				p.PID, p.Started = pid, started
 			}
 		}
-		if p.PID == 0 {
+		if p.PID == 0 && p.group == nil {
 			continue
 		}
 		p.instance = &instance{pid: p.PID, started: p.Started, adopted: true, done: make(chan struct{})}

@@ -23,6 +23,7 @@ func TestMain(m *testing.M) {
 	kinds := effects.Kinds()
 	kinds["test.fatal"] = func() agent.Effect { return &fatal{} }
 	kinds["test.bend"] = func() agent.Effect { return &bend{} }
+	kinds["test.beside"] = func() agent.Effect { return &besideServer{} }
 	kinds["test.strobe"] = func() agent.Effect { return &strobe{} }
 	kinds["test.work"] = func() agent.Effect { return &laborer{} }
 	// What runs as a server in these tests may be this program, too.

@@ -233,6 +233,19 @@ func (c *Client) HealAll(ctx context.Context) ([]string, error) {
 	return l.Effects, nil
 }
 
+// EndAll ends the servers that earlier clients left running, whole, and lists them. With
+// kept it ends those too that their client wanted to run on (Options.Keep).
+func (c *Client) EndAll(ctx context.Context, kept bool) ([]string, error) {
+	var l listing
+	if err := c.call(ctx, doEndAll, endingAll{Kept: kept}, nil, &l); err != nil {
+		return nil, c.on("stop", "the servers", err)
+	}
+	if len(l.Stuck) > 0 {
+		return l.Effects, c.on("stop", "the servers", &RemoteError{firstLine(strings.Join(l.Stuck, "; "))})
+	}
+	return l.Effects, nil
+}
+
 // ProbeTCP tries to connect from the node. The error is about asking; a connection
 // that fails is a Connection that is not OK.
 func (c *Client) ProbeTCP(ctx context.Context, to netip.AddrPort, timeout time.Duration) (Connection, error) {

@@ -26,6 +26,11 @@ type Options struct {
 	// that one. Without it the node's Facts say that the clock cannot be bent, since
 	// nothing would see it.
 	Shadow bool
+	// Keep: the servers that this client starts run on when it is gone. All others are
+	// ended OrphanAfter after the agent has lost its client, unless another client has
+	// come by then; zero means DefaultOrphanAfter.
+	Keep        bool
+	OrphanAfter time.Duration
 	// NoCgroup: servers are held by their tag even where the node has control groups.
 	NoCgroup bool
 }
@@ -37,6 +42,9 @@ func (o Options) withDefaults() Options {
 	if o.DeadAfter <= 0 {
 		o.DeadAfter = DefaultDeadAfter
 	}
+	if o.OrphanAfter <= 0 {
+		o.OrphanAfter = DefaultOrphanAfter
+	}
 	o.DeadAfter = min(o.DeadAfter, MaxDeadAfter)
 	return o
 }
@@ -46,6 +54,10 @@ const (
 	DefaultDeadAfter = 3 * time.Second
 	MaxDeadAfter     = time.Minute
 )
+
+// DefaultOrphanAfter is how long servers run on without a client, so that one that lost
+// its connection finds them as they were.
+const DefaultOrphanAfter = time.Minute
 
 // defaultDeadline bounds a request whose context has no deadline of its own.
 const defaultDeadline = 60 * time.Second

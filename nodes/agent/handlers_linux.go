@@ -87,6 +87,11 @@ func (s *server) handle(f frame) (answer any, payload []byte, err error) {
 		var l listing
 		l.Effects, l.Stuck = s.heal()
 		return l, nil, nil
+	case doEndAll:
+		return into(f, func(e endingAll) (l listing, err error) {
+			l.Effects, l.Stuck = s.super.endAll(e.Kept)
+			return l, nil
+		})
 	case doProbeTCP:
 		return into(f, func(d dial) (Connection, error) { return connect(d), nil })
 	}

@@ -3,6 +3,7 @@ package agent
 import (
 	"fmt"
 	"sort"
+	"sync"
 	"time"
 
 	"golang.org/x/sys/unix"
@@ -209,6 +210,34 @@ func (s *supervisor) end(name string, grace time.Duration) (ProcessState, error)
 		_ = p.group.whole.Remove() // a load beside the server keeps it
 	}
 	return s.State(name)
+}
+
+// stopGrace is how long a server may take to end in order when nobody names a grace.
+const stopGrace = 5 * time.Second
+
+// endAll ends the servers that run, all at once, and says in a line each which it ended
+// and which it could not; kept ones only when told so.
+func (s *supervisor) endAll(kept bool) (ended, stuck []string) {
+	var mu sync.Mutex
+	var each sync.WaitGroup
+	for _, st := range s.running() {
+		if st.Kept && !kept {
+			continue
+		}
+		each.Go(func() {
+			_, err := s.end(st.Name, stopGrace)
+			mu.Lock()
+			defer mu.Unlock()
+			if err != nil {
+				stuck = append(stuck, fmt.Sprintf("stop %s: %s", st.Name, firstLine(err.Error())))
+			} else {
+				ended = append(ended, st.String())
+			}
+		})
+	}
+	each.Wait()
+	sort.Strings(ended)
+	return ended, stuck
 }
 
 // finish ends an instance, and returns when none of the server's processes is left;

@@ -31,6 +31,8 @@ func Main(args []string, kinds Kinds, stdin io.Reader, stdout, stderr io.Writer)
 	cache := set.String("cache", "", "a directory of contents shared between clusters")
 	noCgroup := set.Bool("no-cgroup", false, "find servers by their tag, as on a node without control groups")
 	watch := set.Bool("watch", false, "undo the ledger when standard input ends without a goodbye")
+	session := set.String("session", "", "the session of the agent that is watched")
+	orphanAfter := set.Duration("orphan-after", DefaultOrphanAfter, "when to end the servers that the agent leaves")
 	if err := set.Parse(args); err != nil || set.NArg() > 0 {
 		fmt.Fprintln(stderr, "nemesis agent: it is started by nemesis on the control node, with --dir DIR")
 		return 64
@@ -44,7 +46,7 @@ func Main(args []string, kinds Kinds, stdin io.Reader, stdout, stderr io.Writer)
 	opt := ServeOptions{Dir: *dir, Cache: *cache, NoCgroup: *noCgroup, Self: []string{"/proc/self/exe", "agent"}}
 	var err error
 	if *watch {
-		err = Watch(ctx, stdin, kinds, opt)
+		err = Watch(ctx, stdin, kinds, opt, *session, *orphanAfter)
 	} else {
 		opt.Watchdog = []string{"/proc/self/exe", "agent", "--watch", "--dir", *dir}
 		if *noCgroup {

@@ -15,6 +15,7 @@ import (
 type member struct {
 	Member
 	started uint64
+	parent  int
 }
 
 // heldBy tells how the server's processes are found; s.mu is held.
@@ -63,7 +64,7 @@ func describe(pids []int) (out []member) {
 		if err != nil || st.state == 'X' {
 			continue
 		}
-		m := member{Member: Member{PID: pid, Name: st.name, State: string(st.state)}, started: st.started}
+		m := member{Member: Member{PID: pid, Name: st.name, State: string(st.state)}, started: st.started, parent: st.parent}
 		if m.Threads, m.Stopped = threads(pid); m.Threads == 0 {
 			continue // it has ended
 		}
@@ -179,18 +180,22 @@ const settle = time.Second
 // truth about that one. p.acting is held.
 func (s *supervisor) suspend(p *process) {
 	var still []member // the last list, if all of it stood still
-	seen := map[int]bool{}
+	asked := map[int]int{}
 	end := time.Now().Add(settle)
 	for {
 		now, moving := s.members(p), 0
 		for _, m := range now {
-			if !seen[m.PID] {
-				seen[m.PID] = true
+			if asked[m.PID] == 0 {
 				end = time.Now().Add(settle)
 			}
-			if m.Stopped < m.Threads {
-				moving++
-				m.send(unix.SIGSTOP)
+			asked[m.PID]++
+			if m.Stopped == m.Threads {
+				continue
+			}
+			moving++
+			m.send(unix.SIGSTOP)
+			if asked[m.PID] > vforkPatience {
+				release(m.PID, now)
 			}
 		}
 		switch {
@@ -203,6 +208,21 @@ func (s *supervisor) suspend(p *process) {
 		default:
 			still = nil
 			time.Sleep(time.Millisecond)
+		}
+	}
+}
+
+// vforkPatience is how often a process is asked to stop before it is taken for one that
+// waits for its child.
+const vforkPatience = 5
+
+// release lets the stopped children of a process go on until they are stopped again. A
+// thread that called vfork waits in the kernel, deaf to SIGSTOP, until the child has
+// called execve: one that was stopped before that would keep it from stopping.
+func release(parent int, all []member) {
+	for _, m := range all {
+		if m.parent == parent && m.Stopped == m.Threads {
+			m.send(unix.SIGCONT)
 		}
 	}
 }

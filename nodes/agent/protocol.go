@@ -2,6 +2,7 @@ package agent
 
 import (
 	"encoding/json"
+	"fmt"
 	"net/netip"
 )
 
@@ -72,9 +73,16 @@ type ProcessState struct {
 	// Threads counts their threads, Stopped those of them that a signal stopped.
 	Threads int `json:"threads,omitempty"`
 	Stopped int `json:"stopped,omitempty"`
+	// Kept: whoever started it wants it to run on without a client (Options.Keep).
+	Kept bool `json:"kept,omitempty"`
 	// Code is the exit status, -1 when a signal ended it or when nobody saw it end.
 	Code   int    `json:"code,omitempty"`
 	Signal string `json:"signal,omitempty"`
+}
+
+// String is the server in a few words: "etcd (pid 12, 3 processes, held by cgroup)".
+func (s ProcessState) String() string {
+	return fmt.Sprintf("%s (pid %d, processes: %d, held by %s)", s.Name, s.PID, s.Processes, s.HeldBy)
 }
 
 // Facts are what a node is and can do, as the agent found it.
@@ -158,6 +166,7 @@ const (
 	doProbe    = "probe"     // envelope → history.Evidence
 	doLedger   = "ledger"    // {} → listing
 	doHeal     = "heal"      // {} → listing
+	doEndAll   = "end-all"   // endingAll → listing: servers that earlier clients left
 	doProbeTCP = "probe-tcp" // dial → Connection
 	doClose    = "close"     // ending → {}
 	pushExit   = "exit"      // history.Exit
@@ -169,6 +178,9 @@ type (
 		Control   string `json:"control"`   // who asks: user@host, pid
 		DeadAfter int64  `json:"deadAfter"` // ns
 		Shadow    bool   `json:"shadow,omitempty"`
+		// Keep: what this client starts runs on without it.
+		Keep        bool  `json:"keep,omitempty"`
+		OrphanAfter int64 `json:"orphanAfter,omitempty"` // ns
 	}
 	greeting struct {
 		Protocol int    `json:"protocol"`
@@ -213,6 +225,9 @@ type (
 	dial struct {
 		To      netip.AddrPort `json:"to"`
 		Timeout int64          `json:"timeout"` // ns
+	}
+	endingAll struct {
+		Kept bool `json:"kept,omitempty"` // those too that are to be kept
 	}
 	ending struct {
 		Keep bool `json:"keep"`

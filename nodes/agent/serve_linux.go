@@ -114,8 +114,8 @@ func Serve(ctx context.Context, in io.Reader, out io.Writer, kinds Kinds, opt Se
 		return err
 	}
 	defer release()
-	s.clocks.wanted = h.Shadow
-	goodbye, err := s.watchdog()
+	s.clocks.wanted, s.super.keep = h.Shadow, h.Keep
+	goodbye, err := s.watchdog(time.Duration(h.OrphanAfter))
 	if err != nil {
 		s.answer(first.ID, nil, nil, err)
 		return err
@@ -369,17 +369,8 @@ func (s *server) finish(keep bool) error {
 		time.Sleep(time.Duration(try) * 100 * time.Millisecond)
 	}
 	if !keep {
-		var each sync.WaitGroup
-		for _, p := range s.super.running() {
-			each.Go(func() {
-				if _, err := s.super.end(p.Name, 5*time.Second); err != nil {
-					s.mu.Lock()
-					stuck = append(stuck, fmt.Sprintf("stop %s: %s", p.Name, firstLine(err.Error())))
-					s.mu.Unlock()
-				}
-			})
-		}
-		each.Wait()
+		_, running := s.super.endAll(true)
+		stuck = append(stuck, running...)
 	}
 	if len(stuck) > 0 {
 		return fmt.Errorf("end the agent: %d left behind: %s", len(stuck), stuck[0])

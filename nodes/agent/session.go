@@ -82,7 +82,7 @@ func start(ctx context.Context, conn nodes.Conn, site site, bin *executable, opt
 	go s.read()
 
 	var g greeting
-	err := s.call(ctx, doHello, hello{Protocol: protocolVersion, Control: whoAmI(), DeadAfter: int64(opt.DeadAfter), Shadow: opt.Shadow}, nil, &g)
+	err := s.call(ctx, doHello, hello{Protocol: protocolVersion, Control: whoAmI(), DeadAfter: int64(opt.DeadAfter), Shadow: opt.Shadow, Keep: opt.Keep, OrphanAfter: int64(opt.OrphanAfter)}, nil, &g)
 	switch {
 	case err != nil && s.dead() && !errors.As(err, new(*RemoteError)):
 		// The program ended without an answer: its own last words say more than ours.

@@ -29,6 +29,7 @@ type supervisor struct {
 	// shadow starts what runs under the shadow clock, by another in the place of cmd.Start.
 	shadow func(cmd *exec.Cmd, start func(*exec.Cmd) error) error
 	groups groups
+	keep   bool // what is started now is kept; fixed before anything is
 	onExit func(history.Exit)
 	stop   chan struct{} // ends the watching of adopted processes
 
@@ -61,6 +62,8 @@ type record struct {
 	Wanted bool `json:"wanted"`
 	// Down are the effects that keep it down.
 	Down []string `json:"down,omitempty"`
+	// Kept: it runs on when no client is left.
+	Kept bool `json:"kept,omitempty"`
 	// Group is the directory of its control group; "" for none.
 	Group string `json:"group,omitempty"`
 }
@@ -163,7 +166,7 @@ func (s *supervisor) launch(p *process, spec ProcessSpec, by string) error {
 	// Written first: if we die right after the start, the group, or else the tag in the
 	// environment, leads the next agent from this record to the process.
 	s.mu.Lock()
-	p.record = record{Spec: spec, Boot: s.boot, Wanted: true}
+	p.record = record{Spec: spec, Boot: s.boot, Wanted: true, Kept: s.keep}
 	if p.group = group; group != nil {
 		p.Group = group.whole.Dir()
 	}
@@ -332,7 +335,7 @@ func (s *supervisor) State(name string) (ProcessState, error) {
 		return ProcessState{Name: name, State: Absent}, nil
 	}
 	l := p.instance
-	state := ProcessState{Name: name, PID: l.pid, Started: l.started, State: Running, HeldBy: p.heldBy()}
+	state := ProcessState{Name: name, PID: l.pid, Started: l.started, State: Running, HeldBy: p.heldBy(), Kept: p.Kept}
 	if l.over() {
 		state.State, state.Code, state.Signal = Exited, l.exit.Code, l.exit.Signal
 	}
@@ -379,12 +382,12 @@ func (s *supervisor) shadowed() []*process {
 
 func threadCount(pid int) int { n, _ := threads(pid); return n }
 
-// states tells of every process that runs.
+// running tells of every server of which any process runs.
 func (s *supervisor) running() []ProcessState {
 	s.mu.Lock()
 	var names []string
 	for name, p := range s.procs {
-		if !p.instance.over() {
+		if p.instance != nil {
 			names = append(names, name)
 		}
 	}
@@ -392,7 +395,7 @@ func (s *supervisor) running() []ProcessState {
 	sort.Strings(names)
 	var out []ProcessState
 	for _, name := range names {
-		if st, err := s.State(name); err == nil && st.State != Exited {
+		if st, err := s.State(name); err == nil && (st.State != Exited || st.Processes > 0) {
 			out = append(out, st)
 		}
 	}

@@ -57,7 +57,8 @@ func records(t *testing.T, dir string, edit func(server map[string]any)) {
 	}
 }
 
-// kill ends the agent the hard way, and waits until its watchdog is done too.
+// kill ends the agent the hard way, and waits until its watchdog has undone the ledger,
+// and does no more than wait for the next client.
 func kill(t *testing.T, conn *agenttest.Conn, c *agent.Client) {
 	t.Helper()
 	dog := watchdog(t, conn.PIDs()[0])
@@ -67,7 +68,19 @@ func kill(t *testing.T, conn *agenttest.Conn, c *agent.Client) {
 	<-c.Lost()
 	eventually(t, "the watchdog is done", func() bool {
 		stat, err := os.ReadFile("/proc/" + itoa(dog) + "/stat")
-		return err != nil || strings.Contains(string(stat), ") Z ")
+		if err != nil || strings.Contains(string(stat), ") Z ") {
+			return true
+		}
+		lock, err := os.Open(filepath.Join(c.Dir(), "agent", "lock"))
+		if err != nil {
+			return false
+		}
+		defer lock.Close()
+		if unix.Flock(int(lock.Fd()), unix.LOCK_SH|unix.LOCK_NB) != nil {
+			return false
+		}
+		holder, _ := os.ReadFile(lock.Name())
+		return strings.HasPrefix(string(holder), "the watchdog of an agent that is gone")
 	})
 }
 

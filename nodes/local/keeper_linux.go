@@ -10,6 +10,8 @@ import (
 	"syscall"
 
 	"golang.org/x/sys/unix"
+
+	"nemesis/nodes/cgroup"
 )
 
 // The descriptors Run gives its keeper.
@@ -52,6 +54,11 @@ func keeper(args []string) int {
 	}()
 
 	privileged := mayUnshare()
+	// Where the world may not have a control group, its servers are found by other means.
+	groupDir := ""
+	if group, err := cgroup.Make(dir.groupName()); err == nil {
+		groupDir = group.Dir()
+	}
 	attr := &syscall.SysProcAttr{
 		Cloneflags: unix.CLONE_NEWNS | unix.CLONE_NEWNET | unix.CLONE_NEWPID | unix.CLONE_NEWIPC,
 		Pdeathsig:  syscall.SIGKILL,
@@ -61,7 +68,7 @@ func keeper(args []string) int {
 		attr.UidMappings = []syscall.SysProcIDMap{{ContainerID: 0, HostID: os.Geteuid(), Size: 1}}
 		attr.GidMappings = []syscall.SysProcIDMap{{ContainerID: 0, HostID: os.Getegid(), Size: 1}}
 	}
-	cmd := exec.Command("/proc/self/exe", append([]string{Command, "world", dir.path}, args[1:]...)...)
+	cmd := exec.Command("/proc/self/exe", append([]string{Command, "world", dir.path, groupDir}, args[1:]...)...)
 	cmd.Args[0] = os.Args[0]
 	cmd.Stdin, cmd.Stdout, cmd.Stderr = os.Stdin, os.Stdout, os.Stderr
 	cmd.ExtraFiles = []*os.File{trouble}

@@ -10,6 +10,8 @@ import (
 	"syscall"
 
 	"golang.org/x/sys/unix"
+
+	"nemesis/nodes/cgroup"
 )
 
 // A node's root directory is the host's operating system with a machine's own data:
@@ -162,8 +164,24 @@ func (r *root) kernelDirs() {
 		r.mount("/sys", "root/sys", "", unix.MS_BIND|unix.MS_REC, "")
 		r.seal("root/sys")
 	}
+	r.groups()
 	r.mount("tmpfs", "root/run", "tmpfs", unix.MS_NOSUID|unix.MS_NODEV, "mode=755")
 	r.mkdir("root/run/lock", 0o777|os.ModeSticky)
+}
+
+// groups shows the node a control group of its own, inside the world's, as its whole
+// hierarchy. Where there is none the node has none either.
+func (r *root) groups() {
+	if r.err != nil {
+		return
+	}
+	mounted, err := cgroup.Open(groupMount)
+	if err != nil {
+		return
+	}
+	if own, err := mounted.Below(filepath.Base(r.dir)); err == nil {
+		_ = unix.Mount(own.Dir(), "root"+groupMount, "", unix.MS_BIND, "")
+	}
 }
 
 // devices makes a /dev of the host's harmless devices. /dev/fuse and /dev/net/tun

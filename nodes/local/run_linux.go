@@ -106,6 +106,10 @@ func Run(ctx context.Context, w World) (int, error) {
 	problem, _ := io.ReadAll(io.LimitReader(trouble, 4096))
 	err = cmd.Wait()
 	close(ended)
+	if !cmd.ProcessState.Exited() {
+		// A keeper that was killed has removed nothing. What resists is left to the next one.
+		_ = removeAbandoned(base)
+	}
 	if len(problem) > 0 {
 		return 0, errors.New(strings.TrimSpace(string(problem)))
 	}

@@ -1,6 +1,7 @@
 package local
 
 import (
+	"errors"
 	"fmt"
 	"io/fs"
 	"os"
@@ -9,6 +10,8 @@ import (
 	"time"
 
 	"golang.org/x/sys/unix"
+
+	"nemesis/nodes/cgroup"
 )
 
 // workDir is the directory of one world. Whoever holds the lock on the directory
@@ -33,18 +36,33 @@ func claimDir(base string) (*workDir, error) {
 	if unix.Statfs(base, &disk) == nil && disk.Flags&unix.ST_NOEXEC != 0 {
 		return nil, fmt.Errorf("make a directory for local nodes: no program may run in %s, which is mounted noexec: set XDG_CACHE_HOME to another disk", base)
 	}
-	// One at a time here: a directory that is made but not yet locked looks abandoned.
-	turn, err := lockFile(base, unix.LOCK_EX)
-	if err != nil {
-		return nil, err
-	}
-	abandoned := abandonedDirs(base)
-	dir, err := makeDir(base)
-	turn.Close()
+	abandoned, dir, err := turn(base, makeDir)
 	for _, d := range abandoned {
 		d.remove() // what resists now is tried again by the next world
 	}
 	return dir, err
+}
+
+// turn finds the abandoned directories and calls then. One at a time here: a directory
+// that is made but not yet locked looks abandoned.
+func turn(base string, then func(base string) (*workDir, error)) (abandoned []*workDir, made *workDir, err error) {
+	lock, err := lockFile(base, unix.LOCK_EX)
+	if err != nil {
+		return nil, nil, err
+	}
+	defer lock.Close()
+	abandoned = abandonedDirs(base)
+	made, err = then(base)
+	return abandoned, made, err
+}
+
+// removeAbandoned removes what keepers that were killed left behind.
+func removeAbandoned(base string) error {
+	abandoned, _, err := turn(base, func(string) (*workDir, error) { return nil, nil })
+	for _, d := range abandoned {
+		err = errors.Join(err, d.remove())
+	}
+	return err
 }
 
 // worldPrefix begins the names of the directories we made, so that nothing else is
@@ -97,9 +115,12 @@ func lockFile(path string, how int) (*os.File, error) {
 	return f, nil
 }
 
-// remove takes the directory away and gives up the lock.
+// groupName is the name of the world's control group.
+func (d *workDir) groupName() string { return "nemesis-" + filepath.Base(d.path) }
+
+// remove takes the directory and the control group away and gives up the lock.
 func (d *workDir) remove() error {
-	err := removeTree(d.path)
+	err := errors.Join(removeTree(d.path), cgroup.RemoveNamed(d.groupName()))
 	d.lock.Close()
 	return err
 }

@@ -32,7 +32,8 @@ func networkName() string {
 
 // world is the first process in its namespaces. It makes them fit to live in and
 // becomes the program again, with the same PID, so that the program's death is the
-// end of the world. Its arguments are the world's directory, then the program's.
+// end of the world. Its arguments are the world's directory, that of its control group or
+// "", then the program's.
 func world(args []string) int {
 	const troubleFD = firstFD
 	unix.CloseOnExec(troubleFD) // the pipe's end tells Run that there is a world
@@ -41,9 +42,12 @@ func world(args []string) int {
 	return 5
 }
 
+// groupMount is where control groups are mounted, by convention.
+const groupMount = "/sys/fs/cgroup"
+
 // enter returns only if it fails.
 func enter(args []string) error {
-	if len(args) == 0 || os.Getpid() != 1 {
+	if len(args) < 2 || os.Getpid() != 1 {
 		return fmt.Errorf("enter a local world: this is not one")
 	}
 	if err := unix.Mount("", "/", "", unix.MS_REC|unix.MS_PRIVATE, ""); err != nil {
@@ -55,6 +59,11 @@ func enter(args []string) error {
 	if err := raiseNetwork(); err != nil {
 		return explain("make a network for local nodes", err, ownsMachine())
 	}
+	if args[1] != "" {
+		// What runs here makes its control groups below the world's own, which the keeper
+		// removes. A user namespace may be refused this, and then there are none.
+		_ = unix.Mount(args[1], groupMount, "", unix.MS_BIND, "")
+	}
 	os.Setenv(dirVariable, args[0])
 	os.Setenv(networkVariable, networkName())
 	// The wish to die with the keeper belongs to a thread, and exec keeps only the
@@ -63,7 +72,7 @@ func enter(args []string) error {
 	if err := unix.Prctl(unix.PR_SET_PDEATHSIG, uintptr(unix.SIGKILL), 0, 0, 0); err != nil {
 		return fmt.Errorf("tie the local world to its keeper: %w", err)
 	}
-	err := unix.Exec("/proc/self/exe", append([]string{os.Args[0]}, args[1:]...), os.Environ())
+	err := unix.Exec("/proc/self/exe", append([]string{os.Args[0]}, args[2:]...), os.Environ())
 	return fmt.Errorf("start nemesis in its local world: %w", err)
 }
 
