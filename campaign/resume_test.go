@@ -9,6 +9,7 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"slices"
 	"strings"
 	"syscall"
 	"testing"
@@ -76,10 +77,14 @@ func TestKilledAtAnyMomentACampaignGoesOnWhereItWas(t *testing.T) {
 	}
 	rng := rand.New(rand.NewPCG(1, 2))
 	killed, histories := 0, map[string]bool{}
-	for range 10 {
+	for i := range 10 {
 		cmd := begin()
-		// From before the first result to well into the night.
-		time.Sleep(time.Duration(20+rng.IntN(250)) * time.Millisecond)
+		// From before the first result to well into the night, and every other time while a
+		// run has no result yet, however slow this machine is.
+		for deadline := time.Now().Add(20 * time.Second); i%2 == 1 && !midRun(out) && time.Now().Before(deadline); {
+			time.Sleep(time.Millisecond)
+		}
+		time.Sleep(time.Duration(20+rng.IntN(250)) * time.Millisecond * time.Duration(1-i%2))
 		if cmd.Process.Kill() == nil {
 			killed++
 		}
@@ -327,4 +332,17 @@ func TestNightThatCannotBeKeptIsRedAndToldAll(t *testing.T) {
 	if _, ended := NightOf(n.out); !ended {
 		t.Error("its outputs are missing")
 	}
+}
+
+// midRun reports whether a run has begun that has no result.
+func midRun(out string) bool {
+	_, results, _ := ReadResults(out)
+	begun, _ := filepath.Glob(filepath.Join(out, runsDir, "*", history.PlanFile))
+	for _, plan := range begun {
+		id := filepath.Base(filepath.Dir(plan))
+		if !slices.ContainsFunc(results, func(r Result) bool { return r.ID == id }) {
+			return true
+		}
+	}
+	return false
 }

@@ -14,6 +14,7 @@ import (
 // Names in a run directory.
 const (
 	PlanFile    = "plan.json"
+	ProgramFile = "nemesis.json" // the nemesis that made the run: a Program
 	HistoryFile = "history.jsonl.zst"
 	VerdictFile = "verdict.json"
 	ReportFile  = "report.html"

@@ -73,6 +73,9 @@ func Execute(ctx context.Context, plan history.Plan, cfg Config) (history.Dir, c
 	if err != nil {
 		return "", checker.Verdict{}, err
 	}
+	if err := dir.WriteJSON(history.ProgramFile, Program()); err != nil {
+		return "", checker.Verdict{}, err
+	}
 	writer, err := history.Create(dir.Path(history.HistoryFile))
 	if err != nil {
 		return "", checker.Verdict{}, err

@@ -148,18 +148,3 @@ func missing(troubles []string, log *history.Log) []string {
 	}
 	return all
 }
-
-// Version names this build of nemesis.
-func Version() string {
-	info, ok := debug.ReadBuildInfo()
-	if !ok {
-		return "unknown"
-	}
-	version := info.Main.Version
-	for _, s := range info.Settings {
-		if s.Key == "vcs.revision" && version == "(devel)" {
-			version += " " + s.Value[:min(12, len(s.Value))]
-		}
-	}
-	return version
-}

@@ -128,8 +128,16 @@ Exit status: 0 valid, 1 violation, 2 unknown, 3 vacuous, 4 exceeded,
 	root.AddCommand(
 		runCommand(), replayCommand(), checkCommand(), reportCommand(),
 		campaignCommand(), compareCommand(),
-		listCommand(), nodesCommand(), benchCommand(),
+		listCommand(), nodesCommand(), benchCommand(), versionCommand(),
 		agentCommand(), insideCommand(),
 	)
+	version := root.Flags().Bool("version", false, "tell which nemesis this is, as nemesis version does")
+	root.RunE = func(cmd *cobra.Command, _ []string) error {
+		if !*version {
+			return cmd.Help()
+		}
+		_, err := fmt.Fprint(cmd.OutOrStdout(), versionText(run.Program()))
+		return err
+	}
 	return root, accepted
 }

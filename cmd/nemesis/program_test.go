@@ -150,7 +150,7 @@ func (o outcome) want(t *testing.T, code int) {
 // wantFiles fails the test unless the run directory is complete.
 func (o outcome) wantFiles(t *testing.T) {
 	t.Helper()
-	for _, name := range []string{history.PlanFile, history.HistoryFile, history.VerdictFile, history.ReportFile, history.JUnitFile} {
+	for _, name := range []string{history.PlanFile, history.ProgramFile, history.HistoryFile, history.VerdictFile, history.ReportFile, history.JUnitFile} {
 		if info, err := os.Stat(o.dir.Path(name)); err != nil || info.Size() == 0 {
 			t.Errorf("%s: %v", name, err)
 		}
