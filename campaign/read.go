@@ -9,6 +9,7 @@ import (
 	"nemesis/checker"
 	"nemesis/checker/stats"
 	"nemesis/history"
+	"nemesis/run"
 )
 
 // observe fills in a result from what its run left behind, and holds it against the
@@ -29,7 +30,7 @@ func (r *Result) observe(dir history.Dir, floors Floors) error {
 // read takes what stands in a run's plan and verdict. It needs no history: of valid runs
 // there is none after their night.
 func (r *Result) read(dir history.Dir) (plan history.Plan, v checker.Verdict, err error) {
-	if plan, err = dir.Plan(); err != nil {
+	if plan, err = run.ReadPlan(dir); err != nil {
 		return plan, v, err
 	}
 	if v, err = checker.ReadVerdict(dir); err != nil {

@@ -159,6 +159,9 @@ func (c *Campaign) remember(a *Archive, now time.Time) {
 				it.Plan.System, it.Subject = fresh.Plan.System, fresh.Subject
 				it.Plan, err = run.OnNodes(it.Plan, cell.options.Spec, cell.options.Nodes)
 			}
+			if err == nil { // archives are files
+				err = run.CheckPlan(it.Plan)
+			}
 			if err != nil {
 				left(cell.Name, err.Error())
 			} else if cell.Shard == c.Shard.Number {
@@ -167,7 +170,7 @@ func (c *Campaign) remember(a *Archive, now time.Time) {
 		}
 	}
 	for _, dir := range a.Histories {
-		plan, err := dir.Plan()
+		plan, err := run.ReadPlan(dir)
 		name := string(dir)
 		id := name[max(0, len(name)-16):] // keepHistory ends it so
 		cell := "stored/" + plan.Name()

@@ -181,6 +181,11 @@ func Consistency() []Model {
 	return models
 }
 
+// Rules are all rules of leases, locks, elections and ownership.
+func Rules() []Model {
+	return []Model{MutualExclusion, LeaseDuration, LeaseEnd, FencingTokens, Fencing, BelievedExclusion, SingleOwner}
+}
+
 // FindModel is the consistency model of that name, Adya's included. The error lists the
 // names, the most similar first.
 func FindModel(name string) (Model, error) {

@@ -13,12 +13,18 @@ func readPlan(text []byte) (Plan, error) {
 	}
 	switch plan.Schema {
 	case PlanSchema:
-		return plan, nil
+		return plan, strict(text, plan, nil)
 	case 1:
+		if err := strict(text, plan, fieldsOf1); err != nil {
+			return plan, err
+		}
 		return plan, upgradeFrom1(text, &plan)
 	}
 	return plan, fmt.Errorf("its schema is %d, this nemesis reads 1 to %d; use the nemesis that wrote it", plan.Schema, PlanSchema)
 }
+
+// fieldsOf1 are the fields of plans of schema 1 that have another place now.
+var fieldsOf1 = map[string][]string{"": {"bounds"}, "schedule": {"period", "clock", "packets"}}
 
 // upgradeFrom1 fills in what plans had no place for. With schema 1 the claim was in the
 // system's code and only its bounds were recorded, and whatever a checker found was a
@@ -34,7 +40,7 @@ func upgradeFrom1(text []byte, plan *Plan) error {
 	plan.Schema = PlanSchema
 	plan.Claim = Claim{
 		Model: StrictSerializable, Origin: Unrecorded,
-		Rules:       []Model{MutualExclusion, LeaseDuration, LeaseEnd, FencingTokens, Fencing, BelievedExclusion, SingleOwner},
+		Rules:       Rules(),
 		Bounds:      old.Bounds,
 		Assumptions: []Assumption{{Name: ClockError, Text: "the servers' clocks are as right as the bounds say"}},
 	}

@@ -135,6 +135,12 @@ func (f clockFault) Parameters(rng *rand.Rand, opt Options) (Dealer, error) {
 	}, nil
 }
 
+// Check wants a change that is this fault's.
+func (f clockFault) Check(step history.Step) error {
+	_, err := f.read(step)
+	return err
+}
+
 // Needs is the clock that the step changes. Servers are started under a shadow clock for
 // every clock fault.
 func (f clockFault) Needs(step history.Step) Needs {
@@ -185,6 +191,16 @@ func (f clockFault) read(step history.Step) (history.ClockParameters, error) {
 		return p, err
 	case len(step.Params) == 0:
 		return p, fmt.Errorf("it does not say what is to be done to the clock")
+	case p.Of != history.WallClock && p.Of != history.MonotonicClock && p.Of != history.BothClocks:
+		return p, fmt.Errorf("%q is no clock; say %s, %s or %s", p.Of, history.WallClock, history.MonotonicClock, history.BothClocks)
+	case !(p.Rate >= 0 && p.Rate <= mostRate):
+		return p, fmt.Errorf("a rate of %v is not from 0 to %d", p.Rate, mostRate)
+	case time.Duration(p.Jump) > mostJump || time.Duration(p.Jump) < -mostJump:
+		return p, fmt.Errorf("a jump of %s is more than a year", p.Jump)
+	case p.Period != 0 && (time.Duration(p.Period) < leastPeriod || time.Duration(p.Period) > time.Minute):
+		return p, fmt.Errorf("%s is not a time from %s to 1m between two jumps", p.Period, leastPeriod)
+	case f.strobes && p.Period == 0:
+		return p, fmt.Errorf("it does not say how long it is from one jump to the next")
 	case !f.takes(Change{p}):
 		return p, fmt.Errorf("%s is no change for it", Change{p})
 	case p.Machine && p.Period > 0:

@@ -3,6 +3,7 @@ package nemesis
 import (
 	"bytes"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"math/rand/v2"
 	"net/netip"
@@ -24,6 +25,9 @@ type Fault interface {
 	// opt restricts them. Nil for a fault whose steps have no parameters. The error is one
 	// sentence and says why opt leaves nothing to deal.
 	Parameters(rng *rand.Rand, opt Options) (Dealer, error)
+	// Check says, as a clause, why a step's parameters cannot be, of which nothing is known
+	// but that its kind is this fault's and its shape and target are some of Info's.
+	Check(step history.Step) error
 	// Needs is what a step needs of its nodes, and of whoever runs them, before the servers
 	// start. For a step that is nothing but its Kind it is what every step of the fault needs.
 	Needs(step history.Step) Needs
@@ -254,6 +258,14 @@ func parametersOf[P any](step history.Step) (P, error) {
 		return p, fmt.Errorf("its parameters cannot be read: %w", err)
 	}
 	return p, nil
+}
+
+// noParameters is Check for a fault whose steps have none.
+func noParameters(step history.Step) error {
+	if len(step.Params) > 0 {
+		return errors.New("it takes no parameters; leave them out")
+	}
+	return nil
 }
 
 // fitting are the forms that mean something on a cluster of n nodes, with or without

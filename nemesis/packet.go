@@ -70,6 +70,24 @@ func (packet) Parameters(rng *rand.Rand, opt Options) (Dealer, error) {
 	return func(history.Step) any { return cards.deal() }, nil
 }
 
+// Check wants a change that can be made.
+func (p packet) Check(step history.Step) error {
+	_, err := p.read(step)
+	return err
+}
+
+// read gives a step's change, or says why it cannot be; a plan may be written by hand.
+func (packet) read(step history.Step) (history.PacketChange, error) {
+	change, err := parametersOf[history.PacketChange](step)
+	switch {
+	case err != nil:
+		return change, err
+	case len(step.Params) == 0:
+		return change, fmt.Errorf("it does not say what is to be done to packets")
+	}
+	return change, effects.PacketsCan(change)
+}
+
 // Needs is an emulator, on the way to the other nodes.
 func (packet) Needs(history.Step) Needs {
 	return Needs{
@@ -80,15 +98,9 @@ func (packet) Needs(history.Step) Needs {
 
 // Bind changes packets where they leave a node: a link from A to B is changed at A. All
 // links from one node are one effect.
-func (packet) Bind(step history.Step, live Live) (Binding, error) {
-	change, err := parametersOf[history.PacketChange](step)
-	switch {
-	case err != nil:
-		return Binding{}, err
-	case len(step.Params) == 0:
-		return Binding{}, fmt.Errorf("it does not say what is to be done to packets")
-	}
-	if err := effects.PacketsCan(change); err != nil {
+func (p packet) Bind(step history.Step, live Live) (Binding, error) {
+	change, err := p.read(step)
+	if err != nil {
 		return Binding{}, err
 	}
 	b := Binding{

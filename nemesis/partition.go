@@ -25,6 +25,9 @@ type flaps struct {
 	Period history.Duration `json:"period"`
 }
 
+// leastPeriod is the shortest time from one change to and fro to the next.
+const leastPeriod = 10 * time.Millisecond
+
 // Info lists the shapes.
 func (partition) Info() Info {
 	return Info{
@@ -57,6 +60,18 @@ func (partition) Parameters(rng *rand.Rand, _ Options) (Dealer, error) {
 		}
 		return flaps{Period: history.Duration(max(fraction(time.Duration(step.Hold), 1/(3+3*rng.Float64())), 200*time.Millisecond))}
 	}, nil
+}
+
+// Check wants a period of those that flap, and of no other.
+func (partition) Check(step history.Step) error {
+	if step.Shape != flapping {
+		return noParameters(step)
+	}
+	turns, err := parametersOf[flaps](step)
+	if period := time.Duration(turns.Period); err == nil && (period < leastPeriod || period > mostAmount) {
+		return fmt.Errorf("a period of %s between two cuts is not from %s to a year", period, leastPeriod)
+	}
+	return err
 }
 
 // Needs is packet filters.

@@ -52,6 +52,9 @@ func (f powerFault) Info() Info {
 // Parameters: it has none.
 func (powerFault) Parameters(*rand.Rand, Options) (Dealer, error) { return nil, nil }
 
+// Check refuses parameters.
+func (powerFault) Check(step history.Step) error { return noParameters(step) }
+
 // Needs is power.
 func (powerFault) Needs(history.Step) Needs { return Needs{Power: true} }
 

@@ -39,6 +39,9 @@ func (f serverFault) Info() Info {
 // Parameters: it has none.
 func (serverFault) Parameters(*rand.Rand, Options) (Dealer, error) { return nil, nil }
 
+// Check refuses parameters.
+func (serverFault) Check(step history.Step) error { return noParameters(step) }
+
 // Needs is the effect.
 func (f serverFault) Needs(history.Step) Needs { return Needs{Effect: f.needs} }
 

@@ -20,7 +20,7 @@ import (
 // error means that there is no verdict: the plan cannot be read, or names a workload that
 // this nemesis does not know. A history that cannot be read is a harness trouble.
 func Judge(ctx context.Context, dir history.Dir, start time.Time, troubles []string) (checker.Verdict, error) {
-	plan, err := dir.Plan()
+	plan, err := ReadPlan(dir)
 	if err != nil {
 		return checker.Verdict{}, err
 	}

@@ -11,12 +11,15 @@ import (
 // PlanToReplay is the plan of a recorded run. With asRecorded, faults that were
 // aimed at a role are aimed at the nodes that they hit.
 func PlanToReplay(dir history.Dir, asRecorded bool) (history.Plan, error) {
-	plan, err := dir.Plan()
+	plan, err := ReadPlan(dir)
 	if err != nil {
 		return plan, err
 	}
 	if _, err := FindSystem(plan.System.Name); err != nil {
 		return plan, usage("replay %s: its system is not known here, so it can only be checked and reported: %w", dir, err)
+	}
+	if err := checkRunnable(plan); err != nil {
+		return plan, usage("read %s: %w", dir.Path(history.PlanFile), err)
 	}
 	if !asRecorded {
 		return plan, nil

@@ -6,6 +6,7 @@ import (
 	"encoding/binary"
 	"errors"
 	"fmt"
+	"maps"
 	mathrand "math/rand/v2"
 	"os"
 	"path/filepath"
@@ -156,8 +157,8 @@ func (r *resolution) findWorkload() (err error) {
 	if r.work, err = workload.Find(work.Name); err != nil {
 		return err
 	}
-	if !slices.Contains(r.system.Workloads(), work.Name) {
-		return usage("resolve plan: %s has no client for workload %q; it has %s", r.system.Name(), work.Name, strings.Join(r.system.Workloads(), ", "))
+	if err := checkServed(r.system, work.Name); err != nil {
+		return usage("resolve plan: %w", err)
 	}
 	if work.TTL != 0 && r.work.TTL == 0 {
 		return usage("read --ttl: the workload %s has no leases; leave it out", work.Name)
@@ -279,10 +280,11 @@ func drawSeed() (int64, error) {
 }
 
 func resolveSet(system clients.System, set map[string]string, slow float64) (map[string]string, error) {
+	if err := checkOptions(system, set); err != nil {
+		return nil, usage("read --set %w", err)
+	}
 	resolved := map[string]string{}
-	known := []string{}
 	for _, o := range system.Options() {
-		known = append(known, o.Name)
 		resolved[o.Name] = o.Default
 		value, asked := set[o.Name]
 		if !asked {
@@ -294,15 +296,35 @@ func resolveSet(system clients.System, set map[string]string, slow float64) (map
 			}
 			continue
 		}
-		if o.Values != nil && !slices.Contains(o.Values, value) {
-			return nil, usage("read --set %s=%s: %s takes %s", o.Name, value, o.Name, strings.Join(o.Values, " or "))
-		}
 		resolved[o.Name] = value
 	}
-	for name := range set {
-		if !slices.Contains(known, name) {
-			return nil, usage("read --set %s: %s has no such option; it has %s", name, system.Name(), strings.Join(known, ", "))
+	return resolved, nil
+}
+
+// checkServed says that a system has no client for a workload.
+func checkServed(system clients.System, work string) error {
+	if slices.Contains(system.Workloads(), work) {
+		return nil
+	}
+	return fmt.Errorf("%s has no client for workload %q; it has %s", system.Name(), work, strings.Join(system.Workloads(), ", "))
+}
+
+// checkOptions says which option a system does not have, or cannot have so.
+func checkOptions(system clients.System, options map[string]string) error {
+	known := map[string]clients.Option{}
+	var names []string
+	for _, o := range system.Options() {
+		known[o.Name] = o
+		names = append(names, o.Name)
+	}
+	for _, name := range slices.Sorted(maps.Keys(options)) {
+		o, is := known[name]
+		switch value := options[name]; {
+		case !is:
+			return fmt.Errorf("%s: %s has no such option; it has %s", name, system.Name(), strings.Join(names, ", "))
+		case o.Values != nil && !slices.Contains(o.Values, value):
+			return fmt.Errorf("%s=%s: %s takes %s", name, value, name, strings.Join(o.Values, " or "))
 		}
 	}
-	return resolved, nil
+	return nil
 }

@@ -89,7 +89,7 @@ func reportCommand() *cobra.Command {
 func openRun(path string) (history.Dir, error) {
 	dir, err := history.OpenDir(path)
 	if err == nil {
-		_, err = dir.Plan()
+		_, err = run.ReadPlan(dir)
 	}
 	if err != nil {
 		return "", &run.UsageError{Err: err}
