@@ -88,10 +88,21 @@ func (a *attempt) login(within context.Context, dial func(ctx context.Context, n
 			a.keyAccepted = a.keyRefused == nil
 			return a.keyRefused
 		},
-		Auth: []gossh.AuthMethod{gossh.PublicKeysCallback(func() ([]gossh.Signer, error) {
-			a.asked = true
-			return a.keys.signers, nil
-		})},
+		Auth: []gossh.AuthMethod{
+			gossh.PublicKeysCallback(func() ([]gossh.Signer, error) {
+				a.asked = true
+				return a.witnesses(), nil
+			}),
+			// Nobody answers these. They are here to learn what is asked for beside a key.
+			gossh.KeyboardInteractive(func(string, string, []string, []bool) ([]string, error) {
+				a.wanted = "keyboard-interactive"
+				return nil, errNotAnswered
+			}),
+			gossh.PasswordCallback(func() (string, error) {
+				a.wanted = first(a.wanted, "password")
+				return "", errNotAnswered
+			}),
+		},
 	}
 	a.connected = true
 	// The handshake knows nothing of contexts. A deadline in the past ends it, but a
@@ -127,6 +138,61 @@ type attempt struct {
 	keyRefused  error // by us
 	keyAccepted bool
 	asked       bool // the server takes public keys
+	// signed is the key by which something was signed, which a server asks for only once
+	// it has accepted the key; wanted what else it asks for, as ssh names it.
+	signed, wanted string
+}
+
+// errNotAnswered ends a login that needs more than a key.
+var errNotAnswered = errors.New("nemesis answers no questions")
+
+// witness is a key that says when the server has had something signed with it.
+type witness struct {
+	gossh.AlgorithmSigner
+	signs func()
+}
+
+func (w witness) Sign(random io.Reader, data []byte) (*gossh.Signature, error) {
+	w.signs()
+	return w.AlgorithmSigner.Sign(random, data)
+}
+
+func (w witness) SignWithAlgorithm(random io.Reader, data []byte, algorithm string) (*gossh.Signature, error) {
+	w.signs()
+	return w.AlgorithmSigner.SignWithAlgorithm(random, data, algorithm)
+}
+
+// choosyWitness is a witness whose key may not sign with every algorithm of its kind.
+type choosyWitness struct {
+	witness
+	gossh.MultiAlgorithmSigner
+}
+
+func (w choosyWitness) PublicKey() gossh.PublicKey { return w.witness.PublicKey() }
+func (w choosyWitness) Sign(random io.Reader, data []byte) (*gossh.Signature, error) {
+	return w.witness.Sign(random, data)
+}
+func (w choosyWitness) SignWithAlgorithm(random io.Reader, data []byte, algorithm string) (*gossh.Signature, error) {
+	return w.witness.SignWithAlgorithm(random, data, algorithm)
+}
+
+// witnesses are the keys to try.
+func (a *attempt) witnesses() []gossh.Signer {
+	var all []gossh.Signer
+	for i, signer := range a.keys.signers {
+		able, is := signer.(gossh.AlgorithmSigner)
+		if !is {
+			all = append(all, signer)
+			continue
+		}
+		w := witness{able, func() { a.signed = a.keys.names[i] }}
+		if choosy, is := signer.(gossh.MultiAlgorithmSigner); is {
+			all = append(all, choosyWitness{w, choosy})
+		} else {
+			all = append(all, w)
+		}
+	}
+	return all
 }
 
 func (a *attempt) explain(err error) error {
@@ -197,7 +263,7 @@ func hungUp(err error) bool {
 func (a *attempt) loginRefused(err error) string {
 	s := a.settings
 	// sshd disconnects, with or without a message, after too many wrong keys.
-	if !hungUp(err) && !strings.Contains(err.Error(), "unable to authenticate") && !strings.Contains(err.Error(), "disconnect") {
+	if !hungUp(err) && !errors.Is(err, errNotAnswered) && !strings.Contains(err.Error(), "unable to authenticate") && !strings.Contains(err.Error(), "disconnect") {
 		return "the login failed: " + nodes.OneLine(strings.TrimPrefix(err.Error(), "ssh: handshake failed: "))
 	}
 	passed := ""
@@ -207,6 +273,8 @@ func (a *attempt) loginRefused(err error) string {
 	switch {
 	case len(a.keys.signers) == 0:
 		return fmt.Sprintf("login refused: there is no key to try%s; name one with --ssh-key", passed)
+	case a.signed != "" && a.wanted != "":
+		return fmt.Sprintf("the server accepted %s and asks for %s as well, which nemesis cannot answer; let a key be enough for %s there (AuthenticationMethods publickey, in a Match block of its sshd_config)", a.signed, a.wanted, s.user)
 	case !a.asked:
 		return "login refused: the server takes no public keys; allow PubkeyAuthentication in its sshd_config"
 	}

@@ -83,6 +83,24 @@ func TestAnEncryptedKeyIsUsedThroughTheAgent(t *testing.T) {
 	s.dial(t, opt)
 }
 
+func TestAServerThatWantsMoreThanAKeyIsNotSaidToRefuseIt(t *testing.T) {
+	for method, lines := range map[string][]string{
+		"keyboard-interactive": {"UsePAM yes", "KbdInteractiveAuthentication yes", "AuthenticationMethods publickey,keyboard-interactive"},
+		"password":             {"PasswordAuthentication yes", "AuthenticationMethods publickey,password"},
+	} {
+		t.Run(method, func(t *testing.T) {
+			s := startServer(t, lines...)
+			opt := s.options(t)
+			refused(t, s.host(), opt, `: the server accepted \S+/user SHA256:\S+ and asks for `+method+` as well, which nemesis cannot answer; let a key be enough for `+me(t)+` there \(AuthenticationMethods publickey, in a Match block of its sshd_config\)$`)
+
+			opt.Keys = []string{newKey(t, t.TempDir(), "wrong").path}
+			refused(t, s.host(), opt, `: login refused to `+me(t)+` with \S*/wrong SHA256:\S+; name the right key`)
+		})
+	}
+	s := startServer(t, "PasswordAuthentication yes", "AuthenticationMethods password")
+	refused(t, s.host(), s.options(t), `: login refused: the server takes no public keys; allow PubkeyAuthentication in its sshd_config$`)
+}
+
 func TestTheAgentAndTheDefaultKeysAreTriedUnasked(t *testing.T) {
 	s := startServer(t)
 	opt := s.options(t)
