@@ -41,7 +41,7 @@ func knownKeys(s settings, opt Options) (hostKeys, error) {
 		}
 		files = append(files, path)
 	}
-	known, err := knownhosts.New(files...)
+	known, skipped, err := readKnownHosts(files, len(opt.KnownHosts) > 0)
 	if err != nil {
 		return hostKeys{}, &UsageError{fmt.Sprintf("read known hosts: %s; mend that line or name another file with --known-hosts", strings.TrimPrefix(err.Error(), "knownhosts: "))}
 	}
@@ -55,7 +55,7 @@ func knownKeys(s settings, opt Options) (hostKeys, error) {
 		if s.acceptNew && isUnknown(err) {
 			return remember(s, key)
 		}
-		return explainKey(err, key, s)
+		return explainKey(err, key, s, skipped)
 	}
 	return hostKeys{check, preference(known, s.checkAs)}, nil
 }
@@ -149,8 +149,9 @@ func algorithmsOf(kind string) []string {
 	return []string{kind}
 }
 
-// explainKey says what is wrong with a host's key and what to do.
-func explainKey(err error, key gossh.PublicKey, s settings) error {
+// explainKey says what is wrong with a host's key and what to do. Skipped are the lines of
+// known hosts that could not be read.
+func explainKey(err error, key gossh.PublicKey, s settings, skipped string) error {
 	if err == nil {
 		return nil
 	}
@@ -168,6 +169,9 @@ func explainKey(err error, key gossh.PublicKey, s settings) error {
 				file = shown(s.knownHosts[0])
 			}
 			advice = fmt.Sprintf("then add it with: ssh-keyscan -p %d %s >> %s", s.port, s.hostName, file)
+		}
+		if skipped != "" {
+			advice += "; lines that cannot be read were skipped: " + skipped
 		}
 		return because(err, "its host key %s is not known; compare the fingerprint, %s", offered, advice)
 	case errors.As(err, &mismatch):
