@@ -1,20 +1,13 @@
 package ssh
 
 import (
-	"errors"
 	"fmt"
-	"io/fs"
 	"net"
 	"os"
 	"os/user"
 	"path/filepath"
-	"slices"
 	"strconv"
 	"strings"
-
-	"github.com/kevinburke/ssh_config"
-
-	"nemesis/nodes"
 )
 
 // settings is everything that is settled about one host before it is dialled.
@@ -53,13 +46,20 @@ func settle(h Host, opt Options) (settings, error) {
 	if h.Alias && !files.names(name) {
 		return settings{}, &UsageError{fmt.Sprintf("find ssh-config:%s: no Host block names it in %s", name, files.paths())}
 	}
+	said, err := files.find(hostQuery{name: name, user: first(h.User, opt.User), home: home})
+	if err != nil {
+		return settings{}, notSettled(name, err)
+	}
 
-	s := settings{name: name, hostName: name, port: h.Port, user: h.User}
-	if v := files.get(name, "HostName"); v != "" {
-		s.hostName = strings.ReplaceAll(v, "%h", name)
+	s := settings{name: name, hostName: strings.ToLower(name), port: h.Port, user: h.User}
+	if v := said.one("hostname"); v != "" {
+		if s.hostName, err = expandTokens(v, map[byte]string{'h': name}, false); err != nil {
+			return settings{}, notSettled(name, err)
+		}
+		s.hostName = strings.ToLower(s.hostName)
 	}
 	if s.user == "" {
-		s.user = first(opt.User, files.get(name, "User"))
+		s.user = first(opt.User, said.one("user"))
 	}
 	if s.user == "" {
 		me, err := user.Current()
@@ -75,31 +75,40 @@ func settle(h Host, opt Options) (settings, error) {
 	}
 	if s.port == 0 {
 		s.port = defaultPort
-		if v := files.get(name, "Port"); v != "" {
+		if v := said.one("port"); v != "" {
 			if s.port, err = parsePort(v); err != nil {
 				return settings{}, &UsageError{fmt.Sprintf("read the port of %s in %s: %v", name, files.paths(), err)}
 			}
 		}
 	}
 
-	if s.jump = first(h.Jump, opt.Jump, files.get(name, "ProxyJump")); strings.EqualFold(s.jump, "none") {
+	if s.jump = first(h.Jump, opt.Jump, said.one("proxyjump")); strings.EqualFold(s.jump, "none") {
 		s.jump = ""
 	}
-	if v := files.get(name, "ProxyCommand"); v != "" && !strings.EqualFold(v, "none") && first(h.Jump, opt.Jump, files.get(name, "ProxyJump")) == "" {
+	if v := said.one("proxycommand"); v != "" && !strings.EqualFold(v, "none") && first(h.Jump, opt.Jump) == "" {
 		return settings{}, &UsageError{fmt.Sprintf("connect to %s: ssh_config says ProxyCommand %s, and nemesis starts no programs for that; write it as ProxyJump, or pass --ssh-jump", name, v)}
 	}
 
-	expand := func(path string) string {
-		path = strings.NewReplacer("%%", "%", "%d", home, "%h", s.hostName, "%n", name, "%r", s.user).Replace(path)
-		if rest, ok := strings.CutPrefix(path, "~/"); ok && home != "" {
-			return filepath.Join(home, rest)
-		}
-		return path
+	s.checkAs = s.address()
+	alias := said.one("hostkeyalias")
+	if alias != "" {
+		s.checkAs = net.JoinHostPort(alias, strconv.Itoa(defaultPort)) // the ssh command adds no port to an alias
 	}
 
-	s.checkAs = s.address()
-	if v := files.get(name, "HostKeyAlias"); v != "" {
-		s.checkAs = net.JoinHostPort(v, strconv.Itoa(defaultPort)) // the ssh command adds no port to an alias
+	tokens := tokensOf(s, home, strconv.Itoa(s.port), first(alias, name))
+	var wrong error
+	expand := func(paths []string) (all []string) {
+		for _, path := range paths {
+			if strings.EqualFold(path, "none") {
+				continue
+			}
+			path, err := expandPath(path, tokens)
+			if err != nil && wrong == nil {
+				wrong = err
+			}
+			all = append(all, path)
+		}
+		return all
 	}
 
 	s.keys = h.Keys
@@ -108,203 +117,52 @@ func settle(h Host, opt Options) (settings, error) {
 	}
 	s.keysNamed = len(s.keys) > 0
 	if !s.keysNamed {
-		for _, path := range files.all(name, "IdentityFile") {
-			s.keys = append(s.keys, expand(path))
+		s.keys = expand(said["identityfile"])
+		if len(said["identityfile"]) == 0 && home != "" {
+			for _, kind := range []string{"id_ed25519", "id_ecdsa", "id_rsa"} {
+				s.keys = append(s.keys, filepath.Join(home, ".ssh", kind))
+			}
 		}
 	}
-	for _, path := range files.all(name, "CertificateFile") {
-		s.certificates = append(s.certificates, expand(path))
-	}
-	s.identitiesOnly = strings.EqualFold(files.get(name, "IdentitiesOnly"), "yes")
-	if len(s.keys) == 0 && home != "" {
-		for _, kind := range []string{"id_ed25519", "id_ecdsa", "id_rsa"} {
-			s.keys = append(s.keys, filepath.Join(home, ".ssh", kind))
-		}
-	}
+	s.certificates = expand(said["certificatefile"])
+	s.identitiesOnly = isYes(said.one("identitiesonly"))
 
 	s.agentSocket = os.Getenv("SSH_AUTH_SOCK")
-	switch v := files.get(name, "IdentityAgent"); {
+	switch v := said.one("identityagent"); {
 	case v == "" || v == "SSH_AUTH_SOCK":
 	case strings.EqualFold(v, "none"):
 		s.agentSocket = ""
-	case strings.HasPrefix(v, "$"):
-		s.agentSocket = os.Getenv(strings.Trim(v, "${}"))
+	case strings.HasPrefix(v, "$") && !strings.HasPrefix(v, "${"):
+		s.agentSocket = os.Getenv(v[1:])
 	default:
-		s.agentSocket = expand(v)
+		s.agentSocket = strings.Join(expand([]string{v}), "")
 	}
 
 	s.knownHosts = opt.KnownHosts
 	if len(s.knownHosts) == 0 {
-		for _, path := range pathsIn(files.get(name, "UserKnownHostsFile")) {
-			s.knownHosts = append(s.knownHosts, expand(path))
-		}
-		if len(s.knownHosts) == 0 && home != "" {
+		s.knownHosts = expand(said["userknownhostsfile"])
+		if said["userknownhostsfile"] == nil && home != "" {
 			s.knownHosts = []string{filepath.Join(home, ".ssh", "known_hosts")}
 		}
-		s.knownHosts = append(s.knownHosts, "/etc/ssh/ssh_known_hosts")
+		if global := said["globalknownhostsfile"]; global != nil {
+			s.knownHosts = append(s.knownHosts, expand(global)...)
+		} else {
+			s.knownHosts = append(s.knownHosts, "/etc/ssh/ssh_known_hosts")
+		}
 	}
-	s.acceptNew = strings.EqualFold(files.get(name, "StrictHostKeyChecking"), "accept-new")
+	s.acceptNew = strings.EqualFold(said.one("stricthostkeychecking"), "accept-new")
+	if wrong != nil {
+		return settings{}, notSettled(name, wrong)
+	}
 	return s, nil
 }
 
-// configFiles are the configuration files in order of precedence.
-type configFiles []configFile
-
-type configFile struct {
-	path string
-	*ssh_config.Config
+// notSettled says that the configuration leaves something about a host open.
+func notSettled(name string, err error) error {
+	return &UsageError{fmt.Sprintf("connect to %s: read its ssh configuration: %v; --ssh-config none does without", name, err)}
 }
 
-func readConfig(opt Options, home string) (configFiles, error) {
-	if opt.ConfigText != "" {
-		cfg, err := ssh_config.DecodeBytes([]byte(opt.ConfigText))
-		if err != nil {
-			return nil, fmt.Errorf("read %s: %s", opt.ConfigName, nodes.OneLine(strings.TrimPrefix(err.Error(), "ssh_config: ")))
-		}
-		return configFiles{{opt.ConfigName, cfg}}, nil
-	}
-	const system = "/etc/ssh/ssh_config"
-	path := opt.Config
-	var paths []string
-	switch path {
-	case "none":
-	case "":
-		if home != "" {
-			paths = append(paths, filepath.Join(home, ".ssh", "config"))
-		}
-		paths = append(paths, system)
-	default:
-		paths = []string{path}
-	}
-	var files configFiles
-	for _, p := range paths {
-		content, err := os.ReadFile(p)
-		if path == "" && errors.Is(err, fs.ErrNotExist) {
-			continue
-		}
-		if err != nil {
-			return nil, &UsageError{fmt.Sprintf("read ssh configuration: %v", err)}
-		}
-		cfg, err := ssh_config.DecodeBytes(content)
-		if err != nil && p == system {
-			continue // some distributions ship Match criteria there that only the ssh command knows
-		}
-		if err != nil {
-			return nil, &UsageError{fmt.Sprintf("read ssh configuration %s: %s; --ssh-config none does without", p, strings.TrimPrefix(err.Error(), "ssh_config: "))}
-		}
-		files = append(files, configFile{p, cfg})
-	}
-	return files, nil
-}
-
-func (f configFiles) get(host, key string) string {
-	for _, file := range f {
-		if v, err := file.Get(host, key); err == nil && v != "" {
-			return strings.Trim(v, `"`)
-		}
-	}
-	return ""
-}
-
-// pathsIn splits a list of paths at blanks. The parser has taken the quotes off a
-// path that is alone, so that a word with which no path begins goes on with the
-// path before it.
-func pathsIn(list string) []string {
-	var all []string
-	for i, part := range strings.Split(list, `"`) {
-		if i%2 == 1 {
-			all = append(all, part)
-			continue
-		}
-		for word := range strings.FieldsSeq(part) {
-			if last := len(all) - 1; last < 0 || strings.ContainsRune("/~%", rune(word[0])) {
-				all = append(all, word)
-			} else {
-				all[last] += " " + word
-			}
-		}
-	}
-	return all
-}
-
-func (f configFiles) all(host, key string) []string {
-	var values []string
-	for _, file := range f {
-		vs, err := file.GetAll(host, key)
-		if err != nil {
-			continue
-		}
-		for _, v := range vs {
-			values = append(values, strings.Trim(v, `"`))
-		}
-	}
-	return values
-}
-
-// names says whether a Host block is meant for this host, and not for any.
-func (f configFiles) names(host string) bool {
-	for _, file := range f {
-		if namedIn(file.Config, host) {
-			return true
-		}
-	}
-	return false
-}
-
-// namedIn compares the patterns' text: a block with nothing but wildcards
-// names nobody. A block that an Include brings in is asked through the settings
-// it gives, since the parser keeps included files to itself.
-func namedIn(cfg *ssh_config.Config, host string) bool {
-	for _, block := range cfg.Hosts {
-		if !block.Matches(host) {
-			continue
-		}
-		for _, p := range block.Patterns {
-			if text := p.String(); text[0] != '!' && strings.Trim(text, "*?") != "" {
-				return true
-			}
-		}
-		for _, node := range block.Nodes {
-			inc, ok := node.(*ssh_config.Include)
-			if !ok {
-				continue
-			}
-			for _, key := range []string{"HostName", "User", "Port", "IdentityFile"} {
-				if inc.Get(host, key) != inc.Get("\x00nobody", key) {
-					return true
-				}
-			}
-		}
-	}
-	return false
-}
-
-// named lists the names that Host blocks have without a wildcard, in the order of
-// the files. The parser keeps included files to itself.
-func (f configFiles) named() []string {
-	var names []string
-	for _, file := range f {
-		for _, block := range file.Hosts {
-			for _, p := range block.Patterns {
-				if text := p.String(); !strings.ContainsAny(text, "*?!") && !slices.Contains(names, text) {
-					names = append(names, text)
-				}
-			}
-		}
-	}
-	return names
-}
-
-func (f configFiles) paths() string {
-	if len(f) == 0 {
-		return "any ssh configuration file (there is none)"
-	}
-	var paths []string
-	for _, file := range f {
-		paths = append(paths, file.path)
-	}
-	return strings.Join(paths, " or ")
-}
+func isYes(v string) bool { return strings.EqualFold(v, "yes") || strings.EqualFold(v, "true") }
 
 func first(values ...string) string {
 	for _, v := range values {

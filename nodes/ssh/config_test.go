@@ -126,8 +126,13 @@ func TestWhatTheConfigurationMakesImpossible(t *testing.T) {
 		"a proxy command":  {sample, "piped", false, true, `^connect to piped: ssh_config says ProxyCommand nc %h %p, and nemesis starts no programs for that; write it as ProxyJump, or pass --ssh-jump$`},
 		"a port in words":  {sample, "odd", false, true, `^read the port of odd in \S+/config: "seventy" is not a port \(1 to 65535\)$`},
 		"an unknown alias": {sample, "db9", true, true, `^find ssh-config:db9: no Host block names it in \S+/config$`},
-		"a command": {"Match exec \"true\"\n  Port 1\n", "db1", false, true,
-			`^read ssh configuration \S+/config: .*; --ssh-config none does without$`},
+		"a criterion that nobody knows": {"Match tagged x\n  Port 1\n", "db1", false, true,
+			`^connect to db1: read its ssh configuration: \S+/config:2: whether its port holds for db1 is not known: \S+/config:1: nemesis does not know Match tagged; --ssh-config none does without$`},
+		"a variable that is not set": {"IdentityFile ${NEMESIS_NO_SUCH}/id\n", "db1", false, true,
+			`^connect to db1: read its ssh configuration: the environment has no NEMESIS_NO_SUCH, which "\$\{NEMESIS_NO_SUCH\}/id" asks for; --ssh-config none does without$`},
+		"a token that nobody knows": {"IdentityFile ~/%z\n", "db1", false, true, `: nothing is known for %z in "\S+/%z"; --ssh-config none does without$`},
+		"a quote that is left open": {"Host db1\n  User \"me\n", "db1", false, true, `: \S+/config:2: a quote is never closed; --ssh-config none does without$`},
+		"a name that DNS completes": {"CanonicalizeHostname yes\nCanonicalDomains example.org\n", "db1", false, true, `: CanonicalDomains may complete the name db1, and nemesis does not do that; give it a HostName; --ssh-config none does without$`},
 	} {
 		t.Run(name, func(t *testing.T) {
 			_, err := settle(Host{HostName: c.host, Alias: c.alias}, Options{Config: save(c.content)})
@@ -162,5 +167,56 @@ func TestAnAliasMayComeFromAnIncludedFile(t *testing.T) {
 	}
 	if _, err := settle(Host{HostName: "other", Alias: true}, Options{Config: home + "/config"}); err == nil {
 		t.Error("an alias that nobody names was found")
+	}
+}
+
+// What nemesis cannot do is the trouble of the hosts that it is about, and of no other.
+func TestALineAboutAnotherHostConcernsNobodyElse(t *testing.T) {
+	home := t.TempDir()
+	t.Setenv("HOME", home)
+	path := home + "/config"
+	for name, line := range map[string]string{
+		"a criterion that nobody knows, and another that fails": "Match host other tagged x\n  Port 1",
+		"and the other way round":                               "Match tagged x host other\n  Port 1",
+		"one that says nothing of ours":                         "Match localnetwork 10.0.0.0/8\n  ForwardAgent yes",
+		"one that says what was said":                           "Host *\n  Port 22\nMatch version 10\n  Port 1",
+		"a port in words":                                       "Host other\n  Port seventy",
+		"a command":                                             "Host other\n  ProxyCommand nc %h %p",
+		"an open quote":                                         "Host other\n  User \"me",
+		"an open quote about nothing of ours":                   "SendEnv \"LANG",
+		"no such variable":                                      "Host other\n  IdentityFile ${NEMESIS_NO_SUCH}",
+		"a keyword of the future":                               "Host *\n  FrobnicateAgent always",
+		"a file that is not there":                              "Include /no/such/file",
+		"a directory as a file":                                 "Host other\n  Include " + home,
+		"a command that hangs, not asked":                       "Match host other exec \"sleep 1000\"\n  Port 1",
+	} {
+		t.Run(name, func(t *testing.T) {
+			if err := os.WriteFile(path, []byte(line+"\nHost db1\n  HostName 10.0.0.1\n"), 0o600); err != nil {
+				t.Fatal(err)
+			}
+			got, err := settle(Host{HostName: "db1"}, Options{Config: path, User: "u"})
+			if err != nil || got.hostName != "10.0.0.1" || got.port != 22 {
+				t.Errorf("%s:%d, %v", got.hostName, got.port, err)
+			}
+		})
+	}
+}
+
+func TestAFileThatOthersMayWriteRunsNothing(t *testing.T) {
+	home := t.TempDir()
+	t.Setenv("HOME", home)
+	path, ran := home+"/config", home+"/ran"
+	if err := os.WriteFile(path, []byte("Match exec \"touch "+ran+"\"\n  Port 1\n"), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	if err := os.Chmod(path, 0o666); err != nil {
+		t.Fatal(err)
+	}
+	_, err := settle(Host{HostName: "db1"}, Options{Config: path, User: "u"})
+	if err == nil || !strings.Contains(err.Error(), "Match exec runs nothing that others may write; take their right to write the file away") {
+		t.Error(err)
+	}
+	if _, err := os.Stat(ran); err == nil {
+		t.Error("it was run")
 	}
 }

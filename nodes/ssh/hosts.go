@@ -10,7 +10,6 @@ import (
 	"strings"
 
 	"github.com/hashicorp/go-sockaddr"
-	"github.com/kevinburke/ssh_config"
 )
 
 // maxHosts bounds a list. Nobody tests a cluster of a thousand nodes, but many
@@ -150,14 +149,9 @@ func (p parser) alias(alias string) ([]Host, error) {
 	if err != nil {
 		return nil, err
 	}
-	pattern, err := ssh_config.NewPattern(alias)
-	if err != nil {
-		return nil, fmt.Errorf("%q is not a pattern of Host blocks", alias)
-	}
-	one := ssh_config.Host{Patterns: []*ssh_config.Pattern{pattern}}
 	var hosts []Host
 	for _, name := range files.named() {
-		if one.Matches(name) {
+		if matchPattern(name, alias) {
 			hosts = append(hosts, Host{HostName: name, Alias: true})
 		}
 	}

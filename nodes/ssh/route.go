@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"net"
 	"net/netip"
+	"os"
 	"strings"
 
 	gossh "golang.org/x/crypto/ssh"
@@ -83,8 +84,12 @@ func hopOptions(jump Host, opt Options) Options {
 	}
 	asConfigured := opt
 	asConfigured.Keys = nil
-	if files, err := readConfig(opt, ""); err == nil && len(files.all(jump.HostName, "IdentityFile")) > 0 {
-		return asConfigured
+	home, _ := os.UserHomeDir() // without one there are fewer files
+	if files, err := readConfig(opt, home); err == nil {
+		said, err := files.find(hostQuery{name: jump.HostName, user: jump.User, home: home})
+		if err == nil && len(said["identityfile"]) > 0 {
+			return asConfigured
+		}
 	}
 	return opt
 }

@@ -101,7 +101,7 @@ func (v Vagrant) Hosts(ctx context.Context, opt Options) ([]Host, Options, error
 	var ours strings.Builder
 	for _, m := range v.Machines {
 		names = append(names, m.Name)
-		fmt.Fprintf(&ours, "Host %s\n  UserKnownHostsFile \"%s\"\n  StrictHostKeyChecking accept-new\n", m.Name, filepath.Join(m.files, "nemesis_known_hosts"))
+		fmt.Fprintf(&ours, "Host %s\n  UserKnownHostsFile \"%s\"\n  StrictHostKeyChecking accept-new\n", m.Name, strings.ReplaceAll(filepath.Join(m.files, "nemesis_known_hosts"), "%", "%%"))
 	}
 	said, err := askVagrant(ctx, v.Dir, append([]string{"ssh-config"}, names...)...)
 	if err != nil {
@@ -116,7 +116,11 @@ func (v Vagrant) Hosts(ctx context.Context, opt Options) ([]Host, Options, error
 	}
 	var hosts []Host
 	for _, name := range names {
-		at := files.get(name, "HostName")
+		about, err := files.find(hostQuery{name: name})
+		if err != nil {
+			return nil, opt, fmt.Errorf("read vagrant ssh-config: %w", err)
+		}
+		at := about.one("hostname")
 		if at == "" {
 			return nil, opt, fmt.Errorf("read vagrant ssh-config: it does not say where %s is; start it with: cd %s && vagrant up %s", name, shown(v.Dir), name)
 		}
