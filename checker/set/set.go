@@ -111,14 +111,7 @@ func (full) Check(ctx context.Context, log *history.Log, _ checker.Budget) check
 		result.Outcome, result.Summary = checker.Harness, err.Error()
 		return result
 	}
-	var keys []string
-	byKey := make(map[string][]history.Operation)
-	for _, o := range log.Operations {
-		if _, known := byKey[o.Key]; !known {
-			keys = append(keys, o.Key)
-		}
-		byKey[o.Key] = append(byKey[o.Key], o)
-	}
+	keys, byKey := split(log.Operations)
 	var d Details
 	var times []int64
 	found := &checker.Findings{Worst: classes}
@@ -158,6 +151,31 @@ func (full) Check(ctx context.Context, log *history.Log, _ checker.Budget) check
 		result.Summary = fmt.Sprintf("%s acknowledged, %s showed each one from then on", checker.Plural(d.Acknowledged, "element"), checker.Plural(d.Reads, "full read"))
 	}
 	return result
+}
+
+// split groups operations by key, keys in order of first use.
+func split(ops []history.Operation) (keys []string, byKey map[string][]history.Operation) {
+	counts := make(map[string]int)
+	for i := range ops {
+		key := ops[i].Key
+		if counts[key] == 0 {
+			keys = append(keys, key)
+		}
+		counts[key]++
+	}
+	byKey = make(map[string][]history.Operation)
+	if len(keys) == 1 { // as in most: nothing is copied
+		byKey[keys[0]] = ops
+		return keys, byKey
+	}
+	for i := range ops {
+		key := ops[i].Key
+		if byKey[key] == nil {
+			byKey[key] = make([]history.Operation, 0, counts[key])
+		}
+		byKey[key] = append(byKey[key], ops[i])
+	}
+	return keys, byKey
 }
 
 // classes are all there are, worst first.
