@@ -87,6 +87,19 @@ func Ended(o history.Operation) string {
 	return "never answered, so it may have taken effect at any later time"
 }
 
+// WasRefused says when an operation was refused, as seen by one that found its effect all the
+// same, as the end of a clause: "client 1's write of 0 …". A refusal is not always older than
+// what was seen.
+func WasRefused(refused, seen history.Operation) string {
+	switch {
+	case refused.Return <= seen.Return:
+		return "had been refused at " + Moment(refused.Return)
+	case refused.Call <= seen.Return:
+		return "was under way then, and was refused at " + Moment(refused.Return)
+	}
+	return "was invoked only at " + Moment(refused.Call) + " and refused"
+}
+
 // Stopped says why a checker that obeys ctx did not finish, as the end of a sentence.
 func Stopped(ctx context.Context) string {
 	if errors.Is(ctx.Err(), context.Canceled) {

@@ -283,7 +283,7 @@ func (c objects) explain(ctx context.Context, j *job) {
 		a := j.accusation
 		story := explain.Story{
 			Noun: c.kind.Noun, Key: j.key, Recorded: j.recorded, Every: j.object.Operations,
-			Values: j.object.Values, Unexplained: -1, Confirmed: a.opinion == order.Illegal,
+			Values: j.object.Values, InitOption: c.opt.InitOption, Unexplained: -1, Confirmed: a.opinion == order.Illegal,
 		}
 		if j.object.Values != nil {
 			story.First = j.subject.describeState(j.subject.model.Init())

@@ -91,7 +91,11 @@ func (h *parsed) phantom(t, e int32) checker.Finding {
 
 func (h *parsed) aborted(t, e int32) checker.Finding {
 	k, w := h.elements[e].key, h.elements[e].writer
-	claim := fmt.Sprintf("%s, although %s's transaction that appends it had been refused.", h.read(t, h.text(e), k), h.client(w))
+	was := "had been refused"
+	if h.op(w).Return > h.op(t).Return {
+		was = checker.WasRefused(*h.op(w), *h.op(t))
+	}
+	claim := fmt.Sprintf("%s, although %s's transaction that appends it %s.", h.read(t, h.text(e), k), h.client(w), was)
 	return h.finding(claim, "A transaction that was refused for certain left nothing behind (G1a).", k,
 		[]int32{t, w}, t, []string{h.is(w), h.is(t)}, [][]int32{{w}, {t}})
 }

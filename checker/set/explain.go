@@ -150,8 +150,8 @@ func (s *set) phantom(r int, id int32) checker.Finding {
 
 func (s *set) aborted(r int, id int32) checker.Finding {
 	o, add := s.read(r), s.op(s.elements[id].add)
-	claim := fmt.Sprintf("Client %d read %s from %s at %s, although client %d's add of it had been refused at %s.",
-		o.Process, s.text(id), s.name(), checker.Moment(o.Return), add.Process, checker.Moment(add.Return))
+	claim := fmt.Sprintf("Client %d read %s from %s at %s, although client %d's add of it %s.",
+		o.Process, s.text(id), s.name(), checker.Moment(o.Return), add.Process, checker.WasRefused(*add, *o))
 	return s.finding(claim, "An add that was refused for certain never happened.", "",
 		[]int{s.elements[id].add, s.reads[r].op}, s.reads[r].op, []string{s.addStep(id), s.readStep(r, "with "+s.text(id))})
 }

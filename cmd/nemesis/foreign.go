@@ -116,7 +116,7 @@ func (f *foreignFlags) checker(format foreign.Format) (checker.Checker, time.Dur
 	if err != nil {
 		return nil, 0, 0, err
 	}
-	opt := models.Options{NilReads: f.nilReads, ObserveFailures: f.observe}
+	opt := models.Options{InitOption: "--init", NilReads: f.nilReads, ObserveFailures: f.observe}
 	if opt.Init, err = foreign.Value(f.init); err != nil {
 		return nil, 0, 0, fmt.Errorf("read --init: %w", err)
 	}

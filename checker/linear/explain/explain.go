@@ -38,6 +38,8 @@ type Story struct {
 	Every    []porcupine.Operation
 	// Values is the kind's, nil for objects that do not hold one value.
 	Values func(*porcupine.Operation) (found, left models.Value)
+	// InitOption is how the user can say what an object holds at first; "" for not at all.
+	InitOption string
 	// First is the value, as text, that an object with Values holds at first.
 	First string
 	// Core are operations without an order, by call, as of the moment when the culprit
@@ -263,8 +265,11 @@ func describe(o *history.Operation) string {
 }
 
 func verb(o *history.Operation) string {
-	if answers(o) {
+	switch {
+	case answers(o):
 		return "answered"
+	case o.Type == history.Fail:
+		return "refused"
 	}
 	return "acknowledged"
 }

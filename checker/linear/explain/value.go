@@ -3,6 +3,7 @@ package explain
 import (
 	"encoding/json"
 	"fmt"
+	"slices"
 
 	"github.com/anishathalye/porcupine"
 
@@ -25,14 +26,13 @@ func (s *Story) argue() (string, []checker.ProofStep) {
 
 	makers := s.makers(found.Text, x)
 	if len(makers) == 0 && found.Text != s.First {
-		why := "although no client had ever asked for that value"
-		if f := s.refused(found.Text); f != nil {
-			why = fmt.Sprintf("although client %d's %s had been refused at %s and nobody else ever asked for that value", f.Process, describe(f), checker.Moment(f.Return))
-		} else if l := s.later(found.Text, x.Return); l != nil {
-			why = fmt.Sprintf("although the first to ask for that value, client %d, did so only at %s", l.Process, checker.Moment(l.Call))
-		}
-		return fmt.Sprintf("%s, %s.", did, why), append(s.list(), checker.ProofStep{
+		proof := append(s.list(), checker.ProofStep{
 			Text: fmt.Sprintf("No operation that may have happened by then leaves %s behind, so nothing can have put it there.", value), Core: []int{s.Unexplained}})
+		if s.InitOption != "" && s.isFirst(x) {
+			proof = append(proof, checker.ProofStep{Core: []int{s.Unexplained},
+				Text: fmt.Sprintf("Nobody had seen another value before. If %s held %s from the beginning, say so with %s.", s.name(), value, s.InitOption)})
+		}
+		return fmt.Sprintf("%s, %s.", did, s.outOfNowhere(found.Text, x)), proof
 	}
 
 	over := s.overwriter()
@@ -117,14 +117,59 @@ func (s *Story) overwriter() int {
 	return best
 }
 
-// refused finds a failed operation that would have left the value behind.
-func (s *Story) refused(text string) *history.Operation {
-	for _, o := range s.Recorded {
-		if o.Type == history.Fail && asked(o) == text {
-			return o
+// outOfNowhere says what is known of a value that nothing can have left behind by the time
+// x returned.
+func (s *Story) outOfNowhere(text string, x *porcupine.Operation) string {
+	seen, refused, others := models.Source(x), s.refused(text, x.Return), s.later(text, x.Return)
+	switch {
+	case refused != nil && (refused.Call <= x.Return || others == nil || refused.Call <= others.Call):
+		why := fmt.Sprintf("although client %d's %s %s", refused.Process, describe(refused), checker.WasRefused(*refused, *seen))
+		if refused.Return > x.Return {
+			why += ","
+		}
+		alone := !slices.ContainsFunc(s.Recorded, func(o *history.Operation) bool {
+			return o != refused && o.Type == history.Fail && asked(o) == text
+		})
+		switch {
+		case alone && others == nil:
+			return why + " and nobody else ever asked for that value"
+		case alone:
+			return why + " and nobody else had asked for that value by then"
+		case others == nil:
+			return why + " and no request for that value was ever accepted"
+		}
+		return why + " and no request for that value had been accepted by then"
+	case others != nil:
+		return fmt.Sprintf("although the first to ask for that value, client %d, did so only at %s", others.Process, checker.Moment(others.Call))
+	}
+	return "although no client had ever asked for that value"
+}
+
+// isFirst reports whether no operation had returned before x was over that found or left a
+// value.
+func (s *Story) isFirst(x *porcupine.Operation) bool {
+	for i := range s.Every {
+		o := &s.Every[i]
+		if found, left := s.Values(o); o.Return < x.Return && (found.Is || left.Is) {
+			return false
 		}
 	}
-	return nil
+	return true
+}
+
+// refused finds a failed operation that would have left the value behind: the one that was
+// refused first if it was by this time, else the one that was invoked first.
+func (s *Story) refused(text string, by int64) *history.Operation {
+	var first *history.Operation
+	for _, o := range s.Recorded {
+		if o.Type != history.Fail || asked(o) != text {
+			continue
+		}
+		if first == nil || o.Return < first.Return && o.Return <= by {
+			first = o
+		}
+	}
+	return first
 }
 
 // asked is the value that a write or compare-and-set was to leave behind.

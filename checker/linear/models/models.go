@@ -63,6 +63,9 @@ type Options struct {
 	// Init is the value that a register holds at first, as JSON; nothing is null. For
 	// kv it is a string. Other kinds have but one way to begin.
 	Init json.RawMessage
+	// InitOption is how the user can give Init, for explanations; "" where it is not for
+	// the user to say.
+	InitOption string
 	// NilReads: a register's read of null tells nothing, as in Knossos' histories.
 	NilReads bool
 	// Stop is asked again and again whether to give up reading, which ends in ErrStopped.
