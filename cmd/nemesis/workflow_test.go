@@ -19,7 +19,7 @@ import (
 	"nemesis/campaign"
 )
 
-const workflowPath = "../../.github/workflows/nightly.yml"
+const workflows = "../../.github/workflows"
 
 // workflow is what these tests need of a GitHub workflow.
 type workflow struct {
@@ -31,9 +31,9 @@ type workflow struct {
 	}
 }
 
-func readWorkflow(t *testing.T) workflow {
+func readWorkflow(t *testing.T, name string) workflow {
 	t.Helper()
-	text, err := os.ReadFile(workflowPath)
+	text, err := os.ReadFile(filepath.Join(workflows, name))
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -53,43 +53,49 @@ func TestWorkflowPassesActionlint(t *testing.T) {
 		t.Skipf("needs actionlint %s, which cannot be built here: %s", version, oneLine(fmt.Errorf("%s", out)))
 	}
 	for _, tc := range []struct {
-		name, old, new string
-		passes         bool
+		file, name, old, new string
+		passes               bool
 	}{
-		{"as it is", "", "", true},
-		{"with a needless mistake", "needs: run", "needs: runs", false},
+		{"nightly.yml", "as it is", "", "", true},
+		{"nightly.yml", "with a needless mistake", "needs: run", "needs: runs", false},
+		{"ci.yml", "as it is", "", "", true},
+		{"release.yml", "as it is", "", "", true},
 	} {
-		text, err := os.ReadFile(workflowPath)
+		text, err := os.ReadFile(filepath.Join(workflows, tc.file))
 		if err != nil {
 			t.Fatal(err)
 		}
-		path := filepath.Join(t.TempDir(), "nightly.yml")
+		path := filepath.Join(t.TempDir(), tc.file)
 		if err := os.WriteFile(path, []byte(strings.Replace(string(text), tc.old, tc.new, 1)), 0o644); err != nil {
 			t.Fatal(err)
 		}
 		// shellcheck would be run where there is one, with other opinions on each machine.
 		out, err := exec.Command(filepath.Join(bin, "actionlint"), "-no-color", "-shellcheck=", "-pyflakes=", path).CombinedOutput()
 		if (err == nil) != tc.passes {
-			t.Errorf("%s: actionlint says %v\n%s", tc.name, err, out)
+			t.Errorf("%s, %s: actionlint says %v\n%s", tc.file, tc.name, err, out)
 		}
 	}
 }
 
 func TestWorkflowHasNoMoreRightsThanItNeeds(t *testing.T) {
-	w := readWorkflow(t)
-	if !maps.Equal(w.Permissions, map[string]string{"contents": "read"}) {
-		t.Errorf("the workflow may %v", w.Permissions)
-	}
-	for name, job := range w.Jobs {
-		if name != "merge" && job.Permissions != nil {
-			t.Errorf("the job %s, which runs servers under test, may %v", name, job.Permissions)
+	// The one job of a workflow that may write. It runs no server under test and builds nothing that is
+	// released.
+	for file, writer := range map[string]string{"nightly.yml": "merge", "release.yml": "publish", "ci.yml": ""} {
+		w := readWorkflow(t, file)
+		if !maps.Equal(w.Permissions, map[string]string{"contents": "read"}) {
+			t.Errorf("%s may %v", file, w.Permissions)
 		}
-		for _, step := range job.Steps {
-			if step.Uses != "" && !regexp.MustCompile(`^[\w-]+/[\w-]+@[0-9a-f]{40}$`).MatchString(step.Uses) {
-				t.Errorf("%s is not pinned to a commit", step.Uses)
+		for name, job := range w.Jobs {
+			if name != writer && job.Permissions != nil {
+				t.Errorf("the job %s of %s may %v", name, file, job.Permissions)
 			}
-			if strings.Contains(step.Run, "${{") {
-				t.Errorf("the script of %q has an expression in its text, where a caller's words would be run", step.Name)
+			for _, step := range job.Steps {
+				if step.Uses != "" && !regexp.MustCompile(`^[\w-]+/[\w-]+@[0-9a-f]{40}$`).MatchString(step.Uses) {
+					t.Errorf("%s is not pinned to a commit", step.Uses)
+				}
+				if strings.Contains(step.Run, "${{") {
+					t.Errorf("the script of %q has an expression in its text, where a caller's words would be run", step.Name)
+				}
 			}
 		}
 	}
@@ -101,7 +107,7 @@ func TestWorkflowStepsRunWithoutGitHub(t *testing.T) {
 	needsLocalNodes(t)
 	server(t)
 	nemesis := program(t)
-	w := readWorkflow(t)
+	w := readWorkflow(t, "nightly.yml")
 	dir := t.TempDir()
 	small := `
 campaign: small
@@ -197,7 +203,7 @@ func TestWorkflowDoesNotTakeTroubleForTheFirstNight(t *testing.T) {
 	if _, err := exec.LookPath("git"); err != nil {
 		t.Skipf("needs git: %v", err)
 	}
-	w, found := readWorkflow(t), 0
+	w, found := readWorkflow(t, "nightly.yml"), 0
 	for job, name := range map[string]string{"run": "Look for earlier nights", "merge": "Get the data branch"} {
 		for _, step := range w.Jobs[job].Steps {
 			if step.Name != name {
