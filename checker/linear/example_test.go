@@ -55,3 +55,43 @@ func ExampleCheck() {
 	// in this order: [0 1 2]
 	// nothing explains operation 3
 }
+
+// A violation among many operations, and the few of them that prove it.
+func ExampleProve() {
+	model := porcupine.Model{
+		Init: func() any { return 0 },
+		Step: func(state, input, output any) (bool, any) {
+			if to, is := input.(int); is { // a write
+				return true, to
+			}
+			return output == state, state
+		},
+	}
+	var operations []porcupine.Operation
+	for i := range 100 {
+		at := int64(i) * 10
+		operations = append(operations, porcupine.Operation{Input: i, Call: at, Return: at + 5})
+	}
+	operations = append(operations, porcupine.Operation{ClientId: 1, Input: "read", Output: 97, Call: 2000, Return: 2010})
+
+	ctx := context.Background()
+	result, err := linear.Check(ctx, model, operations, linear.Options{})
+	if err != nil {
+		fmt.Println(err)
+		return
+	}
+	core, err := linear.Prove(ctx, model, result.Partitions[0], linear.Options{})
+	if err != nil {
+		fmt.Println(err)
+		return
+	}
+	fmt.Println("states when the core begins:", core.States)
+	for _, op := range core.Operations {
+		fmt.Println(op.Input, "returned", op.Output)
+	}
+	fmt.Println("Porcupine finds no order either:", core.Confirmed)
+	// Output:
+	// states when the core begins: [99]
+	// read returned 97
+	// Porcupine finds no order either: true
+}

@@ -25,6 +25,9 @@
 //
 //	result, err := linear.Check(ctx, model, operations, linear.Options{})
 //	if result.Answer == order.Illegal { … }
+//
+// Check and Prove are public API for programs of others; nemesis itself uses Checker. Both
+// have an example.
 package linear
 
 import (

@@ -25,6 +25,10 @@
 // idle workers included, means those workers only. Thus combinators nest freely.
 //
 // A nil Generator is one that is done.
+//
+// The package is public API: programs of others may build workloads on it and try them in a
+// Simulation, so it has combinators that no workload of nemesis uses. The examples show
+// both.
 package generator
 
 import (

@@ -23,9 +23,6 @@ type Table struct {
 	byText map[string]int32
 }
 
-// Len is how many values have a number.
-func (t *Table) Len() int { return len(t.texts) }
-
 // Text is the canonical JSON of a numbered value.
 func (t *Table) Text(id int32) string { return t.texts[id] }
 

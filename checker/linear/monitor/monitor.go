@@ -24,6 +24,9 @@
 // before y" in real time means that x returned strictly before y was called. An
 // operation of unknown outcome has Return == history.Never: it may have taken
 // effect after its Call or not at all. All functions are safe for concurrent use.
+//
+// Like linear.Check, which takes any of them as a check of a kind, the functions are public API: not
+// every one decides a workload of nemesis.
 package monitor
 
 import (
