@@ -43,6 +43,12 @@ func appendEvent(b []byte, ev *Event) ([]byte, error) {
 	if ev.Exit != nil && err == nil {
 		b, err = appendJSON(b, `,"exit":`, ev.Exit)
 	}
+	if ev.Restart != nil && err == nil {
+		b, err = appendJSON(b, `,"restart":`, ev.Restart)
+	}
+	if len(ev.Leaders) > 0 && err == nil {
+		b, err = appendJSON(b, `,"leaders":`, ev.Leaders)
+	}
 	b = appendField(b, `,"message":`, ev.Message)
 	return append(b, "}\n"...), err
 }

@@ -1,11 +1,13 @@
 package history
 
 import (
+	"bytes"
 	"encoding/json"
 	"errors"
 	"fmt"
 	"os"
 	"path/filepath"
+	"reflect"
 	"runtime"
 	"strings"
 	"sync"
@@ -124,6 +126,37 @@ func TestWhatIsWrittenIsReadBack(t *testing.T) {
 			rt.Fatalf("(-want +got)\n%s", diff)
 		}
 	})
+}
+
+// A field that is added to Event must be added to its writing by hand too.
+func TestEveryFieldOfAnEventIsWritten(t *testing.T) {
+	want := Event{
+		Index: 1, Time: 2, Type: OK, Process: 3, Node: "n1", F: "f", Key: "k", Value: json.RawMessage("4"), Version: 5, Error: "e",
+		Fault: &Fault{ID: 6}, Clock: &ClockSample{RTT: 7}, Exit: &Exit{PID: 8}, Restart: &Restart{Attempts: 9}, Message: "m",
+		Leaders: []Lead{{Node: "n1", Of: "a", Term: 10}},
+	}
+	for i, v := 0, reflect.ValueOf(want); i < v.NumField(); i++ {
+		if v.Field(i).IsZero() {
+			t.Errorf("give %s a value here", v.Type().Field(i).Name)
+		}
+	}
+	line, err := appendEvent(nil, &want)
+	if err != nil {
+		t.Fatal(err)
+	}
+	var fast, plain Event
+	if err := json.Unmarshal(line, &plain); err != nil {
+		t.Fatal(err)
+	}
+	p := newParser()
+	if !p.fast(bytes.TrimSpace(line), &fast) {
+		t.Errorf("the fast parser does not read %s", line)
+	}
+	for name, got := range map[string]Event{"encoding/json": plain, "the parser": fast} {
+		if diff := cmp.Diff(want, got); diff != "" {
+			t.Errorf("%s reads (-want +got):\n%s", name, diff)
+		}
+	}
 }
 
 func TestValueThatIsNotJSONBecomesAString(t *testing.T) {

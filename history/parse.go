@@ -86,6 +86,11 @@ func (p *parser) set(ev *Event, name string, raw []byte) bool {
 	case "exit":
 		ev.Exit = &Exit{}
 		err = json.Unmarshal(raw, ev.Exit)
+	case "restart":
+		ev.Restart = &Restart{}
+		err = json.Unmarshal(raw, ev.Restart)
+	case "leaders":
+		err = json.Unmarshal(raw, &ev.Leaders)
 	case "message":
 		return json.Unmarshal(raw, &ev.Message) == nil
 	default:

@@ -27,6 +27,8 @@ import (
 // Config is what a run needs beside its plan: where, not what.
 type Config struct {
 	Cluster nodes.Cluster
+	// System is the plan's; nil is the one of that name in Systems.
+	System  clients.System
 	Install clients.Install
 	// Out is the store: the run directory is made below it.
 	Out string
@@ -311,8 +313,10 @@ func (r *runner) reaches(ctx context.Context, m *agent.Client) error {
 
 func (r *runner) install(ctx context.Context) error {
 	var err error
-	if r.system, err = FindSystem(r.plan.System.Name); err != nil {
-		return err
+	if r.system = r.cfg.System; r.system == nil {
+		if r.system, err = FindSystem(r.plan.System.Name); err != nil {
+			return err
+		}
 	}
 	if r.workload, err = workload.Find(r.plan.Workload.Name); err != nil {
 		return err

@@ -28,6 +28,8 @@ type Options struct {
 	Nodes []string
 	// Settings are everything else.
 	Settings Settings
+	// Systems are those that System names one of; nil is Systems().
+	Systems []clients.System
 }
 
 // UsageError is a mistake in what the user asked for: exit code 64.
@@ -55,7 +57,7 @@ func random(seed int64, stream uint64) *mathrand.Rand {
 // Resolve makes a plan. The same options with the same seed give the same plan,
 // byte for byte. Every error is a UsageError of one line.
 func Resolve(opt Options) (history.Plan, error) {
-	r := resolution{said: opt.Settings, plan: history.Plan{
+	r := resolution{systems: opt.Systems, said: opt.Settings, plan: history.Plan{
 		Schema:  history.PlanSchema,
 		System:  history.System{Name: opt.System},
 		Cluster: history.Cluster{Spec: opt.Spec, Nodes: opt.Nodes},
@@ -77,14 +79,15 @@ func Resolve(opt Options) (history.Plan, error) {
 // resolution is a plan in the making. Its methods are the steps, in the order in which
 // they need each other; each fills in what nobody said.
 type resolution struct {
-	said   Settings
-	system clients.System
-	work   workload.Workload
-	plan   history.Plan
+	systems []clients.System
+	said    Settings
+	system  clients.System
+	work    workload.Workload
+	plan    history.Plan
 }
 
 func (r *resolution) findSystem() (err error) {
-	r.system, err = FindSystem(r.plan.System.Name)
+	r.system, err = findSystem(r.systems, r.plan.System.Name)
 	return err
 }
 

@@ -14,9 +14,15 @@ func Systems() []clients.System {
 }
 
 // FindSystem finds a system by the name a user types.
-func FindSystem(name string) (clients.System, error) {
+func FindSystem(name string) (clients.System, error) { return findSystem(nil, name) }
+
+// findSystem finds a system in a table, or in Systems where there is none.
+func findSystem(table []clients.System, name string) (clients.System, error) {
+	if table == nil {
+		table = Systems()
+	}
 	names := []string{}
-	for _, s := range Systems() {
+	for _, s := range table {
 		if s.Name() == name {
 			return s, nil
 		}
