@@ -144,7 +144,7 @@ func leaseOperationText(op history.Operation) (string, bool) {
 			raw = op.Output
 		}
 		w, err := history.DecodeGuardedWrite(raw)
-		if err != nil || !history.IsObject(raw) {
+		if err != nil || !history.IsObject(raw) || w.Token == 0 { // a register may hold an object too
 			return "", false
 		}
 		if op.F == history.FRead {

@@ -143,6 +143,8 @@ func TestOperationText(t *testing.T) {
 		{history.Operation{F: "txn", Input: raw(`[["append","k3",7],["r","k4",null]]`), Type: history.Info}, "append k3 7, r k4"},
 		{history.Operation{F: "txn", Input: raw(`[["r","k4",null]]`), Output: raw(`[["r","k4",[1,2]]]`), Type: history.OK}, "r k4 → [1,2]"},
 		{history.Operation{F: "txn", Input: raw(`{"no":"list"}`), Type: history.OK}, `txn {"no":"list"}`},
+		{history.Operation{F: "read", Output: raw(`{"#{}":[":a"]}`), Type: history.OK}, `read → {"#{}":[":a"]}`},
+		{history.Operation{F: "write", Input: raw(`{":a":1}`), Type: history.OK}, `write {":a":1}`},
 		{history.Operation{F: "odd", Input: raw("not json\x1b"), Type: history.OK}, "odd not json⟨U+001B⟩"},
 	} {
 		if got := operationText(c.op, shortValue); got != c.want {

@@ -9,6 +9,8 @@ import (
 	"testing"
 
 	"pgregory.net/rapid"
+
+	"nemesis/history"
 )
 
 // spelled is a value with what it is, from the definition of equality in docs/checkers.md,
@@ -151,6 +153,12 @@ func TestValuesOfEDNAreEqualAsInClojure(t *testing.T) {
 		}
 		if !json.Valid(x) {
 			t.Fatalf("%s becomes %s", a.as, x)
+		}
+		// What checkers number values by tells them apart just as well.
+		cx, errX := history.Canonical(x)
+		cy, errY := history.Canonical(y)
+		if errX != nil || errY != nil || (string(cx) == string(cy)) != (string(x) == string(y)) {
+			t.Fatalf("%s and %s become %s and %s, and then %s (%v) and %s (%v)", a.as, b.as, x, y, cx, errX, cy, errY)
 		}
 		if (a.is == b.is) != (string(x) == string(y)) {
 			t.Fatalf("%s and %s are %s and %s; they become %s and %s", a.as, b.as, a.is, b.is, x, y)
