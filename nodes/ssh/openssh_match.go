@@ -12,7 +12,7 @@ import (
 	"time"
 )
 
-// host is the host that configuration files are asked about, and what is settled already.
+// hostQuery is a host that configuration files are asked about, and what is settled already.
 type hostQuery struct {
 	name string // as the user wrote it
 	user string // that the user named, "" for none
@@ -273,19 +273,19 @@ func (l *lookup) tokens() map[byte]string {
 		l.home, first(l.found.one("port"), fmt.Sprint(defaultPort)), first(l.found.one("hostkeyalias"), l.name))
 }
 
-// patience is how long the command of a Match exec may take.
-const patience = 10 * time.Second
+// execPatience is how long the command of a Match exec may take.
+const execPatience = 10 * time.Second
 
 // runs says whether a command succeeds, as the ssh command asks: by the user's shell, with
 // no input, its output unread.
 func runs(command string) (succeeds bool, unknown string) {
-	ctx, cancel := context.WithTimeout(context.Background(), patience)
+	ctx, cancel := context.WithTimeout(context.Background(), execPatience)
 	defer cancel()
 	err := exec.CommandContext(ctx, first(os.Getenv("SHELL"), "/bin/sh"), "-c", command).Run()
 	var exit *exec.ExitError
 	switch {
 	case ctx.Err() != nil:
-		return false, fmt.Sprintf("the command of Match exec did not end within %v", patience)
+		return false, fmt.Sprintf("the command of Match exec did not end within %v", execPatience)
 	case err != nil && !errors.As(err, &exit):
 		return false, fmt.Sprintf("the command of Match exec did not start: %v", err)
 	}
