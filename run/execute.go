@@ -421,7 +421,13 @@ func (r *runner) collect(ctx context.Context) error {
 		if err == nil {
 			errs := []error{save(filepath.Join(dir, "agent.log"), func(w io.Writer) error { return m.AgentLog(ctx, w) })}
 			for name, path := range r.servers.LogFiles(m.Node().Name) {
-				errs = append(errs, save(filepath.Join(dir, filepath.Base(name)), func(w io.Writer) error { return m.Download(ctx, path, w) }))
+				errs = append(errs, save(filepath.Join(dir, filepath.Base(name)), func(w io.Writer) error {
+					leftOut, err := m.DownloadLog(ctx, path, w)
+					if leftOut > 0 {
+						r.note(m.Node().Name, "%s is longer than a run keeps: its first %d MiB and its last %d MiB are saved, and %d bytes between them are not", filepath.Base(name), agent.LogBeginning>>20, agent.LogEnd>>20, leftOut)
+					}
+					return err
+				}))
 			}
 			err = errors.Join(errs...)
 		}

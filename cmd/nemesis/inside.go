@@ -5,7 +5,6 @@ import (
 	"encoding/json"
 	"fmt"
 	"os"
-	"path/filepath"
 	"syscall"
 
 	"github.com/spf13/cobra"
@@ -40,19 +39,10 @@ func inside(ctx context.Context, what string, argument any) error {
 	if err != nil {
 		return fmt.Errorf("start the local cluster: %w", err)
 	}
-	dir, err := os.MkdirTemp("", "nemesis-job-")
-	if err != nil {
-		return fmt.Errorf("start the local cluster: %w", err)
-	}
-	defer os.RemoveAll(dir)
-	path := filepath.Join(dir, "job.json")
-	if err := os.WriteFile(path, text, 0o600); err != nil {
-		return fmt.Errorf("start the local cluster: %w", err)
-	}
 	// The world gets the user's signals itself: it must not be killed at the first
 	// Ctrl-C, which only ends the workload.
 	code, err := local.Run(context.WithoutCancel(ctx), local.World{
-		Args: []string{insideName, what, path}, Stdin: os.Stdin, Stdout: os.Stdout, Stderr: os.Stderr,
+		Args: []string{insideName, what}, Input: text, Stdin: os.Stdin, Stdout: os.Stdout, Stderr: os.Stderr,
 	})
 	if err != nil {
 		return err
@@ -97,11 +87,11 @@ const insideName = "inside"
 // insideCommand is what the control process runs once it is in its own world.
 func insideCommand() *cobra.Command {
 	return &cobra.Command{
-		Use:    insideName + " WHAT FILE",
+		Use:    insideName + " WHAT",
 		Hidden: true,
-		Args:   cobra.ExactArgs(2),
+		Args:   cobra.ExactArgs(1),
 		RunE: func(cmd *cobra.Command, args []string) error {
-			text, err := os.ReadFile(args[1])
+			text, err := local.Input()
 			if err != nil {
 				return fmt.Errorf("start the local cluster: %w", err)
 			}

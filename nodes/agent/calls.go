@@ -112,34 +112,71 @@ func (c *Client) RemoveAll(ctx context.Context, path string) error {
 
 // Download copies the file at path to w, as long as it is when the copying begins.
 func (c *Client) Download(ctx context.Context, path string, w io.Writer) error {
-	return c.fetch(ctx, doRead, path, w)
+	_, err := c.fetch(ctx, doRead, path, w, maxInt64, 0)
+	return err
+}
+
+// A log is collected up to this length. Of a longer one the beginning, with how the server
+// was started, and the end, with its last words, are kept.
+const (
+	LogBeginning = 8 << 20 // bytes
+	LogEnd       = 8 << 20 // bytes
+)
+
+// DownloadLog copies the log at path to w. Of one that is longer than LogBeginning and
+// LogEnd together it copies those two parts, with a line between them that says what is
+// left out, and returns how many bytes that is.
+func (c *Client) DownloadLog(ctx context.Context, path string, w io.Writer) (leftOut int64, err error) {
+	return c.fetch(ctx, doRead, path, w, LogBeginning, LogEnd)
 }
 
 // AgentLog copies the agent's own log: what it and those before it did, and when.
 func (c *Client) AgentLog(ctx context.Context, w io.Writer) error {
-	return c.fetch(ctx, doLog, "agent.log", w)
+	_, err := c.fetch(ctx, doLog, "agent.log", w, maxInt64, 0)
+	return err
 }
 
-func (c *Client) fetch(ctx context.Context, do, path string, w io.Writer) error {
+const maxInt64 = 1<<63 - 1
+
+// fetch copies a file's first bytes and its last ones, and returns how many lie between
+// them. How long the file is, is what it is when the copying begins.
+func (c *Client) fetch(ctx context.Context, do, path string, w io.Writer, beginning, end int64) (leftOut int64, err error) {
 	from := c.agent() // parts of one file must not come from two boots
+	stop := int64(maxInt64)
 	for offset := int64(0); ; {
 		answer, err := from.exchange(ctx, do, chunk{Path: path, Offset: offset}, nil)
 		if err != nil {
-			return c.on("download", path, err)
+			return leftOut, c.on("download", path, err)
 		}
 		var got chunk
 		if err := json.Unmarshal(answer.Body, &got); err != nil {
-			return c.on("download", path, err)
+			return leftOut, c.on("download", path, err)
 		}
-		if _, err := w.Write(answer.payload); err != nil {
-			return c.on("download", path, err)
+		part := answer.payload
+		if offset == 0 && got.Size-end > beginning {
+			leftOut, stop = got.Size-end-beginning, got.Size
 		}
-		offset += int64(len(answer.payload))
-		if got.End {
-			return nil
+		skip := leftOut > 0 && offset < beginning && offset+int64(len(part)) >= beginning
+		if skip {
+			part = part[:beginning-offset]
 		}
-		if len(answer.payload) == 0 {
-			return c.on("download", path, errors.New("the agent sent nothing more, and no end"))
+		part = part[:min(int64(len(part)), stop-offset)]
+		if _, err := w.Write(part); err != nil {
+			return leftOut, c.on("download", path, err)
+		}
+		offset += int64(len(part))
+		if skip {
+			if _, err := fmt.Fprintf(w, "\n[nemesis left out %d bytes of this log here]\n", leftOut); err != nil {
+				return leftOut, c.on("download", path, err)
+			}
+			offset += leftOut
+			continue
+		}
+		if got.End || offset >= stop {
+			return leftOut, nil
+		}
+		if len(part) == 0 {
+			return leftOut, c.on("download", path, errors.New("the agent sent nothing more, and no end"))
 		}
 	}
 }

@@ -144,14 +144,20 @@ func (c *Client) open(ctx context.Context, conn nodes.Conn) (*session, error) {
 	}
 	if site.have {
 		s, err := start(ctx, conn, site, bin, c.opt, c.exits)
-		if !errors.Is(err, errWrongBinary) {
+		if !errors.Is(err, errWrongBinary) && !errors.Is(err, errCannotRun) {
 			return s, err
 		}
 	}
 	if err := bin.upload(ctx, conn, site.binary); err != nil {
 		return nil, fmt.Errorf("start the agent on %s: %w", name, err)
 	}
-	return start(ctx, conn, site, bin, c.opt, c.exits)
+	for try := 1; ; try++ {
+		s, err := start(ctx, conn, site, bin, c.opt, c.exits)
+		if !errors.Is(err, errCannotRun) || try == busyTries || ctx.Err() != nil {
+			return s, err
+		}
+		time.Sleep(busyPause)
+	}
 }
 
 // agent is the session with the agent to ask now.

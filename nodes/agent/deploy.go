@@ -14,12 +14,26 @@ import (
 	"runtime"
 	"strconv"
 	"strings"
+	"time"
 
 	"nemesis/nodes"
 )
 
-// errWrongBinary: what lies on the node under our name is not our binary.
-var errWrongBinary = errors.New("the node's copy of nemesis is damaged")
+// What is wrong with the file that lies on the node under our name.
+var (
+	// errWrongBinary: it is not our binary.
+	errWrongBinary = errors.New("the node's copy of nemesis is damaged")
+	// errCannotRun: the node's shell could not execute it. It may be damaged, or held open
+	// for writing by somebody for a moment more ("text file busy").
+	errCannotRun = errors.New("the node cannot execute its copy of nemesis")
+)
+
+// A program that was uploaded a moment ago, and cannot be executed, is tried again: a
+// server that received it in a process that forks may hold it open (golang/go 22315).
+const (
+	busyTries = 20
+	busyPause = 100 * time.Millisecond
+)
 
 // executable is the program to run on the node.
 type executable struct {

@@ -159,3 +159,32 @@ func TestConnectingEndsByItsDeadline(t *testing.T) {
 		t.Errorf("got %v", err)
 	}
 }
+
+// busyConn cannot execute the agent a number of times, as when somebody holds it open for
+// writing.
+type busyConn struct {
+	*agenttest.Conn
+	times int
+}
+
+func (b *busyConn) Start(ctx context.Context, stderr io.Writer, argv ...string) (nodes.Stream, error) {
+	if b.times > 0 {
+		b.times--
+		argv = []string{"sh", "-c", "echo \"sh: 1: $0: Text file busy\" >&2; exit 126", argv[0]}
+	}
+	return b.Conn.Start(ctx, stderr, argv...)
+}
+
+func TestBusyProgramIsTriedAgainAndNotCalledDamaged(t *testing.T) {
+	c, err := agent.Connect(context.Background(), &busyConn{agenttest.NewConn(), 3}, agent.Options{Dir: agenttest.Dir(t)})
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := c.Close(context.Background(), false); err != nil {
+		t.Error(err)
+	}
+	_, err = agent.Connect(context.Background(), &busyConn{agenttest.NewConn(), 1000}, agent.Options{Dir: t.TempDir()})
+	if err == nil || !strings.Contains(err.Error(), "Text file busy: the node cannot execute its copy of nemesis") || strings.Contains(err.Error(), "damaged") {
+		t.Errorf("got %v", err)
+	}
+}

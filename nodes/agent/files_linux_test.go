@@ -3,6 +3,7 @@ package agent_test
 import (
 	"bytes"
 	"context"
+	"fmt"
 	"math/rand"
 	"os"
 	"path/filepath"
@@ -147,6 +148,33 @@ func TestStoredContentIsVerifiedBeforeItIsUsed(t *testing.T) {
 	for _, path := range []string{filepath.Join(dir, "again"), stored[0]} {
 		if text, err := os.ReadFile(path); err != nil || string(text) != "the real server" {
 			t.Errorf("%s holds %q, %v", path, text, err)
+		}
+	}
+}
+
+func TestOfALongLogTheBeginningAndTheEndAreKept(t *testing.T) {
+	c := agenttest.Connect(t, agenttest.Dir(t))
+	ctx := context.Background()
+	const whole = agent.LogBeginning + agent.LogEnd
+	for _, size := range []int64{0, 1, agent.LogBeginning, whole - 1, whole, whole + 1, whole + 3<<20} {
+		content := make([]byte, size)
+		for i := range content {
+			content[i] = byte(i / 7919)
+		}
+		if err := os.WriteFile(filepath.Join(c.Dir(), "log"), content, 0o600); err != nil {
+			t.Fatal(err)
+		}
+		var got bytes.Buffer
+		left, err := c.DownloadLog(ctx, "log", &got)
+		if err != nil || left != max(0, size-whole) {
+			t.Fatalf("of %d bytes left out %d: %v", size, left, err)
+		}
+		want := content
+		if left > 0 {
+			want = slices.Concat(content[:agent.LogBeginning], fmt.Appendf(nil, "\n[nemesis left out %d bytes of this log here]\n", left), content[size-agent.LogEnd:])
+		}
+		if !bytes.Equal(got.Bytes(), want) {
+			t.Errorf("of %d bytes got %d, want %d, or other ones", size, got.Len(), len(want))
 		}
 	}
 }

@@ -49,6 +49,11 @@ func (s *server) handle(f frame) (answer any, payload []byte, err error) {
 			return nil, nil, err
 		}
 		defer r.Close()
+		info, err := r.Stat()
+		if err != nil {
+			return nil, nil, err
+		}
+		c.Size = info.Size()
 		payload, c.End, err = readPart(r, c.Offset)
 		return c, payload, err
 	case doMkdir:

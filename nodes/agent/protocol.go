@@ -205,6 +205,7 @@ type (
 		Path   string `json:"path,omitempty"`
 		Offset int64  `json:"offset"`
 		End    bool   `json:"end,omitempty"`
+		Size   int64  `json:"size,omitempty"` // of a file that is read
 	}
 	file struct {
 		Path string `json:"path"`

@@ -89,7 +89,7 @@ func start(ctx context.Context, conn nodes.Conn, site site, bin *executable, opt
 		werr := s.wait(time.Second)
 		err = fmt.Errorf("start the agent on %s: %s", name, s.lastWords(werr, err))
 		if cannotRun(werr) {
-			err = fmt.Errorf("%w: %w", err, errWrongBinary)
+			err = fmt.Errorf("%w: %w", err, errCannotRun)
 		}
 	case err != nil:
 		err = fmt.Errorf("start the agent on %s: %w", name, err)

@@ -14,6 +14,7 @@ import (
 	"golang.org/x/sys/unix"
 
 	"nemesis/history"
+	"nemesis/nodes/forks"
 )
 
 // supervisor starts server processes, watches them, and acts on them.
@@ -181,6 +182,7 @@ func (s *supervisor) launch(p *process, spec ProcessSpec, by string) error {
 		Stdout: log, Stderr: log,
 		SysProcAttr: &syscall.SysProcAttr{Setsid: true},
 	}
+	forks.Settle() // the program may be one that this agent has just written
 	start := (*exec.Cmd).Start
 	if group != nil {
 		start = group.server.Start
@@ -220,8 +222,8 @@ func (s *supervisor) launch(p *process, spec ProcessSpec, by string) error {
 	return nil
 }
 
-// run starts a command that may have been written this very moment: a thread of ours
-// that forks holds it open for a blink, until its own exec.
+// run starts a command that somebody else may have written this very moment, and has open
+// for a blink more.
 func run(cmd *exec.Cmd, start func(*exec.Cmd) error) (*exec.Cmd, error) {
 	for try := 0; ; try++ {
 		err := start(cmd)

@@ -17,6 +17,7 @@ import (
 // The descriptors Run gives its keeper.
 const (
 	lifeFD    = firstFD     // reads the end of file when Run's process is gone
+	handedFD  = firstFD + 2 // World.Input, for the world
 	troubleFD = firstFD + 1 // takes the line that says why there is no world
 )
 
@@ -32,6 +33,7 @@ func keeper(args []string) int {
 	runtime.LockOSThread()
 	unix.CloseOnExec(lifeFD)
 	unix.CloseOnExec(troubleFD)
+	unix.CloseOnExec(handedFD)
 	life, trouble := os.NewFile(lifeFD, "life"), os.NewFile(troubleFD, "trouble")
 	fail := func(err error) int {
 		fmt.Fprintln(trouble, err)
@@ -71,12 +73,14 @@ func keeper(args []string) int {
 	cmd := exec.Command("/proc/self/exe", append([]string{Command, "world", dir.path, groupDir}, args[1:]...)...)
 	cmd.Args[0] = os.Args[0]
 	cmd.Stdin, cmd.Stdout, cmd.Stderr = os.Stdin, os.Stdout, os.Stderr
-	cmd.ExtraFiles = []*os.File{trouble}
+	input := os.NewFile(handedFD, "input")
+	cmd.ExtraFiles = []*os.File{trouble, input}
 	cmd.SysProcAttr = attr
 	if err := cmd.Start(); err != nil {
 		return fail(explain("make namespaces for local nodes", err, privileged))
 	}
 	trouble.Close()
+	input.Close()
 	go func() {
 		// Nothing is ever written: this waits for the other end to close.
 		io.Copy(io.Discard, life)

@@ -57,6 +57,9 @@ type World struct {
 	Args []string
 	// Env is added to the environment, as "name=value".
 	Env []string
+	// Input is what the program gets from the function Input. It lies in no file, so that
+	// nobody has to remove it.
+	Input []byte
 	// Stdin, Stdout and Stderr are as in exec.Cmd.
 	Stdin          io.Reader
 	Stdout, Stderr io.Writer

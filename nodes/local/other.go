@@ -32,5 +32,8 @@ func Check(context.Context) error { return errNotLinux }
 // Inside is false.
 func Inside() bool { return false }
 
+// Input says that local clusters need Linux.
+func Input() ([]byte, error) { return nil, errNotLinux }
+
 // Main has nothing to do: no process of a world is ever started here.
 func Main([]string) int { return 64 }

@@ -11,6 +11,8 @@ import (
 	"strings"
 	"syscall"
 	"time"
+
+	"golang.org/x/sys/unix"
 )
 
 // roles are what Main can be asked to be.
@@ -68,11 +70,17 @@ func Run(ctx context.Context, w World) (int, error) {
 	defer trouble.Close()
 	defer tell.Close()
 
+	input, err := memoryFile(w.Input)
+	if err != nil {
+		return 0, fmt.Errorf("start a local world: %w", err)
+	}
+	defer input.Close()
+
 	cmd := exec.Command("/proc/self/exe", append([]string{Command, "keeper", base}, w.Args...)...)
 	cmd.Args[0] = os.Args[0]
 	cmd.Env = append(os.Environ(), w.Env...)
 	cmd.Stdin, cmd.Stdout, cmd.Stderr = w.Stdin, w.Stdout, w.Stderr
-	cmd.ExtraFiles = []*os.File{alive, tell}
+	cmd.ExtraFiles = []*os.File{alive, tell, input}
 	// A terminal sends Ctrl-C to its whole foreground group: in a group of its own
 	// the world gets it once, from here.
 	cmd.SysProcAttr = &syscall.SysProcAttr{Setpgid: true}
@@ -127,6 +135,33 @@ func passOn(signals chan<- os.Signal) {
 	if !signal.Ignored(syscall.SIGHUP) {
 		signal.Notify(signals, syscall.SIGHUP)
 	}
+}
+
+// memoryFile is a file without a name that holds content, to be read from its beginning.
+func memoryFile(content []byte) (*os.File, error) {
+	fd, err := unix.MemfdCreate("input", unix.MFD_CLOEXEC)
+	if err != nil {
+		return nil, fmt.Errorf("make a file in memory: %w", err)
+	}
+	f := os.NewFile(uintptr(fd), "input")
+	if _, err := f.Write(content); err == nil {
+		_, err = f.Seek(0, io.SeekStart)
+	}
+	if err != nil {
+		f.Close()
+		return nil, fmt.Errorf("write a file in memory: %w", err)
+	}
+	return f, nil
+}
+
+// Input reads World.Input, once, in the program that a world runs.
+func Input() ([]byte, error) {
+	if !Inside() {
+		return nil, errors.New("read what a local world was given: this process is not in one")
+	}
+	f := os.NewFile(inputFD, "input")
+	defer f.Close()
+	return io.ReadAll(f)
 }
 
 // Check makes a cluster of one node and takes it away again. Its error says in one

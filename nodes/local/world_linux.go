@@ -30,12 +30,15 @@ func networkName() string {
 	return name
 }
 
+// inputFD is the descriptor of World.Input in the program.
+const inputFD = firstFD + 1
+
 // world is the first process in its namespaces. It makes them fit to live in and
 // becomes the program again, with the same PID, so that the program's death is the
 // end of the world. Its arguments are the world's directory, that of its control group or
 // "", then the program's.
 func world(args []string) int {
-	const troubleFD = firstFD
+	const troubleFD = inputFD - 1
 	unix.CloseOnExec(troubleFD) // the pipe's end tells Run that there is a world
 	err := enter(args)
 	fmt.Fprintln(os.NewFile(troubleFD, "trouble"), err)

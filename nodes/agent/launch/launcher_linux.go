@@ -32,8 +32,8 @@ func launch(program string, argv []string) int {
 	runtime.LockOSThread()
 	err := listen()
 	for try := 0; err == nil; try++ {
-		// A program that was just written may be open in a thread of the agent that forks
-		// at this very moment, for a blink, until its own exec.
+		// Somebody else may have written the program this very moment, and have it open for a
+		// blink more.
 		err = unix.Exec(program, argv, os.Environ())
 		if errors.Is(err, unix.ETXTBSY) && try < 50 {
 			time.Sleep(10 * time.Millisecond)

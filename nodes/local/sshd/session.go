@@ -13,6 +13,8 @@ import (
 
 	"github.com/pkg/sftp"
 	"golang.org/x/crypto/ssh"
+
+	"nemesis/nodes/forks"
 )
 
 // session is one channel: some env requests, then one program, then signals to it.
@@ -96,6 +98,7 @@ func (s *session) exec(line string) bool {
 	theirs := [3]*os.File{read[0], write[1], write[2]}
 	stdin, stdout, stderr := write[0], read[1], read[2]
 	env := append(slices.Clone(s.server.Env), s.env...)
+	forks.Settle() // the program may run what this process has just received
 	process, err := s.server.Start([]string{"/bin/sh", "-c", line}, env, s.server.Home, theirs)
 	closeAll(theirs[:])
 	if err != nil {
