@@ -19,10 +19,10 @@ import (
 type clockFault struct {
 	name, doc string
 	// changes are what it draws from, takes tells them from those of other clock faults,
-	// and example is one of them.
-	changes func(history.Timing) []Change
-	takes   func(Change) bool
-	example string
+	// example is one of them, and wants what they are, in words before the example.
+	changes        func(history.Timing) []Change
+	takes          func(Change) bool
+	wants, example string
 	// strobes: a change that gives no period gets one.
 	strobes bool
 	// limit is what it does not do, beside what no clock fault does.
@@ -46,28 +46,30 @@ const (
 	clocksSetting = "clocks"
 )
 
-func clockSettings() []FaultSetting {
-	return []FaultSetting{
-		{
-			Setting: history.Setting{
-				Name: changeSetting,
-				Doc:  "what clock faults do, a list to draw from, such as wall:+2lease,both:-1h,monotonic:x0.5,wall:+2s/100ms (default: all that a fault knows)",
-			},
-			Check: checkChanges,
+func (f clockFault) settings() []FaultSetting {
+	settings := []FaultSetting{{
+		Setting: history.Setting{
+			Name: changeSetting,
+			Doc:  "what clock faults do, a list to draw from, such as wall:+2lease,both:-1h,monotonic:x0.5,wall:+2s/100ms (default: all that a fault knows)",
 		},
-		{
-			Setting: history.Setting{
-				Name: clocksSetting, Default: ShadowClocks,
-				Doc: "which clocks are changed: shadow, those that the servers see, or machine, the machine's own where it can be changed as asked",
-			},
-			Check: func(value string, _ Options) error {
-				if value != ShadowClocks && value != MachineClocks {
-					return fmt.Errorf("schedule faults: --clocks is %s or %s, not %q", ShadowClocks, MachineClocks, value)
-				}
-				return nil
-			},
-		},
+		Example: f.example, Check: checkChanges,
+	}}
+	if f.strobes {
+		return settings // a machine's clock cannot
 	}
+	return append(settings, FaultSetting{
+		Setting: history.Setting{
+			Name: clocksSetting, Default: ShadowClocks,
+			Doc: "which clocks are changed: shadow, those that the servers see, or machine, the machine's own where it can be changed as asked",
+		},
+		Example: MachineClocks,
+		Check: func(value string, _ Options) error {
+			if value != ShadowClocks && value != MachineClocks {
+				return fmt.Errorf("schedule faults: --clocks is %s or %s, not %q", ShadowClocks, MachineClocks, value)
+			}
+			return nil
+		},
+	})
 }
 
 // checkChanges refuses changes that cannot be read, or that no fault of the run does.
@@ -98,7 +100,7 @@ func (f clockFault) Info() Info {
 			{Target: "majority", Weight: 1, Least: 3},
 			{Target: "all", Weight: 1, Least: 2},
 		}, onLeases(Form{Weight: 3, Least: 1})...),
-		Settings: clockSettings(),
+		Settings: f.settings(),
 	}
 }
 
@@ -120,7 +122,7 @@ func (f clockFault) Parameters(rng *rand.Rand, opt Options) (Dealer, error) {
 		changes = slices.DeleteFunc(all, func(c Change) bool { return !f.takes(c) })
 	}
 	if len(changes) == 0 {
-		return nil, fmt.Errorf("schedule faults: --clock-change names nothing that a %s does; add %s", f.name, f.example)
+		return nil, fmt.Errorf("schedule faults: --clock-change names nothing that a %s does; add %s %s", f.name, f.wants, f.example)
 	}
 	cards := newDeck(rng, changes)
 	return func(history.Step) any {

@@ -22,7 +22,8 @@ func clockDrift() Fault {
 			return all
 		},
 		takes:   func(c Change) bool { return c.Jump == 0 && c.Rate != 1 && c.Rate != 0 && c.Period == 0 },
-		example: "a rate such as monotonic:x0.5",
+		wants:   "a rate such as",
+		example: "monotonic:x0.5",
 		limit: "sleeps and timers end by the kernel's clock: a slow clock lengthens them, where the server looks at its clock again, " +
 			"but on a fast one they come late, so a timeout that should strike early strikes on time",
 		sentence: func(step history.Step, p history.ClockParameters) string {

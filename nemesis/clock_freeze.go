@@ -14,7 +14,8 @@ func clockFreeze() Fault {
 			}
 		},
 		takes:   func(c Change) bool { return c.Jump == 0 && c.Rate == 0 && c.Period == 0 },
-		example: "the rate 0, such as monotonic:x0",
+		wants:   "the rate 0, such as",
+		example: "monotonic:x0",
 		limit:   "sleeps and timers end by the kernel's clock, which goes on: a server that does not look at its clock again wakes up as ever",
 		sentence: func(step history.Step, p history.ClockParameters) string {
 			return "freeze " + whichClock(step, p)

@@ -24,7 +24,8 @@ func clockStep() Fault {
 			return append(all, jumpOf(history.WallClock, hour, ""), jumpOf(history.WallClock, -hour, ""))
 		},
 		takes:   func(c Change) bool { return c.Jump != 0 && c.Rate == 1 && c.Period == 0 },
-		example: "a jump such as wall:-2s",
+		wants:   "a jump such as",
+		example: "wall:-2s",
 		limit:   "a wait until a moment of the wall clock ends early or late by the step, since the kernel ends it by its own clock",
 		sentence: func(step history.Step, p history.ClockParameters) string {
 			way := "forward"

@@ -19,7 +19,8 @@ func clockStrobe() Fault {
 			return jumps(history.WallClock, "+-", []float64{0.5, 1, 2}, timing)
 		},
 		takes:   func(c Change) bool { return c.Jump != 0 && c.Rate == 1 },
-		example: "a jump such as wall:+2s/100ms",
+		wants:   "a jump such as",
+		example: "wall:+2s/100ms",
 		limit:   "only readings see the jumps: a wait until a moment of the wall clock ends by the kernel's clock",
 		sentence: func(step history.Step, p history.ClockParameters) string {
 			way := "ahead"

@@ -44,6 +44,7 @@ func (packet) Info() Info {
 				Name: packetsSetting,
 				Doc:  "what packet faults do, a list to draw from, such as delay:100ms/20ms/normal,loss:10%/4+duplicate:5%,rate:1mbit (default: all that the fault knows)",
 			},
+			Example: "loss:10%",
 			Check: func(value string, opt Options) error {
 				if _, err := ParsePackets(value, opt.Timing); err != nil {
 					return err

@@ -9,6 +9,8 @@ import (
 // FaultSetting is one thing that a user can say about the steps of some faults.
 type FaultSetting struct {
 	history.Setting
+	// Example is a value other than the default that changes what the fault does.
+	Example string
 	// Check refuses a value that cannot be read, and one of which the run's faults make
 	// no use. It is not asked about the default.
 	Check func(value string, opt Options) error

@@ -35,7 +35,11 @@ func listCommand() *cobra.Command {
 		},
 		"faults": func(w io.Writer) {
 			for _, f := range nemesis.Faults() {
-				fmt.Fprintf(w, "%s\t%s\n", f.Info().Name, f.Info().Doc)
+				info := f.Info()
+				fmt.Fprintf(w, "%s\t%s\n", info.Name, info.Doc)
+				for _, s := range info.Settings {
+					fmt.Fprintf(w, "  --%s %s\t%s\n", s.Name, s.Example, s.Doc)
+				}
 			}
 		},
 		"checkers": func(w io.Writer) {

@@ -15,17 +15,19 @@ import (
 
 	"nemesis/campaign"
 	"nemesis/history"
+	"nemesis/nemesis"
 	"nemesis/run"
 )
 
 // otherThanDefault is, for each setting, a value that is not its default, beside what it
-// needs of others to be possible. A new setting needs a row here.
+// needs of others to be possible. A new setting needs a row here, unless it is one of a
+// fault.
 func otherThanDefault(t *testing.T) map[string]run.Settings {
 	server := filepath.Join(t.TempDir(), "server")
 	if err := os.WriteFile(server, []byte("#!"), 0o755); err != nil {
 		t.Fatal(err)
 	}
-	return map[string]run.Settings{
+	others := map[string]run.Settings{
 		"version":        {"version": "v3.5.7"},
 		"binary":         {"binary": server},
 		"set":            {"set.reads": "serializable"},
@@ -34,9 +36,6 @@ func otherThanDefault(t *testing.T) map[string]run.Settings {
 		"fault-interval": {"fault-interval": "7s"},
 		"fault-target":   {"fault-target": "leader"},
 		"fault-hold":     {"fault-hold": "3s"},
-		"clock-change":   {"faults": "clock-drift", "clock-change": "monotonic:x0.5"},
-		"packets":        {"faults": "packet", "packets": "loss:10%"},
-		"clocks":         {"faults": "clock-drift", "clocks": "machine"},
 		"require-faults": {"require-faults": "true"},
 		"time-limit":     {"time-limit": "30s"},
 		"concurrency":    {"concurrency": "7"},
@@ -52,6 +51,12 @@ func otherThanDefault(t *testing.T) map[string]run.Settings {
 		"checker-time":   {"checker-time": "5s"},
 		"checker-memory": {"checker-memory": "2GiB"},
 	}
+	for _, fault := range nemesis.Faults() {
+		for _, s := range fault.Info().Settings {
+			others[s.Name] = run.Settings{"faults": fault.Info().Name, s.Name: s.Example}
+		}
+	}
+	return others
 }
 
 func TestEverySettingIsAFlagAKeyAndARowAndChangesThePlan(t *testing.T) {
