@@ -204,7 +204,7 @@ func TestRunsOfANightCanBeCompared(t *testing.T) {
 	}
 }
 
-func TestOutageWhereThereWasNoneIsOutOfTheOrdinary(t *testing.T) {
+func TestFirstOutageIsReportedAsATrendChange(t *testing.T) {
 	trend := defaults().Trend
 	outage := Metrics()[2]
 	before := []Row{{Conclusive: 1}} // a night with replays only: no figures
@@ -222,7 +222,7 @@ func TestOutageWhereThereWasNoneIsOutOfTheOrdinary(t *testing.T) {
 	}
 }
 
-func TestArchiveOfAnotherSchemaIsNotGuessedAt(t *testing.T) {
+func TestArchiveOfAnotherSchemaIsRefused(t *testing.T) {
 	dir := t.TempDir()
 	text, _ := json.Marshal(Past{Schema: NightSchema + 1, Night: "n0"})
 	if err := os.MkdirAll(filepath.Join(dir, nightsDir), 0o755); err != nil {

@@ -32,7 +32,7 @@ known:
   - {finding: etcd/lease/early-expiry, issue: "#12", until: 2027-03-01}
 `
 
-func TestMistakesInAFileAreToldWithTheirLines(t *testing.T) {
+func TestErrorsInACampaignFileNameTheirLines(t *testing.T) {
 	for name, tc := range map[string]struct{ old, new, says string }{
 		"unknown key":              {"budget: {wall: 3h,", "budget: {wal: 3h,", `nightly.yaml:2: there is no key "wal" here`},
 		"unknown key at the top":   {"seeds:", "seed:", `nightly.yaml:3: there is no key "seed" here`},
@@ -209,7 +209,7 @@ func TestShardsAreAPartition(t *testing.T) {
 	})
 }
 
-func TestWeightsAreKeptFromTheFirstSeedOn(t *testing.T) {
+func TestCellWeightsAreHonouredFromTheFirstSeed(t *testing.T) {
 	file, err := Parse("nightly.yaml", []byte(strings.Replace(wholeFile, "per-cell: 2", "per-cell: 0", 1)))
 	if err != nil {
 		t.Fatal(err)

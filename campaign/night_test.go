@@ -18,7 +18,7 @@ func op(process int, node, key, f string, kind history.Type, in, out string, cal
 	return history.Operation{Process: process, Node: node, Key: key, F: f, Type: kind, Input: json.RawMessage(in), Output: json.RawMessage(out), Call: call, Return: ret}
 }
 
-func TestFingerprintIsOfTheShapeAlone(t *testing.T) {
+func TestFingerprintDependsOnTheShapeOfAFindingOnly(t *testing.T) {
 	of := func(ops ...history.Operation) string {
 		return Fingerprint("etcd", "linearizable", checker.Finding{Class: "non-linearizable", Core: ops})
 	}

@@ -65,7 +65,7 @@ func testResults(m Manifest, perSecond func(cell int) float64) []Result {
 
 // A month of a hundred cells, whose throughput differs by a twentieth from night to night
 // as it does on machines that others use. In the last one, one cell has lost a third.
-func TestMonthIsDrawnInTimeAndShowsTheOneRegression(t *testing.T) {
+func TestPageOfAMonthShowsTheRegression(t *testing.T) {
 	const cells, nights, sick = 100, 30, 42
 	rng := rand.New(rand.NewPCG(7, 7))
 	dir := filepath.Join(t.TempDir(), "archive")
@@ -142,7 +142,7 @@ func BenchmarkMonth(b *testing.B) {
 	}
 }
 
-func TestHostileWordsStayWords(t *testing.T) {
+func TestHostileTextIsEscapedInCampaignReports(t *testing.T) {
 	m := testManifest(1)
 	results := testResults(m, func(int) float64 { return 1 })
 	evil := "<script>alert(1)</script> ]]> | `rm` \x1b[2J \u202e [a](http://x) @everyone www.evil.example"

@@ -198,7 +198,7 @@ func TestTwoCampaignsDoNotShareADirectory(t *testing.T) {
 	}
 }
 
-func TestWhoIsInterruptedGoesOnLater(t *testing.T) {
+func TestInterruptedCampaignIsResumed(t *testing.T) {
 	n := newNight(t, smallNight)
 	ctx, cancel := context.WithCancel(t.Context())
 	n.config.Log = lines(func(string) { cancel() }) // after the first result
@@ -224,7 +224,7 @@ func (l lines) Write(text []byte) (int, error) {
 
 // A night is killed after it was added to its archive, or is judged again: what it has found
 // itself is none of its duties.
-func TestNightIsNotMadeLongerByItsOwnFindings(t *testing.T) {
+func TestCampaignIgnoresItsOwnFindingsUntilTheNextNight(t *testing.T) {
 	n := newNight(t, smallNight)
 	n.archive, n.fake = filepath.Join(t.TempDir(), "archive"), "set=violation"
 	n.run()
@@ -250,7 +250,7 @@ func TestNightIsNotMadeLongerByItsOwnFindings(t *testing.T) {
 
 // We are killed between judging what a run left that had died, and recording it. The
 // verdict in its directory is no run's.
-func TestWhatWeJudgedOurselvesIsNoResult(t *testing.T) {
+func TestVerdictThatTheCampaignMadeIsNoResult(t *testing.T) {
 	n := newNight(t, smallNight)
 	n.fake = "append=loses"
 	n.run()
@@ -287,7 +287,7 @@ func TestWhatWeJudgedOurselvesIsNoResult(t *testing.T) {
 
 // The budget is one of the clock. Runs that took little in all may have taken long, one
 // after the other, while the other workers had nothing to do.
-func TestBudgetIsOfTheClock(t *testing.T) {
+func TestBudgetIsWallClockTime(t *testing.T) {
 	w := worker{Campaign: &Campaign{File: &File{Budget: Budget{Parallel: 3}}}, done: map[string]Result{}, began: time.Now().Add(-time.Hour)}
 	w.take(Result{ID: "canary", Took: history.Duration(time.Hour)})
 	if !w.over(50*time.Minute) || w.over(70*time.Minute) {
@@ -320,7 +320,7 @@ func TestServerThatCouldNotBeBuiltIsTriedAgain(t *testing.T) {
 	}
 }
 
-func TestNightThatCannotBeKeptIsRedAndToldAll(t *testing.T) {
+func TestNightThatCannotBeArchivedIsRedAndFullyReported(t *testing.T) {
 	n := newNight(t, smallNight)
 	n.archive = t.TempDir()
 	if err := os.WriteFile(filepath.Join(n.archive, nightsDir), nil, 0o644); err != nil {

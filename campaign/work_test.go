@@ -35,7 +35,7 @@ func TestNightWithNothingToFindIsGreen(t *testing.T) {
 	}
 }
 
-func TestWhateverARunDoesHasTheVerdictItDeserves(t *testing.T) {
+func TestEachEndOfARunHasItsVerdict(t *testing.T) {
 	for name, tc := range map[string]struct {
 		mode string
 		want checker.Outcome // of the run
@@ -126,7 +126,7 @@ func TestNightOfVacuousRunsIsRed(t *testing.T) {
 	}
 }
 
-func TestCanariesTestTheTester(t *testing.T) {
+func TestCanaryThatBehavesOtherwiseMakesTheNightRed(t *testing.T) {
 	reasons := func(n *night) (checker.Outcome, string) {
 		said := n.run()
 		if len(said.Reasons) == 0 {
@@ -164,7 +164,7 @@ func TestCanariesTestTheTester(t *testing.T) {
 	})
 }
 
-func TestRepeatsEstimateARateAndTurnNothingGreen(t *testing.T) {
+func TestRepeatsEstimateARateAndNeverClearAFinding(t *testing.T) {
 	n := newNight(t, strings.Replace(smallNight, "repeat: 2", "repeat: 4", 1))
 	n.fake = "set=violation"
 	said := n.run()
@@ -302,7 +302,7 @@ func byID(results []Result) map[string]Result {
 	return m
 }
 
-func TestWhatIsWorthLeastIsRemovedFirst(t *testing.T) {
+func TestArtifactsOfLeastValueAreRemovedFirst(t *testing.T) {
 	n := newNight(t, smallNight+"\nartifacts: {size: 2KB}\n")
 	n.fake = "set=violation append=unknown"
 	said := n.run()

@@ -34,7 +34,7 @@ func connections(node string, silent, answered float64) history.Effect {
 	}
 }
 
-func TestWhatBecameOfAStep(t *testing.T) {
+func TestFaultOfEachStepIsCollected(t *testing.T) {
 	plan := history.Step{ID: 1, Kind: "partition", Shape: "one", Target: "leader"}
 	inject := stage(5, history.Inject, nil)
 	active := stage(6, history.Active, func(f *history.Fault) {

@@ -15,7 +15,7 @@ func TestFindingsAreCountedByClassWorstFirst(t *testing.T) {
 	}
 }
 
-func TestAViolationOutlivesADefectInItsTelling(t *testing.T) {
+func TestViolationIsKeptWhenItsExplanationPanics(t *testing.T) {
 	f := Findings{Worst: []string{"lost-element"}}
 	f.Add("lost-element", func() Finding { panic("index out of range") })
 	list := f.List()

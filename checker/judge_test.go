@@ -107,7 +107,7 @@ func TestVerdicts(t *testing.T) {
 	}
 }
 
-func TestNothingMasksAViolationAndNothingButSuccessIsValid(t *testing.T) {
+func TestViolationIsNeverMaskedAndOnlySuccessIsValid(t *testing.T) {
 	all := []Outcome{Valid, Violation, Unknown, Vacuous, Harness, ""}
 	rapid.Check(t, func(t *rapid.T) {
 		var results []Result

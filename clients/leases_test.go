@@ -196,7 +196,7 @@ func TestHowOperationsEnd(t *testing.T) {
 	}
 }
 
-func TestWhatAHolderBelieves(t *testing.T) {
+func TestBeliefsOfAHolderAreRecorded(t *testing.T) {
 	second := time.Second
 	t.Run("it enters, acts and leaves", func(t *testing.T) {
 		play(t, LeaseOptions{}, &fake{takes: second}, func(s *stage) {

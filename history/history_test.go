@@ -78,7 +78,7 @@ func read(t testing.TB, path string) ([]Event, Tail) {
 	return events, tail
 }
 
-func TestWhatIsWrittenIsReadBack(t *testing.T) {
+func TestEventsSurviveARoundTrip(t *testing.T) {
 	dir := t.TempDir()
 	runs := 0
 	rapid.Check(t, func(rt *rapid.T) {
@@ -211,7 +211,7 @@ func TestHistoryCutAtAnyByteReadsUpToItsLastWholeFrame(t *testing.T) {
 	}
 }
 
-func TestFlippedBitIsNeverReadAsAnEvent(t *testing.T) {
+func TestFlippedBitIsDetected(t *testing.T) {
 	events := make([]Event, 200)
 	for i := range events {
 		events[i] = Event{Type: OK, Process: i, F: "read", Value: json.RawMessage(fmt.Sprint(i * 7919))}

@@ -259,7 +259,7 @@ func TestHostileTextMakesNoMarkup(t *testing.T) {
 	}
 }
 
-func TestNothingHiddenReachesAReader(t *testing.T) {
+func TestHiddenCharactersAreShown(t *testing.T) {
 	for name, poison := range poisons() {
 		t.Run(name, func(t *testing.T) { nothingHidden(t, poison(t, hostile("http://127.0.0.1:9"))) })
 	}
@@ -350,7 +350,7 @@ func lastLine(s string) string {
 	return lines[len(lines)-1]
 }
 
-func TestABrowserRunsNothingHostile(t *testing.T) {
+func TestBrowserExecutesNoHostileText(t *testing.T) {
 	if testing.Short() {
 		t.Skip("starting a browser takes seconds")
 	}
@@ -412,7 +412,7 @@ func harmless(t *testing.T, dom, log string) {
 
 // The proof that the test above can fail: the same payloads, unescaped and
 // without a policy, do run.
-func TestABrowserWouldRunThemOtherwise(t *testing.T) {
+func TestHostileTextWouldExecuteUnescaped(t *testing.T) {
 	if testing.Short() {
 		t.Skip("starting a browser takes seconds")
 	}

@@ -206,7 +206,7 @@ func doubled(node string, f checker.Fault) []history.Event {
 	return events
 }
 
-func TestThePagesOfHoldersTellTheirStory(t *testing.T) {
+func TestPagesOfLeaseFindings(t *testing.T) {
 	for name, say := range map[string][]string{
 		"lease": {"✗ VIOLATION", "Client 2 was granted r1 at least", "too early", "since the last acknowledged renewal was sent", "① granted, token 24", "③ granted, token 29",
 			"✓ pause of n1, confirmed", "seen gone 10.000 s", "told of the loss 10.405 s", "nemesis itself stood still for 150 ms", "1 hand-over to another client",
@@ -230,7 +230,7 @@ func TestThePagesOfHoldersTellTheirStory(t *testing.T) {
 }
 
 // The terminal has the verdict and not the history; it tells the same moments.
-func TestTheStoryOfALeaseInWords(t *testing.T) {
+func TestTimelineOfALeaseAsText(t *testing.T) {
 	text := leaseFixture(t, "lease", false).Text(100)
 	at := 0
 	for _, s := range []string{"1   1.004 s  client 1 on n2: acquire → token 24", "5.000 s  pause of n1 begins (confirmed)", "2   9.400 s  client 1 on n2: renew token 24",
@@ -394,7 +394,7 @@ func TestBoundsStandBesideWhatWasMeasured(t *testing.T) {
 	}
 }
 
-func TestFindingsOfOneMomentShareAFlag(t *testing.T) {
+func TestFindingsAtOneTimeShareAMark(t *testing.T) {
 	at := func(ns int64) checker.Finding { return checker.Finding{Core: []history.Operation{{Call: ns}}} }
 	run := &timeline{findings: []checker.Finding{at(10e9), at(10e9), at(50e9), at(10e9), at(10e9), {}}}
 	var got []string
@@ -406,7 +406,7 @@ func TestFindingsOfOneMomentShareAFlag(t *testing.T) {
 	}
 }
 
-func TestWhatCameTooLateIsNotCalledImpossible(t *testing.T) {
+func TestLateAnswerIsNotCalledInexplicable(t *testing.T) {
 	r := fixture(t, "stale-read", false)
 	f := &r.Verdict.Results[0].Findings[0]
 	f.Class = "slow-recovery"

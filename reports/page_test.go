@@ -34,7 +34,7 @@ func keepPage(t *testing.T, name string, text []byte) {
 }
 
 // With REPORT_DIR set, the fixtures' pages are left there to be looked at.
-func TestThePageTellsItsStoryWithoutScript(t *testing.T) {
+func TestPageWorksWithoutJavaScript(t *testing.T) {
 	for name, say := range map[string][]string{
 		"stale-read": {"✗ VIOLATION", "client 5's write of 9 had been acknowledged", "⑤ read → 7  cannot be explained",
 			"✓ partition of n3, confirmed", "④ read → 9", "The read of 7 by client 12 began at 7.203 s", "may be stale",
@@ -327,7 +327,7 @@ func TestARunDirectoryBecomesAReport(t *testing.T) {
 	}
 }
 
-func TestAFullDiskLeavesNoHalfReport(t *testing.T) {
+func TestFullDiskLeavesNoPartialReport(t *testing.T) {
 	full := writerFunc(func([]byte) (int, error) { return 0, io.ErrShortWrite })
 	if err := fixture(t, "valid", true).Page(full); err == nil {
 		t.Error("a page that could not be written was reported as written")

@@ -18,7 +18,7 @@ import (
 
 const ms = int64(time.Millisecond)
 
-func TestALongSilenceIsCut(t *testing.T) {
+func TestAxisLeavesOutLongSilences(t *testing.T) {
 	for _, c := range []struct {
 		name  string
 		marks []int64
@@ -246,7 +246,7 @@ func TestLogsAreAlignedByTheNodesOwnClock(t *testing.T) {
 	}
 }
 
-func TestAClockStepIsNeverThinnedAway(t *testing.T) {
+func TestClockStepSurvivesDownsampling(t *testing.T) {
 	var events []history.Event
 	for i := int64(0); i < 10_000; i++ {
 		c := &history.ClockSample{WallLow: -ms, WallHigh: ms}

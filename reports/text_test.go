@@ -65,7 +65,7 @@ func TestTextFitsItsWidth(t *testing.T) {
 	}
 }
 
-func TestWrappingLosesNoWord(t *testing.T) {
+func TestWrappedTextKeepsEveryWord(t *testing.T) {
 	rapid.Check(t, func(t *rapid.T) {
 		words := rapid.SliceOf(rapid.StringMatching(`[a-z]{1,12}`)).Draw(t, "words")
 		w := &text{width: rapid.IntRange(40, 100).Draw(t, "width")}

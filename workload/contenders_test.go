@@ -168,7 +168,7 @@ func (s *tenancy) own(op generator.Op) (answer any, ok bool) {
 	return owner, true
 }
 
-func TestContestsAreWorthIt(t *testing.T) {
+func TestContestsContendForLeases(t *testing.T) {
 	for _, name := range []string{"lease", "lock", "fenced-write", "election"} {
 		t.Run(name, func(t *testing.T) {
 			w, err := Find(name)
@@ -260,7 +260,7 @@ func TestTheSameSeedMakesTheSameContest(t *testing.T) {
 	}
 }
 
-func TestInTheEndEverythingIsGivenBackAndCanBeTakenAgain(t *testing.T) {
+func TestFinalReleasesFreeEveryResource(t *testing.T) {
 	for _, name := range []string{"lease", "lock", "fenced-write", "election"} {
 		t.Run(name, func(t *testing.T) {
 			w, _ := Find(name)
@@ -280,7 +280,7 @@ func TestInTheEndEverythingIsGivenBackAndCanBeTakenAgain(t *testing.T) {
 	}
 }
 
-func TestTheEndComesThoughNothingSucceeds(t *testing.T) {
+func TestFinalReleasesEndThoughNothingSucceeds(t *testing.T) {
 	fail := func(*rand.Rand, generator.Op) (time.Duration, generator.End, json.RawMessage) {
 		return time.Second, generator.EndFail, nil
 	}
@@ -297,7 +297,7 @@ func TestTheEndComesThoughNothingSucceeds(t *testing.T) {
 }
 
 // What a server says goes into operations only as a grant, whatever it says.
-func TestAServerThatTalksNonsenseIsNoHolder(t *testing.T) {
+func TestMalformedGrantIsNoHold(t *testing.T) {
 	liar := newSystem()
 	liar.leased = "lease"
 	liar.wrong = func(op generator.Op, n int, answer any) any {

@@ -304,7 +304,7 @@ func TestRegisterWritesEachValueOnceAndExpectsWhatMayBe(t *testing.T) {
 	}
 }
 
-func TestServerThatLiesDoesNotLeadCasAstray(t *testing.T) {
+func TestCasIgnoresImpossibleReads(t *testing.T) {
 	liar := newSystem()
 	liar.wrong = func(op generator.Op, n int, answer any) any {
 		if op.F == "read" {
@@ -344,7 +344,7 @@ func TestSetReadsGrowWithTheAdds(t *testing.T) {
 	}
 }
 
-func TestSetKeepsAPaceOfItsOwn(t *testing.T) {
+func TestSetReadsAreRareEnough(t *testing.T) {
 	w, _ := Find("set")
 	for _, test := range []struct {
 		name string

@@ -112,7 +112,7 @@ func TestWindows(t *testing.T) {
 	}
 }
 
-func TestDuringFindsALongWindowBehindAShortOne(t *testing.T) {
+func TestDuringFindsAllOverlappingWindows(t *testing.T) {
 	list := List{{From: 0, To: math.MaxInt64, Why: "long"}, {From: 5, To: 6, Why: "short"}}
 	if w, is := list.During(100, 100); !is || w.Why != "long" {
 		t.Errorf("found %v, %v", w, is)

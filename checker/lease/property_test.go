@@ -65,7 +65,7 @@ func noAlarm(executions int) error {
 	return nil
 }
 
-func TestNoAlarmWhateverRapidThinksOf(t *testing.T) {
+func TestNoAlarmOnRandomCorrectExecutions(t *testing.T) {
 	rapid.Check(t, func(t *rapid.T) {
 		seed := rapid.Uint64().Draw(t, "seed")
 		w := simulate(rand.New(rand.NewPCG(2, seed)), "")

@@ -374,7 +374,7 @@ func eachStory(tell func(name string, judge func(errorf func(string, ...any)))) 
 	}
 }
 
-func TestTheLatestEndOfALongLeaseIsNoNumberBelowZero(t *testing.T) {
+func TestLatestEndOfALongLeaseDoesNotOverflow(t *testing.T) {
 	if most := (terms{rate: 0.999999}).most(math.MaxInt64 / 4); most < 0 {
 		t.Errorf("a lease lasts %d ns at most", most)
 	}

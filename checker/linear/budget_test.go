@@ -33,7 +33,7 @@ func hard(key string, process int) []history.Operation {
 	return ops
 }
 
-func TestAKeyTooHardForTheBudgetIsUnknownAndSaysSo(t *testing.T) {
+func TestKeyBeyondTheBudgetIsUnknown(t *testing.T) {
 	easy := ok(1000, "read", "", "null", 0, 1)
 	easy.Key = "easy"
 	ops := number(append(hard("difficult", 0), easy))

@@ -127,7 +127,7 @@ func TestTheProofOfAStaleReadIsToldStepByStep(t *testing.T) {
 	}
 }
 
-func TestAHistoryThatCannotBeIsTheHarnesssFault(t *testing.T) {
+func TestImpossibleHistoryIsHarness(t *testing.T) {
 	for _, c := range []struct {
 		name string
 		ops  []history.Operation

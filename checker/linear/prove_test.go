@@ -80,7 +80,7 @@ func TestEveryViolationOfCheckCanBeProved(t *testing.T) {
 	}
 }
 
-func TestACheckThatIsWrongProvesNothing(t *testing.T) {
+func TestProveRejectsAWrongDecision(t *testing.T) {
 	defective := Options{Checks: []models.Check{{Name: "defective", Decide: func([]porcupine.Operation, func() bool) order.Decision {
 		return order.Decision{Answer: order.Illegal, Culprit: -1}
 	}}}}

@@ -113,10 +113,10 @@ func unfounded(t testing.TB, n uint64, defects defect) (wrong string, late int) 
 	return "", late
 }
 
-// TestBeginningLateAccusesNobodyUnfoundedly holds the step to brute force: no history
+// TestCoreThatBeginsLateNeverAccusesALegalHistory holds the step to brute force: no history
 // that has an order begins late without one, the states are exactly those that orders
 // lead to, and where nothing is open the step loses nothing.
-func TestBeginningLateAccusesNobodyUnfoundedly(t *testing.T) {
+func TestCoreThatBeginsLateNeverAccusesALegalHistory(t *testing.T) {
 	const histories = 3000
 	late := 0
 	for n := range uint64(histories) {
@@ -132,7 +132,7 @@ func TestBeginningLateAccusesNobodyUnfoundedly(t *testing.T) {
 	t.Logf("%d histories, %d late ones without an order", histories, late)
 }
 
-func TestEveryMistakeInBeginningLateIsNoticed(t *testing.T) {
+func TestMutantsOfCoresThatBeginLateAreCaught(t *testing.T) {
 	const most = 20_000
 	for _, m := range []struct {
 		name   string
@@ -225,7 +225,7 @@ func chain(n int) []history.Operation {
 		ok(3, "read", "", fmt.Sprint((n+1)%3), at(n), at(n)+s/2))
 }
 
-func TestALongChainIsToldFromWhereItEnds(t *testing.T) {
+func TestProofOfALongChainBeginsNearItsEnd(t *testing.T) {
 	f := check(number(chain(300))).Findings[0]
 	var got []string
 	for _, step := range f.Proof {
@@ -247,7 +247,7 @@ func TestALongChainIsToldFromWhereItEnds(t *testing.T) {
 	}
 }
 
-func TestAReductionWithoutTimeLeavesWhatItHas(t *testing.T) {
+func TestReductionStopsAtItsDeadline(t *testing.T) {
 	ctx, cancel := context.WithCancel(context.Background())
 	items := []int{1, 2, 3, 4, 5, 6, 7, 8}
 	got := ddmin(ctx, items, func(rest []int) bool {
@@ -261,7 +261,7 @@ func TestAReductionWithoutTimeLeavesWhatItHas(t *testing.T) {
 	}
 }
 
-func TestMomentsAreTriedFromTheCulpritBackAndWhereLittleIsOpen(t *testing.T) {
+func TestStartOfACoreIsSoughtBackwardsFromTheCulprit(t *testing.T) {
 	var ops []porcupine.Operation
 	for i := range int64(100) {
 		ops = append(ops, porcupine.Operation{Call: 10 * i, Return: 10*i + 5})
@@ -284,7 +284,7 @@ func TestMomentsAreTriedFromTheCulpritBackAndWhereLittleIsOpen(t *testing.T) {
 
 // What is open when a core begins may have happened before or happen later, and the
 // proof says so.
-func TestWhatIsOpenWhenACoreBeginsIsTold(t *testing.T) {
+func TestOperationsOpenAtTheStartOfACoreAreListed(t *testing.T) {
 	var ops []history.Operation
 	for i := range int64(10) {
 		ops = append(ops, ok(1, "enqueue", fmt.Sprint(i%2), "", i*s, i*s+1))

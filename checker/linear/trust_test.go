@@ -36,7 +36,7 @@ var (
 	badRun  = number([]history.Operation{ok(1, "write", "1", "", 0, 1), ok(1, "read", "", "2", 2, 3)})
 )
 
-func TestADefectiveCheckAccusesNobodyAndHidesNothing(t *testing.T) {
+func TestDefectiveCheckLeadsToUndecided(t *testing.T) {
 	for _, c := range []struct {
 		name string
 		ops  []history.Operation
@@ -65,7 +65,7 @@ func TestADefectiveCheckAccusesNobodyAndHidesNothing(t *testing.T) {
 	}
 }
 
-func TestTheMostTellingViolationComesFirst(t *testing.T) {
+func TestShortestViolationComesFirst(t *testing.T) {
 	stale := func(key string, process int, at, age int64) []history.Operation {
 		ops := []history.Operation{ok(process, "write", "1", "", at, at+1), ok(process, "write", "2", "", at+2, at+3), ok(process, "read", "", "1", at+3+age, at+4+age)}
 		for i := range ops {
@@ -200,7 +200,7 @@ func TestAModelThatPanicsLeavesItsPartitionUndecided(t *testing.T) {
 	}
 }
 
-func TestAHintThatIsNotTrueAccusesNobody(t *testing.T) {
+func TestWrongHintLeadsToUndecided(t *testing.T) {
 	for height, want := range map[int]order.Answer{4: order.Legal, 3: order.Illegal} {
 		model := shelf
 		model.Equal = func(a, b any) bool { return slices.Equal(a.([]int), b.([]int)) }

@@ -164,7 +164,7 @@ func TestAValueAppendedTwiceIsTheWorkloadsFaultAndMasksNothing(t *testing.T) {
 	}
 }
 
-func TestABrokenHistoryIsTheHarnesssFault(t *testing.T) {
+func TestImpossibleHistoryIsHarness(t *testing.T) {
 	for _, value := range []string{`{`, `[1]`, `[["append","x"]]`, `[["append","x",1,2]]`, `[["pop","x",1]]`, `[["r","x",{}]]`} {
 		o := tx(1, history.OK, 0, 1)
 		o.Output = json.RawMessage(value)

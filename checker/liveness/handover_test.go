@@ -53,7 +53,7 @@ func (l *lock) keepsSession(process int, token, at int64) {
 	l.event(history.Event{Type: history.BeliefChange, Time: at + s/100, Process: process, F: "renewed", Value: value})
 }
 
-func TestALeaseLastsByTheSlowestClock(t *testing.T) {
+func TestLeaseLastsByTheSlowestClock(t *testing.T) {
 	for name, c := range map[string]struct {
 		bounds history.Bounds
 		end    int64 // of a lease of 4 s, acquired by 1 s

@@ -429,7 +429,7 @@ func TestAnEndedContextIsUnknown(t *testing.T) {
 	}
 }
 
-func TestABrokenRecordingIsTheHarness(t *testing.T) {
+func TestImpossibleHistoryIsHarness(t *testing.T) {
 	w := &world{}
 	w.do("n1", "read", history.OK, 2*s, s)
 	if r := Checker(ten()).Check(context.Background(), w.done(), checker.Budget{}); r.Outcome != checker.Harness {
@@ -437,7 +437,7 @@ func TestABrokenRecordingIsTheHarness(t *testing.T) {
 	}
 }
 
-func TestARunOfCenturiesTakesNoMemory(t *testing.T) {
+func TestMemoryDoesNotGrowWithTheLengthOfTheRun(t *testing.T) {
 	w := &world{}
 	w.fault(1, "kill", []string{"n1"}, 0, s)
 	w.works("n1", "read", history.OK, 2*s, 4*s)

@@ -170,7 +170,7 @@ func waits(seed uint64) error {
 	return missed(r, want)
 }
 
-func TestASeededWaitIsFound(t *testing.T) { every(t, waits) }
+func TestSeededStuckOperationIsFound(t *testing.T) { every(t, waits) }
 
 // locks makes the execution of a correct lock: whoever waits gets it within 10 s of its
 // latest end, which a slow clock and faults may put off.

@@ -7,8 +7,8 @@ import (
 	"pgregory.net/rapid"
 )
 
-// TestATerritoryIsAnArray compares it with what it stands for.
-func TestATerritoryIsAnArray(t *testing.T) {
+// TestTerritoryAgreesWithAnArray compares it with what it stands for.
+func TestTerritoryAgreesWithAnArray(t *testing.T) {
 	rapid.Check(t, func(t *rapid.T) {
 		n := rapid.IntRange(1, 9000).Draw(t, "n")
 		land, plain := newTerritory[int](n), make([]int, n)

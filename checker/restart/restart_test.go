@@ -111,7 +111,7 @@ func TestAFindingQuotesTheServersLastWords(t *testing.T) {
 	}
 }
 
-func TestABrokenRecordingIsTheHarness(t *testing.T) {
+func TestImpossibleHistoryIsHarness(t *testing.T) {
 	log := &history.Log{Operations: []history.Operation{{Process: 1, Call: 5, Return: 3, End: 3, Type: history.OK}}}
 	if r := Checker().Check(t.Context(), log, checker.Budget{}); r.Outcome != checker.Harness {
 		t.Errorf("got %s: %s", r.Outcome, r.Summary)

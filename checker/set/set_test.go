@@ -389,7 +389,7 @@ func TestEveryBrokenSetIsCaught(t *testing.T) {
 	}
 }
 
-func TestABrokenHistoryIsTheHarnesssFault(t *testing.T) {
+func TestImpossibleHistoryIsHarness(t *testing.T) {
 	for name, o := range map[string]history.Operation{
 		"a read that is no array": ok(1, "list", `{"a":1}`, 0, 1),
 		"an element that is none": ok(1, "add", `[`, 0, 1),

@@ -78,9 +78,9 @@ func TestNothingAtAllIsVacuous(t *testing.T) {
 	}
 }
 
-// TestTheStoryOfAPartition: n1 is cut off from 10 s to 15 s and answers again 0.4 s
+// TestAvailabilityUnderAPartition: n1 is cut off from 10 s to 15 s and answers again 0.4 s
 // after the heal; n2 serves all the time.
-func TestTheStoryOfAPartition(t *testing.T) {
+func TestAvailabilityUnderAPartition(t *testing.T) {
 	log := &history.Log{}
 	for at := int64(0); at < 20; at++ {
 		for part := range int64(4) {
@@ -127,7 +127,7 @@ func sortByCall(log *history.Log) {
 	}
 }
 
-func TestASystemThatNeverComesBack(t *testing.T) {
+func TestSystemThatNeverRecovers(t *testing.T) {
 	log := &history.Log{
 		Operations: []history.Operation{op("n1", "write", history.OK, 0, s), op("n1", "write", history.Info, 2*s, 12*s)},
 		Events: []history.Event{
@@ -146,7 +146,7 @@ func TestASystemThatNeverComesBack(t *testing.T) {
 	}
 }
 
-func TestALockThatIsHeldIsNoOutage(t *testing.T) {
+func TestHeldLockIsNoOutage(t *testing.T) {
 	log := &history.Log{Operations: []history.Operation{op("n1", "acquire", history.OK, 0, s/10)}}
 	for at := int64(1); at < 20; at++ {
 		refused := op("n1", "acquire", history.Fail, at*s, at*s+s/10)
@@ -165,7 +165,7 @@ func TestALockThatIsHeldIsNoOutage(t *testing.T) {
 	}
 }
 
-func TestAnIdleWorkloadIsNobodysUnavailability(t *testing.T) {
+func TestIdleWorkloadIsNoOutage(t *testing.T) {
 	log := &history.Log{Operations: []history.Operation{op("n1", "read", history.OK, 0, s/10), op("n1", "read", history.OK, 60*s, 60*s+s/10)}}
 	var got Unavailability
 	judge(t, Availability(), log, &got)

@@ -51,7 +51,7 @@ func TestVersionThatAServerSays(t *testing.T) {
 	}
 }
 
-func TestGivenBinariesThatAreUseless(t *testing.T) {
+func TestUselessBinaryIsRefused(t *testing.T) {
 	if runtime.GOOS != "linux" {
 		t.Skip("needs a Linux executable to give")
 	}

@@ -75,7 +75,7 @@ func TestErrorsAsTheyArriveFromAServer(t *testing.T) {
 
 // One operation is one request, even where the official client thinks that
 // repeating does no harm.
-func TestNothingIsTriedTwice(t *testing.T) {
+func TestRequestsAreNeverRetried(t *testing.T) {
 	l := &liar{err: status.Error(codes.Unavailable, "there is no connection available")}
 	c := openClient(t, listen(t, l), defaults(t))
 	ended(t, invoke(t, c, "write", "k", "1"), history.Info, "no connection available")
@@ -85,7 +85,7 @@ func TestNothingIsTriedTwice(t *testing.T) {
 	}
 }
 
-func TestAnswersThatMakeNoSense(t *testing.T) {
+func TestMalformedAnswersAreErrors(t *testing.T) {
 	kv := func(key, value string) *mvccpb.KeyValue {
 		return &mvccpb.KeyValue{Key: []byte(key), Value: []byte(value), ModRevision: 5}
 	}

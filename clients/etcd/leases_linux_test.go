@@ -245,7 +245,7 @@ func TestLocksOfOneMember(t *testing.T) {
 }
 
 // A holder whose lease is gone, and which was not told yet, is a holder to itself only.
-func TestAnOldHolder(t *testing.T) {
+func TestWriteOfAFormerHolderIsRejected(t *testing.T) {
 	t.Parallel()
 	s := startServers(t, 1, defaults(t))[0]
 	admin, err := connect(s.node.Address)

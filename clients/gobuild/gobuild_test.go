@@ -128,7 +128,7 @@ func TestTwoBuildersCompileOnce(t *testing.T) {
 	}
 }
 
-func TestSpoiltCacheIsBuiltAnew(t *testing.T) {
+func TestDamagedCacheIsRebuilt(t *testing.T) {
 	proxy(t, "example.org/hello", hello)
 	cache := t.TempDir()
 	path, err := Build(t.Context(), helloCommand(), cache, new(bytes.Buffer))
@@ -140,7 +140,7 @@ func TestSpoiltCacheIsBuiltAnew(t *testing.T) {
 	must(t, says("hello")(t.Context(), again))
 }
 
-func TestUselessResultNeverEntersTheCache(t *testing.T) {
+func TestExecutableThatDoesNotRunIsNotCached(t *testing.T) {
 	proxy(t, "example.org/hello", hello)
 	cache := t.TempDir()
 	c := helloCommand()
@@ -216,7 +216,7 @@ func TestNoGoCommand(t *testing.T) {
 	oneLine(t, err, "build hello v1.0.0: no go command on PATH", "--binary")
 }
 
-func TestVersionsThatAreNone(t *testing.T) {
+func TestInvalidVersionsAreRefused(t *testing.T) {
 	for _, version := range []string{"", "latest", "1.2.3", "v1", "v1.2.3/../../x", "v1.2.3 -x", "-v1.2.3"} {
 		c := helloCommand()
 		c.Version = version

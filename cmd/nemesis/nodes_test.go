@@ -53,7 +53,7 @@ func TestWhatIsToldOfANode(t *testing.T) {
 	}
 }
 
-func TestHowFarAClockIs(t *testing.T) {
+func TestClockOffsetInWords(t *testing.T) {
 	for want, c := range map[string]history.ClockSample{
 		"as this machine's, to within 4ms":       {WallLow: -2_000_000, WallHigh: 2_000_000},
 		"as this machine's, to within 100µs":     {WallLow: -10, WallHigh: 10},
@@ -66,7 +66,7 @@ func TestHowFarAClockIs(t *testing.T) {
 	}
 }
 
-func TestWhoIsAtThePlug(t *testing.T) {
+func TestPowerOfEachKindOfNode(t *testing.T) {
 	dir := t.TempDir()
 	for file, content := range map[string]string{"Vagrantfile": "", ".vagrant/machines/n1/libvirt/id": "5ee1-c0de\n", ".vagrant/machines/n2/virtualbox/id": "b0ca"} {
 		path := filepath.Join(dir, file)
@@ -103,7 +103,7 @@ func TestWhoIsAtThePlug(t *testing.T) {
 	}
 }
 
-func TestPowerAndVagrantThatCannotBeMeant(t *testing.T) {
+func TestContradictoryPowerFlagsAreRefused(t *testing.T) {
 	t.Setenv("VAGRANT_CWD", "")
 	t.Chdir(t.TempDir())
 	for want, c := range map[string]clusterFlags{

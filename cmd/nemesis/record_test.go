@@ -102,7 +102,7 @@ func TestEventStreamIsOneObjectALine(t *testing.T) {
 	}
 }
 
-func TestCheckSaysWhatItSaidBefore(t *testing.T) {
+func TestCheckRepeatsTheVerdict(t *testing.T) {
 	record(t)
 	dir := copyOf(t, nil)
 	out, code := try(t, "check", "--quiet", string(dir))

@@ -101,7 +101,7 @@ func (o outcome) wantPlainText(t *testing.T) {
 	}
 }
 
-func TestTroublesAreToldInOneLine(t *testing.T) {
+func TestErrorsAreOneLine(t *testing.T) {
 	if !inWorld(t) {
 		return
 	}

@@ -199,7 +199,7 @@ canaries: [{name: clean, system: etcd, workload: register, expect: valid}]
 }
 
 // Data that cannot be had is no data that there is not: the nights would replay nothing.
-func TestWorkflowDoesNotTakeTroubleForTheFirstNight(t *testing.T) {
+func TestWorkflowFailsWhenEarlierNightsCannotBeRead(t *testing.T) {
 	if _, err := exec.LookPath("git"); err != nil {
 		t.Skipf("needs git: %v", err)
 	}

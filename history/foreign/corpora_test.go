@@ -62,7 +62,7 @@ func tally(t *testing.T, paths []string, format Format) count {
 }
 
 // The counts are those of the lines of each file, counted with another tool.
-func TestHistoriesOfOthersAreReadWhole(t *testing.T) {
+func TestForeignHistoriesAreReadWhole(t *testing.T) {
 	for _, c := range []struct {
 		name   string
 		files  string

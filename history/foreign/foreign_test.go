@@ -95,7 +95,7 @@ func TestJepsenHistoriesInAllTheirSpellings(t *testing.T) {
 	}
 }
 
-func TestFormsBecomeValuesThatStayDifferent(t *testing.T) {
+func TestDifferentEDNFormsBecomeDifferentValues(t *testing.T) {
 	seen := make(map[string]string)
 	for edn, want := range map[string]string{
 		`nil`: `null`, `true`: `true`, `7`: `7`, `-7`: `-7`, `1.50`: `1.5`, `1e3`: `1000.0`, `1e400`: `"##Inf"`, `1000`: `1000`, `"1/2"`: `{"#text":"1/2"}`, `":a"`: `{"#text":":a"}`, `"1M"`: `{"#text":"1M"}`, `1M`: `"1M"`,
@@ -261,7 +261,7 @@ func (e endless) Read(b []byte) (int, error) {
 	return n, nil
 }
 
-func TestEndlessEventsComeToAnEnd(t *testing.T) {
+func TestOversizedEventIsRefused(t *testing.T) {
 	for name, text := range map[string]string{"text": "x", "list": "1 ", "space": "   "} {
 		start := map[string]string{"text": `{:value "`, "list": "{:value [", "space": "{"}[name]
 		_, err := Read(io.MultiReader(strings.NewReader(start), endless(text)), Options{Format: JepsenEDN})

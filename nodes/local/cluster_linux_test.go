@@ -24,7 +24,7 @@ func TestALocalNodeIsReachedLikeAnyOther(t *testing.T) {
 	conformance.Run(t, func(t *testing.T) nodes.Conn { return localtest.Connect(t, cluster, "n1") })
 }
 
-func TestANodeIsAMachineOfItsOwn(t *testing.T) {
+func TestNodeHasItsOwnNamespaces(t *testing.T) {
 	cluster := localtest.Cluster(t, 2)
 	conn := localtest.Connect(t, cluster, "n2")
 	for _, c := range []struct{ name, question, answer string }{
@@ -129,7 +129,7 @@ func TestTheCacheOutlivesTheCluster(t *testing.T) {
 	}
 }
 
-func TestOrphansAreReaped(t *testing.T) {
+func TestOrphanedProcessesAreReaped(t *testing.T) {
 	cluster := localtest.Cluster(t, 1)
 	conn := localtest.Connect(t, cluster, "n1")
 	sh(t, conn, "for i in 1 2 3 4 5 6 7 8; do setsid sh -c 'sleep 0.02; exit 3' <&- >&- 2>&- & done; wait")

@@ -42,7 +42,7 @@ func TestTheProgramRunsInItsWorld(t *testing.T) {
 	})
 }
 
-func TestTheHiddenCommandIsOfNoUseByHand(t *testing.T) {
+func TestHiddenCommandRefusesToRunByHand(t *testing.T) {
 	for _, args := range [][]string{{}, {"keeper"}, {"world"}, {"node"}, {"nonsense"}} {
 		t.Run(strings.Join(args, " "), func(t *testing.T) {
 			cmd := program(append([]string{local.Command}, args...)...)
@@ -55,7 +55,7 @@ func TestTheHiddenCommandIsOfNoUseByHand(t *testing.T) {
 	}
 }
 
-func TestKilledHoweverNothingRemains(t *testing.T) {
+func TestNothingRemainsAfterAnyKill(t *testing.T) {
 	victims := []struct {
 		name   string
 		is     func(argv []string) bool
@@ -102,7 +102,7 @@ func TestKilledHoweverNothingRemains(t *testing.T) {
 	})
 }
 
-func TestCtrlCReachesTheProgramOnce(t *testing.T) {
+func TestInterruptReachesTheProgramOnce(t *testing.T) {
 	everyUser(t, func(t *testing.T, u user) {
 		home := u.home(t)
 		cmd := u.program(home, "outside", home, "count")
@@ -118,7 +118,7 @@ func TestCtrlCReachesTheProgramOnce(t *testing.T) {
 	})
 }
 
-func TestTheContextEndsTheWorld(t *testing.T) {
+func TestContextEndsTheWorld(t *testing.T) {
 	localtest.Need(t)
 	home := t.TempDir()
 	ctx, cancel := context.WithCancel(t.Context())

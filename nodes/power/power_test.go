@@ -42,7 +42,7 @@ func lines(t *testing.T, path string) []string {
 	return strings.Split(strings.TrimSpace(string(content)), "\n")
 }
 
-func TestLibvirtIsAskedForWhatIsNotSoYet(t *testing.T) {
+func TestLibvirtPowerIsIdempotent(t *testing.T) {
 	state := filepath.Join(t.TempDir(), "state")
 	said := standIn(t, "virsh", `case $4 in
 		domstate) cat `+state+`;;
@@ -92,7 +92,7 @@ func TestVagrantIsRunWhereItsFileIs(t *testing.T) {
 	}
 }
 
-func TestANameIsOneArgumentOfTheUsersCommand(t *testing.T) {
+func TestNodeNameIsOneArgumentOfThePowerCommand(t *testing.T) {
 	said := standIn(t, "plug", "")
 	plug, err := power.NewCommand(`plug "--outlet {node}" off`, `plug on {node}{node}`)
 	if err != nil {
@@ -107,7 +107,7 @@ func TestANameIsOneArgumentOfTheUsersCommand(t *testing.T) {
 	}
 }
 
-func TestCommandsThatCannotBeMeant(t *testing.T) {
+func TestInvalidPowerCommandsAreRefused(t *testing.T) {
 	for lines, want := range map[[2]string]string{
 		{"off {node}", ""}:             "read --power-on: it is missing; --power-off and --power-on belong together",
 		{" ", "on {node}"}:             "read --power-off: it is missing; --power-off and --power-on belong together",
@@ -157,7 +157,7 @@ func (s *switchboard) On(_ context.Context, node string) error  { s.said = "on "
 
 // NEMESIS_TEST_VAGRANT names the directory of a Vagrantfile whose first machine may
 // lose its power.
-func TestAMachineWithoutPowerForgetsWhatWasNotOnItsDisk(t *testing.T) {
+func TestPowerOffLosesUnsyncedData(t *testing.T) {
 	dir := os.Getenv("NEMESIS_TEST_VAGRANT")
 	if dir == "" {
 		t.Skip("NEMESIS_TEST_VAGRANT names no Vagrantfile's directory")

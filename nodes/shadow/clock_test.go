@@ -86,7 +86,7 @@ func TestAClockNeverRunsBackward(t *testing.T) {
 	})
 }
 
-func TestATurnIsNoJump(t *testing.T) {
+func TestChangeOfRateDoesNotStepTheClock(t *testing.T) {
 	rapid.Check(t, func(t *rapid.T) {
 		c, at := modest(t)
 		drift := Drift(rapid.Int64Range(int64(MinDrift), int64(MaxDrift)).Draw(t, "drift"))

@@ -125,7 +125,7 @@ func (l life) read(t testing.TB, entries map[string]uintptr, id int32) int64 {
 
 // Every clock, read through the stubs between two readings of the machine's own, lies
 // between what the parameters make of these.
-func TestThisProcessUnderAShadow(t *testing.T) {
+func TestShadowClockOfThisProcess(t *testing.T) {
 	l := live(t)
 	double, err := DriftOf(2)
 	if err != nil {
@@ -237,7 +237,7 @@ func TestManyReadersUnderConstantChangesSeeTimeGoOn(t *testing.T) {
 }
 
 // A limit that nobody lifts is over about a second after it came.
-func TestAReaderOutwaitsADeadWriter(t *testing.T) {
+func TestReaderReturnsAfterTheWriterDied(t *testing.T) {
 	l := live(t)
 	const patience = 1 << 30
 	limit := Now()

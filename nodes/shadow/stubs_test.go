@@ -14,7 +14,7 @@ import (
 
 // A listing says everything twice, in bytes and in words. A disassembler that has
 // nothing to do with us must find that they say the same.
-func TestTheBytesOfTheListingsMeanWhatStandsBesideThem(t *testing.T) {
+func TestListingsMatchTheirBytes(t *testing.T) {
 	for arch, disassemble := range disassemblers {
 		t.Run(arch, func(t *testing.T) {
 			m, err := machineOf(arch)

@@ -44,7 +44,7 @@ func TestTheCopyIsTheKernelsButForTheBeginningOfItsFunctions(t *testing.T) {
 	}
 }
 
-func TestWhatAKernelMayDoOtherwise(t *testing.T) {
+func TestVDSOVariantsAreAccepted(t *testing.T) {
 	const at = 0x7000_0000
 	usual := madeUp(t, "amd64", at, 0)
 	want, err := functions(usual.bytes(t), elf.EM_X86_64)
@@ -146,7 +146,7 @@ func TestFunctionsThatOverlapAreRefused(t *testing.T) {
 
 // What a process has mapped may be anything. It is refused or understood, and never
 // more than that is touched.
-func TestNoBytesAreTooStrange(t *testing.T) {
+func TestAnyVDSOImageIsParsedWithoutPanic(t *testing.T) {
 	vdsos := map[string][]byte{}
 	for _, arch := range []string{"amd64", "arm64"} {
 		vdsos[arch] = madeUp(t, arch, 0x7000_0000, 0).bytes(t)

@@ -48,7 +48,7 @@ Host * !db4
   User anybody
 `
 
-func TestSettlingAHost(t *testing.T) {
+func TestConnectionSettingsOfAHost(t *testing.T) {
 	home := t.TempDir()
 	t.Setenv("HOME", home)
 	t.Setenv("SSH_AUTH_SOCK", "/run/agent")
@@ -108,7 +108,7 @@ func TestSettlingAHost(t *testing.T) {
 	}
 }
 
-func TestWhatTheConfigurationMakesImpossible(t *testing.T) {
+func TestConfigurationThatPreventsAConnectionIsRefused(t *testing.T) {
 	home := t.TempDir()
 	t.Setenv("HOME", home)
 	save := func(content string) string {

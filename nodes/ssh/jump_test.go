@@ -75,7 +75,7 @@ func TestAJumpByFlagNeedsNoConfiguration(t *testing.T) {
 	conn.Close()
 }
 
-func TestEveryLegSaysWhatIsWrongWithIt(t *testing.T) {
+func TestErrorNamesTheJumpHostThatFailed(t *testing.T) {
 	gate, deaf, db := startServer(t), startServer(t, "AllowTcpForwarding no"), startServer(t)
 	stranger := newKey(t, t.TempDir(), "stranger")
 	closed := freePort(t)

@@ -16,7 +16,7 @@ func prefixes(text string) []netip.Prefix {
 	return all
 }
 
-func TestAnAddressOfOnesOwn(t *testing.T) {
+func TestAddressOfANodeBehindAForwardedPort(t *testing.T) {
 	for name, c := range map[string]struct{ me, other, here, want string }{
 		"VirtualBox: one network translated, one shared": {"10.0.2.15/24 192.168.56.11/24", "10.0.2.15/24 192.168.56.12/24", "192.168.56.0/24", "192.168.56.11"},
 		"none is near": {"10.0.2.15/24 10.9.0.1/24", "10.0.2.15/24 10.9.0.2/24", "192.168.56.0/24", "10.9.0.1"},

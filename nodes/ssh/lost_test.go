@@ -68,7 +68,7 @@ func TestACutConnectionIsLost(t *testing.T) {
 	conformance.LostNoticed(t, conn, running)
 }
 
-func TestAServerThatFallsSilentIsLost(t *testing.T) {
+func TestSilentServerIsLost(t *testing.T) {
 	t.Parallel()
 	conn, w := wired(t, 50*time.Millisecond)
 	running := cat(t, conn)
@@ -79,7 +79,7 @@ func TestAServerThatFallsSilentIsLost(t *testing.T) {
 	}
 }
 
-func TestNothingOutlastsItsContextOnASilentServer(t *testing.T) {
+func TestEveryCallEndsWithItsContextOnASilentServer(t *testing.T) {
 	t.Parallel()
 	conn, w := wired(t, time.Hour) // nothing but the context ends the waiting
 	w.frozen.Store(true)
@@ -97,7 +97,7 @@ func TestNothingOutlastsItsContextOnASilentServer(t *testing.T) {
 	}
 }
 
-func TestATransferInFullSwingEndsWithItsContext(t *testing.T) {
+func TestRunningTransferEndsWithItsContext(t *testing.T) {
 	t.Parallel()
 	conn, w := wired(t, time.Hour) // nothing but the context ends the waiting
 	ctx, cancel := context.WithCancel(context.Background())

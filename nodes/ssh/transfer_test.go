@@ -9,7 +9,7 @@ import (
 	"testing"
 )
 
-func TestAFullDiskIsCalledByItsName(t *testing.T) {
+func TestFullDiskIsNamed(t *testing.T) {
 	s := startServer(t)
 	if s.small == "" {
 		t.Skip("a small disk can only be mounted by root")

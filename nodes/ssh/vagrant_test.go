@@ -102,7 +102,7 @@ func TestAMachineOfVagrantIsReachedAndItsKeyRemembered(t *testing.T) {
 	refused(t, hosts[0], opt, `^connect to n1 .*: its host key has changed`)
 }
 
-func TestWhatVagrantCannotTell(t *testing.T) {
+func TestMissingVagrantInformationIsAnError(t *testing.T) {
 	for name, c := range map[string]struct {
 		says   string
 		status int

@@ -126,7 +126,7 @@ func TestDamagedBlocksAreRefusedNotFatal(t *testing.T) {
 	}
 }
 
-func TestHostileTextsCannotSwellThePage(t *testing.T) {
+func TestHostileTextIsBoundedOnThePage(t *testing.T) {
 	var ops []history.Operation
 	for i := range 70_000 {
 		long, _ := json.Marshal(strings.Repeat("x", 1000) + fmt.Sprint(i))

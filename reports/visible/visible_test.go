@@ -62,7 +62,7 @@ func TestACutStringSaysHowLongItWas(t *testing.T) {
 	}
 }
 
-func TestWhateverComesInNothingHiddenComesOut(t *testing.T) {
+func TestOutputHasNoHiddenCharacters(t *testing.T) {
 	rapid.Check(t, func(t *rapid.T) {
 		in := string(rapid.SliceOf(rapid.Byte()).Draw(t, "bytes")) + rapid.String().Draw(t, "text")
 		out := visible.Text(in)

@@ -174,7 +174,7 @@ func TestUntilOKTriesUntilOneSucceeds(t *testing.T) {
 	}
 }
 
-func TestUntilOKIsNotFooledByItsNeighbour(t *testing.T) {
+func TestUntilOKIgnoresOtherMembers(t *testing.T) {
 	client := func(_ *rand.Rand, op Op) (time.Duration, End, json.RawMessage) {
 		if op.F == "b" {
 			return 10, EndOK, nil
@@ -225,7 +225,7 @@ func TestKeyOfNothingDoesNotHang(t *testing.T) {
 	}
 }
 
-func TestStandstillIsNotFollowedByABurst(t *testing.T) {
+func TestStaggerDoesNotCatchUpAfterAStandstill(t *testing.T) {
 	// One operation takes ten seconds on both workers; the rate is one a millisecond.
 	first := true
 	client := func(*rand.Rand, Op) (time.Duration, End, json.RawMessage) {

@@ -42,7 +42,7 @@ func TestValuesAreNumberedByWhatTheyAre(t *testing.T) {
 	}
 }
 
-func TestANumberGivenEarlyIsFoundOnceTheDirectIndexReachesIt(t *testing.T) {
+func TestNumberSurvivesGrowthOfTheDirectIndex(t *testing.T) {
 	var table Table
 	first, _ := table.Number([]byte("500"))
 	for i := range 200 {

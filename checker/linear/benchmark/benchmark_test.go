@@ -48,7 +48,7 @@ func TestEveryRowIsMeasuredAndRight(t *testing.T) {
 	}
 }
 
-func TestARivalThatTakesTooLongIsStoppedAndMarked(t *testing.T) {
+func TestSlowRivalIsStoppedAndMarked(t *testing.T) {
 	cfg := small(t)
 	cfg.RivalTime = 50 * time.Millisecond
 	row, err := duel(t.Context(), cfg, scenarios.FailedPuts(60, true, true), false, 1)
@@ -60,7 +60,7 @@ func TestARivalThatTakesTooLongIsStoppedAndMarked(t *testing.T) {
 	}
 }
 
-func TestARivalThatHoldsTooMuchIsStoppedAndMarked(t *testing.T) {
+func TestRivalBeyondItsMemoryIsStoppedAndMarked(t *testing.T) {
 	cfg := small(t)
 	cfg.RivalTime, cfg.RivalMemory = time.Minute, 32<<20
 	row, err := duel(t.Context(), cfg, scenarios.FailedPuts(60, true, true), false, 1)
@@ -85,7 +85,7 @@ func TestAWrongAnswerIsNeverATargetMet(t *testing.T) {
 	}
 }
 
-func TestAConfigurationThatCannotBeIsRefused(t *testing.T) {
+func TestImpossibleConfigurationIsRefused(t *testing.T) {
 	cfg := small(t)
 	cfg.Only = []string{"marathon"}
 	if err := Run(t.Context(), cfg, nil); err == nil || !strings.Contains(err.Error(), "end-to-end-1m") {

@@ -247,8 +247,8 @@ func TestAnObjectThatMayDoEither(t *testing.T) {
 	}
 }
 
-// TestHundredsAtOnce has exact answers for windows of several words.
-func TestHundredsAtOnce(t *testing.T) {
+// TestHundredsOfConcurrentOperations has exact answers for windows of several words.
+func TestHundredsOfConcurrentOperations(t *testing.T) {
 	const many = 66
 	o := register(t)
 	var open, crashed, reads []porcupine.Operation
@@ -290,9 +290,9 @@ func TestHundredsAtOnce(t *testing.T) {
 	}
 }
 
-// TestAFalseHintMisleads: why Hints warns. The verifier and Porcupine's second opinion are
+// TestWrongHintGivesAWrongAnswer: why Hints warns. The verifier and Porcupine's second opinion are
 // there for this.
-func TestAFalseHintMisleads(t *testing.T) {
+func TestWrongHintGivesAWrongAnswer(t *testing.T) {
 	o := register(t)
 	ops := []porcupine.Operation{read(0, 0, 1), write(1, 2, 3), read(1, 4, 5)}
 	hints := o.hints

@@ -82,7 +82,7 @@ func TestACrashedWriteThatChangesNothingMayHideAnother(t *testing.T) {
 	}
 }
 
-func TestWhatCannotBeJudgedIsSaidSo(t *testing.T) {
+func TestUnjudgeableInputIsUndecidedWithTheReason(t *testing.T) {
 	o := register(t)
 	sliced := porcupine.Model{
 		Init: func() any { return []int{} },
@@ -200,8 +200,8 @@ func TestModelsOfOtherKinds(t *testing.T) {
 	}
 }
 
-// TestMoreAtOnceThanAWordHolds has windows of several words.
-func TestMoreAtOnceThanAWordHolds(t *testing.T) {
+// TestMoreThan64ConcurrentOperations has windows of several words.
+func TestMoreThan64ConcurrentOperations(t *testing.T) {
 	r := rand.New(rand.NewPCG(3, 4))
 	for _, o := range objects() {
 		if o.name == "queue" || o.name == "counter" || o.name == "set" {

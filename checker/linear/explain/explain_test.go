@@ -8,7 +8,7 @@ import (
 	"nemesis/history"
 )
 
-func TestAProofThatCouldNotBeReducedIsCutAndSaysSo(t *testing.T) {
+func TestProofThatCouldNotBeReducedIsCut(t *testing.T) {
 	f := checker.Finding{Core: make([]history.Operation, 130), Unexplained: 129}
 	for i := range f.Core {
 		f.Core[i].Index = int64(i)

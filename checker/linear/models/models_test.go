@@ -100,7 +100,7 @@ func parse(t testing.TB, kind string, opt Options, ops []*history.Operation) Obj
 	return object
 }
 
-func TestAnOperationThatDoesNotFitIsNamed(t *testing.T) {
+func TestOperationOfTheWrongFormIsNamed(t *testing.T) {
 	for _, c := range []struct {
 		kind string
 		op   *history.Operation

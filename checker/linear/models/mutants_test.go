@@ -331,9 +331,9 @@ func judge(t *testing.T, kind string, m mutant, ops []history.Operation) bool {
 	return porcupine.CheckOperations(object.Model, judged)
 }
 
-// TestHintsTellTheTruth holds every hint to the model's own steps, in every state that
+// TestHintsAgreeWithTheirModels holds every hint to the model's own steps, in every state that
 // any history here leads to.
-func TestHintsTellTheTruth(t *testing.T) {
+func TestHintsAgreeWithTheirModels(t *testing.T) {
 	r := rand.New(rand.NewPCG(3, 3))
 	for _, kind := range world.Kinds() {
 		for range 300 {
@@ -376,8 +376,8 @@ func TestHintsTellTheTruth(t *testing.T) {
 	}
 }
 
-// TestLeavingOutTheUnseenChangesNoVerdict holds Unseen to brute force.
-func TestLeavingOutTheUnseenChangesNoVerdict(t *testing.T) {
+// TestRemovingUnobservedWritesChangesNoVerdict holds Unseen to brute force.
+func TestRemovingUnobservedWritesChangesNoVerdict(t *testing.T) {
 	r := rand.New(rand.NewPCG(4, 3))
 	for _, kind := range world.Kinds() {
 		left := 0

@@ -138,7 +138,7 @@ func TestTheSameSeedIsTheSameHistory(t *testing.T) {
 	}
 }
 
-func TestWhatCannotBeMadeStaleIsSaid(t *testing.T) {
+func TestScenarioWithoutAStaleReadIsRefused(t *testing.T) {
 	if _, err := (Register{Clients: 2, Operations: 10, Values: 1, Stale: true}).Generate(rand.New(rand.NewPCG(1, 1))); err == nil {
 		t.Error("a register with one value was made stale")
 	}

@@ -272,7 +272,7 @@ func TestALostConnectionEndsTheInputAndKillsNothing(t *testing.T) {
 	}
 }
 
-func TestADaemonHoldsTheChannelOpenUntilItLetsGo(t *testing.T) {
+func TestDaemonKeepsItsChannelOpen(t *testing.T) {
 	p := serve(t)
 	s := session(t, p.connect(t))
 	fifo := filepath.Join(p.home, "go")

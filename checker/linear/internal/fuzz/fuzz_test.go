@@ -46,7 +46,7 @@ func TestEveryHistoryIsComparedOnce(t *testing.T) {
 	}
 }
 
-func TestAOneSidedGeneratorIsTold(t *testing.T) {
+func TestOneSidedGeneratorIsReported(t *testing.T) {
 	for _, c := range []struct {
 		legal, illegal int
 		fine           bool
