@@ -232,7 +232,7 @@ func (r *runner) followAgent(ctx, alive context.Context, clocksEvery time.Durati
 	stop()
 	if ctx.Err() == nil && !r.powerless(alive) {
 		r.trouble(node, "%s", context.Cause(alive))
-		r.endBeforeOrphans(ctx, m)
+		r.endBeforeOrphans(ctx, m.Err, r.agentOptions().OrphanAfter)
 	}
 }
 
@@ -252,9 +252,10 @@ func (r *runner) followExits(ctx context.Context, m *agent.Client) {
 }
 
 // endBeforeOrphans ends the workload before the servers of a node that has lost its agent
-// are ended too (agent.Options.OrphanAfter): nobody is to take our doing for theirs.
-func (r *runner) endBeforeOrphans(ctx context.Context, m *agent.Client) {
-	late := time.NewTimer(r.agentOptions().OrphanAfter * 2 / 3)
+// are ended too, orphanAfter it was lost: nobody is to take our doing for theirs. lost is
+// nil once another agent has taken its place.
+func (r *runner) endBeforeOrphans(ctx context.Context, lost func() error, orphanAfter time.Duration) {
+	late := time.NewTimer(orphanAfter * 2 / 3)
 	defer late.Stop()
 	select {
 	case <-late.C:
@@ -263,7 +264,7 @@ func (r *runner) endBeforeOrphans(ctx context.Context, m *agent.Client) {
 	}
 	r.mu.Lock()
 	defer r.mu.Unlock()
-	if m.Err() != nil && r.endWork != nil { // no other agent has taken its place
+	if lost() != nil && r.endWork != nil {
 		r.endWork()
 	}
 }

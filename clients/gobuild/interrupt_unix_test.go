@@ -13,6 +13,8 @@ import (
 	"syscall"
 	"testing"
 	"time"
+
+	"nemesis/nodes/forks"
 )
 
 // Ctrl-C must not leave compilers behind, which the go command starts as its children.
@@ -21,6 +23,7 @@ func TestInterruptEndsTheCompilersToo(t *testing.T) {
 	pidFile := filepath.Join(dir, "pid")
 	script := "#!/bin/sh\nsleep 1000 &\necho $! > " + pidFile + ".new && mv " + pidFile + ".new " + pidFile + "\nwait\n"
 	must(t, os.WriteFile(filepath.Join(dir, "go"), []byte(script), 0o755))
+	forks.Settle()
 	t.Setenv("PATH", dir+string(os.PathListSeparator)+os.Getenv("PATH"))
 
 	ctx, cancel := context.WithCancel(t.Context())

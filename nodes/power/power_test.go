@@ -11,6 +11,7 @@ import (
 	"time"
 
 	"nemesis/nodes"
+	"nemesis/nodes/forks"
 	"nemesis/nodes/power"
 	"nemesis/nodes/ssh"
 )
@@ -29,6 +30,7 @@ func standIn(t *testing.T, name, script string) (said string) {
 	if err := os.WriteFile(dir+"/"+name, []byte(text), 0o755); err != nil {
 		t.Fatal(err)
 	}
+	forks.Settle()
 	t.Setenv("PATH", dir+":"+os.Getenv("PATH"))
 	return said
 }

@@ -19,6 +19,7 @@ import (
 
 	"golang.org/x/sys/unix"
 
+	"nemesis/nodes/forks"
 	"nemesis/nodes/shadow"
 )
 
@@ -249,6 +250,7 @@ func TestAScriptIsAProgramToo(t *testing.T) {
 	if err := os.WriteFile(script, []byte("#!/bin/sh\nexec "+here(t, page)+" tell\n"), 0o755); err != nil {
 		t.Fatal(err)
 	}
+	forks.Settle()
 	if got := run(t, page, script); got != "1" {
 		t.Errorf("it is off by %s hours, want 1", got)
 	}
@@ -325,6 +327,7 @@ func write(t *testing.T, name string, content []byte) string {
 	if err := os.WriteFile(path, content, 0o755); err != nil {
 		t.Fatal(err)
 	}
+	forks.Settle()
 	return path
 }
 
