@@ -21,7 +21,7 @@ type counterInput struct {
 }
 
 func parseCounter(ops []*history.Operation, opt Options) (Object, error) {
-	var object Object
+	object := Object{Operations: make([]porcupine.Operation, 0, len(ops))}
 	for i, o := range ops {
 		if opt.stopped(i) {
 			return object, ErrStopped

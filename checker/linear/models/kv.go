@@ -20,7 +20,7 @@ type kvInput struct {
 }
 
 func parseKV(ops []*history.Operation, opt Options) (Object, error) {
-	var object Object
+	object := Object{Operations: make([]porcupine.Operation, 0, len(ops))}
 	first, err := history.DecodeText(opt.Init)
 	if err != nil {
 		return object, fmt.Errorf("read the initial value of a store: %w", err)

@@ -16,7 +16,7 @@ import (
 type mutexInput struct{ acquire bool }
 
 func parseMutex(ops []*history.Operation, opt Options) (Object, error) {
-	var object Object
+	object := Object{Operations: make([]porcupine.Operation, 0, len(ops))}
 	for i, o := range ops {
 		if opt.stopped(i) {
 			return object, ErrStopped

@@ -49,7 +49,7 @@ func parseQueue(ops []*history.Operation, opt Options) (Object, error) {
 // readQueue reads the operations of a queue of either sort, with what their models share,
 // and the table of its values.
 func readQueue(ops []*history.Operation, opt Options, noun string) (Object, *values.Table, error) {
-	var object Object
+	object := Object{Operations: make([]porcupine.Operation, 0, len(ops))}
 	table := new(values.Table)
 	_, _ = table.Number([]byte("null")) // the first number is empty
 	for i, o := range ops {

@@ -20,7 +20,7 @@ type setInput struct {
 }
 
 func parseSet(ops []*history.Operation, opt Options) (Object, error) {
-	var object Object
+	object := Object{Operations: make([]porcupine.Operation, 0, len(ops))}
 	table := new(values.Table)
 	for i, o := range ops {
 		if opt.stopped(i) {
