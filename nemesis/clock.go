@@ -54,8 +54,9 @@ func (f clockFault) settings() []FaultSetting {
 		},
 		Example: f.example, Check: checkChanges,
 	}}
-	if f.strobes {
-		return settings // a machine's clock cannot
+	machine := func(c Change) bool { return !f.strobes && effects.MachineCan(c.ClockChange) == nil }
+	if !slices.ContainsFunc(f.changes(history.Timing{}), machine) {
+		return settings
 	}
 	return append(settings, FaultSetting{
 		Setting: history.Setting{
