@@ -114,6 +114,7 @@ func Faults() []Fault {
 		packet{},
 		powerOff(),
 		powerCycle(),
+		cpuBurn{},
 	}
 }
 

@@ -38,6 +38,7 @@ func Kinds() agent.Kinds {
 		MachineKind: func() agent.Effect { return &Machine{} },
 		ServiceKind: func() agent.Effect { return &Service{} },
 		NetemKind:   func() agent.Effect { return &Netem{} },
+		CPUBurnKind: func() agent.Effect { return &CPUBurn{} },
 	}
 }
 
