@@ -127,6 +127,11 @@ func TestTaggedValues(t *testing.T) {
 	if s, err := DecodeText([]byte(`{"#text":":a"}`)); err != nil || s != ":a" {
 		t.Errorf("%q, %v", s, err)
 	}
+	for _, number := range []string{"1e3", "1000.0"} {
+		if s, err := DecodeText([]byte(number)); err != nil || s != "1000.0" {
+			t.Errorf("%s: %q, %v", number, s, err)
+		}
+	}
 	n := 0
 	if err := EachElement([]byte(`{"#{}":[1,2,3]}`), func([]byte) error { n++; return nil }); err != nil || n != 3 {
 		t.Errorf("%d elements, %v", n, err)

@@ -87,7 +87,7 @@ func wholeNumber(raw []byte) (int64, bool) {
 func EncodeText(s string) json.RawMessage { return appendString(nil, s) }
 
 // DecodeText reads a text, tagged or not; null and nothing are "". A number stands for its
-// digits.
+// digits, in its canonical spelling.
 func DecodeText(value json.RawMessage) (string, error) {
 	if IsNull(value) {
 		return "", nil
@@ -106,7 +106,7 @@ func DecodeText(value json.RawMessage) (string, error) {
 	if err := json.Unmarshal(value, &n); err != nil {
 		return "", fmt.Errorf("%s is neither a string nor a number", Quote(value))
 	}
-	return n.String(), nil
+	return canonicalNumber(n.String()), nil
 }
 
 // DecodeAny reads a value of any kind as encoding/json does, with numbers kept in their

@@ -34,7 +34,7 @@ type foreignFlags struct {
 func (f *foreignFlags) register(flags *pflag.FlagSet) {
 	flags.StringVar(&f.format, "format", "", "the format of another tester's history: "+formatNames()+" (default: what it looks like)")
 	flags.StringVar(&f.model, "model", "", "what one object is supposed to be: "+modelNames()+" (default cas-register, for porcupine-kv kv)")
-	flags.StringVar(&f.init, "init", "nil", "value that a register or a key holds at first, as EDN")
+	flags.StringVar(&f.init, "init", "nil", "value that a register or a key holds at first, as the history would have it")
 	flags.StringVar(&f.keys, "keys", string(foreign.KeysAuto), "whether values are pairs of a key and the value proper: auto, yes, no")
 	flags.BoolVar(&f.nilReads, "nil-reads-tell-nothing", false, "take a register's read of nil for one that saw nothing, as Knossos does")
 	flags.BoolVar(&f.observe, "failures-observe", false, "take every failed compare-and-set for one that saw another value than the expected one")
@@ -117,7 +117,7 @@ func (f *foreignFlags) checker(format foreign.Format) (checker.Checker, time.Dur
 		return nil, 0, 0, err
 	}
 	opt := models.Options{InitOption: "--init", NilReads: f.nilReads, ObserveFailures: f.observe}
-	if opt.Init, err = foreign.Value(f.init); err != nil {
+	if opt.Init, err = foreign.Value(f.init, format); err != nil {
 		return nil, 0, 0, fmt.Errorf("read --init: %w", err)
 	}
 	memory, err := run.ParseBytes(f.memory)

@@ -143,11 +143,11 @@ func several(t *rapid.T, depth int) (is, as []string) {
 func TestValuesOfEDNAreEqualAsInClojure(t *testing.T) {
 	rapid.Check(t, func(t *rapid.T) {
 		a, b := draw(t, 2), draw(t, 2)
-		x, err := Value(a.as)
+		x, err := Value(a.as, JepsenEDN)
 		if err != nil {
 			t.Fatalf("%s: %v", a.as, err)
 		}
-		y, err := Value(b.as)
+		y, err := Value(b.as, JepsenEDN)
 		if err != nil {
 			t.Fatalf("%s: %v", b.as, err)
 		}
@@ -180,8 +180,8 @@ func TestPairsOfValues(t *testing.T) {
 	}
 	for i, pairs := range [][][2]string{same, different} {
 		for _, p := range pairs {
-			x, err := Value(p[0])
-			y, err2 := Value(p[1])
+			x, err := Value(p[0], JepsenEDN)
+			y, err2 := Value(p[1], JepsenEDN)
 			if err != nil || err2 != nil {
 				t.Errorf("%v: %v, %v", p, err, err2)
 			}

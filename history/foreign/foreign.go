@@ -26,6 +26,7 @@
 package foreign
 
 import (
+	"errors"
 	"fmt"
 	"io"
 	"os"
@@ -199,18 +200,18 @@ func Read(r io.Reader, opt Options) (*History, error) {
 	case JepsenLog:
 		h.Skipped, err = readLines(text, rec, opt.SkipUnknown)
 	}
+	switch {
+	case err != nil:
+	case rec.seen == 0 && h.Format == JepsenLog && opt.Format == "":
+		err = fmt.Errorf("no operation was found, and its format was not recognised; name it with --format: %s", names())
+	case rec.seen == 0:
+		err = errors.New("no operation was found; is this the right file and format?")
+	}
+	if err != nil && seen != h.Format {
+		err = fmt.Errorf("%w; it looks like %s, not %s", err, seen, h.Format)
+	}
 	if err != nil {
 		return nil, err
-	}
-	if rec.seen == 0 {
-		if h.Format == JepsenLog && opt.Format == "" {
-			return nil, fmt.Errorf("no operation was found, and its format was not recognised; name it with --format: %s", names())
-		}
-		hint := ""
-		if seen != h.Format {
-			hint = fmt.Sprintf(" It looks like %s.", seen)
-		}
-		return nil, fmt.Errorf("no operation was found; is this the right file and format?%s", hint)
 	}
 	if s := h.Skipped; s.Operations > 0 && !opt.SkipUnknown {
 		more := ""

@@ -211,9 +211,13 @@ func isName(s string) bool {
 	return strings.IndexFunc(s, func(r rune) bool { return r < ' ' || strings.ContainsRune(`"[]{}()`, r) }) < 0
 }
 
-// Value reads one EDN form as the JSON that Read makes of it.
-func Value(edn string) (json.RawMessage, error) {
-	e := newReader(strings.NewReader(edn), false)
+// Value reads one value of a format, EDN if it is not JSON, as the JSON that Read makes of
+// it. Nil is null in every format.
+func Value(text string, format Format) (json.RawMessage, error) {
+	if strings.TrimSpace(text) == "nil" {
+		return history.EncodeNull(), nil
+	}
+	e := newReader(strings.NewReader(text), format == JepsenJSON)
 	c, err := e.start()
 	if err == io.EOF {
 		return nil, fmt.Errorf("there is no value; give one such as 0 or nil")
@@ -226,7 +230,7 @@ func Value(edn string) (json.RawMessage, error) {
 		return nil, err
 	}
 	if _, err := e.start(); err != io.EOF {
-		return nil, fmt.Errorf("%s is more than one value", brief(edn))
+		return nil, fmt.Errorf("%s is more than one value", brief(text))
 	}
 	return f.raw(), nil
 }
