@@ -1,9 +1,9 @@
-// Package checker decides from a history alone whether a promise was broken.
+// Package checker decides from a history alone whether a claim was broken.
 //
 // A checker is a pure function: a log in, a result out, no clock but the one its
 // context carries, no state kept. Each family has its own package below this
 // one; this package holds what they share, the form of a result, and Judge,
-// which makes one verdict of all results.
+// which holds the anomalies that they found against the claim and makes one verdict.
 package checker
 
 import (
@@ -52,7 +52,7 @@ type Budget struct {
 	Parallel int
 }
 
-// Checker judges one promise.
+// Checker looks for the anomalies of one family.
 type Checker interface {
 	// Name is the stable name in verdict.json: linearizable, set, append, ….
 	Name() string
@@ -66,8 +66,15 @@ type Result struct {
 	Outcome Outcome `json:"outcome"`
 	// Summary is one plain sentence.
 	Summary string `json:"summary"`
-	// Findings are distinct broken promises, worst first; empty unless Outcome is Violation.
+	// Findings are distinct anomalies, worst first; empty unless Outcome is Violation or
+	// Exceeded. A checker lists all that it saw; Judge leaves those that break the claim.
 	Findings []Finding `json:"findings,omitempty"`
+	// Allowed are the anomalies that were seen and that the claim does not exclude. Judge
+	// fills them in.
+	Allowed []Finding `json:"allowed,omitempty"`
+	// Beside is what the checker concludes where none of its findings counts: "" is Valid,
+	// other values say that it could not finish.
+	Beside Outcome `json:"-"`
 	// Operations is how many operations were judged; Took nanoseconds of work.
 	Operations int   `json:"operations"`
 	Took       int64 `json:"took"`
@@ -76,15 +83,20 @@ type Result struct {
 	Details json.RawMessage `json:"details,omitempty"`
 }
 
-// Finding is one broken promise with its proof.
+// Finding is one anomaly with its proof.
 type Finding struct {
 	// Class is the stable name of the anomaly: non-linearizable, lost-element, ….
 	Class string `json:"class"`
 	// Claim is the sentence a reader sees first: what a client saw, in the past tense.
 	Claim string `json:"claim"`
-	// Rule is the promise that it breaks.
-	Rule string `json:"rule"`
-	Key  string `json:"key,omitempty"`
+	// Rule is what it breaks, in words, Breaks the weakest models that exclude it. Whether
+	// that is a violation is decided against the claim, by Judge.
+	Rule   string          `json:"rule"`
+	Breaks []history.Model `json:"breaks,omitempty"`
+	// Beyond is the assumption that the argument rests on and that the run went beyond;
+	// nil where there is none.
+	Beyond *Beyond `json:"beyond,omitempty"`
+	Key    string  `json:"key,omitempty"`
 	// Core is the smallest set of operations known that nobody can explain, by Call.
 	Core []history.Operation `json:"core"`
 	// Unexplained is the position in Core of the operation that fits nowhere; -1 when no single one does.
@@ -104,6 +116,14 @@ type Finding struct {
 	Holds []Hold `json:"holds,omitempty"`
 	// Count is how many findings of this class this one stands for, itself included.
 	Count int `json:"count"`
+}
+
+// Beyond says that a run went beyond an assumption.
+type Beyond struct {
+	// Assumption is its name, such as history.ClockError.
+	Assumption string `json:"assumption"`
+	// Why is what was measured.
+	Why string `json:"why"`
 }
 
 // Hold is a stretch of time in which one client must have held an object, if what it was

@@ -34,7 +34,7 @@ func TestExplanationsAgreeWithTheClock(t *testing.T) {
 	}
 	all := map[string]subject{
 		"full set":     {set.Full(), []string{history.FAdd, history.FList}},
-		"transactions": {list.Append(), []string{history.FTransaction}},
+		"transactions": {list.Append(""), []string{history.FTransaction}},
 		"leases":       {lease.Checker(lease.Options{Bounds: bounds, Fenced: true}), []string{history.FAcquire, history.FRenew, history.FRelease, history.FHolder}},
 		"shards":       {ownership.Checker(ownership.Options{Bounds: bounds}), []string{history.FServe, history.FMove}},
 	}

@@ -44,7 +44,7 @@ func everyChecker(t *testing.T) []timed {
 	bounds := history.Bounds{Expiry: history.Duration(time.Second)}
 	all := []timed{
 		{"set", set.Full(), growingSet, false},
-		{"list", list.Append(), transactions, false},
+		{"list", list.Append(""), transactions, false},
 		{"lease", lease.Checker(lease.Options{Bounds: bounds, Fenced: true}), contendedLock, false},
 		{"ownership", ownership.Checker(ownership.Options{Bounds: bounds}), movingShards, false},
 		{"liveness", liveness.Checker(liveness.Options{Bounds: bounds}), contendedLock, false},

@@ -3,7 +3,7 @@ package checker
 import "testing"
 
 func TestFindingsAreCountedByClassWorstFirst(t *testing.T) {
-	f := Findings{Worst: []string{"bad", "odd"}}
+	f := Findings{Worst: []Class{{Name: "bad"}, {Name: "odd"}}}
 	built := 0
 	for range 3 {
 		f.Add("odd", func() Finding { built++; return Finding{Claim: "first"} })
@@ -16,7 +16,7 @@ func TestFindingsAreCountedByClassWorstFirst(t *testing.T) {
 }
 
 func TestViolationIsKeptWhenItsExplanationPanics(t *testing.T) {
-	f := Findings{Worst: []string{"lost-element"}}
+	f := Findings{Worst: []Class{{Name: "lost-element"}}}
 	f.Add("lost-element", func() Finding { panic("index out of range") })
 	list := f.List()
 	if len(list) != 1 || list[0].Class != "lost-element" || list[0].Count != 1 || list[0].Claim == "" || list[0].Unexplained != -1 {

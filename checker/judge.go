@@ -2,6 +2,7 @@ package checker
 
 import (
 	"fmt"
+	"slices"
 	"sort"
 	"strings"
 
@@ -36,7 +37,10 @@ type Facts struct {
 	Start, Version, Host string
 }
 
-// Judge makes one verdict of everything that is known about a run.
+// Judge makes one verdict of everything that is known about a run. It is the one place
+// that decides what an anomaly means: a violation when the claim includes a model that it
+// breaks, exceeded when it does but rests on an assumption of the claim that the run went
+// beyond, and allowed otherwise.
 //
 // The worst thing that is certain wins:
 //
@@ -51,17 +55,21 @@ type Facts struct {
 // was never judged.
 func Judge(results []Result, faults []Fault, facts Facts) Verdict {
 	v := Verdict{
-		Schema: VerdictSchema, Results: results, Faults: faults,
-		Claim: facts.Claim, Assumptions: facts.Assumptions,
+		Schema: VerdictSchema, Faults: faults,
+		Claim: facts.Claim, Assumptions: slices.Clone(facts.Assumptions),
 		OK: facts.OK, Fail: facts.Fail, Info: facts.Info, Truncated: facts.Truncated,
 		Start: facts.Start, Version: facts.Version, Host: facts.Host,
+	}
+	v.Results = make([]Result, len(results))
+	for i, r := range results {
+		v.Results[i] = against(facts.Claim, r)
 	}
 	harness := append([]string(nil), facts.Harness...)
 	if facts.Truncated != "" {
 		harness = append(harness, facts.Truncated)
 	}
 	var violated, beyond, exceeded, unknown, vacuous []string
-	for _, r := range results {
+	for _, r := range v.Results {
 		line := r.Checker + ": " + r.Summary
 		switch r.Outcome {
 		case Violation:
@@ -125,6 +133,9 @@ func Judge(results []Result, faults []Fault, facts Facts) Verdict {
 			v.Reasons = append(v.Reasons, reasons[o]...)
 		}
 	}
+	for i := range v.Assumptions {
+		v.Assumptions[i].mark(v.Results)
+	}
 	v.Sentence = sentence(v)
 	if v.Outcome == Valid && facts.Interrupted != "" {
 		v.Sentence = strings.TrimSuffix(v.Sentence, ".") + "; " + facts.Interrupted + "."
@@ -133,6 +144,50 @@ func Judge(results []Result, faults []Fault, facts Facts) Verdict {
 		v.Sentence += " But " + exceeded[0] + "."
 	}
 	return v
+}
+
+// against holds what a checker found against the claim. Where a finding breaks it within
+// its assumptions, those beyond them are told in the summary alone.
+func against(claim history.Claim, r Result) Result {
+	if len(r.Findings) == 0 {
+		return r
+	}
+	var broken, beyond, allowed []Finding
+	for _, f := range r.Findings {
+		switch {
+		case !claim.Broken(f.Breaks):
+			allowed = append(allowed, f)
+		case f.Beyond != nil && (claim.Origin == "" || claim.Assumes(f.Beyond.Assumption)):
+			beyond = append(beyond, f)
+		default:
+			broken = append(broken, f)
+		}
+	}
+	r.Allowed = allowed
+	switch {
+	case len(broken) > 0:
+		r.Outcome, r.Findings = Violation, broken
+	case len(beyond) > 0:
+		r.Outcome, r.Findings = Exceeded, beyond
+	default:
+		r.Outcome, r.Findings = r.Beside, nil
+		if r.Outcome == "" {
+			r.Outcome = Valid
+		}
+		r.Summary = "seen, and allowed by the claim: " + r.Summary
+	}
+	return r
+}
+
+// mark notes that findings rest on an assumption that the run went beyond.
+func (a *Assumption) mark(results []Result) {
+	for _, r := range results {
+		for _, f := range r.Findings {
+			if f.Beyond != nil && f.Beyond.Assumption == a.Name && !a.Exceeded {
+				a.Exceeded, a.Why = true, f.Beyond.Why
+			}
+		}
+	}
 }
 
 // AssumptionsOf are those of a claim, none of them exceeded.
@@ -211,14 +266,28 @@ func sentence(v Verdict) string {
 	case Violation, Exceeded:
 		return claim(v)
 	case Valid:
-		return fmt.Sprintf("No violation found in %s (%d ok, %d fail, %d info) under %s.",
-			Plural(v.OK+v.Fail+v.Info, "operation"), v.OK, v.Fail, v.Info, faultsInWords(v.Faults))
+		return fmt.Sprintf("No violation found in %s (%d ok, %d fail, %d info) under %s%s.",
+			Plural(v.OK+v.Fail+v.Info, "operation"), v.OK, v.Fail, v.Info, faultsInWords(v.Faults), allowedInWords(v.Results))
 	case Unknown:
 		return "The checkers could not finish: " + first + "."
 	case Vacuous:
 		return "The run proves nothing: " + first + "."
 	}
 	return "The harness failed: " + first + "."
+}
+
+// allowedInWords counts the anomalies outside the claim: "; seen and allowed: 3 × stale-element".
+func allowedInWords(results []Result) string {
+	var parts []string
+	for _, r := range results {
+		for _, f := range r.Allowed {
+			parts = append(parts, fmt.Sprintf("%d × %s", f.Count, f.Class))
+		}
+	}
+	if len(parts) == 0 {
+		return ""
+	}
+	return "; seen and allowed: " + strings.Join(parts, ", ")
 }
 
 func claim(v Verdict) string {

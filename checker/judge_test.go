@@ -107,6 +107,79 @@ func TestVerdicts(t *testing.T) {
 	}
 }
 
+// What an anomaly means is decided against the claim, whichever checker found it.
+func TestAnomaliesAreJudgedByTheClaim(t *testing.T) {
+	claim := history.Claim{Model: history.StrictSerializableWrites, Origin: history.Documented, Rules: []history.Model{history.MutualExclusion},
+		Assumptions: []history.Assumption{{Name: history.ClockError, Text: "clocks are right"}}}
+	stale := Finding{Class: "stale", Claim: "It read what was old.", Breaks: []history.Model{history.Linearizable}, Count: 3}
+	lost := Finding{Class: "lost", Claim: "It lost a write.", Breaks: []history.Model{history.Linearizable, history.LinearizableWrites}, Count: 1}
+	two := Finding{Class: "two-holders", Claim: "Two held it.", Breaks: []history.Model{history.MutualExclusion}, Count: 1}
+	skewed := two
+	skewed.Beyond = &Beyond{history.ClockError, "n2 ran 3 s ahead"}
+	early := Finding{Class: "early-expiry", Claim: "It ended early.", Breaks: []history.Model{history.LeaseDuration}, Beyond: skewed.Beyond, Count: 1}
+	unplaced := Finding{Class: "odd", Claim: "It was odd.", Count: 1}
+	for _, c := range []struct {
+		name             string
+		findings         []Finding
+		beside           Outcome
+		change           func(*history.Claim)
+		want             Outcome
+		breaking         []string
+		allowed          []string
+		assumptionBroken bool
+	}{
+		{name: "outside the claim", findings: []Finding{stale}, want: Valid, allowed: []string{"stale"}},
+		{name: "outside the claim, by a checker that did not finish", findings: []Finding{stale}, beside: Unknown, want: Unknown, allowed: []string{"stale"}},
+		{name: "outside the claim, in a run that tests nothing", findings: []Finding{stale}, beside: Vacuous, want: Vacuous, allowed: []string{"stale"}},
+		{name: "one model of several is claimed", findings: []Finding{lost}, want: Violation, breaking: []string{"lost"}},
+		{name: "what is allowed hides nothing", findings: []Finding{stale, lost}, want: Violation, breaking: []string{"lost"}, allowed: []string{"stale"}},
+		{name: "more than is documented", findings: []Finding{stale}, change: func(c *history.Claim) { c.Model, c.Origin = history.Linearizable, history.AskedFor },
+			want: Violation, breaking: []string{"stale"}},
+		{name: "a rule beside the model", findings: []Finding{two}, want: Violation, breaking: []string{"two-holders"}},
+		{name: "beyond an assumption", findings: []Finding{skewed}, want: Exceeded, breaking: []string{"two-holders"}, assumptionBroken: true},
+		{name: "beyond an assumption that nobody makes", findings: []Finding{skewed}, change: func(c *history.Claim) { c.Assumptions = nil },
+			want: Violation, breaking: []string{"two-holders"}},
+		{name: "beyond an assumption, and within it", findings: []Finding{skewed, two}, want: Violation, breaking: []string{"two-holders"}},
+		{name: "beyond an assumption, and not claimed at all", findings: []Finding{early}, want: Valid, allowed: []string{"early-expiry"}},
+		{name: "allowed, and beyond an assumption", findings: []Finding{stale, skewed}, want: Exceeded, breaking: []string{"two-holders"}, allowed: []string{"stale"}, assumptionBroken: true},
+		{name: "an anomaly that nobody has placed", findings: []Finding{unplaced}, want: Violation, breaking: []string{"odd"}},
+		{name: "no claim", findings: []Finding{stale}, change: func(c *history.Claim) { *c = history.Claim{} }, want: Violation, breaking: []string{"stale"}},
+		{name: "nothing is claimed", findings: []Finding{stale}, change: func(c *history.Claim) { *c = history.Claim{Origin: history.Documented} }, want: Valid, allowed: []string{"stale"}},
+	} {
+		t.Run(c.name, func(t *testing.T) {
+			held := claim
+			if c.change != nil {
+				c.change(&held)
+			}
+			facts := Facts{OK: 100, Claim: held, Assumptions: AssumptionsOf(held)}
+			found := []Result{{Checker: "c", Outcome: Violation, Summary: "saw it", Findings: c.findings, Beside: c.beside}}
+			Judge(found, nil, facts) // nothing of one judgement is left for the next
+			v := Judge(found, nil, facts)
+			names := func(list []Finding) (names []string) {
+				for _, f := range list {
+					names = append(names, f.Class)
+				}
+				return names
+			}
+			r := v.Results[0]
+			if v.Outcome != c.want || r.Outcome != c.want {
+				t.Errorf("judged %s, the result %s: %s", v.Outcome, r.Outcome, v.Sentence)
+			}
+			if diff := cmp.Diff([][]string{c.breaking, c.allowed}, [][]string{names(r.Findings), names(r.Allowed)}); diff != "" {
+				t.Error(diff)
+			}
+			for _, a := range v.Assumptions {
+				if a.Exceeded != c.assumptionBroken {
+					t.Errorf("assumption exceeded: %v", a.Exceeded)
+				}
+			}
+			if c.want == Valid && !strings.Contains(v.Sentence, "; seen and allowed: ") || !cmp.Equal(v.Claim, held) {
+				t.Errorf("says %q of %+v", v.Sentence, v.Claim)
+			}
+		})
+	}
+}
+
 func TestViolationIsNeverMaskedAndOnlySuccessIsValid(t *testing.T) {
 	all := []Outcome{Valid, Violation, Unknown, Vacuous, Harness, ""}
 	rapid.Check(t, func(t *rapid.T) {

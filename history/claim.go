@@ -82,9 +82,10 @@ func (c Claim) Includes(m Model) bool {
 }
 
 // Broken reports whether the claim includes one of the models that an anomaly breaks.
-// One of which nobody says what it breaks counts: it is never allowed by omission.
+// Nothing is allowed by omission: an anomaly of which nobody says what it breaks counts,
+// and so does any where there is no claim.
 func (c Claim) Broken(breaks []Model) bool {
-	return len(breaks) == 0 || slices.ContainsFunc(breaks, c.Includes)
+	return len(breaks) == 0 || c.Origin == "" || slices.ContainsFunc(breaks, c.Includes)
 }
 
 // Assumes reports whether the claim takes something for granted, by its name.

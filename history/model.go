@@ -75,6 +75,9 @@ const (
 	FencingTokens Model = "fencing-tokens"
 	// Fencing: a write under an older token than one already seen is rejected.
 	Fencing Model = "fencing"
+	// LeaseReads: what is read of a lease, or of what it guards, is not older than what had
+	// been read or written before.
+	LeaseReads Model = "lease-reads"
 	// BelievedExclusion: at most one client at a time believes to be the holder.
 	BelievedExclusion Model = "believed-exclusion"
 	// SingleOwner: a key has at most one owner at any moment.
@@ -123,7 +126,7 @@ var weaker = map[Model][]Model{
 	StrongSessionSnapshotIsolation: {SnapshotIsolation, StrongSessionReadCommitted},
 	SnapshotIsolation:              {ForwardConsistentView, MonotonicAtomicView, MonotonicSnapshotRead, ParallelSnapshotIsolation, Prefix},
 	ParallelSnapshotIsolation:      {CausalCerone, UpdateAtomic},
-	Prefix:                         {CausalCerone},
+	Prefix:                         {CausalCerone, ConsistentPrefix},
 	CausalCerone:                   {ReadAtomic},
 	UpdateAtomic:                   {ReadAtomic},
 	ReadAtomic:                     {MonotonicAtomicView},
@@ -183,7 +186,7 @@ func Consistency() []Model {
 
 // Rules are all rules of leases, locks, elections and ownership.
 func Rules() []Model {
-	return []Model{MutualExclusion, LeaseDuration, LeaseEnd, FencingTokens, Fencing, BelievedExclusion, SingleOwner}
+	return []Model{MutualExclusion, LeaseDuration, LeaseEnd, FencingTokens, Fencing, LeaseReads, BelievedExclusion, SingleOwner}
 }
 
 // FindModel is the consistency model of that name, Adya's included. The error lists the

@@ -41,7 +41,7 @@ func TestWhatImpliesWhat(t *testing.T) {
 		{"strong-session-snapshot-isolation", "snapshot-isolation"}, {"strong-session-snapshot-isolation", "strong-session-PL-2"},
 		{"snapshot-isolation", "forward-consistent-view"}, {"snapshot-isolation", "monotonic-atomic-view"},
 		{"snapshot-isolation", "monotonic-snapshot-read"}, {"snapshot-isolation", "parallel-snapshot-isolation"}, {"snapshot-isolation", "prefix"},
-		{"parallel-snapshot-isolation", "causal-cerone"}, {"parallel-snapshot-isolation", "update-atomic"}, {"prefix", "causal-cerone"},
+		{"parallel-snapshot-isolation", "causal-cerone"}, {"parallel-snapshot-isolation", "update-atomic"}, {"prefix", "causal-cerone"}, {"prefix", "consistent-prefix"},
 		{"causal-cerone", "read-atomic"}, {"update-atomic", "read-atomic"}, {"read-atomic", "monotonic-atomic-view"},
 		{"monotonic-atomic-view", "PL-2"}, {"PL-2", "PL-1"}, {"PL-2.99", "cursor-stability"}, {"PL-2.99", "monotonic-atomic-view"},
 		{"PL-2+", "cursor-stability"}, {"PL-2+", "monotonic-view"}, {"PL-3U", "PL-2+"}, {"forward-consistent-view", "PL-2+"},
@@ -103,7 +103,7 @@ func TestModelOfAnUnknownName(t *testing.T) {
 }
 
 func TestClaimIncludesWhatItsPartsImply(t *testing.T) {
-	claim := Claim{Model: StrictSerializableWrites, Rules: []Model{MutualExclusion}, Bounds: Bounds{Handover: 1},
+	claim := Claim{Origin: Documented, Model: StrictSerializableWrites, Rules: []Model{MutualExclusion}, Bounds: Bounds{Handover: 1},
 		Assumptions: []Assumption{{Name: ClockError}}}
 	for m, want := range map[Model]bool{
 		Serializable: true, LinearizableWrites: true, Integrity: true, MutualExclusion: true, BoundedHandover: true, Termination: true, Restartable: true,
@@ -118,6 +118,9 @@ func TestClaimIncludesWhatItsPartsImply(t *testing.T) {
 	}
 	if !claim.Broken([]Model{Linearizable, Serializable}) || claim.Broken([]Model{Linearizable, LeaseDuration}) {
 		t.Error("one model of several that is included is enough, and needed")
+	}
+	if !(Claim{}).Broken([]Model{Linearizable}) || (Claim{Origin: Documented}).Broken([]Model{Linearizable}) {
+		t.Error("no claim must not pass as one that claims nothing")
 	}
 	if !claim.Broken(nil) {
 		t.Error("an anomaly that nobody has placed must not pass as allowed")
@@ -142,7 +145,7 @@ func TestPlanOfSchema1IsHeldToWhatItWasHeldTo(t *testing.T) {
 	if plan.Schema != PlanSchema || plan.Seed != 7 || c.Origin != Unrecorded || c.Bounds.ClockOffset != -1 || c.Bounds.Recovery.String() != "15s" {
 		t.Errorf("got %+v", plan)
 	}
-	for _, m := range append(Consistency(), MutualExclusion, LeaseDuration, LeaseEnd, FencingTokens, Fencing, BelievedExclusion, SingleOwner,
+	for _, m := range append(Consistency(), MutualExclusion, LeaseDuration, LeaseEnd, FencingTokens, Fencing, LeaseReads, BelievedExclusion, SingleOwner,
 		BoundedRecovery, BoundedOutage, BoundedHandover, Termination) {
 		if !c.Includes(m) {
 			t.Errorf("what breaks %s was a violation then, and is none now", m)

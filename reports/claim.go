@@ -1,8 +1,11 @@
 package reports
 
 import (
+	"fmt"
+	"slices"
 	"strings"
 
+	"nemesis/checker"
 	"nemesis/history"
 	"nemesis/reports/visible"
 )
@@ -36,11 +39,73 @@ func (r *Run) claimed() []string {
 	return all
 }
 
-// claimText is both in a line, for terminals.
-func (r *Run) claimText() string {
+// heldToBy names what a finding breaks of the claim where that is a rule of leases and the
+// like; else it is heldTo.
+func (r *Run) heldToBy(f checker.Finding) string {
+	c := r.Verdict.Claim
+	for _, m := range f.Breaks {
+		if slices.Contains(c.Rules, m) {
+			origin := c.Origin
+			if origin == history.AskedFor { // of the model alone
+				origin = history.Documented
+			}
+			return visible.Text(string(m) + ", " + string(origin))
+		}
+	}
+	return r.heldTo()
+}
+
+// claimText is what a finding breaks and the documentation's sentences, in a line.
+func (r *Run) claimText(f checker.Finding) string {
 	parts := r.claimed()
-	if held := r.heldTo(); held != "" {
+	if held := r.heldToBy(f); held != "" {
 		parts = append([]string{held + "."}, parts...)
 	}
 	return strings.Join(parts, " ")
+}
+
+// allowed is an anomaly that was seen and that the claim does not exclude.
+type allowed struct{ Class, Key, Count, Claim, Breaks string }
+
+// allowed are those of all checkers.
+func (r *Run) allowed() []allowed {
+	var list []allowed
+	for _, c := range r.Verdict.Results {
+		for _, f := range c.Allowed {
+			a := allowed{Class: visible.Text(f.Class), Key: visible.Cap(f.Key, shortValue), Claim: visible.Text(f.Claim), Breaks: visible.Text(history.Names(f.Breaks))}
+			if f.Count > 1 {
+				a.Count = fmt.Sprintf("one of %s like it", number(f.Count))
+			}
+			list = append(list, a)
+		}
+	}
+	return list
+}
+
+// allowedText tells them on a terminal.
+func (r *Run) allowedText(t *text) {
+	list := r.allowed()
+	if len(list) == 0 {
+		return
+	}
+	t.blank()
+	held := r.heldTo()
+	if held == "" {
+		held = "nothing of the kind"
+	}
+	t.line("", "Seen, and allowed by the claim (%s):", held)
+	for i, a := range list {
+		if i == textFindings {
+			t.line("  ", "and %s, in %s", count(len(list)-i, "further one"), history.VerdictFile)
+			break
+		}
+		head := a.Class
+		if a.Key != "" {
+			head += ", key " + a.Key
+		}
+		if a.Count != "" {
+			head += " (" + a.Count + ")"
+		}
+		t.line("  ", "%s: %s It breaks %s.", head, a.Claim, a.Breaks)
+	}
 }

@@ -241,7 +241,11 @@ func fixture(t testing.TB, name string, log bool) *Run {
 		r.Verdict = verdict(checker.Violation, f.Claim)
 		check = checker.Result{Checker: "set", Outcome: checker.Violation, Summary: "23 of 1,204 acknowledged elements were lost", Findings: []checker.Finding{f}, Operations: 2990, Took: 80_000_000}
 	case "valid":
+		f := staleRead()
+		f.Breaks = []history.Model{history.Linearizable}
+		check.Allowed = []checker.Finding{f}
 		r.Verdict = verdict(checker.Valid, "No violation found in 3,000 operations under 3 confirmed faults (1 kill, 1 partition, 1 pause); 1 more unconfirmed.")
+		r.Verdict.Claim.Model, r.Verdict.Claim.Origin, r.Verdict.Claim.Documented = history.LinearizableWrites, history.Documented, ""
 		r.Verdict.Assumptions = []checker.Assumption{{Name: "fsync", Text: "A disk keeps what was synced to it."}, {Name: "clocks", Text: "Clocks are within 500 ms of each other."}}
 	case "vacuous":
 		r.Plan.RequireFaults = true

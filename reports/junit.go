@@ -41,6 +41,10 @@ func (r *Run) JUnit() ([]byte, error) {
 	}
 	property("nodes", strings.Join(p.Cluster.Nodes, " "))
 	property("host", v.Host)
+	property("claim", r.heldTo())
+	for _, a := range r.allowed() {
+		property("allowed."+a.Class, a.Claim)
+	}
 	property("nemesis", v.Version)
 	property("report", filepath.Join(r.Dir, history.ReportFile))
 	property("replay", r.commands()[0].Line)

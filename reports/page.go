@@ -36,6 +36,7 @@ type page struct {
 	Reasons                       []string
 	HeldTo                        string
 	Claimed                       []string
+	Allowed                       []allowed
 	Assumptions                   []assumption
 	Findings                      []findingCard
 	MoreFindings                  int
@@ -84,7 +85,7 @@ type findingCard struct {
 	Core                     []coreRow
 	Proof                    []proofRow
 	Start, State, Culprit    string
-	Meanwhile, Rule          string
+	Meanwhile, Rule, HeldTo  string
 	Text                     string
 }
 
@@ -248,7 +249,7 @@ func (r *Run) page() (*page, error) {
 		Icon: favicon(v.Outcome), Class: outcomeClass(v.Outcome),
 		Word: word(v.Outcome), Mark: icon(v.Outcome), Meaning: meaning(v.Outcome), Sentence: visible.Text(v.Sentence),
 		Run: visible.Text(filepath.Base(r.Dir)), Subject: r.subject(), Options: r.options(), Facts: r.facts(),
-		Text: r.Text(100), HeldTo: r.heldTo(), Claimed: r.claimed(),
+		Text: r.Text(100), HeldTo: r.heldTo(), Claimed: r.claimed(), Allowed: r.allowed(),
 		FaultSentence: r.faultSentence(), Coverage: r.coverage(),
 		Commands: r.commands(), Tree: r.planTree(), Unread: visible.Text(r.Unread),
 		Environment: r.environment(), Recovery: r.recovery(),
@@ -338,7 +339,7 @@ func (r *Run) addFindings(p *page) {
 			N: i + 1, Open: i == 0, Class: visible.Text(f.Class), Claim: visible.Text(f.Claim), Key: visible.Cap(f.Key, longValue),
 			SameAsSentence: i == 0 && f.Claim == r.Verdict.Sentence,
 			Start:          start(f), State: visible.Cap(f.State, 4*longValue), Meanwhile: meanwhile(r.Verdict.Faults, from, to),
-			Rule: visible.Text(f.Rule),
+			Rule: visible.Text(f.Rule), HeldTo: r.heldToBy(f),
 		}
 		card.Late = late(f)
 		if aboutHolders(f) {

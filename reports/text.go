@@ -31,6 +31,7 @@ func (r *Run) Text(width int) string {
 		t.line("- ", "%s", reason)
 	}
 	r.findingsText(t)
+	r.allowedText(t)
 	if b := r.believed(); b != nil {
 		t.blank()
 		t.line("", "Beside the verdict: %s", b.Words)
@@ -130,7 +131,7 @@ func (r *Run) findingText(t *text, i, of int) {
 	if f.Rule != "" {
 		t.line("  ", "Rule broken: %s", visible.Text(f.Rule))
 	}
-	if claim := r.claimText(); claim != "" {
+	if claim := r.claimText(f); claim != "" {
 		t.line("  ", "The system claims: %s", claim)
 	}
 }

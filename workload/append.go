@@ -43,9 +43,9 @@ var appends = Workload{
 		}
 		return eachThreadReads(reads)
 	},
-	Models: []history.Model{history.StrictSerializable},
+	Models: []history.Model{history.StrictSerializable, history.StrictSerializableWrites, history.Serializable},
 	Checkers: func(plan history.Plan) []checker.Checker {
-		return append([]checker.Checker{list.Append()}, anyCheckers(plan)...)
+		return append([]checker.Checker{list.Append(plan.Claim.Model)}, anyCheckers(plan)...)
 	},
 }
 

@@ -2,6 +2,7 @@ package workload
 
 import (
 	"context"
+	"slices"
 
 	"nemesis/checker"
 	checklease "nemesis/checker/lease"
@@ -37,15 +38,18 @@ var lock = Workload{
 	},
 }
 
-// setChecker judges the sets that critical sections wrote.
+// setChecker judges the sets that critical sections wrote. Whatever goes wrong with them,
+// the locks did not exclude.
 func setChecker() checker.Checker {
-	return only{checkset.Full(), []string{history.FAdd, history.FList}}
+	return only{checkset.Full(), []string{history.FAdd, history.FList}, history.MutualExclusion}
 }
 
-// only shows a checker nothing but the operations of some functions.
+// only shows a checker nothing but the operations of some functions. What it finds breaks
+// one model more.
 type only struct {
 	checker.Checker
 	functions []string
+	breaks    history.Model
 }
 
 func (o only) Check(ctx context.Context, log *history.Log, budget checker.Budget) checker.Result {
@@ -58,5 +62,10 @@ func (o only) Check(ctx context.Context, log *history.Log, budget checker.Budget
 			}
 		}
 	}
-	return o.Checker.Check(ctx, &part, budget)
+	result := o.Checker.Check(ctx, &part, budget)
+	for i := range result.Findings {
+		f := &result.Findings[i]
+		f.Breaks = append(slices.Clip(f.Breaks), o.breaks)
+	}
+	return result
 }

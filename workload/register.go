@@ -37,7 +37,7 @@ var register = Workload{
 	},
 	Models: objectModels,
 	Checkers: func(plan history.Plan) []checker.Checker {
-		return append([]checker.Checker{linear.Register()}, anyCheckers(plan)...)
+		return append([]checker.Checker{linear.Register(plan.Claim.Model)}, anyCheckers(plan)...)
 	},
 }
 

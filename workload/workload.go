@@ -77,7 +77,7 @@ func anyCheckers(plan history.Plan) []checker.Checker {
 
 // objectModels are those that checkers of single objects decide: strict serializability of
 // operations on one object each is linearizability.
-var objectModels = []history.Model{history.StrictSerializable, history.Linearizable}
+var objectModels = []history.Model{history.StrictSerializable, history.Linearizable, history.StrictSerializableWrites, history.LinearizableWrites}
 
 const (
 	// finalKeys is how many keys, the ones used last, are read back at the end. A

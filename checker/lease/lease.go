@@ -180,8 +180,14 @@ func (c leases) Check(ctx context.Context, log *history.Log, _ checker.Budget) c
 	details.Exceeded = report.exceeded.Summary()
 	result.Details, _ = json.Marshal(details)
 	switch {
+	case trouble != "":
+		result.Beside = checker.Unknown
+	case !details.tested():
+		result.Beside = checker.Vacuous
+	}
+	switch {
 	case len(inside) > 0:
-		result.Outcome, result.Findings, result.Summary = checker.Violation, inside, report.inside.Summary()
+		result.Outcome, result.Findings, result.Summary = checker.Violation, append(inside, exceeded...), report.inside.Summary()
 		if len(exceeded) > 0 {
 			result.Summary += "; while clocks were beyond their bounds also " + details.Exceeded
 		}

@@ -11,8 +11,19 @@ import (
 )
 
 // The classes, worst first.
-var classes = []string{"two-holders", "early-expiry", "stale-write-accepted", "deposed-renewal", "resurrection",
-	"epoch-conflict", "token-reused", "token-order", "stale-read", "overstay", "believed-overlap"}
+var classes = []checker.Class{
+	{Name: "two-holders", Breaks: []history.Model{history.MutualExclusion}},
+	{Name: "early-expiry", Breaks: []history.Model{history.LeaseDuration}},
+	{Name: "stale-write-accepted", Breaks: []history.Model{history.Fencing}},
+	{Name: "deposed-renewal", Breaks: []history.Model{history.LeaseEnd}},
+	{Name: "resurrection", Breaks: []history.Model{history.LeaseEnd}},
+	{Name: "epoch-conflict", Breaks: []history.Model{history.FencingTokens}},
+	{Name: "token-reused", Breaks: []history.Model{history.FencingTokens}},
+	{Name: "token-order", Breaks: []history.Model{history.FencingTokens}},
+	{Name: "stale-read", Breaks: []history.Model{history.LeaseReads, history.Linearizable}},
+	{Name: "overstay", Breaks: []history.Model{history.BoundedExpiry}},
+	{Name: "believed-overlap", Breaks: []history.Model{history.BelievedExclusion}},
+}
 
 // timed findings rest on clocks within the bounds, untimed ones on nothing but A1 and A2.
 const (
@@ -42,13 +53,14 @@ func newReport(log *history.Log, o Options) *report {
 
 // add counts a finding whose argument speaks of [from, to].
 func (r *report) add(class string, onClocks bool, from, to int64, tell func() telling) {
-	into, why := &r.inside, ""
 	if onClocks {
 		if w, beyond := r.windows.During(from, to); beyond {
-			into, why = &r.exceeded, w.Why
+			r.exceeded.AddBeyond(class, checker.Beyond{Assumption: history.ClockError, Why: w.Why},
+				func() checker.Finding { return r.finding(tell(), w.Why) })
+			return
 		}
 	}
-	into.Add(class, func() checker.Finding { return r.finding(tell(), why) })
+	r.inside.Add(class, func() checker.Finding { return r.finding(tell(), "") })
 }
 
 // overlap counts a believed overlap, which is a violation only where the workload

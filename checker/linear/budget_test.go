@@ -49,7 +49,7 @@ func TestKeyBeyondTheBudgetIsUnknown(t *testing.T) {
 		t.Run(c.name, func(t *testing.T) {
 			ctx, cancel := context.WithTimeout(context.Background(), c.time)
 			defer cancel()
-			r := Register().Check(ctx, &history.Log{Operations: ops}, c.budget)
+			r := Register("").Check(ctx, &history.Log{Operations: ops}, c.budget)
 			if r.Outcome != checker.Unknown {
 				t.Fatalf("judged %s: %s", r.Outcome, r.Summary)
 			}
@@ -65,7 +65,7 @@ func TestKeyBeyondTheBudgetIsUnknown(t *testing.T) {
 func TestAnInterruptedCheckSaysSo(t *testing.T) {
 	ctx, cancel := context.WithCancel(context.Background())
 	cancel()
-	r := Register().Check(ctx, &history.Log{Operations: number(hard("difficult", 0))}, checker.Budget{})
+	r := Register("").Check(ctx, &history.Log{Operations: number(hard("difficult", 0))}, checker.Budget{})
 	if r.Outcome != checker.Unknown || !strings.Contains(r.Summary, "0 of 1 key decided; key difficult (75 operations, 14 of unknown outcome) was interrupted") {
 		t.Errorf("judged %s: %s", r.Outcome, r.Summary)
 	}
@@ -76,7 +76,7 @@ func TestAViolationElsewhereIsNotMaskedByAHardKey(t *testing.T) {
 	bad.Key = "bad"
 	ctx, cancel := context.WithTimeout(context.Background(), 200*time.Millisecond)
 	defer cancel()
-	r := Register().Check(ctx, &history.Log{Operations: number(append(hard("difficult", 0), bad))}, checker.Budget{})
+	r := Register("").Check(ctx, &history.Log{Operations: number(append(hard("difficult", 0), bad))}, checker.Budget{})
 	if r.Outcome != checker.Violation || !strings.Contains(r.Summary, "1 key without a linear order (bad); 1 of 2 keys decided") {
 		t.Errorf("judged %s: %s", r.Outcome, r.Summary)
 	}

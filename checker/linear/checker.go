@@ -31,6 +31,10 @@ type Details struct {
 	Violating []string `json:"violating,omitempty"`
 	// Unconfirmed is how many of them have no second opinion, for lack of time.
 	Unconfirmed int `json:"unconfirmed,omitempty"`
+	// Old are the keys that have an order only if reads are old, where the claim allows
+	// that; Unsought says why it is not known of all keys whether they are such.
+	Old      []string `json:"old,omitempty"`
+	Unsought string   `json:"unsought,omitempty"`
 	// Undecided are the keys that ran out of a budget.
 	Undecided []Undecided `json:"undecided,omitempty"`
 }
@@ -57,22 +61,38 @@ const (
 // Register checks registers with read, write and compare-and-set, initially
 // null, one per Operation.Key. F is "read" (output: the value), "write" (input:
 // the value) or "cas" (input: [expected, new]). Values are any JSON, compared as
-// compact text.
-func Register() checker.Checker {
+// compact text. claimed is the model that the system is held to; see Claimed.
+func Register(claimed history.Model) checker.Checker {
 	kind, _ := models.Find("cas-register")
-	return Checker(kind, models.Options{})
+	return Claimed(claimed, kind, models.Options{})
 }
 
 // Checker checks objects of one kind, one per Operation.Key. Its result's Details have
 // the form Details.
-func Checker(kind models.Kind, opt models.Options) checker.Checker { return objects{kind, opt} }
+func Checker(kind models.Kind, opt models.Options) checker.Checker {
+	return objects{kind: kind, opt: opt}
+}
 
+// Claimed is Checker for a system that is held to a model. Where that does not imply
+// linearizability, keys are judged as linearizable-writes first (see old.go), and then as
+// linearizable for what the claim allows.
+func Claimed(claimed history.Model, kind models.Kind, opt models.Options) checker.Checker {
+	if claimed != "" && !claimed.Implies(history.Linearizable) {
+		return twice{objects{kind: kind, opt: opt}}
+	}
+	return Checker(kind, opt)
+}
+
+// objects: old means that reads may be old, as linearizable-writes has it.
 type objects struct {
 	kind models.Kind
 	opt  models.Options
+	old  bool
 }
 
-func (objects) Name() string { return "linearizable" }
+func (objects) Name() string { return name }
+
+const name = "linearizable"
 
 // job is one key's way through the checker. A worker owns it while it works.
 type job struct {
@@ -96,13 +116,21 @@ func (c objects) Check(ctx context.Context, log *history.Log, budget checker.Bud
 		result.Outcome, result.Summary = checker.Harness, err.Error()
 		return result
 	}
-	jobs := split(log.Operations)
+	jobs, bad, err := c.look(ctx, log, budget)
+	if err != nil {
+		result.Outcome, result.Summary = checker.Harness, err.Error()
+		return result
+	}
+	return c.conclude(result, jobs, bad)
+}
+
+// look judges all keys and explains some of those without an order, bad.
+func (c objects) look(ctx context.Context, log *history.Log, budget checker.Budget) (jobs, bad []*job, err error) {
+	jobs = split(log.Operations)
 	c.decideAll(ctx, jobs, budget)
-	var bad []*job
 	for _, j := range jobs {
 		if j.err != nil {
-			result.Outcome, result.Summary = checker.Harness, j.err.Error()
-			return result
+			return jobs, nil, j.err
 		}
 		if j.decision.Answer == order.Illegal {
 			bad = append(bad, j)
@@ -121,7 +149,7 @@ func (c objects) Check(ctx context.Context, log *history.Log, budget checker.Bud
 			told++
 		}
 	}
-	return c.conclude(result, jobs, bad)
+	return jobs, bad, nil
 }
 
 // split groups operations by key, keys in order of first use.
@@ -199,9 +227,7 @@ func share(memory int64, parallel int) int64 {
 // decide parses and judges one key within patience, which is derived from ctx.
 func (c objects) decide(ctx, patience context.Context, j *job, judge func(*subject, []porcupine.Operation) order.Decision) {
 	j.decision = safely(func() order.Decision {
-		opt := c.opt
-		opt.Stop = func() bool { return patience.Err() != nil }
-		object, err := c.kind.Parse(j.recorded, opt)
+		object, err := c.parse(patience, j.recorded)
 		switch {
 		case errors.Is(err, models.ErrStopped):
 			j.size, j.crashed = 0, 0
@@ -248,9 +274,7 @@ func (c objects) accuseAll(ctx context.Context, bad []*job, budget checker.Budge
 }
 
 func (c objects) accuse(ctx context.Context, j *job) {
-	opt := c.opt
-	opt.Stop = func() bool { return ctx.Err() != nil }
-	object, err := c.kind.Parse(j.recorded, opt)
+	object, err := c.parse(ctx, j.recorded)
 	if err != nil {
 		return
 	}
@@ -275,7 +299,7 @@ func (j *job) hear(a accusation) {
 
 // explain makes the finding of a key without an order.
 func (c objects) explain(ctx context.Context, j *job) {
-	f := checker.Tell("non-linearizable", func() checker.Finding {
+	f := checker.Tell(c.class(), func() checker.Finding {
 		j.hear(j.subject.smaller(ctx, j.object.Operations, *j.accusation))
 		if j.decision.Answer != order.Illegal {
 			return checker.Finding{}
@@ -283,7 +307,7 @@ func (c objects) explain(ctx context.Context, j *job) {
 		a := j.accusation
 		story := explain.Story{
 			Noun: c.kind.Noun, Key: j.key, Recorded: j.recorded, Every: j.object.Operations,
-			Values: j.object.Values, InitOption: c.opt.InitOption, Unexplained: -1, Confirmed: a.opinion == order.Illegal,
+			Values: j.object.Values, InitOption: c.opt.InitOption, Unexplained: -1, Confirmed: a.opinion == order.Illegal, Old: c.old,
 		}
 		if j.object.Values != nil {
 			story.First = j.subject.describeState(j.subject.model.Init())
@@ -309,10 +333,13 @@ func (c objects) explain(ctx context.Context, j *job) {
 		if story.Unexplained >= 0 {
 			story.Before = j.subject.before(ctx, &core, story.Unexplained)
 		}
+		if c.old {
+			story.Core, story.Unexplained = byCall(story.Core, story.Unexplained)
+		}
 		return story.Finding()
 	})
 	if j.decision.Answer == order.Illegal {
-		f.Key = j.key
+		f.Key, f.Breaks = j.key, c.breaks(ctx, j)
 		j.finding = &f
 	}
 }
@@ -347,7 +374,7 @@ func (c objects) conclude(result checker.Result, jobs, bad []*job) checker.Resul
 	switch {
 	case len(d.Violating) > 0:
 		result.Outcome = checker.Violation
-		result.Summary = checker.Plural(len(d.Violating), "key") + " without a linear order" + some(d.Violating)
+		result.Summary = checker.Plural(len(d.Violating), "key") + " without " + c.sought() + some(d.Violating)
 		if len(d.Undecided) > 0 {
 			result.Summary += "; " + coverage
 		}
@@ -361,7 +388,7 @@ func (c objects) conclude(result checker.Result, jobs, bad []*job) checker.Resul
 		}
 	default:
 		result.Outcome = checker.Valid
-		result.Summary = fmt.Sprintf("%s on %s have a linear order", checker.Plural(result.Operations, "operation"), checker.Plural(len(jobs), "key"))
+		result.Summary = fmt.Sprintf("%s on %s have %s", checker.Plural(result.Operations, "operation"), checker.Plural(len(jobs), "key"), c.sought())
 	}
 	return result
 }

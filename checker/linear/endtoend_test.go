@@ -39,7 +39,7 @@ func BenchmarkHistoryFile(b *testing.B) {
 		if err != nil {
 			b.Fatal(err)
 		}
-		r := Register().Check(context.Background(), log, checker.Budget{})
+		r := Register("").Check(context.Background(), log, checker.Budget{})
 		if r.Outcome != checker.Violation || len(r.Findings) != 1 || len(r.Findings[0].Proof) == 0 {
 			b.Fatal(r.Summary)
 		}

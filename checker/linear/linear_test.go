@@ -16,7 +16,7 @@ import (
 )
 
 func check(ops []history.Operation) checker.Result {
-	return Register().Check(context.Background(), &history.Log{Operations: ops}, checker.Budget{})
+	return Register("").Check(context.Background(), &history.Log{Operations: ops}, checker.Budget{})
 }
 
 const s = int64(1e9)

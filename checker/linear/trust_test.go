@@ -89,7 +89,7 @@ func TestShortestViolationComesFirst(t *testing.T) {
 		return history.Event{Type: history.FaultChange, Time: at, Fault: &history.Fault{ID: 1, Stage: stage}}
 	}
 	log := &history.Log{Operations: number(ops), Events: []history.Event{fault(history.Inject, 400), fault(history.Healed, 600)}}
-	r := Register().Check(context.Background(), log, checker.Budget{})
+	r := Register("").Check(context.Background(), log, checker.Budget{})
 	want := "5 keys without a linear order (longest, long, brief, during the fault, early)"
 	if r.Summary != want || len(r.Findings) != explained || r.Findings[0].Key != "longest" {
 		t.Errorf("%s, %d findings", r.Summary, len(r.Findings))

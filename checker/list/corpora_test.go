@@ -43,7 +43,7 @@ func TestKnownVerdictsOfListAppendHistories(t *testing.T) {
 	} {
 		t.Run(c.file[1], func(t *testing.T) {
 			start := time.Now()
-			r := Append().Check(context.Background(), load(t, c.file...), checker.Budget{})
+			r := Append("").Check(context.Background(), load(t, c.file...), checker.Budget{})
 			t.Logf("%s in %s: %s", r.Outcome, time.Since(start), r.Summary)
 			for _, f := range r.Findings {
 				t.Logf("%s: %s", f.Class, f.Claim)

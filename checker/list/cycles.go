@@ -2,6 +2,7 @@ package list
 
 import (
 	"context"
+	"slices"
 
 	"nemesis/checker"
 )
@@ -12,6 +13,8 @@ type hop struct {
 	kind     kinds
 	element  int32
 	key      int32
+	// old: by real time it comes before a transaction that only reads.
+	old bool
 }
 
 // mode is one kind of contradiction to look for: cycles over some edges, with
@@ -30,6 +33,9 @@ var modes = []mode{
 	{over: ww | rt | rtPass},
 	{over: ww | wr | rt | rtPass},
 	{over: ww | wr | rt | rtPass | rwPass, single: true},
+	{over: anyKind &^ oldPass},
+	{over: ww | wr | rt | rtPass | oldPass},
+	{over: ww | wr | rt | rtPass | oldPass | rwPass, single: true},
 	{over: anyKind},
 }
 
@@ -51,12 +57,16 @@ func (h *parsed) cycles(ctx context.Context, g *graph, found *checker.Findings) 
 	w := newWalker(g)
 	for _, nodes := range w.components(everything, anyKind) {
 		cycle := w.worst(ctx, nodes)
-		found.Add(class(cycle), func() checker.Finding { return h.cycle(cycle) })
+		found.AddTo(class(cycle), func() checker.Finding { return h.cycle(cycle) })
 	}
 }
 
+// stale reports whether a cycle rests on a transaction that only reads having come after
+// another by real time.
+func stale(cycle []hop) bool { return slices.ContainsFunc(cycle, func(e hop) bool { return e.old }) }
+
 // class names a cycle by its edges.
-func class(cycle []hop) string {
+func class(cycle []hop) checker.Class {
 	rws, all := 0, kinds(0)
 	for _, e := range cycle {
 		all |= e.kind
@@ -76,7 +86,12 @@ func class(cycle []hop) string {
 	if all&rt != 0 {
 		name += "-realtime"
 	}
-	return name
+	for _, c := range classes {
+		if c.Name == name && (all&rt == 0 || stale(cycle) == slices.Equal(c.Breaks, lostToReaders.Breaks)) {
+			return c
+		}
+	}
+	return checker.Class{Name: name}
 }
 
 // walker searches a graph within one set of nodes at a time. Its arrays are as
@@ -270,7 +285,7 @@ func (w *walker) around(start int32, first, rest kinds, budget *int) []hop {
 			if e.kind&rest == 0 || w.member[e.to] != w.set {
 				continue
 			}
-			free := e.kind&(rwPass|rtPass) != 0
+			free := e.kind&(rwPass|rtPass|oldPass) != 0
 			cost := w.cost[v]
 			if !free {
 				cost++
@@ -299,6 +314,7 @@ func (w *walker) path(start int32) []hop {
 		}
 		last := &cycle[len(cycle)-1]
 		last.to, last.element = s.edge.to, s.edge.element
+		last.old = last.old || s.edge.kind == oldPass
 	}
 	return cycle
 }

@@ -128,9 +128,9 @@ func (h *parsed) swapped(k int32, i int, e int32) checker.Finding {
 		[]int32{w, r}, r, []string{h.is(w), h.is(r)}, [][]int32{{w}, {r}})
 }
 
-func (h *parsed) lost(e int32) checker.Finding {
+func (h *parsed) lost(e, r int32) checker.Finding {
 	one := &h.elements[e]
-	w, r := one.writer, h.keys[one.key].lastReader
+	w := one.writer
 	claim := fmt.Sprintf("Client %d's append of %s to %s was acknowledged at %s, but client %d's read %s later did not show it, and no read ever did.",
 		h.op(w).Process, h.text(e), h.name(one.key), checker.Moment(h.op(w).Return), h.op(r).Process, checker.Span(h.op(r).Call-h.op(w).Return))
 	return h.finding(claim, "An acknowledged append stays for ever.", one.key,
@@ -146,10 +146,13 @@ var rules = map[string]string{
 }
 
 func (h *parsed) cycle(cycle []hop) checker.Finding {
-	name := class(cycle)
+	name := class(cycle).Name
 	rule := rules[strings.TrimSuffix(name, "-realtime")]
 	if strings.HasSuffix(name, "-realtime") {
 		rule = "Strict serializability: there is one order of all transactions, and it respects real time. " + rule
+		if !stale(cycle) {
+			rule += " No transaction that only reads would have had to be newer: this is not what old reads explain."
+		}
 	}
 	var core []int32
 	for _, e := range cycle {

@@ -17,8 +17,10 @@ const (
 	// pass edges lead out of auxiliary nodes and continue an rw or rt edge.
 	rwPass
 	rtPass
+	// oldPass is an rtPass to a transaction that only reads.
+	oldPass
 
-	anyKind = ww | wr | rw | rt | rwPass | rtPass
+	anyKind = ww | wr | rw | rt | rwPass | rtPass | oldPass
 )
 
 // edge says that its origin comes before to.
@@ -52,10 +54,12 @@ func (g *graph) add(from int32, e edge) {
 	}
 }
 
-// graph joins the transactions that took effect.
-func (h *parsed) graph() *graph {
+// graph joins the transactions that took effect. Appends that were told as lost are left
+// out, since what they contradict would be told twice, unless weak says that losing them may
+// be allowed.
+func (h *parsed) graph(weak bool) *graph {
 	g := &graph{out: make([][]edge, len(h.txns)), n: len(h.txns)}
-	unseen := h.unseen()
+	unseen := h.unseen(weak)
 	for k := range h.keys {
 		h.pace.Step()
 		if !h.keys[k].bad {
@@ -88,12 +92,12 @@ func (h *parsed) counts(e int32) bool {
 // unseen are, per key, the appends that no read shows of transactions that took
 // effect: acknowledged, or with another value that was seen. Lists only grow at
 // their end, so these come after everything in the longest read.
-func (h *parsed) unseen() [][]int32 {
+func (h *parsed) unseen(lost bool) [][]int32 {
 	unseen := make([][]int32, len(h.keys))
 	for e := range h.elements {
 		h.pace.Step()
 		one := &h.elements[e]
-		if !one.seen && !one.lost && h.counts(int32(e)) {
+		if !one.seen && (lost || !one.lost) && h.counts(int32(e)) {
 			unseen[one.key] = append(unseen[one.key], int32(e))
 		}
 	}
@@ -243,7 +247,11 @@ func (h *parsed) realTime(g *graph) {
 		}
 		call := h.op(int32(t)).Call
 		if i := sort.Search(len(times), func(i int) bool { return times[i] >= call }); i > 0 {
-			g.add(nodes[i-1], edge{int32(t), rtPass, -1, -1})
+			kind := oldPass
+			if h.txns[t].writes() {
+				kind = rtPass
+			}
+			g.add(nodes[i-1], edge{int32(t), kind, -1, -1})
 		}
 	}
 }

@@ -5,6 +5,7 @@ import (
 	"encoding/json"
 	"fmt"
 	"math/rand/v2"
+	"slices"
 	"sort"
 	"strings"
 	"testing"
@@ -19,7 +20,7 @@ import (
 const s = int64(1e9)
 
 func check(ops []history.Operation) checker.Result {
-	return Append().Check(context.Background(), &history.Log{Operations: ops}, checker.Budget{})
+	return Append("").Check(context.Background(), &history.Log{Operations: ops}, checker.Budget{})
 }
 
 // tx is a transaction in brief: "a x 1" appends, "r x 1 2" reads x as [1,2].
@@ -177,7 +178,7 @@ func TestImpossibleHistoryIsHarness(t *testing.T) {
 func TestAnInterruptedCheckSaysSo(t *testing.T) {
 	ctx, cancel := context.WithCancel(context.Background())
 	cancel()
-	r := Append().Check(ctx, &history.Log{Operations: number([]history.Operation{tx(1, history.OK, 0, s, "r x 1")})}, checker.Budget{})
+	r := Append("").Check(ctx, &history.Log{Operations: number([]history.Operation{tx(1, history.OK, 0, s, "r x 1")})}, checker.Budget{})
 	if r.Outcome != checker.Unknown || !strings.Contains(r.Summary, "was interrupted") {
 		t.Errorf("judged %s: %s", r.Outcome, r.Summary)
 	}
@@ -377,8 +378,11 @@ func simulate(choose func(int) int, clients, keys, n int, b bug, often int) []hi
 	return number(ops)
 }
 
-// bruteForce decides by trying every order, straight from the definition.
-func bruteForce(ops []history.Operation) bool {
+// bruteForce decides strict serializability.
+func bruteForce(ops []history.Operation) bool { return bruteForceAs(ops, history.StrictSerializable) }
+
+// bruteForceAs decides by trying every order, straight from the definition of a model.
+func bruteForceAs(ops []history.Operation, model history.Model) bool {
 	must := 0
 	steps := make([][][3]json.RawMessage, len(ops))
 	for i, o := range ops {
@@ -407,8 +411,9 @@ func bruteForce(ops []history.Operation) bool {
 			if done&(1<<i) != 0 || o.Type == history.Fail {
 				continue
 			}
+			old := model == history.Serializable || model == history.StrictSerializableWrites && !writes(steps[i])
 			for j, before := range ops {
-				if before.Type == history.OK && done&(1<<j) == 0 && before.Return < o.Call {
+				if !old && before.Type == history.OK && done&(1<<j) == 0 && before.Return < o.Call {
 					continue next
 				}
 			}
@@ -434,6 +439,10 @@ func bruteForce(ops []history.Operation) bool {
 		return false
 	}
 	return rest(0, map[string]string{})
+}
+
+func writes(steps [][3]json.RawMessage) bool {
+	return slices.ContainsFunc(steps, func(s [3]json.RawMessage) bool { return string(s[0]) == `"append"` })
 }
 
 type failer interface{ Fatalf(string, ...any) }
@@ -470,6 +479,40 @@ func TestVerdictsAgreeWithTryingEveryOrderAndShrink(t *testing.T) {
 		choose := func(n int) int { return rapid.IntRange(0, n-1).Draw(t, "choice") }
 		agree(t, simulate(choose, 3, 2, 1+choose(6), bug(choose(int(bugs))), 2))
 	})
+}
+
+// What the claim allows hides nothing that it does not allow.
+func TestAnomaliesBreakTheClaimExactlyWhenNoOrderOfItExists(t *testing.T) {
+	for _, claim := range []history.Model{history.StrictSerializable, history.StrictSerializableWrites, history.Serializable} {
+		t.Run(string(claim), func(t *testing.T) {
+			r := rand.New(rand.NewPCG(7, 8))
+			kept, onlyThis := 0, 0
+			const histories = 6000
+			for range histories {
+				ops := simulate(r.IntN, 3, 1+r.IntN(2), 2+r.IntN(5), bug(r.IntN(int(bugs))), 2)
+				got := Append(claim).Check(context.Background(), &history.Log{Operations: ops}, checker.Budget{})
+				held := history.Claim{Model: claim, Origin: history.AskedFor}
+				broken := slices.ContainsFunc(got.Findings, func(f checker.Finding) bool { return held.Broken(f.Breaks) })
+				want := bruteForceAs(ops, claim)
+				if broken == want {
+					var b strings.Builder
+					for _, o := range ops {
+						fmt.Fprintf(&b, "  %d: %s %s -> %s [%d, %d]\n", o.Process, o.Type, o.Input, o.Output, o.Call, o.Return)
+					}
+					t.Fatalf("%s breaks the claim: %v, an order exists: %v\n%s", got.Summary, broken, want, b.String())
+				}
+				if want {
+					kept++
+					if !bruteForce(ops) {
+						onlyThis++
+					}
+				}
+			}
+			if kept < histories/20 || kept > histories*19/20 || claim != history.StrictSerializable && onlyThis < histories/100 {
+				t.Errorf("%d of %d histories keep the claim, %d of them no stronger one: too one-sided to show anything", kept, histories, onlyThis)
+			}
+		})
+	}
 }
 
 func TestACorrectStoreIsNeverAccused(t *testing.T) {

@@ -46,8 +46,9 @@ func (h *parsed) longest() {
 			if k.reader < 0 || len(st.list) > len(k.longest) {
 				k.longest, k.reader = st.list, int32(t)
 			}
-			if call := h.op(int32(t)).Call; call > k.lastRead {
-				k.lastRead, k.lastReader = call, int32(t)
+			k.last.hear(h.op(int32(t)).Call, int32(t))
+			if h.txns[t].writes() {
+				k.lastWriter.hear(h.op(int32(t)).Call, int32(t))
 			}
 		}
 	}
@@ -168,6 +169,12 @@ func equal(a, b []int32) bool {
 	return len(a) == len(b)
 }
 
+func (l *latest) hear(call int64, by int32) {
+	if call > l.call {
+		l.call, l.by = call, by
+	}
+}
+
 // findLost looks for acknowledged appends that no read shows although one began
 // later.
 func (h *parsed) findLost(found *checker.Findings) {
@@ -177,9 +184,14 @@ func (h *parsed) findLost(found *checker.Findings) {
 		if one.seen || one.writer < 0 || h.txns[one.writer].kind != history.OK || h.keys[one.key].unfit {
 			continue
 		}
-		if h.keys[one.key].lastRead > h.op(one.writer).Return {
+		k, acknowledged := &h.keys[one.key], h.op(one.writer).Return
+		switch {
+		case k.lastWriter.call > acknowledged:
 			one.lost = true
-			found.Add("lost-append", func() checker.Finding { return h.lost(int32(e)) })
+			found.AddTo(lostAppend, func() checker.Finding { return h.lost(int32(e), k.lastWriter.by) })
+		case k.last.call > acknowledged:
+			one.lost = true
+			found.AddTo(lostToReaders, func() checker.Finding { return h.lost(int32(e), k.last.by) })
 		}
 	}
 }

@@ -4,6 +4,7 @@ import (
 	"context"
 	"encoding/json"
 	"fmt"
+	"slices"
 
 	"nemesis/checker"
 	"nemesis/checker/internal/values"
@@ -27,6 +28,11 @@ type txn struct {
 	took bool
 }
 
+// writes reports whether a transaction appends anything.
+func (t *txn) writes() bool {
+	return slices.ContainsFunc(t.steps, func(s step) bool { return s.appends })
+}
+
 // element is one value of one key: what an append leaves and a read shows.
 type element struct {
 	key    int32
@@ -36,6 +42,12 @@ type element struct {
 	seen   bool  // in some answered read
 	lost   bool  // told as lost-append
 	told   bool  // told as impossible
+}
+
+// latest is the transaction of a read that was called last.
+type latest struct {
+	call int64
+	by   int32
 }
 
 // key is one list.
@@ -51,9 +63,9 @@ type key struct {
 	unfit bool
 	// bad: unfit, or its reads contradict each other, so there is no order to build on.
 	bad bool
-	// lastRead is the latest call of an answered read, and lastReader its transaction.
-	lastRead   int64
-	lastReader int32
+	// last is the latest answered read of all, lastWriter that of the transactions that
+	// append as well.
+	last, lastWriter latest
 }
 
 // parsed is a whole history of transactions.
@@ -132,7 +144,7 @@ func (h *parsed) key(op history.MicroOp, byName map[string]int32) int32 {
 	if !known {
 		id = int32(len(h.keys))
 		byName[string(op.Key)] = id
-		h.keys = append(h.keys, key{name: op.KeyName(), reader: -1, lastReader: -1, lastRead: -1})
+		h.keys = append(h.keys, key{name: op.KeyName(), reader: -1, last: latest{-1, -1}, lastWriter: latest{-1, -1}})
 	}
 	return id
 }

@@ -196,8 +196,13 @@ type Starvation struct {
 }
 
 // classes of findings, worst first.
-var classes = []string{
-	"never-recovered", "wedged", "unavailable-without-quorum-loss", "no-handover", "slow-recovery", "stuck-operation",
+var classes = []checker.Class{
+	{Name: "never-recovered", Breaks: []history.Model{history.BoundedRecovery}},
+	{Name: "wedged", Breaks: []history.Model{history.BoundedHandover}},
+	{Name: "unavailable-without-quorum-loss", Breaks: []history.Model{history.BoundedOutage}},
+	{Name: "no-handover", Breaks: []history.Model{history.BoundedHandover}},
+	{Name: "slow-recovery", Breaks: []history.Model{history.BoundedRecovery}},
+	{Name: "stuck-operation", Breaks: []history.Model{history.Termination}},
 }
 
 // Checker judges the properties of the package comment. It is Violation when one is
@@ -234,6 +239,7 @@ func (j judge) Check(ctx context.Context, log *history.Log, _ checker.Budget) ch
 	}
 	result.Details, _ = json.Marshal(w.details())
 	if list := w.found.List(); len(list) > 0 {
+		result.Beside = result.Outcome
 		result.Outcome, result.Findings = checker.Violation, list
 		result.Summary = w.found.Summary() + "; " + w.summary()
 		return result

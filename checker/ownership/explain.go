@@ -5,6 +5,7 @@ import (
 	"slices"
 
 	"nemesis/checker"
+	"nemesis/history"
 )
 
 // around is how many other operations of the same shard a finding shows.
@@ -146,7 +147,7 @@ func (w *work) clocked(class string, from, to int64, build func() checker.Findin
 		w.found.Add(class, build)
 		return
 	}
-	w.beyond.Add(class, func() checker.Finding {
+	w.beyond.AddBeyond(class, checker.Beyond{Assumption: history.ClockError, Why: window.Why}, func() checker.Finding {
 		f := build()
 		f.Proof = append(f.Proof, checker.ProofStep{Text: "But the clocks were beyond the bounds of the claim: " + checker.Show(window.Why) + "."})
 		return f

@@ -110,7 +110,13 @@ type Details struct {
 }
 
 // classes of findings, worst first.
-var classes = []string{"two-owners", "served-by-another", "epoch-shared", "interleaved-owners", "epoch-went-back"}
+var classes = []checker.Class{
+	{Name: "two-owners", Breaks: []history.Model{history.SingleOwner}},
+	{Name: "served-by-another", Breaks: []history.Model{history.SingleOwner}},
+	{Name: "epoch-shared", Breaks: []history.Model{history.FencingTokens}},
+	{Name: "interleaved-owners", Breaks: []history.Model{history.SingleOwner}},
+	{Name: "epoch-went-back", Breaks: []history.Model{history.FencingTokens}},
+}
 
 // Checker judges the rules of the package comment. It is Vacuous when no shard changed
 // its owner.
@@ -151,13 +157,15 @@ func (j judge) Check(ctx context.Context, log *history.Log, _ checker.Budget) ch
 	result.Operations = w.judged
 	switch found, beyond := w.found.List(), w.beyond.List(); {
 	case len(found) > 0:
-		result.Outcome, result.Findings = checker.Violation, found
+		result.Beside = w.beside(result.Outcome)
+		result.Outcome, result.Findings = checker.Violation, append(found, beyond...)
 		result.Summary = w.found.Summary()
 		if len(beyond) > 0 {
 			result.Summary += "; beyond the clock bounds also " + w.beyond.Summary()
 		}
 	case result.Outcome == checker.Unknown:
 	case len(beyond) > 0:
+		result.Beside = w.beside(result.Outcome)
 		result.Outcome, result.Findings = checker.Exceeded, beyond
 		result.Summary = w.beyond.Summary() + ", with clocks beyond the bounds of the claim"
 	case w.details.Handovers+w.details.Moves == 0:
@@ -173,6 +181,17 @@ func (j judge) Check(ctx context.Context, log *history.Log, _ checker.Budget) ch
 			checker.Plural(d.Certain, "answer"))
 	}
 	return result
+}
+
+// beside is what there is to conclude beside findings, where the check came so far.
+func (w *work) beside(soFar checker.Outcome) checker.Outcome {
+	switch {
+	case soFar != "":
+		return soFar
+	case w.details.Handovers+w.details.Moves == 0 || w.details.Answers+w.details.Leases == 0:
+		return checker.Vacuous
+	}
+	return checker.Valid
 }
 
 // work is one check under way.

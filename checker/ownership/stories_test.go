@@ -403,8 +403,8 @@ func TestAFindingTellsWhoAndWhen(t *testing.T) {
 	want := checker.Finding{
 		Class: "served-by-another", Count: 1, Key: "17", Unexplained: 1,
 		Claim: `n1\n\x1b answered for shard 17 at 5.000 s, although it had been moved to n2 1.0 s before the request was called.`,
-		Rule:  "Nobody answers for keys that are certainly another's.",
-		Core:  w.log.Operations[1:], Around: w.log.Operations[:1],
+		Rule:  "Nobody answers for keys that are certainly another's.", Breaks: []history.Model{history.SingleOwner},
+		Core: w.log.Operations[1:], Around: w.log.Operations[:1],
 		Proof: []checker.ProofStep{
 			{Text: "Client 1001's move of the keys 10 to 19 to n2 was called at 2.000 s and returned at 3.000 s.", Core: []int{0}},
 			{Text: `n1\n\x1b answered for shard 17: client 1002's request, called at 4.000 s and returned at 5.000 s.`, Core: []int{1}},

@@ -39,7 +39,7 @@ func (judge) Check(_ context.Context, log *history.Log, _ checker.Budget) checke
 		result.Outcome, result.Summary = checker.Harness, err.Error()
 		return result
 	}
-	found := &checker.Findings{Worst: []string{Class}}
+	found := &checker.Findings{Worst: []checker.Class{{Name: Class, Breaks: []history.Model{history.Restartable}}}}
 	inForce := map[int]bool{}
 	troubled, inconclusive := false, 0
 	for i := range log.Events {

@@ -19,7 +19,7 @@ func (System) Claim(given map[string]string) history.Claim {
 	claim := history.Claim{
 		Origin: history.Documented,
 		Model:  history.StrictSerializable,
-		Rules:  []history.Model{history.MutualExclusion, history.LeaseDuration, history.LeaseEnd, history.FencingTokens, history.Fencing},
+		Rules:  []history.Model{history.MutualExclusion, history.LeaseDuration, history.LeaseEnd, history.FencingTokens, history.Fencing, history.LeaseReads},
 		// Leases are counted down by the leader's monotonic clock; a percent is more than
 		// any clock that works is off.
 		Bounds: history.Bounds{ClockRate: 0.01, ClockOffset: -1},

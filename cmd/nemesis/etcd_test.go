@@ -3,8 +3,10 @@
 package main
 
 import (
+	"errors"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 	"syscall"
 	"testing"
@@ -72,10 +74,16 @@ func TestOrdinaryUserCanRunIt(t *testing.T) {
 func TestStaleReadIsCaughtAndExplained(t *testing.T) {
 	needsLocalNodes(t)
 	server(t)
-	o := finish(t, invocation(t, "run", "etcd", "--nodes", "local:5", "--set", "reads=serializable", "--faults", "partition", "--time-limit", "30s"))
+	o := finish(t, invocation(t, "run", "etcd", "--nodes", "local:5", "--set", "reads=serializable", "--claim", "linearizable", "--faults", "partition", "--time-limit", "30s"))
 	o.want(t, checker.Violation.ExitCode())
 	o.wantFiles(t)
 	v := o.verdict(t)
+	if c := v.Claim; c.Model != history.Linearizable || c.Origin != history.AskedFor || c.Documented != history.StrictSerializableWrites {
+		t.Errorf("held to %+v", c)
+	}
+	if !strings.Contains(o.text, "linearizable, asked for by you; documented is strict-serializable-writes") {
+		t.Error("the text does not say whose claim was broken")
+	}
 	found := false
 	for _, r := range v.Results {
 		for _, f := range r.Findings {
@@ -100,6 +108,62 @@ func TestStaleReadIsCaughtAndExplained(t *testing.T) {
 	}
 	again := finish(t, invocation(t, "check", string(o.dir)))
 	again.want(t, checker.Violation.ExitCode())
+	wantAllowedAsDocumented(t, o)
+}
+
+// wantAllowedAsDocumented judges a copy of a run with stale reads by what etcd documents of
+// them.
+func wantAllowedAsDocumented(t *testing.T, o outcome) {
+	t.Helper()
+	plan, err := o.dir.Plan()
+	if err != nil {
+		t.Fatal(err)
+	}
+	plan.Claim.Model, plan.Claim.Origin, plan.Claim.Documented = plan.Claim.Documented, history.Documented, ""
+	dir := history.Dir(t.TempDir())
+	recorded, err := os.ReadFile(o.dir.Path(history.HistoryFile))
+	if err == nil {
+		err = errors.Join(dir.WriteJSON(history.PlanFile, plan), dir.WriteFile(history.HistoryFile, recorded))
+	}
+	if err != nil {
+		t.Fatal(err)
+	}
+	again := finish(t, invocation(t, "check", string(dir)))
+	again.want(t, checker.Valid.ExitCode())
+	v, err := checker.ReadVerdict(dir)
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, r := range v.Results {
+		for _, f := range r.Findings {
+			t.Errorf("%s is no violation of what is documented: %s", f.Class, f.Claim)
+		}
+		if r.Checker == "linearizable" && (len(r.Allowed) == 0 || !slices.Equal(r.Allowed[0].Breaks, []history.Model{history.Linearizable})) {
+			t.Errorf("stale reads are not listed as allowed: %+v", r)
+		}
+	}
+	for _, want := range []string{"Seen, and allowed by the claim (strict-serializable-writes, documented):", "seen and allowed: "} {
+		if !strings.Contains(again.text, want) {
+			t.Errorf("the text lacks %q:\n%s", want, again.text)
+		}
+	}
+	page, err := os.ReadFile(dir.Path(history.ReportFile))
+	if err != nil || !strings.Contains(string(page), "<h2>Seen, and allowed by the claim</h2>") {
+		t.Errorf("the page lists nothing as allowed: %v", err)
+	}
+	if xml, err := os.ReadFile(dir.Path(history.JUnitFile)); err != nil || strings.Contains(string(xml), "<failure") {
+		t.Errorf("JUnit fails on what is allowed: %v", err)
+	}
+}
+
+func TestStaleReadsAreAllowedAsDocumented(t *testing.T) {
+	needsLocalNodes(t)
+	server(t)
+	o := finish(t, invocation(t, "run", "etcd", "--nodes", "local:3", "--set", "reads=serializable", "--faults", "partition", "--time-limit", "20s"))
+	o.want(t, checker.Valid.ExitCode())
+	if c := o.verdict(t).Claim; c.Model != history.StrictSerializableWrites || c.Origin != history.Documented || len(c.Sources) == 0 {
+		t.Errorf("held to %+v", c)
+	}
 }
 
 // The nightly hunts for what breaks leases; here is what must not: pauses shorter than

@@ -124,6 +124,7 @@ func TestLostAgents(t *testing.T) {
 	t.Run("a violation beside a lost agent", func(t *testing.T) {
 		plan := m.plan(t, etcd, func(plan *history.Plan) {
 			plan.System.Options["reads"] = "serializable"
+			plan.Claim.Model, plan.Claim.Origin = history.Linearizable, history.AskedFor
 			plan.OpTimeout = history.Duration(300 * time.Millisecond)
 			plan.TimeLimit = history.Duration(5 * time.Second)
 			cutOff(plan, 500*time.Millisecond, 3*time.Second) // n1 goes on reading what it had

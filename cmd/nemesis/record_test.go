@@ -13,6 +13,8 @@ import (
 	"sync"
 	"testing"
 
+	"github.com/google/go-cmp/cmp"
+
 	"nemesis/checker"
 	"nemesis/history"
 	"nemesis/run"
@@ -169,6 +171,59 @@ func frames(file []byte) []int {
 	}
 }
 
+// A run directory is enough: a system that this nemesis does not know is judged and
+// reported all the same.
+func TestRunOfAnUnknownSystemIsJudgedTheSame(t *testing.T) {
+	record(t)
+	const other = "xyzd"                                   // as long as etcd
+	inDirNamedAlike := func(dir history.Dir) history.Dir { // the page shows the name
+		alike := history.Dir(filepath.Join(t.TempDir(), "run"))
+		if err := os.Rename(string(dir), string(alike)); err != nil {
+			t.Fatal(err)
+		}
+		return alike
+	}
+	known := inDirNamedAlike(copyOf(t, nil))
+	unknown := inDirNamedAlike(copyOf(t, map[string][]byte{history.PlanFile: bytes.Replace(recorded.files[history.PlanFile], []byte(`"name": "etcd"`), []byte(`"name": "`+other+`"`), 1)}))
+	if plan, err := unknown.Plan(); err != nil || plan.System.Name != other {
+		t.Fatalf("the system is %q: %v", plan.System.Name, err)
+	}
+	verdict := func(dir history.Dir) checker.Verdict {
+		_, code := try(t, "check", "--quiet", string(dir))
+		v, err := checker.ReadVerdict(dir)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if code != v.Outcome.ExitCode() {
+			t.Errorf("exit status %d of %s", code, v.Outcome)
+		}
+		for i := range v.Results {
+			v.Results[i].Took = 0
+		}
+		return v
+	}
+	want := verdict(known)
+	if diff := cmp.Diff(want, verdict(unknown)); diff != "" || want.Claim.Origin != history.Documented || len(want.Assumptions) == 0 {
+		t.Errorf("another verdict without the system's code (-with +without), claim %+v:\n%s", want.Claim, diff)
+	}
+	page := func(dir history.Dir) string {
+		if err := dir.WriteJSON(history.VerdictFile, want); err != nil {
+			t.Fatal(err)
+		}
+		if out, code := try(t, "report", string(dir)); code != 0 {
+			t.Fatalf("exit status %d: %s", code, out)
+		}
+		text, err := os.ReadFile(dir.Path(history.ReportFile))
+		if err != nil {
+			t.Fatal(err)
+		}
+		return strings.ReplaceAll(string(text), string(dir), "RUN")
+	}
+	if a, b := page(known), strings.ReplaceAll(page(unknown), other, "etcd"); a != b {
+		t.Errorf("another page without the system's code:\n%s", cmp.Diff(strings.Split(a, "\n"), strings.Split(b, "\n")))
+	}
+}
+
 func TestDamagedRunDirectories(t *testing.T) {
 	record(t)
 	plan := func(change func(map[string]any)) []byte {
@@ -197,11 +252,15 @@ func TestDamagedRunDirectories(t *testing.T) {
 		"a rubbish plan":        {"check", map[string][]byte{history.PlanFile: []byte("\x1b[2J{")}, 64, "plan.json: invalid character"},
 		"another schema": {"check", map[string][]byte{history.PlanFile: plan(func(p map[string]any) { p["schema"] = 99 })}, 64,
 			"its schema is 99, this nemesis reads 1 to 2; use the nemesis that wrote it"},
-		"another system": {"check", map[string][]byte{history.PlanFile: plan(func(p map[string]any) { p["system"].(map[string]any)["name"] = "postgres\x07" })}, 64,
+		"another system": {"check", map[string][]byte{history.PlanFile: plan(func(p map[string]any) { p["system"].(map[string]any)["name"] = "postgres\x07" })}, 0,
 			"valid: "},
 		"a report of another system": {"report", map[string][]byte{history.PlanFile: plan(func(p map[string]any) { p["system"].(map[string]any)["name"] = "postgres" })}, 0, history.ReportFile},
 		"a replay of another system": {"replay", map[string][]byte{history.PlanFile: plan(func(p map[string]any) { p["system"].(map[string]any)["name"] = "postgres\x07" })}, 64,
 			"is not known here"},
+		"a plan of schema 1": {"check", map[string][]byte{history.PlanFile: plan(func(p map[string]any) {
+			p["schema"], p["bounds"] = 1, p["claim"].(map[string]any)["bounds"]
+			delete(p, "claim")
+		})}, 0, "valid: "},
 		"another workload":            {"check", map[string][]byte{history.PlanFile: plan(func(p map[string]any) { p["workload"].(map[string]any)["name"] = "bank" })}, 64, `"bank"`},
 		"a rubbish verdict":           {"check", map[string][]byte{history.VerdictFile: []byte("{")}, 0, "valid: "},
 		"a report of rubbish":         {"report", map[string][]byte{history.VerdictFile: []byte("{")}, 64, "verdict.json: unexpected end of JSON input; run nemesis check to write it anew"},

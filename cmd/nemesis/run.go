@@ -29,12 +29,12 @@ the verdict with the path of report.html.
 The run directory below --out holds all: plan.json, the history, the verdict, the
 report, junit.xml and the servers' logs.
 
-What the system is held to (--bound) is, unless given, its own claim or follows from its
-timeouts:
+What the system is held to is its own claim, as documented, unless --claim names another
+model. The bounds (--bound) are, unless given, its own or follow from its timeouts:
 ` + run.BoundsDoc(),
 		Example: `  nemesis run etcd
   nemesis run etcd --nodes local:3 --time-limit 30s --seed 7
-  nemesis run etcd --set reads=serializable --faults partition --time-limit 30s
+  nemesis run etcd --set reads=serializable --claim linearizable --faults partition --time-limit 30s
   nemesis run etcd --workload append --faults partition,kill,stop,pause --fault-interval 8s
   nemesis run etcd --faults clock-drift --fault-target leader --fault-hold 4election --clock-change monotonic:x0.5
   nemesis run etcd --nodes root@10.0.0.11,root@10.0.0.12,root@10.0.0.13 --ssh-key ~/.ssh/lab

@@ -123,7 +123,7 @@ func TestMachinesKeepEtcdsPromisesWhileTheirOwnClocksChange(t *testing.T) {
 
 func TestMachinesShowStaleReads(t *testing.T) {
 	v := virtualMachines(t, 3)
-	o := v.run(t, "--set", "reads=serializable", "--faults", "partition", "--time-limit", "90s", "--fault-interval", "20s")
+	o := v.run(t, "--set", "reads=serializable", "--claim", "linearizable", "--faults", "partition", "--time-limit", "90s", "--fault-interval", "20s")
 	o.want(t, checker.Violation.ExitCode())
 }
 

@@ -215,7 +215,7 @@ func endToEnd(ctx context.Context, cfg Config) (row Row, err error) {
 		defer debug.SetMemoryLimit(debug.SetMemoryLimit(budget))
 		var log *history.Log
 		if log, failed = history.Load(path); failed == nil {
-			result = linear.Register().Check(ctx, log, checker.Budget{Memory: budget})
+			result = linear.Register("").Check(ctx, log, checker.Budget{Memory: budget})
 		}
 	}, 0, nil)
 	if failed != nil {

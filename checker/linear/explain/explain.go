@@ -52,6 +52,8 @@ type Story struct {
 	Unexplained int
 	// Before are the states in which the culprit could have found the object.
 	Before []string
+	// Old: reads may be old, and so stand at any moment before their response.
+	Old bool
 	// Confirmed: a second checker found no order of the core either.
 	Confirmed bool
 }
@@ -81,6 +83,10 @@ func (s *Story) Finding() checker.Finding {
 		Key: s.Key, Unexplained: s.Unexplained,
 		Rule: "Linearizability: every operation takes effect at one moment between its invocation and its response, as if there were one copy of " + s.name() + ".",
 	}
+	if s.Old {
+		f.Rule = "Writes and compare-and-sets take effect at one moment between their invocation and their response. A read may be old, but returns what " +
+			s.name() + " held at some moment before its response."
+	}
 	for i := range s.Core {
 		f.Core = append(f.Core, *s.source(i))
 	}
@@ -100,6 +106,9 @@ func (s *Story) Finding() checker.Finding {
 	}
 	if s.Start != nil {
 		f.Proof = append([]checker.ProofStep{s.begin()}, f.Proof...)
+	}
+	if s.Old {
+		f.Proof = append(f.Proof, checker.ProofStep{Text: "That a read is old is allowed, and each was taken to be of any moment before its response: none makes these fit."})
 	}
 	if !s.Confirmed {
 		text := "The search over all operations found no order; the core by itself could not be searched again in the time there was."
@@ -149,6 +158,9 @@ func (s *Story) source(i int) *history.Operation { return models.Source(&s.Core[
 // claim is the culprit's deed, and how the object was before if the core begins with that.
 func (s *Story) claim() string {
 	if s.Start == nil {
+		if s.Old {
+			return s.did(s.Unexplained) + ", which no order of the operations explains, however old reads may be."
+		}
 		return s.did(s.Unexplained) + ", which no order of the operations explains."
 	}
 	was := s.held()
