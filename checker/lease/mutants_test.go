@@ -40,8 +40,9 @@ func TestEveryMutantIsCaught(t *testing.T) {
 		[3]string{"of two slow acquires the first returned first", "j.grants[ret[0]].ret < g.until {", "j.grants[ret[0]].ret <= history.Never-1 {"},
 		[3]string{"smaller tokens may come later", "j.grants[greatest].token > g.token {", "false {"},
 		[3]string{"a grant that was seen gone may be renewed", "g.renewals[k].sent < g.cut {", "false {"},
-		[3]string{"what is over may come back", "gone[v.grant] < v.at {", "false {"},
 		[3]string{"a refusal proves an end at its call", "if g.lasts(e.to, j.terms) > e.to {", "if g.lasts(e.to, j.terms) > e.from {"})
+	in("returned.go",
+		[3]string{"what is over may come back", "gone[v.grant] < v.at {", "gone[v.grant] < 0 {"})
 	in("fencing.go",
 		[3]string{"old tokens may write", "greatest.op >= 0 && greatest.token > a.token {", "false {"},
 		[3]string{"writes under way count already", "ops[known[next].op].Return < ops[a.op].Call; next++ {\n\t\t\tif known[next].token", "ops[known[next].op].Call < ops[a.op].Call; next++ {\n\t\t\tif known[next].token"},
