@@ -50,11 +50,32 @@ func settle(h Host, opt Options) (settings, error) {
 	if err != nil {
 		return settings{}, notSettled(name, err)
 	}
-
 	s := settings{name: name, hostName: strings.ToLower(name), port: h.Port, user: h.User}
+	if err := s.settleTarget(opt, said, files.paths()); err != nil {
+		return settings{}, err
+	}
+	if err := s.settleJump(h, opt, said); err != nil {
+		return settings{}, err
+	}
+	s.checkAs = s.address()
+	alias := said.one("hostkeyalias")
+	if alias != "" {
+		s.checkAs = net.JoinHostPort(alias, strconv.Itoa(defaultPort)) // the ssh command adds no port to an alias
+	}
+	paths := expander{tokens: tokensOf(s, home, strconv.Itoa(s.port), first(alias, name))}
+	s.settleIdentities(h, opt, said, home, &paths)
+	s.settleKnownHosts(opt, said, home, &paths)
+	if paths.wrong != nil {
+		return settings{}, notSettled(name, paths.wrong)
+	}
+	return s, nil
+}
+
+// settleTarget is where to connect to and as whom.
+func (s *settings) settleTarget(opt Options, said found, source string) (err error) {
 	if v := said.one("hostname"); v != "" {
-		if s.hostName, err = expandTokens(v, map[byte]string{'h': name}, false); err != nil {
-			return settings{}, notSettled(name, err)
+		if s.hostName, err = expandTokens(v, map[byte]string{'h': s.name}, false); err != nil {
+			return notSettled(s.name, err)
 		}
 		s.hostName = strings.ToLower(s.hostName)
 	}
@@ -64,67 +85,53 @@ func settle(h Host, opt Options) (settings, error) {
 	if s.user == "" {
 		me, err := user.Current()
 		if err != nil {
-			return settings{}, &UsageError{fmt.Sprintf("connect to %s: nobody can tell your user name; name one with --ssh-user", name)}
+			return &UsageError{fmt.Sprintf("connect to %s: nobody can tell your user name; name one with --ssh-user", s.name)}
 		}
 		s.user = me.Username
 	}
 	if s.port == 0 {
 		if s.port = opt.Port; s.port < 0 || s.port > 65535 {
-			return settings{}, &UsageError{fmt.Sprintf("connect to %s: --ssh-port %d is not a port (1 to 65535)", name, s.port)}
+			return &UsageError{fmt.Sprintf("connect to %s: --ssh-port %d is not a port (1 to 65535)", s.name, s.port)}
 		}
 	}
 	if s.port == 0 {
 		s.port = defaultPort
 		if v := said.one("port"); v != "" {
 			if s.port, err = parsePort(v); err != nil {
-				return settings{}, &UsageError{fmt.Sprintf("read the port of %s in %s: %v", name, files.paths(), err)}
+				return &UsageError{fmt.Sprintf("read the port of %s in %s: %v", s.name, source, err)}
 			}
 		}
 	}
+	return nil
+}
 
+// settleJump is through whom to connect.
+func (s *settings) settleJump(h Host, opt Options, said found) error {
 	if s.jump = first(h.Jump, opt.Jump, said.one("proxyjump")); strings.EqualFold(s.jump, "none") {
 		s.jump = ""
 	}
 	if v := said.one("proxycommand"); v != "" && !strings.EqualFold(v, "none") && first(h.Jump, opt.Jump) == "" {
-		return settings{}, &UsageError{fmt.Sprintf("connect to %s: ssh_config says ProxyCommand %s, and nemesis starts no programs for that; write it as ProxyJump, or pass --ssh-jump", name, v)}
+		return &UsageError{fmt.Sprintf("connect to %s: ssh_config says ProxyCommand %s, and nemesis starts no programs for that; write it as ProxyJump, or pass --ssh-jump", s.name, v)}
 	}
+	return nil
+}
 
-	s.checkAs = s.address()
-	alias := said.one("hostkeyalias")
-	if alias != "" {
-		s.checkAs = net.JoinHostPort(alias, strconv.Itoa(defaultPort)) // the ssh command adds no port to an alias
-	}
-
-	tokens := tokensOf(s, home, strconv.Itoa(s.port), first(alias, name))
-	var wrong error
-	expand := func(paths []string) (all []string) {
-		for _, path := range paths {
-			if strings.EqualFold(path, "none") {
-				continue
-			}
-			path, err := expandPath(path, tokens)
-			if err != nil && wrong == nil {
-				wrong = err
-			}
-			all = append(all, path)
-		}
-		return all
-	}
-
+// settleIdentities is by which keys, certificates and agent to log in.
+func (s *settings) settleIdentities(h Host, opt Options, said found, home string, paths *expander) {
 	s.keys = h.Keys
 	if len(s.keys) == 0 {
 		s.keys = opt.Keys
 	}
 	s.keysNamed = len(s.keys) > 0
 	if !s.keysNamed {
-		s.keys = expand(said["identityfile"])
+		s.keys = paths.expand(said["identityfile"])
 		if len(said["identityfile"]) == 0 && home != "" {
 			for _, kind := range []string{"id_ed25519", "id_ecdsa", "id_rsa"} {
 				s.keys = append(s.keys, filepath.Join(home, ".ssh", kind))
 			}
 		}
 	}
-	s.certificates = expand(said["certificatefile"])
+	s.certificates = paths.expand(said["certificatefile"])
 	s.identitiesOnly = isYes(said.one("identitiesonly"))
 
 	s.agentSocket = os.Getenv("SSH_AUTH_SOCK")
@@ -135,26 +142,46 @@ func settle(h Host, opt Options) (settings, error) {
 	case strings.HasPrefix(v, "$") && !strings.HasPrefix(v, "${"):
 		s.agentSocket = os.Getenv(v[1:])
 	default:
-		s.agentSocket = strings.Join(expand([]string{v}), "")
+		s.agentSocket = strings.Join(paths.expand([]string{v}), "")
 	}
+}
 
-	s.knownHosts = opt.KnownHosts
-	if len(s.knownHosts) == 0 {
-		s.knownHosts = expand(said["userknownhostsfile"])
-		if said["userknownhostsfile"] == nil && home != "" {
-			s.knownHosts = []string{filepath.Join(home, ".ssh", "known_hosts")}
-		}
-		if global := said["globalknownhostsfile"]; global != nil {
-			s.knownHosts = append(s.knownHosts, expand(global)...)
-		} else {
-			s.knownHosts = append(s.knownHosts, "/etc/ssh/ssh_known_hosts")
-		}
-	}
+// settleKnownHosts is where the host's key is looked up.
+func (s *settings) settleKnownHosts(opt Options, said found, home string, paths *expander) {
 	s.acceptNew = strings.EqualFold(said.one("stricthostkeychecking"), "accept-new")
-	if wrong != nil {
-		return settings{}, notSettled(name, wrong)
+	if s.knownHosts = opt.KnownHosts; len(s.knownHosts) > 0 {
+		return
 	}
-	return s, nil
+	s.knownHosts = paths.expand(said["userknownhostsfile"])
+	if said["userknownhostsfile"] == nil && home != "" {
+		s.knownHosts = []string{filepath.Join(home, ".ssh", "known_hosts")}
+	}
+	if global := said["globalknownhostsfile"]; global != nil {
+		s.knownHosts = append(s.knownHosts, paths.expand(global)...)
+	} else {
+		s.knownHosts = append(s.knownHosts, "/etc/ssh/ssh_known_hosts")
+	}
+}
+
+// expander expands paths of a configuration, and keeps the first error.
+type expander struct {
+	tokens map[byte]string
+	wrong  error
+}
+
+// expand leaves out "none".
+func (e *expander) expand(paths []string) (all []string) {
+	for _, path := range paths {
+		if strings.EqualFold(path, "none") {
+			continue
+		}
+		path, err := expandPath(path, e.tokens)
+		if err != nil && e.wrong == nil {
+			e.wrong = err
+		}
+		all = append(all, path)
+	}
+	return all
 }
 
 // notSettled says that the configuration leaves something about a host open.
