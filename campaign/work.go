@@ -12,6 +12,8 @@ import (
 	"sync"
 	"time"
 
+	"golang.org/x/sync/errgroup"
+
 	"nemesis/checker"
 	"nemesis/history"
 	"nemesis/run"
@@ -129,7 +131,7 @@ func (w *worker) all(ctx context.Context) error {
 		return err
 	}
 	for _, phase := range []func() func() (task, error){w.canaries, w.replays, w.rechecks, w.search} {
-		if err := w.together(ctx, phase()); err != nil {
+		if err := w.inParallel(ctx, phase()); err != nil {
 			return err
 		}
 	}
@@ -139,33 +141,33 @@ func (w *worker) all(ctx context.Context) error {
 // task is what one of the parallel workers does before it takes the next.
 type task func(context.Context) error
 
-// together runs tasks until next says io.EOF, budget.parallel at once, and returns the
-// first error.
-func (w *worker) together(ctx context.Context, next func() (task, error)) error {
-	ctx, cancel := context.WithCancelCause(ctx)
-	defer cancel(nil)
+// inParallel runs tasks until next says io.EOF, budget.parallel at once, and returns the
+// first error, or why ctx ended.
+func (w *worker) inParallel(ctx context.Context, next func() (task, error)) error {
 	var taking sync.Mutex
-	var all sync.WaitGroup
+	all, within := errgroup.WithContext(ctx)
 	for range w.File.Budget.Parallel {
-		all.Go(func() {
-			for ctx.Err() == nil {
+		all.Go(func() error {
+			for within.Err() == nil {
 				taking.Lock()
 				do, err := next()
 				taking.Unlock()
 				if err == nil {
-					err = do(ctx)
+					err = do(within)
 				}
 				if errors.Is(err, io.EOF) {
-					return
+					return nil
 				}
 				if err != nil {
-					cancel(err)
-					return
+					return err
 				}
 			}
+			return nil
 		})
 	}
-	all.Wait()
+	if err := all.Wait(); err != nil && ctx.Err() == nil {
+		return err
+	}
 	return context.Cause(ctx)
 }
 

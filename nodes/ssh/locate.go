@@ -7,7 +7,8 @@ import (
 	"net/netip"
 	"slices"
 	"strings"
-	"sync"
+
+	"golang.org/x/sync/errgroup"
 )
 
 // locate finds the addresses of nodes whose SSH servers are reached at some other
@@ -19,16 +20,15 @@ func locate(ctx context.Context, hosts []*Host, opt Options) error {
 		return nil
 	}
 	has := make([][]netip.Prefix, len(hosts))
-	errs := make([]error, len(hosts))
-	var wg sync.WaitGroup
+	var all errgroup.Group
 	for i, h := range hosts {
-		wg.Go(func() { has[i], errs[i] = ask(ctx, *h, opt) })
-	}
-	wg.Wait()
-	for _, err := range errs {
-		if err != nil {
+		all.Go(func() (err error) {
+			has[i], err = ask(ctx, *h, opt)
 			return err
-		}
+		})
+	}
+	if err := all.Wait(); err != nil {
+		return err
 	}
 	here := localNetworks()
 	for i, h := range hosts {
