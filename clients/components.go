@@ -72,6 +72,14 @@ type Deployment interface {
 	Open(ctx context.Context, node string) (Client, error)
 }
 
+// Composed is a System with servers of several kinds, or not one on each node. Of any
+// other, each node has one server with the system's name for a role.
+type Composed interface {
+	// Roles are those of a cluster of nodes with these options, the main one first. They
+	// agree with the components that Deploy makes.
+	Roles(nodes []string, options map[string]string) []history.Role
+}
+
 // Prober is a Deployment that can ask a server whether it serves clients. Of the servers
 // of any other, those serve that accept connections.
 type Prober interface {

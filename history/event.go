@@ -138,6 +138,8 @@ type Fault struct {
 	// Target is how the nodes were chosen: one, half, minority, majority, all, or by the
 	// role they play: leader, holder, grantor.
 	Target string `json:"target,omitempty"`
+	// Process is the role of the server that it acts on; "" is the main one, or none.
+	Process string `json:"process,omitempty"`
 	// Nodes are the concrete targets.
 	Nodes []string `json:"nodes,omitempty"`
 	// Links are the directed pairs that a partition cuts, or whose packets a packet fault

@@ -11,12 +11,14 @@ type Step struct {
 	Shape string `json:"shape,omitempty"`
 	// Target says how Nodes were chosen. Who plays a role (leader, holder, grantor) is
 	// only known when the step fires: its Nodes and Links are empty here, and the
-	// history records whom it hit.
-	Target string   `json:"target"`
-	Nodes  []string `json:"nodes,omitempty"`
-	Links  []Link   `json:"links,omitempty"`
-	At     Duration `json:"at"`   // since the workload began
-	Hold   Duration `json:"hold"` // until it is healed
+	// history records whom it hit. The role of a kind of server stands for a node that has one.
+	Target string `json:"target"`
+	// Process is the role of the server that a fault on servers acts on; "" is the main one.
+	Process string   `json:"process,omitempty"`
+	Nodes   []string `json:"nodes,omitempty"`
+	Links   []Link   `json:"links,omitempty"`
+	At      Duration `json:"at"`   // since the workload began
+	Hold    Duration `json:"hold"` // until it is healed
 	// Params are what the kind's own parameters are, as compact JSON: a ClockParameters
 	// for those that change clocks, a PacketChange for packet. Nothing for kinds without.
 	Params json.RawMessage `json:"params,omitempty"`

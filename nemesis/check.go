@@ -11,8 +11,8 @@ import (
 
 // Check says what of a schedule cannot be: a schedule may come from a file, which somebody
 // wrote by hand or damaged. Nodes are those of the cluster. The error is one sentence
-// that begins with the field: "schedule[3].hold: …".
-func Check(steps []history.Step, nodes []string) error {
+// that begins with the field: "schedule[3].hold: …". Roles are the kinds of servers.
+func Check(steps []history.Step, nodes []string, roles ...history.Role) error {
 	checked := map[int]bool{}
 	known := map[string]bool{}
 	for _, name := range nodes {
@@ -21,7 +21,7 @@ func Check(steps []history.Step, nodes []string) error {
 	var before *history.Step
 	for i := range steps {
 		step := &steps[i]
-		field, err := checkStep(step, known)
+		field, err := checkStep(step, known, Options{Roles: roles})
 		switch {
 		case err != nil:
 		case checked[step.ID]:
@@ -39,7 +39,7 @@ func Check(steps []history.Step, nodes []string) error {
 }
 
 // checkStep says which field of a step cannot be, and why.
-func checkStep(step *history.Step, known map[string]bool) (field string, err error) {
+func checkStep(step *history.Step, known map[string]bool, cluster Options) (field string, err error) {
 	fault, err := Find(step.Kind)
 	if err != nil {
 		return "kind", err
@@ -47,8 +47,15 @@ func checkStep(step *history.Step, known map[string]bool) (field string, err err
 	if step.ID < 1 {
 		return "id", fmt.Errorf("%d is no number of a step; number them from 1", step.ID)
 	}
-	if field, err := checkAim(step, fault.Info()); err != nil {
+	if field, err := checkAim(step, fault.Info(), cluster); err != nil {
 		return field, err
+	}
+	switch {
+	case step.Process == "":
+	case !actsOnServers(fault):
+		return "process", fmt.Errorf("a %s acts on no server; leave it out", step.Kind)
+	case len(cluster.nodesWith(step.Process)) == 0:
+		return "process", fmt.Errorf("the system has no servers of role %q; it has %s", step.Process, strings.Join(cluster.roleNames(), ", "))
 	}
 	for i, name := range step.Nodes {
 		if !known[name] {
@@ -79,7 +86,7 @@ func checkStep(step *history.Step, known map[string]bool) (field string, err err
 
 // checkAim says what is wrong with how a step is aimed: its form is one of the fault's,
 // and what it is aimed at is there, unless that shows only when it fires.
-func checkAim(step *history.Step, info Info) (field string, err error) {
+func checkAim(step *history.Step, info Info, cluster Options) (field string, err error) {
 	linked := false // the fault acts on links
 	shaped := false // some form has this shape
 	var aims []string
@@ -88,6 +95,9 @@ func checkAim(step *history.Step, info Info) (field string, err error) {
 		if form.Shape == step.Shape {
 			shaped = true
 			aims = append(aims, form.Target)
+			if form.Target == "one" { // or one that has a server of a role
+				aims = append(aims, cluster.roleNames()...)
+			}
 		}
 	}
 	switch {

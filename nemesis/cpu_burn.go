@@ -32,7 +32,7 @@ func (cpuBurn) servers() serverFault {
 // Info has the forms of server faults.
 func (f cpuBurn) Info() Info {
 	info := f.servers().Info()
-	info.Settings = []FaultSetting{{
+	info.Settings = append(info.Settings, FaultSetting{
 		Setting: history.Setting{
 			Name: info.Name,
 			Doc:  "share of a node's CPU cores that cpu-burn takes, a list to draw from, such as 50%,100% (default: 50%, 90% or 100%)",
@@ -45,7 +45,7 @@ func (f cpuBurn) Info() Info {
 			}
 			return err
 		},
-	}}
+	})
 	return info
 }
 

@@ -94,7 +94,7 @@ func (i *injection) enter(stage history.Stage, confirmed bool, more []history.Ef
 // entryOf is a stage of a step, with nothing measured yet.
 func entryOf(step history.Step, stage history.Stage) *history.Fault {
 	return &history.Fault{
-		ID: step.ID, Stage: stage, Kind: step.Kind, Shape: step.Shape, Target: step.Target,
+		ID: step.ID, Stage: stage, Kind: step.Kind, Shape: step.Shape, Target: step.Target, Process: step.Process,
 		Nodes: step.Nodes, Links: step.Links, Description: Sentence(step),
 	}
 }

@@ -132,7 +132,7 @@ func (p *powerAction) measure(ctx context.Context) (history.Evidence, error) {
 		limit = min(limit, time.Until(end)*3/4) // what has no answer must be noticed in time
 	}
 	_, err := bounded(ctx, limit, func(ctx context.Context) (agent.ProcessState, error) {
-		return p.agent.ProcessState(ctx, p.cluster.Process(p.node.Name))
+		return p.agent.ProcessState(ctx, p.cluster.Process(p.node.Name, ""))
 	})
 	var remote *agent.RemoteError
 	if p.silent = p.silent || err != nil && !errors.As(err, &remote); !p.silent {
@@ -156,7 +156,7 @@ func (p *powerAction) Recovered(ctx context.Context) (history.Evidence, error) {
 		seen := history.Evidence{Summary: "the machine did not come back"}
 		return seen, errors.New("still in force after it was undone: " + seen.Summary)
 	}
-	name := p.cluster.Process(p.node.Name)
+	name := p.cluster.Process(p.node.Name, "")
 	state, err := bounded(ctx, p.cluster.patient(stateTime), func(ctx context.Context) (agent.ProcessState, error) { return p.agent.ProcessState(ctx, name) })
 	if err != nil {
 		return history.Evidence{}, fmt.Errorf("probe %s after undoing it: read the state of %s: %w", p.Effect().Kind, name, err)

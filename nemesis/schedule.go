@@ -30,6 +30,9 @@ type Options struct {
 	Timing history.Timing
 	// Leases: there are leases, so there are nodes that hold and grant them to aim at.
 	Leases bool
+	// Roles are the kinds of servers and where they run, the main one first. Their names are
+	// targets as well: a node that has such a server.
+	Roles []history.Role
 	// Targets restrict how faults are aimed, as ParseTargets returns them; none allows all.
 	Targets []string
 	// Holds are what a fault's length is drawn from; none leaves it to the slots.
@@ -83,7 +86,7 @@ func Schedule(rng *rand.Rand, opt Options) ([]history.Step, error) {
 	var steps []history.Step
 	for i := range count {
 		cards := drawn[kinds.deal()]
-		step := Draw(cards.fault, rng, opt.Nodes, cards.forms.deal())
+		step := cards.draw(rng, opt)
 		step.ID = i + 1
 		hold, said := length(slot)
 		// A tenth of the slot stays clean, for the heal to finish in.
@@ -149,11 +152,12 @@ type cards struct {
 
 // cardsOf makes the decks of a fault out of what the options leave of it.
 func cardsOf(f Fault, rng *rand.Rand, opt Options) (*cards, error) {
-	name, fitting := f.Info().Name, fitting(f, len(opt.Nodes), opt.Leases)
+	name, fitting := f.Info().Name, fitting(f, len(opt.cluster(f)), opt.Leases)
 	if len(fitting) == 0 {
 		return nil, fmt.Errorf("schedule faults: a cluster of %d node cannot have a %s; give more nodes or leave it out of --faults", len(opt.Nodes), name)
 	}
 	var forms []Form
+	fitting = append(fitting, roleForms(fitting, opt)...)
 	for _, form := range fitting {
 		if len(opt.Targets) > 0 && !slices.Contains(opt.Targets, form.Target) {
 			continue
@@ -170,6 +174,55 @@ func cardsOf(f Fault, rng *rand.Rand, opt Options) (*cards, error) {
 		return nil, err
 	}
 	return &cards{fault: f, forms: newDeck(rng, forms), parameters: parameters}, nil
+}
+
+// cluster are the nodes that a fault can strike: those that have a server of the kind that
+// it acts on, or all.
+func (opt Options) cluster(f Fault) []string {
+	if process := opt.Settings[processSetting]; process != "" && actsOnServers(f) {
+		return opt.nodesWith(process)
+	}
+	return opt.Nodes
+}
+
+// roleForms are the forms aimed at one node, aimed instead at one that has a server of a
+// role which was asked for as a target.
+func roleForms(fitting []Form, opt Options) []Form {
+	var forms []Form
+	for _, role := range opt.Roles {
+		if !slices.Contains(opt.Targets, role.Name) || len(role.Nodes) == 0 {
+			continue
+		}
+		for _, form := range fitting {
+			if form.Target == "one" {
+				form.Target = role.Name
+				forms = append(forms, form)
+			}
+		}
+	}
+	return forms
+}
+
+// draw makes the next step of a fault.
+func (c *cards) draw(rng *rand.Rand, opt Options) history.Step {
+	form := c.forms.deal()
+	cluster := opt.cluster(c.fault)
+	step := Draw(c.fault, rng, cluster, form)
+	if actsOnServers(c.fault) {
+		step.Process = opt.Settings[processSetting]
+	}
+	with := opt.nodesWith(form.Target)
+	if len(with) == 0 {
+		return step
+	}
+	// Whoever comes first in the order is struck.
+	first := with[rng.IntN(len(with))]
+	order := append([]string{first}, slices.DeleteFunc(shuffled(rng, opt.Nodes), func(n string) bool { return n == first })...)
+	aim(&step, opt.Nodes, order)
+	if actsOnServers(c.fault) && step.Process == "" {
+		step.Process = form.Target
+	}
+	return step
 }
 
 // dealParameters says what a step does beyond its kind and form.
@@ -199,9 +252,10 @@ func targets(forms []Form) []string {
 	return names
 }
 
-// ParseTargets reads the value of --fault-target: targets separated by commas. None for
-// "". The error is one sentence that lists what exists.
-func ParseTargets(spec string) ([]string, error) {
+// ParseTargets reads the value of --fault-target: targets separated by commas, the roles
+// of a system's servers among them. None for "". The error is one sentence that lists what
+// exists.
+func ParseTargets(spec string, roles ...history.Role) ([]string, error) {
 	if spec == "" {
 		return nil, nil
 	}
@@ -210,6 +264,11 @@ func ParseTargets(spec string) ([]string, error) {
 		all = append(all, f.Info().Forms...)
 	}
 	known, chosen := targets(all), []string{}
+	for _, r := range roles {
+		if !slices.Contains(known, r.Name) {
+			known = append(known, r.Name)
+		}
+	}
 	for _, word := range strings.Split(spec, ",") {
 		word = strings.TrimSpace(word)
 		if !slices.Contains(known, word) {

@@ -1,9 +1,11 @@
 package nemesis
 
 import (
+	"cmp"
 	"context"
 	"fmt"
 	"math/rand/v2"
+	"slices"
 	"strings"
 
 	"nemesis/history"
@@ -25,7 +27,7 @@ type serverFault struct {
 // goes on.
 func (f serverFault) Info() Info {
 	return Info{
-		Name: f.name, Doc: f.doc,
+		Name: f.name, Doc: f.doc, Settings: []FaultSetting{processFaultSetting()},
 		Forms: append([]Form{
 			{Target: "leader", Weight: 3, Least: 1},
 			{Target: "one", Weight: 3, Least: 2},
@@ -34,6 +36,52 @@ func (f serverFault) Info() Info {
 			{Target: "all", Weight: 1, Least: 2},
 		}, onLeases(Form{Weight: 2, Least: 1})...),
 	}
+}
+
+// processSetting chooses the kind of server that faults on servers act on.
+const processSetting = "fault-process"
+
+func processFaultSetting() FaultSetting {
+	return FaultSetting{
+		Setting: history.Setting{
+			Name: processSetting,
+			Doc:  "the kind of server that faults on servers act on, by its role (default: the system's main one)",
+		},
+		Example: "etcd",
+		Check: func(value string, opt Options) error {
+			if len(opt.nodesWith(value)) == 0 {
+				return fmt.Errorf("read --%s: the system has no servers of role %q; it has %s", processSetting, value, strings.Join(opt.roleNames(), ", "))
+			}
+			if !slices.ContainsFunc(opt.Faults, func(name string) bool { f, err := Find(name); return err == nil && actsOnServers(f) }) {
+				return fmt.Errorf("schedule faults: --%s chooses which servers are struck, and no fault of this run acts on servers; add kill, stop or pause to --faults", processSetting)
+			}
+			return nil
+		},
+	}
+}
+
+// actsOnServers: the fault has the setting.
+func actsOnServers(f Fault) bool {
+	return slices.ContainsFunc(f.Info().Settings, func(s FaultSetting) bool { return s.Name == processSetting })
+}
+
+// roleNames are the kinds of servers, the main one first.
+func (opt Options) roleNames() []string {
+	var names []string
+	for _, r := range opt.Roles {
+		names = append(names, r.Name)
+	}
+	return names
+}
+
+// nodesWith are the nodes that have a server of a role.
+func (opt Options) nodesWith(role string) []string {
+	for _, r := range opt.Roles {
+		if r.Name == role {
+			return r.Nodes
+		}
+	}
+	return nil
 }
 
 // Parameters: it has none.
@@ -53,26 +101,33 @@ func (f serverFault) Sentence(step history.Step) string {
 // serversOf are the servers of a step, in words.
 func serversOf(step history.Step) string {
 	role, _ := roleOf(step.Target)
+	server := cmp.Or(step.Process, "server")
 	switch {
+	case symbolic(step) && step.Process != "":
+		return "the " + server + " on " + role.node
 	case symbolic(step):
 		return role.server
 	case step.Target == "all":
-		return "every server"
+		return "every " + server
 	case len(step.Nodes) == 1:
-		return "the server on " + step.Nodes[0]
+		return "the " + server + " on " + step.Nodes[0]
 	}
-	return "the servers on " + strings.Join(step.Nodes, " ")
+	return "the " + server + "s on " + strings.Join(step.Nodes, " ")
 }
 
 // Bind does one effect to the server of every target.
 func (f serverFault) Bind(step history.Step, live Live) (Binding, error) {
 	var b Binding
 	for _, node := range step.Nodes {
-		a, err := live.onAgent(node, f.effect(effectID(step), live.Process(node), step))
+		name := live.Process(node, step.Process)
+		if name == "" {
+			return b, fmt.Errorf("%s has no %s", node, cmp.Or(step.Process, "server"))
+		}
+		a, err := live.onAgent(node, f.effect(effectID(step), name, step))
 		if err != nil {
 			return b, err
 		}
-		b.Actions = append(b.Actions, &serverAction{agentAction: a, restarts: f.restarts})
+		b.Actions = append(b.Actions, &serverAction{agentAction: a, name: name, restarts: f.restarts})
 	}
 	return b, nil
 }
@@ -81,6 +136,7 @@ func (f serverFault) Bind(step history.Step, live Live) (Binding, error) {
 // server, provided that the server ran before.
 type serverAction struct {
 	*agentAction
+	name     string
 	restarts bool
 	// process is the server that it is about to hit.
 	process    agent.ProcessState
@@ -172,7 +228,7 @@ func (a *serverAction) UndoAgain() bool {
 
 // state asks for the state of the server.
 func (a *serverAction) state(ctx context.Context) (agent.ProcessState, error) {
-	name := a.cluster.Process(a.machine.Node().Name)
+	name := a.name
 	state, err := bounded(ctx, a.cluster.patient(stateTime), func(ctx context.Context) (agent.ProcessState, error) {
 		return a.machine.ProcessState(ctx, name)
 	})

@@ -82,7 +82,7 @@ func (w *world) injector() *Injector {
 			}
 			return w.roles[role], nil
 		},
-		Process:  func(string) string { return "db" },
+		Process:  func(string, string) string { return "db" },
 		PeerPort: 2380,
 		Now:      w.now,
 		Record: func(e history.Event) {

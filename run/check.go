@@ -57,7 +57,17 @@ func CheckPlan(plan history.Plan) error {
 	if len(plan.Schedule) > mostFaults {
 		return fmt.Errorf("schedule: %d faults are more than %d", len(plan.Schedule), mostFaults)
 	}
-	return nemesis.Check(plan.Schedule, plan.Cluster.Nodes)
+	for i, role := range plan.Cluster.Roles {
+		if role.Name == "" || slices.ContainsFunc(plan.Cluster.Roles[:i], func(o history.Role) bool { return o.Name == role.Name }) {
+			return fmt.Errorf("cluster.roles: %q has no name or is there twice; name each once", role.Name)
+		}
+		for _, node := range role.Nodes {
+			if !slices.Contains(plan.Cluster.Nodes, node) {
+				return fmt.Errorf("cluster.roles: the cluster has no node %q for a %s", node, role.Name)
+			}
+		}
+	}
+	return nemesis.Check(plan.Schedule, plan.Cluster.Nodes, plan.Roles()...)
 }
 
 // mostNodes is more than any cluster has: what is decided of each pair ends in time.

@@ -38,7 +38,8 @@ func OnNodes(plan history.Plan, spec string, names []string) (history.Plan, erro
 	if len(names) != len(old) {
 		return plan, usage("replay on %s: the plan needs %d nodes, --nodes names %d", spec, len(old), len(names))
 	}
-	plan.Cluster = history.Cluster{Spec: spec, Nodes: names}
+	roles := plan.Cluster.Roles
+	plan.Cluster = history.Cluster{Spec: spec, Nodes: names, Roles: roles}
 	if slices.Equal(old, names) {
 		return plan, nil
 	}
@@ -51,6 +52,17 @@ func OnNodes(plan history.Plan, spec string, names []string) (history.Plan, erro
 			return to, nil
 		}
 		return "", fmt.Errorf("replay: the schedule names node %q, which is not in the plan's cluster", name)
+	}
+	plan.Cluster.Roles = slices.Clone(roles)
+	for i := range plan.Cluster.Roles {
+		role := &plan.Cluster.Roles[i]
+		role.Nodes = slices.Clone(role.Nodes)
+		for n := range role.Nodes {
+			var err error
+			if role.Nodes[n], err = move(role.Nodes[n]); err != nil {
+				return plan, err
+			}
+		}
 	}
 	plan.Schedule = slices.Clone(plan.Schedule)
 	for i := range plan.Schedule {

@@ -130,6 +130,9 @@ func (r *resolution) get(name string) string {
 
 func (r *resolution) setOptions() (err error) {
 	r.plan.System.Options, err = resolveSet(r.system, r.said.pairs("set"), r.plan.SlowNodes)
+	if composed, is := r.system.(clients.Composed); is && err == nil {
+		r.plan.Cluster.Roles = composed.Roles(r.plan.Cluster.Nodes, r.plan.System.Options)
+	}
 	return err
 }
 
@@ -255,6 +258,7 @@ func (r *resolution) scheduleOptions() (nemesis.Options, error) {
 	out := nemesis.Options{
 		Faults: plan.Faults, Nodes: plan.Cluster.Nodes, TimeLimit: time.Duration(plan.TimeLimit), Interval: time.Duration(plan.FaultInterval),
 		Timing: plan.Timing, Leases: plan.Workload.TTL > 0, Settings: map[string]string{},
+		Roles: plan.Roles(),
 	}
 	for _, s := range nemesis.Settings() {
 		if s.Name != faultTarget && s.Name != faultHold {
@@ -265,7 +269,7 @@ func (r *resolution) scheduleOptions() (nemesis.Options, error) {
 		return out, errors.New("read --clocks machine: local nodes share the clock of this machine, which is not theirs to change; leave it out")
 	}
 	var err error
-	if out.Targets, err = nemesis.ParseTargets(r.get(faultTarget)); err != nil {
+	if out.Targets, err = nemesis.ParseTargets(r.get(faultTarget), out.Roles...); err != nil {
 		return out, err
 	}
 	if out.Holds, err = nemesis.ParseHolds(r.get(faultHold), plan.Timing); err != nil {

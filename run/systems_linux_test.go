@@ -4,7 +4,9 @@ import (
 	"bytes"
 	"context"
 	"encoding/json"
+	"errors"
 	"fmt"
+	"net"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -57,6 +59,22 @@ func (o once) Deploy(install clients.Install, plan history.Plan, machines []*age
 	second := &d.(toyCluster)[1]
 	second.Spec.Argv[1], second.Data = "toy-once", []string{"toy/started"}
 	return d, err
+}
+
+// paired is a toy with a second server on n2, which nobody asks for anything.
+type paired struct{ toy }
+
+func (paired) Roles(nodes []string, _ map[string]string) []history.Role {
+	return []history.Role{{Name: "register", Nodes: nodes}, {Name: "sidecar", Nodes: []string{"n2"}}}
+}
+
+func (p paired) Deploy(install clients.Install, plan history.Plan, machines []*agent.Client) (clients.Deployment, error) {
+	d, err := p.toy.Deploy(install, plan, machines)
+	sidecar := d.(toyCluster)[1]
+	address := net.JoinHostPort(machines[1].Node().Address.String(), "7001")
+	sidecar.Role, sidecar.After, sidecar.ClientPort, sidecar.PeerPort = "sidecar", []string{"register"}, 7001, 0
+	sidecar.Spec.Argv = []string{"toy/server", "toy-server", address, address}
+	return append(d.(toyCluster), sidecar), err
 }
 
 // runs carries out a run of a system with some faults on three local nodes.
@@ -216,6 +234,67 @@ func TestAServerThatDoesNotRestartIsAViolation(t *testing.T) {
 	page, err := os.ReadFile(dir.Path(history.ReportFile))
 	if err != nil || !strings.Contains(string(page), "cannot read what I wrote") || bytes.Contains(page, []byte("\x1b")) {
 		t.Errorf("the page does not quote its last words in safe form: %v", err)
+	}
+}
+
+// A fault on one kind of server leaves the others on its node alone.
+func TestAFaultStrikesTheServersOfOneRole(t *testing.T) {
+	dir, verdict := runs(t.Context(), t, paired{}, nil, history.Step{Kind: "kill", Target: "sidecar", Process: "sidecar", Nodes: []string{"n2"}})
+	if verdict.Outcome != checker.Valid {
+		t.Errorf("got %s: %s", verdict.Outcome, verdict.Sentence)
+	}
+	log, err := dir.Load()
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, ev := range log.Events {
+		switch {
+		case ev.Type == history.ServerExit && ev.Exit.Server != "sidecar":
+			t.Errorf("%s on %s ended", ev.Exit.Server, ev.Node)
+		case ev.Type == history.FaultChange && ev.Fault.Stage == history.Heal:
+			summary := ev.Fault.Effects[0].Evidence.Summary
+			if ev.Fault.Process != "sidecar" || ev.Fault.Description != "kill the sidecar on n2" || !ev.Fault.Confirmed || !strings.Contains(summary, "sidecar") {
+				t.Errorf("the fault is told as %+v: %s", ev.Fault, summary)
+			}
+		}
+	}
+}
+
+func TestRolesOfASystemAreResolved(t *testing.T) {
+	resolve := func(settings run.Settings) (history.Plan, error) {
+		return run.Resolve(run.Options{
+			System: "toy", Systems: []clients.System{paired{}}, Spec: "local:3", Nodes: []string{"n1", "n2", "n3"},
+			Settings: run.Settings{"seed": "7", "faults": "kill"}.With(settings),
+		})
+	}
+	plan, err := resolve(run.Settings{"fault-process": "sidecar"})
+	if err != nil || len(plan.Cluster.Roles) != 2 {
+		t.Fatalf("got %+v, %v", plan.Cluster, err)
+	}
+	if err := run.CheckPlan(plan); err != nil {
+		t.Errorf("its own plan is refused: %v", err)
+	}
+	for _, step := range plan.Schedule {
+		if step.Process != "sidecar" || len(step.Nodes) > 0 && step.Nodes[0] != "n2" {
+			t.Errorf("got %+v", step)
+		}
+	}
+	for text, settings := range map[string]run.Settings{
+		`read --fault-process: the system has no servers of role "king"; it has register, sidecar`: {"fault-process": "king"},
+		`, register, sidecar`: {"fault-target": "king"},
+	} {
+		var usage *run.UsageError
+		if _, err := resolve(settings); !errors.As(err, &usage) || !strings.HasSuffix(err.Error(), text) {
+			t.Errorf("got %v, want %s", err, text)
+		}
+	}
+	moved, err := run.OnNodes(plan, "a,b,c", []string{"a", "b", "c"})
+	if err != nil || moved.Cluster.Roles[1].Nodes[0] != "b" || plan.Cluster.Roles[1].Nodes[0] != "n2" {
+		t.Errorf("on other nodes: %+v, %v", moved.Cluster, err)
+	}
+	plan.Schedule[0].Process = "king"
+	if err := run.CheckPlan(plan); err == nil || !strings.HasPrefix(err.Error(), "schedule[0].process: ") {
+		t.Errorf("a plan of a role that is none: %v", err)
 	}
 }
 

@@ -80,7 +80,7 @@ func (r *runner) newInjector() *nemesis.Injector {
 	config := nemesis.Config{
 		Machines: machines,
 		Role:     r.roles.of,
-		Process:  r.mainProcess,
+		Process:  r.process,
 		PeerPort: r.peerPort(),
 		Now:      r.now,
 		Record:   r.event,
@@ -93,9 +93,9 @@ func (r *runner) newInjector() *nemesis.Injector {
 	return nemesis.New(config)
 }
 
-// mainProcess names the server that process faults are aimed at on a node.
-func (r *runner) mainProcess(node string) string {
-	if c := r.servers.Main(node); c != nil {
+// process names the server of a node that process faults are aimed at; "" where there is none.
+func (r *runner) process(node, role string) string {
+	if c := r.servers.WithRole(node, role); c != nil {
 		return c.Name()
 	}
 	return ""

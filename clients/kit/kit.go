@@ -138,6 +138,20 @@ func (s *Servers) Main(node string) *clients.Component {
 	return main
 }
 
+// WithRole is the first component of a node that has a role; Main where that is "". It is
+// nil where there is none.
+func (s *Servers) WithRole(node, role string) *clients.Component {
+	if role == "" {
+		return s.Main(node)
+	}
+	for i, c := range s.all {
+		if c.Node == node && c.Role == role {
+			return &s.all[i]
+		}
+	}
+	return nil
+}
+
 // on are a node's components in the order in which they start.
 func (s *Servers) on(node string) []clients.Component {
 	var mine []clients.Component
