@@ -67,7 +67,7 @@ func (w *worker) perform() clients.Completion {
 			return clients.Completion{Type: history.Fail, Error: shorten("no client: " + err.Error())}
 		}
 	}
-	return judge(invoke(ctx, w.client, w.op))
+	return checkCompletion(invoke(ctx, w.client, w.op))
 }
 
 // connect replaces the client of a retired process, if any, by a new one.
@@ -106,9 +106,9 @@ func invoke(ctx context.Context, client clients.Client, op history.Event) (c cli
 	return client.Invoke(ctx, op)
 }
 
-// judge turns an answer that breaks the client's contract into Info: it says
+// checkCompletion turns an answer that breaks the client's contract into Info: it says
 // nothing about what happened.
-func judge(c clients.Completion) clients.Completion {
+func checkCompletion(c clients.Completion) clients.Completion {
 	switch {
 	case !c.Type.IsCompletion():
 		c = clients.Completion{Type: history.Info, Error: fmt.Sprintf("the client answered with type %q instead of ok, fail or info", c.Type)}

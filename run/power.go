@@ -91,13 +91,13 @@ func (r *runner) reach(ctx context.Context, node nodes.Node) (nodes.Conn, *agent
 	if r.turnsOff() {
 		power = r.cfg.Power
 	}
-	return Rouse(ctx, r.cfg.Cluster, power, node, r.agentOptions())
+	return ReachOrPowerOn(ctx, r.cfg.Cluster, power, node, r.agentOptions())
 }
 
-// Rouse is Reach for a node that a run which was itself cut off may have left without
+// ReachOrPowerOn is Reach for a node that a run which was itself cut off may have left without
 // power: where it cannot be reached it gets its power back, and may boot until the end
 // of ctx. Where power is nil nobody can turn it on, and it is just Reach.
-func Rouse(ctx context.Context, cluster nodes.Cluster, power nodes.Power, node nodes.Node, opt agent.Options) (nodes.Conn, *agent.Client, error) {
+func ReachOrPowerOn(ctx context.Context, cluster nodes.Cluster, power nodes.Power, node nodes.Node, opt agent.Options) (nodes.Conn, *agent.Client, error) {
 	conn, client, err := Reach(ctx, cluster, node, opt)
 	if err == nil || power == nil {
 		return conn, client, err

@@ -150,9 +150,9 @@ func (c clusterFlags) remote(ctx context.Context) (cluster, error) {
 	return ssh.NewCluster(ctx, hosts, opt)
 }
 
-// roused is the cluster of Vagrant's machines once all have their power: of one that is off
+// withPower is the cluster of Vagrant's machines once all have their power: of one that is off
 // Vagrant cannot say where it is. Why is what it said.
-func (c clusterFlags) roused(ctx context.Context, plug nodes.Power, why error) (cluster, error) {
+func (c clusterFlags) withPower(ctx context.Context, plug nodes.Power, why error) (cluster, error) {
 	ctx, cancel := context.WithTimeout(ctx, nodesDeadline/2)
 	defer cancel()
 	names, err := c.names()

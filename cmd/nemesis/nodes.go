@@ -82,7 +82,7 @@ func nodesSubcommand(name, short string, heal bool) *cobra.Command {
 			}
 			remote, err := cluster.remote(cmd.Context())
 			if err != nil && heal && cluster.spec == vagrant {
-				remote, err = cluster.roused(cmd.Context(), plug, err)
+				remote, err = cluster.withPower(cmd.Context(), plug, err)
 			}
 			if err != nil {
 				return err
@@ -134,7 +134,7 @@ func (j nodesJob) one(ctx context.Context, cluster cluster, node nodes.Node) (st
 	if j.Heal {
 		power = j.plug
 	}
-	conn, client, err := run.Rouse(ctx, cluster, power, node, agent.Options{Binary: j.AgentBinary, Shadow: !j.Heal})
+	conn, client, err := run.ReachOrPowerOn(ctx, cluster, power, node, agent.Options{Binary: j.AgentBinary, Shadow: !j.Heal})
 	if err != nil {
 		return "", err
 	}
