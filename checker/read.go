@@ -3,7 +3,6 @@ package checker
 import (
 	"encoding/json"
 	"fmt"
-	"os"
 	"strings"
 
 	"nemesis/history"
@@ -13,7 +12,7 @@ import (
 // VerdictSchema. An error wraps fs.ErrNotExist where there is none.
 func ReadVerdict(dir history.Dir) (Verdict, error) {
 	path := dir.Path(history.VerdictFile)
-	text, err := os.ReadFile(path)
+	text, err := history.ReadFile(path, history.MostJSON)
 	if err != nil {
 		return Verdict{}, fmt.Errorf("read run: %w", err)
 	}

@@ -89,7 +89,7 @@ func (d Dir) Node(name string) (string, error) {
 
 // Plan reads plan.json. A plan of an older schema comes as one of PlanSchema.
 func (d Dir) Plan() (Plan, error) {
-	text, err := os.ReadFile(d.Path(PlanFile))
+	text, err := ReadFile(d.Path(PlanFile), mostPlan)
 	if err != nil {
 		return Plan{}, fmt.Errorf("read run: %w", err)
 	}
@@ -101,11 +101,14 @@ func (d Dir) Plan() (Plan, error) {
 }
 
 // Load reads the run's history.
-func (d Dir) Load() (*Log, error) { return Load(d.Path(HistoryFile)) }
+func (d Dir) Load() (*Log, error) { return d.LoadWithin(0) }
+
+// LoadWithin is Load within so many bytes of memory, as the function LoadWithin has it.
+func (d Dir) LoadWithin(memory int64) (*Log, error) { return LoadWithin(d.Path(HistoryFile), memory) }
 
 // ReadJSON reads a file of the run into v.
 func (d Dir) ReadJSON(name string, v any) error {
-	text, err := os.ReadFile(d.Path(name))
+	text, err := ReadFile(d.Path(name), MostJSON)
 	if err != nil {
 		return fmt.Errorf("read run: %w", err)
 	}

@@ -6,7 +6,6 @@ import (
 	"errors"
 	"fmt"
 	"io"
-	"os"
 
 	"github.com/klauspost/compress/zstd"
 )
@@ -46,18 +45,11 @@ func Scan(path string, yield func(*Event) error) (Tail, error) {
 // scanFile is Scan with two things laid open: next gives the Event to fill, which is
 // zeroed first, and tail is kept up to date from frame to frame.
 func scanFile(path string, tail *Tail, next func() *Event, yield func(*Event) error) error {
-	f, err := os.Open(path)
+	f, info, err := Open(path)
 	if err != nil {
 		return fmt.Errorf("read history: %w", err)
 	}
 	defer f.Close()
-	info, err := f.Stat()
-	if err != nil {
-		return fmt.Errorf("read history: %w", err)
-	}
-	if info.IsDir() {
-		return fmt.Errorf("read history: %s is a directory; name the run directory or its history.jsonl.zst", path)
-	}
 	tail.Size = info.Size()
 	return scan(bufio.NewReaderSize(f, 1<<20), tail, next, yield)
 }

@@ -93,7 +93,7 @@ func Read(dir string) (*Run, error) {
 		}
 		return nil, fmt.Errorf("%w; run nemesis check to write it anew", err)
 	}
-	if r.Log, err = d.Load(); err != nil {
+	if r.Log, err = d.LoadWithin(plan.CheckerMemory); err != nil {
 		r.Log, r.Unread = nil, err.Error()
 	}
 	for _, node := range plan.Cluster.Nodes {

@@ -2,6 +2,7 @@ package run
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"os"
 	"runtime/debug"
@@ -41,7 +42,12 @@ func Judge(ctx context.Context, dir history.Dir, start time.Time, troubles []str
 	if plan.CheckerMemory > 0 {
 		defer debug.SetMemoryLimit(debug.SetMemoryLimit(plan.CheckerMemory))
 	}
-	log, err := dir.Load()
+	log, err := dir.LoadWithin(plan.CheckerMemory)
+	var beyond *history.BudgetError
+	if errors.As(err, &beyond) {
+		facts.Harness = troubles
+		return conclude(dir, []checker.Result{{Checker: "history", Outcome: checker.Unknown, Summary: err.Error()}}, nil, facts), nil
+	}
 	if err != nil {
 		// A history that contradicts itself is ours to answer for, whatever the
 		// servers did.

@@ -24,7 +24,7 @@ func PlanToReplay(dir history.Dir, asRecorded bool) (history.Plan, error) {
 	if !asRecorded {
 		return plan, nil
 	}
-	log, err := dir.Load()
+	log, err := dir.LoadWithin(plan.CheckerMemory)
 	if err != nil {
 		return plan, err
 	}

@@ -1,0 +1,184 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"os"
+	"os/exec"
+	"strings"
+	"syscall"
+	"testing"
+	"time"
+
+	"github.com/klauspost/compress/zstd"
+
+	"nemesis/checker"
+	"nemesis/history"
+)
+
+// checked runs `nemesis check` as a process and returns what it said, its exit status, and
+// the most memory that it had at once, in bytes.
+func checked(t *testing.T, dir history.Dir) (said string, code int, most int64) {
+	t.Helper()
+	ctx, cancel := context.WithTimeout(t.Context(), 5*time.Minute)
+	defer cancel()
+	cmd := exec.CommandContext(ctx, program(t), "check", string(dir))
+	out, err := cmd.CombinedOutput()
+	var exit *exec.ExitError
+	if err != nil && !errors.As(err, &exit) {
+		t.Fatal(err)
+	}
+	if ctx.Err() != nil {
+		t.Fatalf("nemesis check does not end: %s", out)
+	}
+	// Lines are as wide as a terminal; what is said is looked for as one.
+	return strings.Join(strings.Fields(string(out)), " "), cmd.ProcessState.ExitCode(), cmd.ProcessState.SysUsage().(*syscall.Rusage).Maxrss << 10
+}
+
+// writeFrames writes a history of so many frames; each call of frame makes the lines of one.
+func writeFrames(t *testing.T, path string, count int, frame func(i int) []byte) {
+	t.Helper()
+	f, err := os.Create(path)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer f.Close()
+	enc, err := zstd.NewWriter(nil, zstd.WithEncoderConcurrency(1))
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer enc.Close()
+	for i := range count {
+		if _, err := f.Write(enc.EncodeAll(frame(i), nil)); err != nil {
+			t.Fatal(err)
+		}
+	}
+}
+
+func TestCheckKeepsToItsMemoryWhateverTheHistoryHolds(t *testing.T) {
+	const budget = 256 << 20 // bytes, as the plan says
+	plan := strings.Replace(rightPlan, "1073741824", fmt.Sprint(budget), 1)
+	large := strings.Repeat("a", 50<<20)
+	for name, history := range map[string]func(path string){
+		"eighty values of 50 MiB in 154 KB": func(path string) {
+			writeFrames(t, path, 80, func(i int) []byte {
+				return fmt.Appendf(nil, `{"index":%d,"time":%d,"type":"invoke","process":%d,"node":"n1","f":"write","key":"k","value":"%s"}`+"\n", i, i, i, large)
+			})
+		},
+		"eight million notes in 8 MB": func(path string) {
+			writeFrames(t, path, 80, func(i int) []byte {
+				var lines []byte
+				for n := range 100_000 {
+					lines = fmt.Appendf(lines, `{"index":%d,"time":1,"type":"note"}`+"\n", i*100_000+n)
+				}
+				return lines
+			})
+		},
+		"processes without end": func(path string) {
+			writeFrames(t, path, 40, func(i int) []byte {
+				var lines []byte
+				for n := range 100_000 {
+					n += i * 100_000
+					lines = fmt.Appendf(lines, `{"index":%d,"time":1,"type":"invoke","process":%d,"f":"read","key":"k"}`+"\n", n, n)
+				}
+				return lines
+			})
+		},
+		"faults of a million numbers": func(path string) {
+			numbers := strings.Repeat("{},", 1_000_000) + "{}"
+			writeFrames(t, path, 20, func(i int) []byte {
+				return fmt.Appendf(nil, `{"index":%d,"time":1,"type":"fault","process":0,"fault":{"id":1,"effects":[{"evidence":{"measures":[%s]}}]}}`+"\n", i, numbers)
+			})
+		},
+	} {
+		t.Run(name, func(t *testing.T) {
+			dir := writePlan(t, plan)
+			history(dir.Path("history.jsonl.zst"))
+			said, code, most := checked(t, dir)
+			if code != checker.Unknown.ExitCode() || !strings.Contains(said, "takes more than the 256 MiB that may be used") {
+				t.Errorf("exit status %d:\n%s", code, said)
+			}
+			// Beside the budget there are one frame, packed and unpacked, and the program.
+			t.Logf("%d MiB at most", most>>20)
+			if limit := int64(2 * budget); most > limit {
+				t.Errorf("it took %d MiB, with a budget of %d MiB", most>>20, budget>>20)
+			}
+		})
+	}
+}
+
+func TestNothingButRegularFilesOfASensibleSizeIsRead(t *testing.T) {
+	for name, tc := range map[string]struct {
+		make func(dir history.Dir) error
+		code int
+		says string
+	}{
+		"a plan of 1 GiB":       {func(d history.Dir) error { return os.Truncate(d.Path(history.PlanFile), 1<<30) }, usageCode, "plan.json is larger than 64 MiB"},
+		"a plan that is a pipe": {func(d history.Dir) error { return pipe(d.Path(history.PlanFile)) }, usageCode, "plan.json is not a regular file"},
+		"a history that is a pipe": {func(d history.Dir) error { return pipe(d.Path(history.HistoryFile)) }, checker.Harness.ExitCode(),
+			"history.jsonl.zst is not a regular file"},
+		"a history that is a device": {func(d history.Dir) error { return os.Symlink("/dev/zero", d.Path(history.HistoryFile)) }, checker.Harness.ExitCode(),
+			"history.jsonl.zst is not a regular file"},
+		"a verdict that is a pipe": {func(d history.Dir) error {
+			writeFrames(t, d.Path(history.HistoryFile), 1, func(int) []byte { return []byte(`{"index":0,"time":1,"type":"note"}` + "\n") })
+			return pipe(d.Path(history.VerdictFile))
+		}, checker.Harness.ExitCode(), "the history stops before the run ended"},
+		"a history of 4 TB with nothing behind its first frame": {func(d history.Dir) error {
+			writeFrames(t, d.Path(history.HistoryFile), 1, func(int) []byte {
+				return []byte(`{"index":0,"time":1,"type":"invoke","process":1,"f":"read","key":"k"}` + "\n" + `{"index":1,"time":2,"type":"ok","process":1,"f":"read","key":"k"}` + "\n")
+			})
+			return os.Truncate(d.Path(history.HistoryFile), 4<<40)
+		}, checker.Harness.ExitCode(), "history ends torn"},
+	} {
+		t.Run(name, func(t *testing.T) {
+			dir := writePlan(t, rightPlan)
+			if err := tc.make(dir); err != nil {
+				t.Fatal(err)
+			}
+			said, code, most := checked(t, dir)
+			if code != tc.code || !strings.Contains(said, tc.says) || strings.Contains(said, "panic") {
+				t.Errorf("exit status %d, want %d and %q:\n%s", code, tc.code, tc.says, said)
+			}
+			if most > 512<<20 {
+				t.Errorf("it took %d MiB", most>>20)
+			}
+		})
+	}
+}
+
+// A run directory may be somebody else's: a link in the place of what a check writes, or of
+// what it might write first, leads nowhere.
+func TestCheckFollowsNoLinkOfARunDirectory(t *testing.T) {
+	dir := writePlan(t, rightPlan)
+	writeFrames(t, dir.Path(history.HistoryFile), 1, func(int) []byte { return []byte(`{"index":0,"time":1,"type":"note"}` + "\n") })
+	victim := history.Dir(t.TempDir()).Path("victim")
+	if err := os.WriteFile(victim, []byte("mine"), 0o644); err != nil {
+		t.Fatal(err)
+	}
+	written := []string{history.VerdictFile, history.ReportFile, history.JUnitFile}
+	for _, name := range written {
+		for _, at := range []string{name, name + ".tmp"} {
+			if err := os.Symlink(victim, dir.Path(at)); err != nil {
+				t.Fatal(err)
+			}
+		}
+	}
+	if said, code, _ := checked(t, dir); code != checker.Harness.ExitCode() {
+		t.Fatalf("exit status %d:\n%s", code, said)
+	}
+	if text, err := os.ReadFile(victim); err != nil || string(text) != "mine" {
+		t.Errorf("a link was followed: %q, %v", text, err)
+	}
+	for _, name := range written {
+		if info, err := os.Lstat(dir.Path(name)); err != nil || !info.Mode().IsRegular() {
+			t.Errorf("%s was not written in the place of the link: %v", name, err)
+		}
+	}
+}
+
+// pipe puts a FIFO in the place of whatever is at path.
+func pipe(path string) error {
+	os.Remove(path)
+	return syscall.Mkfifo(path, 0o644)
+}
