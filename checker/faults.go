@@ -14,7 +14,8 @@ import (
 //
 // Injected is the last moment at which nothing had been done yet, Healed the moment
 // the last node had undone its effect, so that whatever the fault caused lies
-// between the two, or after them.
+// between the two, or after them. What something else undid before ended when that was
+// seen. At least from SeenFrom to SeenUntil all of it was in force.
 func FaultsOf(steps []history.Step, events []history.Event) []Fault {
 	stages := map[int]map[history.Stage]history.Event{}
 	for _, e := range events {
@@ -82,6 +83,12 @@ func faultOf(step history.Step, stages map[history.Stage]history.Event) Fault {
 		errs = append(errs, healed.Fault.Error)
 	} else if ended {
 		errs = append(errs, "the history ends while it is being healed")
+	}
+	if ended {
+		fault.SeenFrom, fault.SeenUntil = heal.Fault.SeenFrom, heal.Fault.SeenUntil
+		if at := heal.Fault.Ended; at > 0 && (fault.Healed < 0 || at < fault.Healed) {
+			fault.Healed, fault.EndedEarly = at, true
+		}
 	}
 	fault.Error = joined(errs)
 	return fault

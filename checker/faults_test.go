@@ -74,6 +74,17 @@ func TestFaultOfEachStepIsCollected(t *testing.T) {
 				Evidence: "3 connections across it timed out", Error: "n4: no answer",
 			},
 		},
+		"a fault that something else undid": {
+			events: []history.Event{inject, active, stage(9, history.Heal, func(f *history.Fault) {
+				f.SeenFrom, f.SeenUntil, f.Ended, f.Error = 6*second, 7*second, 7*second+5, "n2: something else undid it"
+			}), stage(10, history.Healed, func(f *history.Fault) {
+				f.Confirmed, f.Effects = true, []history.Effect{{Node: "n2", Done: 9 * second}}
+			})},
+			want: Fault{
+				Nodes: []string{"n2"}, Injected: 5 * second, Healed: 7*second + 5, EndedEarly: true, SeenFrom: 6 * second, SeenUntil: 7 * second,
+				Recovered: true, Spread: 300, Evidence: "3 connections across it timed out", Error: "n4: no answer; n2: something else undid it",
+			},
+		},
 		"a step whose time never came": {
 			want: Fault{Injected: -1, Healed: -1, Evidence: "none", Error: "the run ended before its time came"},
 		},

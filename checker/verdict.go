@@ -41,6 +41,12 @@ type Fault struct {
 	Injected  int64        `json:"injected"`        // ns since the run began; -1 when it never was
 	Healed    int64        `json:"healed"`          // -1 when it never was
 	Confirmed bool         `json:"confirmed"`
+	// SeenFrom and SeenUntil are between when evidence showed all of it in force, in ns since
+	// the run began; 0 for what was never seen. EndedEarly: something else than the heal
+	// undid it, and Healed is when that was seen.
+	SeenFrom   int64 `json:"seenFrom,omitempty"`
+	SeenUntil  int64 `json:"seenUntil,omitempty"`
+	EndedEarly bool  `json:"endedEarly,omitempty"`
 	// Recovered: the heal was probed and confirmed.
 	Recovered bool   `json:"recovered"`
 	Evidence  string `json:"evidence"`

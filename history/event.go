@@ -155,6 +155,14 @@ type Fault struct {
 	// Confirmed: evidence shows that the fault acted (Active, Heal), or that the
 	// recovery did (Healed). A fault never confirmed is not counted.
 	Confirmed bool `json:"confirmed"`
+	// SeenFrom and SeenUntil are the first and the last moment of the run at which evidence
+	// showed all of it in force, told with Heal; 0 for what was never seen. It was in force
+	// at least between the two, and at most from Inject to Healed.
+	SeenFrom  int64 `json:"seenFrom,omitempty"`
+	SeenUntil int64 `json:"seenUntil,omitempty"`
+	// Ended is the moment at which it was seen that something else than its heal had undone
+	// all of it, told with Heal and Healed; 0 when nothing had.
+	Ended int64 `json:"ended,omitempty"`
 	// Skipped: it was not injected, nor will it be, and Error says why. Inject is its
 	// only stage.
 	Skipped bool `json:"skipped,omitempty"`
@@ -186,6 +194,9 @@ type Effect struct {
 // Evidence is what was measured to show that an effect really acted.
 type Evidence struct {
 	Confirmed bool `json:"confirmed"`
+	// Undone: what should be in force is certainly not there any more, such as a table of
+	// rules that somebody deleted. It is never Confirmed then.
+	Undone bool `json:"undone,omitempty"`
 	// Summary is one line: "412 packets dropped from n2; connect to n2:2380 timed out".
 	Summary string `json:"summary,omitempty"`
 	// Measures are the numbers behind the summary.

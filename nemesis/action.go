@@ -54,6 +54,9 @@ type Action interface {
 	// what was measured last; none when evidence shows it. It is asked when every action
 	// and probe of the fault has measured, so an action may draw on what others found.
 	Doubts() []string
+	// Lost reports whether a probe found that something else had undone it, after another
+	// had shown it in force. That is final, and a doubt.
+	Lost() bool
 	// Undo takes it back. It is idempotent.
 	Undo(context.Context) error
 	// Recovered measures whether anything of it is left after Undo; its error says what.
@@ -100,6 +103,10 @@ type agentAction struct {
 	// past is what was seen before it was undone and applied again.
 	seen, past history.Evidence
 	missed     error
+	// shown: some probe showed it. lost is what a later one said that found it undone, by
+	// something else than us.
+	shown bool
+	lost  string
 }
 
 // onAgent is an action by the agent of a machine.
@@ -170,11 +177,16 @@ func (a *agentAction) Probe(ctx context.Context) (history.Evidence, error) {
 	}
 	if err == nil && is {
 		a.during = append(a.during, seen)
+		undone := seen.Undone // whatever was measured before
 		seen = effect.Compare(a.before, a.during...)
+		seen.Undone, seen.Confirmed = undone, seen.Confirmed && !undone
 	}
 	if a.missed = err; err == nil {
+		if a.shown && seen.Undone && a.lost == "" {
+			a.lost = seen.Summary
+		}
 		seen = added(a.past, seen)
-		a.seen = seen
+		a.seen, a.shown = seen, a.shown || seen.Confirmed
 	}
 	return seen, err
 }
@@ -189,7 +201,7 @@ func (a *agentAction) ask(ctx context.Context) (history.Evidence, error) {
 // added is the evidence of earlier turns of a fault that is applied again and again, and
 // of this one. Counters begin anew with each.
 func added(past, now history.Evidence) history.Evidence {
-	now.Confirmed = now.Confirmed || past.Confirmed
+	now.Confirmed = (now.Confirmed || past.Confirmed) && !now.Undone
 	now.Measures = slices.Clone(now.Measures)
 	for _, m := range past.Measures {
 		i := slices.IndexFunc(now.Measures, func(n history.Measure) bool { return n.Name == m.Name })
@@ -205,7 +217,21 @@ func added(past, now history.Evidence) history.Evidence {
 func (a *agentAction) Doubts() []string {
 	a.mu.Lock()
 	defer a.mu.Unlock()
+	if a.lost != "" {
+		return []string{lostDoubt(a.Effect(), a.lost)}
+	}
 	return doubtsOf(a.Effect(), a.seen, a.missed)
+}
+
+func (a *agentAction) Lost() bool {
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	return a.lost != ""
+}
+
+// lostDoubt is the doubt about an action that was undone before its heal.
+func lostDoubt(effect history.Effect, seen string) string {
+	return fmt.Sprintf("%s: something else undid it before it was healed: %s", effect.Node, seen)
 }
 
 // doubtsOf are the doubts about an action that evidence of its own must show. Where the

@@ -7,7 +7,9 @@ import (
 	"testing/synctest"
 	"time"
 
+	"nemesis/checker"
 	"nemesis/history"
+	"nemesis/nodes/agent"
 )
 
 // anyStep is a step of a fault with parameters, on the first of three nodes.
@@ -106,6 +108,83 @@ func TestAFaultWithoutActionsIsNotConfirmed(t *testing.T) {
 			if f.Confirmed {
 				t.Errorf("it is confirmed at stage %s", stage)
 			}
+		}
+	})
+}
+
+// A fault that something else undoes in the middle of its hold is not confirmed, and ends,
+// for the record, when that was seen.
+func TestFaultUndoneByOthersIsNotConfirmedForItsHold(t *testing.T) {
+	for _, fault := range Faults() {
+		if fault.Info().Name == powerCycle().Info().Name {
+			continue // it gives the power back at once by itself
+		}
+		t.Run(fault.Info().Name, func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				const struck = 2500 * time.Millisecond // of the 1 s to 4 s that it is to hold
+				stages := anyFault(t, fault, func(p *plugs) {
+					time.AfterFunc(struck, func() {
+						p.mu.Lock()
+						defer p.mu.Unlock()
+						p.restored = true
+						for _, a := range p.agents {
+							a.filters, a.swept = nil, true
+							clear(a.bent)
+							if a.server.State != agent.Running {
+								p.pids++
+								a.server.State, a.server.PID = agent.Running, p.pids
+							}
+						}
+					})
+				})
+				heal := stages[history.Heal]
+				if heal.Confirmed || heal.Error == "" {
+					t.Errorf("confirmed %v, error %q", heal.Confirmed, heal.Error)
+				}
+				f := checker.FaultsOf(nil, eventsOf(stages))[0]
+				switch fault.Info().Name {
+				case "packet": // one look takes most of its time
+					if !f.EndedEarly {
+						t.Errorf("not ended early: %+v", f)
+					}
+				default:
+					if !f.EndedEarly || f.Healed < int64(struck) || f.Healed > int64(struck+1500*time.Millisecond) ||
+						f.SeenFrom < int64(time.Second) || f.SeenUntil > int64(struck) || f.SeenUntil < f.SeenFrom {
+						t.Errorf("seen in force from %s to %s, ended early %v at %s",
+							time.Duration(f.SeenFrom), time.Duration(f.SeenUntil), f.EndedEarly, time.Duration(f.Healed))
+					}
+				}
+			})
+		})
+	}
+}
+
+func eventsOf(stages map[history.Stage]*history.Fault) []history.Event {
+	var events []history.Event
+	for i, stage := range []history.Stage{history.Inject, history.Active, history.Heal, history.Healed} {
+		if f := stages[stage]; f != nil {
+			events = append(events, history.Event{Type: history.FaultChange, Time: int64(i+1) * int64(time.Second), Fault: f})
+		}
+	}
+	return events
+}
+
+// A link that one end's filter still cuts is cut, though the other end's was deleted.
+func TestPartitionHeldByItsOtherEndStaysConfirmed(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		stages := anyFault(t, partition{}, func(p *plugs) {
+			time.AfterFunc(2500*time.Millisecond, func() {
+				p.mu.Lock()
+				defer p.mu.Unlock()
+				p.agents[0].filters, p.agents[0].swept = nil, true
+			})
+		})
+		heal := stages[history.Heal]
+		if !heal.Confirmed || heal.Ended != 0 {
+			t.Errorf("confirmed %v, ended at %d: %s", heal.Confirmed, heal.Ended, heal.Error)
+		}
+		if heal.SeenUntil < int64(3500*time.Millisecond) {
+			t.Errorf("seen in force until %s only", time.Duration(heal.SeenUntil))
 		}
 	})
 }

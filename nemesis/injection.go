@@ -27,6 +27,9 @@ type injection struct {
 	stage history.Stage
 	acts  []*act
 	since int64 // when it was in force first, on the run's clock
+	// seenFrom and seenUntil are the first and last look that showed all of it, ended the
+	// first that found all of it undone by something else; 0 for none.
+	seenFrom, seenUntil, ended int64
 }
 
 // act is an action and what came of it. During a stage only one goroutine touches it.
@@ -73,6 +76,12 @@ func (i *injection) enter(stage history.Stage, confirmed bool, more []history.Ef
 	i.stage = stage
 	entry := entryOf(i.step, stage)
 	entry.Confirmed = confirmed
+	if stage == history.Heal || stage == history.Healed {
+		entry.Ended = i.ended
+	}
+	if stage == history.Heal {
+		entry.SeenFrom, entry.SeenUntil = i.seenFrom, i.seenUntil
+	}
 	if stage == history.Inject {
 		entry.Limits = i.bound.Limits
 	}
@@ -144,7 +153,7 @@ func (i *injection) hold(ctx context.Context, healAt int64) {
 	if i.bound.Pulse > 0 {
 		inForce = i.pulseUntil(ctx, healAt)
 	} else {
-		i.in.wait(ctx, healAt-int64(i.lastLook()))
+		i.lookUntil(ctx, healAt-int64(i.lastLook()))
 	}
 	if inForce {
 		// The last look is taken also when the run is being aborted: it takes little
@@ -246,11 +255,37 @@ func (i *injection) undo(ctx context.Context, a *act) error {
 // look asks every action what shows that it is in force. Where there is no answer,
 // what was seen before stays.
 func (i *injection) look(ctx context.Context) {
+	began := i.in.Now()
 	i.each(func(a *act) {
 		if seen, err := a.Probe(ctx); err == nil {
 			a.seen = seen
 		}
 	})
+	switch confirmed, _ := i.confirmed(); {
+	case confirmed && i.seenFrom == 0:
+		// It was measured at some time between the two, so this is the least that is certain.
+		i.seenFrom, i.seenUntil = i.in.Now(), i.in.Now()
+	case confirmed:
+		i.seenUntil = max(i.seenUntil, began)
+	case i.ended == 0 && len(i.acts) > 0 && !slices.ContainsFunc(i.acts, func(a *act) bool { return !a.Lost() }):
+		i.ended = i.in.Now()
+	}
+}
+
+// lookUntil waits, and looks now and then: what the fault does may be undone by something
+// else long before it is to be healed.
+func (i *injection) lookUntil(ctx context.Context, until int64) {
+	every := max(lookEvery, 2*i.bound.ProbeTime)
+	for {
+		next := i.in.Now() + int64(i.in.patient(every))
+		if next >= until-int64(every)/2 || !i.in.wait(ctx, next) {
+			break
+		}
+		look, cancel := context.WithTimeout(ctx, time.Duration(until-i.in.Now()))
+		i.look(look)
+		cancel()
+	}
+	i.in.wait(ctx, until)
 }
 
 // probe makes every measurement across actions.

@@ -27,6 +27,8 @@ const (
 	connectTime = 500 * time.Millisecond
 	// roleTime is how long a step waits for somebody to play its role.
 	roleTime = 2 * time.Second
+	// lookEvery is the time between two looks at a fault that holds.
+	lookEvery = 500 * time.Millisecond
 	// lookTime is set aside before a heal for the last look at the fault.
 	lookTime = 300 * time.Millisecond
 	// recoveryTime bounds a heal and its probes; leastRecovery is what they get even

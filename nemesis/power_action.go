@@ -50,6 +50,9 @@ type powerAction struct {
 	// seen is the last evidence, missed why the last probe has none.
 	seen   history.Evidence
 	missed error
+	// lost is what a probe said that found the machine running again before its power was
+	// given back.
+	lost string
 }
 
 func (p *powerAction) Effect() history.Effect {
@@ -108,6 +111,9 @@ func (p *powerAction) Undo(ctx context.Context) error {
 func (p *powerAction) Probe(ctx context.Context) (history.Evidence, error) {
 	seen, err := p.measure(ctx)
 	if p.missed = err; err == nil {
+		if p.seen.Confirmed && seen.Undone && p.lost == "" {
+			p.lost = seen.Summary
+		}
 		p.seen = seen
 	}
 	return seen, err
@@ -142,14 +148,21 @@ func (p *powerAction) measure(ctx context.Context) (history.Evidence, error) {
 	switch {
 	case p.cycle: // it may be back by now
 	case answers:
-		return history.Evidence{Summary: "its agent does not answer, but its port does"}, nil
+		return history.Evidence{Undone: true, Summary: "its agent does not answer, but its port does"}, nil
 	case p.heard:
 		parts = append(parts, "nor does its port, which did before")
 	}
 	return history.Evidence{Confirmed: true, Summary: strings.Join(parts, ", ")}, nil
 }
 
-func (p *powerAction) Doubts() []string { return doubtsOf(p.Effect(), p.seen, p.missed) }
+func (p *powerAction) Doubts() []string {
+	if p.lost != "" {
+		return []string{lostDoubt(p.Effect(), p.lost)}
+	}
+	return doubtsOf(p.Effect(), p.seen, p.missed)
+}
+
+func (p *powerAction) Lost() bool { return p.lost != "" }
 
 func (p *powerAction) Recovered(ctx context.Context) (history.Evidence, error) {
 	if !p.booted {

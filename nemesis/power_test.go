@@ -27,7 +27,9 @@ type plugs struct {
 	// stuck machines keep their power whatever is asked; dead ones never come back;
 	// unplugged ones lose their network and not their power.
 	stuck, dead, unplugged bool
-	on                     map[string]time.Time // since when each boots
+	// restored: somebody else gave all machines their power.
+	restored bool
+	on       map[string]time.Time // since when each boots
 }
 
 // power gives a world's injector what faults of power need.
@@ -93,6 +95,7 @@ func (p *plugs) dial(ctx context.Context, to netip.AddrPort) error {
 	p.mu.Lock()
 	i := slices.IndexFunc(p.agents, func(a *fakeAgent) bool { return slices.Contains(a.node.Addresses(), to.Addr()) })
 	_, off := p.on[p.agents[i].node.Name]
+	off = off && !p.restored
 	p.mu.Unlock()
 	if off {
 		<-ctx.Done()

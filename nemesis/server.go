@@ -159,7 +159,7 @@ func (a *serverAction) Apply(ctx context.Context) error {
 
 func (a *serverAction) Doubts() []string {
 	doubts := a.doubts()
-	a.acted = len(doubts) == 0
+	a.acted = len(doubts) == 0 || a.Lost()
 	return doubts
 }
 
@@ -173,6 +173,9 @@ func (a *serverAction) doubts() []string {
 	}
 	a.mu.Lock()
 	defer a.mu.Unlock()
+	if a.lost != "" {
+		return []string{lostDoubt(a.Effect(), a.lost)}
+	}
 	if !a.seen.Confirmed && a.seen.Summary == "" {
 		return []string{node + ": nothing shows that it acted"}
 	}
@@ -187,6 +190,7 @@ func (e *endedError) Error() string { return e.err.Error() }
 
 func (a *serverAction) Recovered(ctx context.Context) (history.Evidence, error) {
 	seen, left := a.agentAction.Recovered(ctx)
+	seen.Confirmed = false // until the server is seen to run
 	now, err := a.state(ctx)
 	if left == nil && err == nil && now.State != agent.Running {
 		left = fmt.Errorf("the server is not running but %s", now.State)
@@ -194,12 +198,10 @@ func (a *serverAction) Recovered(ctx context.Context) (history.Evidence, error) 
 	switch {
 	// Recovered comes after an Undo that the agent answered: it has started the server.
 	case left != nil && err == nil && now.State == agent.Exited && a.restarts && !a.UndoAgain():
-		seen.Confirmed = false
 		return seen, &endedError{left}
 	case left != nil:
 		return seen, left
 	}
-	seen.Confirmed = false
 	if err != nil {
 		return seen, err
 	}

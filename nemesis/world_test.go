@@ -49,6 +49,8 @@ type fakeAgent struct {
 	numb bool
 	// denies: probes say that nothing of an effect acts, although it does.
 	denies bool
+	// swept: somebody has undone whatever was in force here.
+	swept bool
 	// stillborn: servers end as soon as they are started.
 	stillborn bool
 	// boot is the boot that the agent was started in.
@@ -232,6 +234,9 @@ func (a *fakeAgent) Probe(ctx context.Context, e agent.Effect) (history.Evidence
 	undone := lastOf(a.calls, "undo") > lastOf(a.calls, "apply")
 	if a.denies && !undone {
 		return history.Evidence{Summary: "nothing of it acts"}, nil
+	}
+	if a.swept && !undone {
+		return history.Evidence{Undone: true, Summary: "it is gone"}, nil
 	}
 	switch e := e.(type) {
 	case *effects.Drop:

@@ -249,6 +249,9 @@ func faultOutcome(f checker.Fault) string {
 		until = "–" + formatTime(f.Healed)
 	}
 	s += ", " + fmt.Sprintf("%.3f", float64(f.Injected)/1e9) + until
+	if f.EndedEarly {
+		s += " when something else had undone it"
+	}
 	if f.Recovered {
 		s += ", heal confirmed"
 	} else {

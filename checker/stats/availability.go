@@ -249,6 +249,9 @@ func heals(log *history.Log) []Recovery {
 		case history.Inject:
 			injections = append(injections, ev.Time)
 		case history.Healed:
+			if ev.Fault.Ended > 0 {
+				continue // it was over before, and nothing recovered when it was healed
+			}
 			hs = append(hs, Recovery{Fault: ev.Fault.ID, Kind: ev.Fault.Kind, Shape: ev.Fault.Shape, Healed: ev.Time})
 		}
 	}

@@ -89,7 +89,9 @@ func (m *Machine) Probe(h *agent.Host) (history.Evidence, error) {
 	}
 	b := bender{theKernel(), noteOf(h, MachineKind, m.ID)}
 	if h.InForce(m) {
-		return b.probe(m.Change)
+		e, err := b.probe(m.Change)
+		e.Undone = err == nil && !e.Confirmed // the clock does not stand where it was set
+		return e, err
 	}
 	return b.probeUndone()
 }

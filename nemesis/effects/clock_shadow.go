@@ -129,7 +129,7 @@ func (s *Shadow) Probe(h *agent.Host) (history.Evidence, error) {
 		return history.Evidence{}, err
 	}
 	if !there || !h.Clocks.Bent(s.by()) {
-		return history.Evidence{Summary: "the clock is not bent: the agent that bent it is gone"}, nil
+		return history.Evidence{Undone: true, Summary: "the clock is not bent: the agent that bent it is gone"}, nil
 	}
 	e := history.Evidence{}
 	if s.Period > 0 {

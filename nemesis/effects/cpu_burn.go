@@ -131,7 +131,7 @@ func (c *CPUBurn) Probe(h *agent.Host) (e history.Evidence, err error) {
 	case !inForce:
 		return history.Evidence{Confirmed: true, Summary: "no process of it is left"}, nil
 	case pid == 0:
-		return history.Evidence{Summary: "the process that burnt CPU time is gone: something else on the node ended it"}, nil
+		return history.Evidence{Undone: true, Summary: "the process that burnt CPU time is gone: something else on the node ended it"}, nil
 	}
 	for range looks { // the counters are coarse, and it takes a moment to begin
 		if e, err = c.measure(h, pid); err != nil || e.Confirmed {

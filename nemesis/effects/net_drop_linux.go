@@ -92,7 +92,7 @@ func (d *Drop) Probe(h *agent.Host) (history.Evidence, error) {
 	inForce := h.InForce(d)
 	switch {
 	case !there && inForce:
-		return history.Evidence{Summary: "table " + name + " is gone: something else on the node deleted it"}, nil
+		return history.Evidence{Undone: true, Summary: "table " + name + " is gone: something else on the node deleted it"}, nil
 	case !there:
 		return history.Evidence{Confirmed: true, Summary: "no rule of it is left"}, nil
 	}

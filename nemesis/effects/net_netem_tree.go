@@ -230,7 +230,7 @@ func (s shaper) probe() (history.Evidence, error) {
 	switch {
 	case s.host.InForce(s.Netem):
 		if len(found) == 0 {
-			return history.Evidence{Summary: "the queueing discipline is gone: something else on the node deleted it"}, nil
+			return history.Evidence{Undone: true, Summary: "the queueing discipline is gone: something else on the node deleted it"}, nil
 		}
 		e = counted(found)
 	case len(found) > 0:

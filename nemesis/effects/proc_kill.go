@@ -61,6 +61,7 @@ func probeDown(h *agent.Host, effect agent.Effect, process, by string) (history.
 	if h.InForce(effect) {
 		switch {
 		case up:
+			e.Undone = true
 			e.Summary = fmt.Sprintf("%s runs, pid %d", process, state.PID)
 		case !held:
 			e.Summary = process + " is down, and not by this fault"

@@ -56,7 +56,7 @@ func (p *Pause) Probe(h *agent.Host) (history.Evidence, error) {
 	}}
 	addProcesses(h, &e, p.Process, state, hold)
 	if h.InForce(p) {
-		e.Confirmed = state.State == agent.Paused
+		e.Confirmed, e.Undone = state.State == agent.Paused, state.State == agent.Running
 		e.Summary = fmt.Sprintf("%s of %s, pid %d, stopped (state T)%s", threadsOf(state), p.Process, state.PID, heldBy(state))
 		if state.State == agent.Exited || state.State == agent.Absent {
 			e.Summary = fmt.Sprintf("%s is not paused but %s", p.Process, state.State)
