@@ -18,6 +18,7 @@ import (
 	"nemesis/checker/list"
 	"nemesis/checker/liveness"
 	"nemesis/checker/ownership"
+	"nemesis/checker/restart"
 	"nemesis/checker/set"
 	"nemesis/checker/stats"
 	"nemesis/history"
@@ -48,6 +49,7 @@ func everyChecker(t *testing.T) []timed {
 		{"lease", lease.Checker(lease.Options{Bounds: bounds, Fenced: true}), contendedLock, false},
 		{"ownership", ownership.Checker(ownership.Options{Bounds: bounds}), movingShards, false},
 		{"liveness", liveness.Checker(liveness.Options{Bounds: bounds}), contendedLock, false},
+		{"restart", restart.Checker(), growingSet, true},
 		{"stats", stats.Stats(), growingSet, true},
 		{"stats", stats.Availability(), growingSet, true},
 	}
