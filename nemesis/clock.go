@@ -179,7 +179,7 @@ func (f clockFault) Bind(step history.Step, live Live) (Binding, error) {
 	if !p.Machine { // what changes the whole machine has no limits
 		b.Limits = []string{
 			f.limit,
-			"times that the kernel keeps are not bent: of files, of its own log, of packets",
+			"times that the kernel keeps are not changed: of files, of its own log, of packets",
 			"a program that reads the processor's counter, or the time by a system call, sees the truth",
 		}
 	}

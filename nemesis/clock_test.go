@@ -204,8 +204,8 @@ func TestAskingForWhatCannotBe(t *testing.T) {
 	}
 }
 
-// bending is a step of a clock fault after a second, for three.
-func bending(kind, target, change string, nodes ...string) history.Step {
+// changing is a step of a clock fault after a second, for three.
+func changing(kind, target, change string, nodes ...string) history.Step {
 	changes, err := ParseChanges(change, quick)
 	if err != nil {
 		panic(err) // a test that is wrong
@@ -243,17 +243,17 @@ func machine(step history.Step) history.Step {
 
 func TestClockFaultsInWords(t *testing.T) {
 	for want, step := range map[string]history.Step{
-		"set the wall clock of n2 back by 8 s (2 × lease)":                                             bending("clock-step", "one", "wall:-2lease", "n2"),
-		"set both clocks of the lease holder's node forward by 1 h":                                    bending("clock-step", "holder", "both:+1h"),
-		"set the wall clock of the machine of n1 back by 500 ms (0.5 × election)":                      machine(bending("clock-step", "one", "wall:-0.5election", "n1")),
-		"run the monotonic clock of the leader's server at half speed":                                 bending("clock-drift", "leader", "monotonic:x0.5"),
-		"run both clocks of every node at 1.1 times the true speed":                                    bending("clock-drift", "all", "both:x1.1", "n1", "n2"),
-		"freeze the monotonic clock of the grantor's node":                                             bending("clock-freeze", "grantor", "monotonic:x0"),
-		"let the wall clock of n1 n3 jump ahead by 2 s (0.5 × lease) and return, by turns every 50 ms": bending("clock-strobe", "minority", "wall:+0.5lease/50ms", "n1", "n3"),
+		"set the wall clock of n2 back by 8 s (2 × lease)":                                             changing("clock-step", "one", "wall:-2lease", "n2"),
+		"set both clocks of the lease holder's node forward by 1 h":                                    changing("clock-step", "holder", "both:+1h"),
+		"set the wall clock of the machine of n1 back by 500 ms (0.5 × election)":                      machine(changing("clock-step", "one", "wall:-0.5election", "n1")),
+		"run the monotonic clock of the leader's server at half speed":                                 changing("clock-drift", "leader", "monotonic:x0.5"),
+		"run both clocks of every node at 1.1 times the true speed":                                    changing("clock-drift", "all", "both:x1.1", "n1", "n2"),
+		"freeze the monotonic clock of the grantor's node":                                             changing("clock-freeze", "grantor", "monotonic:x0"),
+		"let the wall clock of n1 n3 jump ahead by 2 s (0.5 × lease) and return, by turns every 50 ms": changing("clock-strobe", "minority", "wall:+0.5lease/50ms", "n1", "n3"),
 		"clock-step, which does not say what is to be done to the clock":                               {Kind: "clock-step", Target: "leader"},
 		"kill the server on the lease holder's node":                                                   {Kind: "kill", Target: "holder"},
 		"cut the grantor's node off from everybody":                                                    {Kind: "partition", Shape: "one", Target: "grantor"},
-		"run the monotonic clock of n1 at two thirds of the true speed":                                bending("clock-drift", "one", "monotonic:x0.6666666666666666", "n1"),
+		"run the monotonic clock of n1 at two thirds of the true speed":                                changing("clock-drift", "one", "monotonic:x0.6666666666666666", "n1"),
 	} {
 		if got := Sentence(step); got != want {
 			t.Errorf("got  %s\nwant %s", got, want)
@@ -268,18 +268,18 @@ func TestWhatAClockFaultDoesOnEachNode(t *testing.T) {
 		err  string
 	}{
 		"the holder's clock": {
-			step: bending("clock-drift", "holder", "monotonic:x0.5"),
+			step: changing("clock-drift", "holder", "monotonic:x0.5"),
 			want: map[string][]any{"n3": {effects.Shadow{ID: "f1", Change: history.ClockChange{Of: "monotonic", Rate: 0.5}}}},
 		},
 		"a strobe on two": {
-			step: bending("clock-strobe", "minority", "wall:+1s/50ms", "n1", "n2"),
+			step: changing("clock-strobe", "minority", "wall:+1s/50ms", "n1", "n2"),
 			want: map[string][]any{
 				"n1": {effects.Shadow{ID: "f1", Change: history.ClockChange{Of: "wall", Jump: history.Duration(time.Second), Rate: 1}, Period: 50 * time.Millisecond}},
 				"n2": {effects.Shadow{ID: "f1", Change: history.ClockChange{Of: "wall", Jump: history.Duration(time.Second), Rate: 1}, Period: 50 * time.Millisecond}},
 			},
 		},
 		"the machine of the grantor": {
-			step: machine(bending("clock-drift", "grantor", "both:x1.1")),
+			step: machine(changing("clock-drift", "grantor", "both:x1.1")),
 			want: map[string][]any{"n1": {effects.Machine{ID: "f1", Change: history.ClockChange{Of: "both", Rate: 1.1, Machine: true}}}},
 		},
 		"nothing said of the clock": {
@@ -287,11 +287,11 @@ func TestWhatAClockFaultDoesOnEachNode(t *testing.T) {
 			err:  "resolve step 1: a clock-step cannot be done: it does not say what is to be done to the clock",
 		},
 		"a rate where a jump belongs": {
-			step: bending("clock-step", "leader", "wall:x2"),
+			step: changing("clock-step", "leader", "wall:x2"),
 			err:  "resolve step 1: a clock-step cannot be done: wall:x2 is no change for it",
 		},
 		"more than a machine can": {
-			step: machine(bending("clock-drift", "leader", "both:x2")),
+			step: machine(changing("clock-drift", "leader", "both:x2")),
 			err:  "resolve step 1: a clock-drift cannot be done: a machine's clock cannot run at 2 of its rate, only at 0.9 to 1.1",
 		},
 	} {
@@ -316,7 +316,7 @@ func TestWhatAClockFaultDoesOnEachNode(t *testing.T) {
 func TestARoleThatNobodyPlaysIsNotHit(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		w := newWorld(3)
-		if err := w.injector().Run(t.Context(), []history.Step{bending("clock-freeze", "holder", "monotonic:x0")}, 0); err != nil {
+		if err := w.injector().Run(t.Context(), []history.Step{changing("clock-freeze", "holder", "monotonic:x0")}, 0); err != nil {
 			t.Fatal(err)
 		}
 		stages := w.stages(1)
@@ -331,7 +331,7 @@ func TestAClockFaultSaysWhatItDoesNotDo(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		w := newWorld(3)
 		w.roles = map[string]string{"holder": "n3"}
-		shadow, real := bending("clock-drift", "holder", "monotonic:x0.5"), machine(bending("clock-step", "one", "wall:+1s", "n1"))
+		shadow, real := changing("clock-drift", "holder", "monotonic:x0.5"), machine(changing("clock-step", "one", "wall:+1s", "n1"))
 		real.ID, real.At = 2, history.Duration(6*time.Second)
 		if err := w.injector().Run(t.Context(), []history.Step{shadow, real}, 0); err != nil {
 			t.Fatal(err)
@@ -340,7 +340,7 @@ func TestAClockFaultSaysWhatItDoesNotDo(t *testing.T) {
 			t.Errorf("recorded %+v and %+v", first[history.Inject], first[history.Heal])
 		}
 		if limits := w.stages(2)[history.Inject].Limits; limits != nil {
-			t.Errorf("the machine's clock is said not to bend %q", limits)
+			t.Errorf("the machine's clock is said not to change %q", limits)
 		}
 	})
 }
@@ -353,12 +353,12 @@ func TestTimeServicesRestWhileMachinesClocksAreChanged(t *testing.T) {
 		w.agents[0].trouble = func(_ context.Context, call string) error {
 			w.mu.Lock()
 			defer w.mu.Unlock()
-			if _, stopped := w.agents[1].bent[service]; call == "probe" {
+			if _, stopped := w.agents[1].changed[service]; call == "probe" {
 				at[stopped]++
 			}
 			return nil
 		}
-		step := machine(bending("clock-step", "one", "wall:+1s", "n1"))
+		step := machine(changing("clock-step", "one", "wall:+1s", "n1"))
 		if err := w.injector().Run(t.Context(), []history.Step{step}, 0); err != nil {
 			t.Fatal(err)
 		}
@@ -384,7 +384,7 @@ func TestATimeServiceThatCannotBeStartedAgainIsTold(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		w := newWorld(2)
 		w.agents[1].trouble = failing("undo")
-		step := machine(bending("clock-step", "one", "wall:+1s", "n1"))
+		step := machine(changing("clock-step", "one", "wall:+1s", "n1"))
 		err := w.injector().Run(t.Context(), []history.Step{step}, 0)
 		if want := "start the time services of n2 again: operation not permitted"; err == nil || err.Error() != want {
 			t.Errorf("got %v, want %s", err, want)
@@ -397,7 +397,7 @@ func TestWhichFaultsNeedAShadowClock(t *testing.T) {
 		t.Error("only clock faults need one")
 	}
 	cannot := map[string]string{effects.MachineKind: "no right to"}
-	step := bending("clock-step", "one", "wall:+1s", "n1")
+	step := changing("clock-step", "one", "wall:+1s", "n1")
 	if err := Able(cannot, []history.Step{step}); err != nil {
 		t.Error(err)
 	}

@@ -40,17 +40,17 @@ func TestFaultsOfARealClusterAreConfirmedAndHealed(t *testing.T) {
 	provedOnACluster(t, 5, effects.DropKind, steps)
 }
 
-// On real nodes, clocks are bent as a server sees them: what was asked for is what was
+// On real nodes, clocks are changed as a server sees them: what was asked for is what was
 // measured, and afterwards they are right again.
 func TestClockFaultsOfARealClusterAreConfirmedAndHealed(t *testing.T) {
 	provedOnACluster(t, 2, effects.ShadowKind, []history.Step{
-		bending("clock-step", "leader", "wall:+2lease"),
-		bending("clock-step", "one", "wall:-1h", "n1"),
-		bending("clock-drift", "leader", "monotonic:x0.5"),
-		bending("clock-step", "one", "both:+10s", "n2"),
-		bending("clock-drift", "all", "both:x1.1", "n1", "n2"),
-		bending("clock-freeze", "one", "monotonic:x0", "n1"),
-		bending("clock-strobe", "one", "wall:-2s/50ms", "n1"),
+		changing("clock-step", "leader", "wall:+2lease"),
+		changing("clock-step", "one", "wall:-1h", "n1"),
+		changing("clock-drift", "leader", "monotonic:x0.5"),
+		changing("clock-step", "one", "both:+10s", "n2"),
+		changing("clock-drift", "all", "both:x1.1", "n1", "n2"),
+		changing("clock-freeze", "one", "monotonic:x0", "n1"),
+		changing("clock-strobe", "one", "wall:-2s/50ms", "n1"),
 	})
 }
 

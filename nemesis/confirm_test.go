@@ -129,7 +129,7 @@ func TestFaultUndoneByOthersIsNotConfirmedForItsHold(t *testing.T) {
 						p.restored = true
 						for _, a := range p.agents {
 							a.filters, a.swept = nil, true
-							clear(a.bent)
+							clear(a.changed)
 							if a.server.State != agent.Running {
 								p.pids++
 								a.server.State, a.server.PID = agent.Running, p.pids

@@ -111,16 +111,16 @@ func TestWhatBecomesOfOneFault(t *testing.T) {
 			step:   history.Step{ID: 1, Kind: "partition", Shape: "one", Target: "one", Nodes: []string{"n1"}, At: 1, Hold: 1},
 			errors: []string{skipped + "resolve step 1: a partition one one does nothing on 3 nodes"},
 		},
-		"a drift": {step: bending("clock-drift", "one", "monotonic:x0.5", "n1"), confirmed: true, recovered: true},
+		"a drift": {step: changing("clock-drift", "one", "monotonic:x0.5", "n1"), confirmed: true, recovered: true},
 		"a strobe, which its effect keeps up by itself": {
-			step: bending("clock-strobe", "one", "wall:+1s/100ms", "n1", "n2"), confirmed: true, recovered: true,
+			step: changing("clock-strobe", "one", "wall:+1s/100ms", "n1", "n2"), confirmed: true, recovered: true,
 		},
 		"a drift that is not seen on one node": {
-			step: bending("clock-drift", "one", "monotonic:x0.5", "n1", "n2"), set: func(w *world) { w.agents[1].numb = true },
-			recovered: true, errors: []string{"n2: nothing shows that it acted: clock.shadow bent: false"},
+			step: changing("clock-drift", "one", "monotonic:x0.5", "n1", "n2"), set: func(w *world) { w.agents[1].numb = true },
+			recovered: true, errors: []string{"n2: nothing shows that it acted: clock.shadow changed: false"},
 		},
 		"a step on a node whose clock nobody can read": {
-			step: bending("clock-step", "one", "wall:-1s", "n1"), set: func(w *world) {
+			step: changing("clock-step", "one", "wall:-1s", "n1"), set: func(w *world) {
 				w.agents[0].trouble = func(ctx context.Context, call string) error {
 					if w.now() < int64(4*time.Second) {
 						return failing("probe")(ctx, call)
@@ -131,7 +131,7 @@ func TestWhatBecomesOfOneFault(t *testing.T) {
 			recovered: true, errors: []string{"n1: nothing shows what its clock does"},
 		},
 		"a freeze that cannot be undone": {
-			step: bending("clock-freeze", "one", "both:x0", "n1"), set: func(w *world) { w.agents[0].trouble = failing("undo") },
+			step: changing("clock-freeze", "one", "both:x0", "n1"), set: func(w *world) { w.agents[0].trouble = failing("undo") },
 			confirmed: true, errors: []string{"n1: undo clock.shadow: operation not permitted"},
 			left: "heal fault 1 (clock-freeze): nothing shows that n1 recovered", stays: true,
 		},

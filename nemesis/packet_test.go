@@ -173,7 +173,7 @@ func TestTimeServicesStayStoppedAfterABoot(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		w := newWorld(3)
 		p := &plugs{world: w, boots: time.Second}
-		later := machine(bending("clock-step", "one", "wall:+1s", "n1"))
+		later := machine(changing("clock-step", "one", "wall:+1s", "n1"))
 		later.ID, later.At = 2, history.Duration(20*time.Second)
 		in := p.power(w.injector())
 		stopped := false
@@ -184,7 +184,7 @@ func TestTimeServicesStayStoppedAfterABoot(t *testing.T) {
 				a := p.agentOf(node)
 				w.mu.Lock()
 				defer w.mu.Unlock()
-				for kind := range a.bent {
+				for kind := range a.changed {
 					stopped = stopped || strings.HasPrefix(kind, effects.ServiceKind)
 				}
 			}()

@@ -83,7 +83,7 @@ func (p *plugs) reconnect(_ context.Context, node string) error {
 	if p.dead || was && (began.IsZero() || time.Since(began) < p.boots) {
 		return errors.New("no route to host")
 	}
-	a.trouble, a.filters, a.dropped, a.bent = nil, nil, map[string]int{}, map[string]agent.Effect{}
+	a.trouble, a.filters, a.dropped, a.changed = nil, nil, map[string]int{}, map[string]agent.Effect{}
 	if was && !p.unplugged {
 		p.pids++
 		a.boot, a.server = "boot "+strconv.Itoa(p.pids), agent.ProcessState{Name: "db", State: agent.Exited}
@@ -323,7 +323,7 @@ func TestTheLifeOfAPacketFault(t *testing.T) {
 
 // emulated is what a world's emulator shows: echoes that take as long as it says.
 func (a *fakeAgent) emulated(e *effects.Netem, undone bool) history.Evidence {
-	_, there := a.bent[clockKey(e)]
+	_, there := a.changed[clockKey(e)]
 	seen := history.Evidence{Confirmed: there != undone, Summary: "netem"}
 	trip := 0.001
 	if there {

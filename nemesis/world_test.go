@@ -37,7 +37,7 @@ type fakeAgent struct {
 	filters []*effects.Drop // in force
 	dropped map[string]int  // packets, by filter
 	server  agent.ProcessState
-	bent    map[string]agent.Effect // clocks and packets, by kind and ID
+	changed map[string]agent.Effect // clocks and packets, by kind and ID
 	calls   []string
 
 	// trouble, when set, is asked before each call; its error is the answer, and it
@@ -62,7 +62,7 @@ func newWorld(n int) *world {
 	for i, name := range named(n) {
 		w.pids++
 		w.agents = append(w.agents, &fakeAgent{
-			world: w, dropped: map[string]int{}, bent: map[string]agent.Effect{},
+			world: w, dropped: map[string]int{}, changed: map[string]agent.Effect{},
 			node: nodes.Node{
 				Name: name, Address: netip.AddrFrom4([4]byte{10, 0, 0, byte(i + 1)}),
 				Others: []netip.Addr{netip.MustParseAddr(fmt.Sprintf("fd00::%d", i+1))},
@@ -108,7 +108,7 @@ func (w *world) broken() []string {
 		for _, f := range a.filters {
 			broken = append(broken, a.node.Name+" filters "+f.ID)
 		}
-		for key := range a.bent {
+		for key := range a.changed {
 			broken = append(broken, a.node.Name+" has "+key)
 		}
 		if a.server.State != agent.Running {
@@ -180,7 +180,7 @@ func (a *fakeAgent) put(e agent.Effect) {
 	case *effects.Kill, *effects.Stop:
 		a.server.State = agent.Exited
 	default:
-		a.bent[clockKey(e)] = e
+		a.changed[clockKey(e)] = e
 	}
 }
 
@@ -221,7 +221,7 @@ func (a *fakeAgent) take(e agent.Effect) {
 			a.server.PID, a.server.State = a.pids, agent.Running
 		}
 	default:
-		delete(a.bent, clockKey(e))
+		delete(a.changed, clockKey(e))
 	}
 }
 
@@ -259,8 +259,8 @@ func (a *fakeAgent) Probe(ctx context.Context, e agent.Effect) (history.Evidence
 	case *effects.Kill, *effects.Stop:
 		return history.Evidence{Confirmed: (a.server.State == agent.Exited) != undone, Summary: "server " + a.server.State}, nil
 	}
-	_, bent := a.bent[clockKey(e)]
-	return history.Evidence{Confirmed: bent != undone, Summary: fmt.Sprintf("%s bent: %v", e.Kind(), bent)}, nil
+	_, changed := a.changed[clockKey(e)]
+	return history.Evidence{Confirmed: changed != undone, Summary: fmt.Sprintf("%s changed: %v", e.Kind(), changed)}, nil
 }
 
 func lastOf(calls []string, call string) int {
@@ -338,8 +338,8 @@ func (a *fakeAgent) HealAll(ctx context.Context) ([]string, error) {
 		a.take(f)
 		healed = append(healed, "net.drop "+f.ID)
 	}
-	for key := range a.bent {
-		delete(a.bent, key)
+	for key := range a.changed {
+		delete(a.changed, key)
 		healed = append(healed, key)
 	}
 	if a.server.State != agent.Running {

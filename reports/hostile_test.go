@@ -118,7 +118,7 @@ func poison(t testing.TB, h string) *Run {
 	return r
 }
 
-// poisonHolders is the same for runs with leases, clocks that were bent, and beliefs: h
+// poisonHolders is the same for runs with leases, clocks that were changed, and beliefs: h
 // is every name of a node, a key, a lease and an owner, and every text of a fault.
 func poisonHolders(name string) func(testing.TB, string) *Run {
 	return func(t testing.TB, h string) *Run {

@@ -153,7 +153,7 @@ func leaseFixture(t testing.TB, name string, keep bool) *Run {
 		f.Step.Params = json.RawMessage(`{"of":"monotonic","rate":2,"said":"2lease"}`)
 		effect = history.Effect{Node: "n1", Kind: "clock.shadow", Spec: json.RawMessage(`{"change":{"of":"monotonic","rate":2}}`), Evidence: history.Evidence{Confirmed: true, Summary: "monotonic clock ran at 1.9998 to 2.0002 of its rate, asked for 2",
 			Measures: []history.Measure{{Name: "monotonic requested", Value: 2, Unit: "s/s"}, {Name: "monotonic measured low", Value: 1.9998, Unit: "s/s"}, {Name: "monotonic measured high", Value: 2.0002, Unit: "s/s"}}}}
-		r.Log = taken(f, effect, "sleeps end by the kernel's clock", "times that the kernel keeps are not bent")
+		r.Log = taken(f, effect, "sleeps end by the kernel's clock", "times that the kernel keeps are not changed")
 		r.Log.Events = append(r.Log.Events, doubled("n1", f)...)
 		sort.SliceStable(r.Log.Events, func(i, j int) bool { return r.Log.Events[i].Time < r.Log.Events[j].Time })
 	case "lock":

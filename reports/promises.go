@@ -104,7 +104,7 @@ func promised(p history.Plan) []string {
 // excess is a time in which a node's clock was beyond the claim's bounds.
 type excess struct {
 	Node, When string
-	Faults     string // that bent it, by number
+	Faults     string // that changed it, by number
 	Why        []string
 	Findings   string // that rest on a moment of it, by number
 }

@@ -136,21 +136,21 @@ func beyond(changes []change, bounds history.Bounds) List {
 		}
 		switch {
 		case c.unreadable:
-			list = append(list, Window{c.node, c.from, c.to, fmt.Sprintf("fault %d (%s) bent the clocks of %s by an amount that the history does not tell", c.fault, c.kind, c.node)})
+			list = append(list, Window{c.node, c.from, c.to, fmt.Sprintf("fault %d (%s) changed the clocks of %s by an amount that the history does not tell", c.fault, c.kind, c.node)})
 			continue
 		case !c.of(history.MonotonicClock):
 		case c.strobe:
 			add(c.from, c.to, "monotonic", "strobed")
 		default:
 			if fast, slow := together(changes, i); max(fast-1, 1-slow) > Rate(bounds) {
-				add(c.from, c.to, "monotonic", "bent")
+				add(c.from, c.to, "monotonic", "changed")
 			} else if c.asked.Jump != 0 {
 				add(c.from, c.until, "monotonic", "moved")
 				add(c.undo, c.to, "monotonic", "moved")
 			}
 		}
 		if wall && c.of(history.WallClock) && moved(changes, i) > float64(most) {
-			add(c.from, c.to, "wall", "bent")
+			add(c.from, c.to, "wall", "changed")
 		}
 	}
 	return list

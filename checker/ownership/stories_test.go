@@ -331,7 +331,7 @@ func TestStories(t *testing.T) {
 			tell: func(w *world) {
 				w.acquire(1, "n1", "a", 1, 0, s)
 				w.acquire(2, "n2", "a", 2, 2*s, 3*s)
-				w.bends(s, 9*s)
+				w.runsFast(s, 9*s)
 			},
 			outcome: checker.Exceeded, want: []string{"two-owners"},
 		},
@@ -339,7 +339,7 @@ func TestStories(t *testing.T) {
 			tell: func(w *world) {
 				w.acquire(1, "n1", "a", 1, 0, 3*s+s/2)
 				w.acquire(2, "n2", "a", 2, 2*s, 3*s)
-				w.bends(s/2, s)
+				w.runsFast(s/2, s)
 			},
 			outcome: checker.Exceeded, want: []string{"two-owners"},
 		},

@@ -52,14 +52,14 @@ func (w *world) believes(process int, f, key, value string) {
 	w.log.Events = append(w.log.Events, history.Event{Type: history.BeliefChange, F: f, Key: key, Process: process, Value: json.RawMessage(value)})
 }
 
-// bends lets the clock of n1 run at double speed.
-func (w *world) bends(from, to int64) {
+// runsFast lets the clock of n1 run at double speed.
+func (w *world) runsFast(from, to int64) {
 	spec := json.RawMessage(`{"change":{"of":"monotonic","rate":2}}`)
 	for i, stage := range []history.Stage{history.Inject, history.Active, history.Heal, history.Healed} {
 		at := []int64{from, from, to, to}[i]
 		w.log.Events = append(w.log.Events, history.Event{Type: history.FaultChange, Time: at, Fault: &history.Fault{
 			ID: 1, Kind: "clock-drift", Stage: stage, Nodes: []string{"n1"}, Confirmed: true,
-			Effects: []history.Effect{{Node: "n1", Kind: "clock.bend", Spec: spec}},
+			Effects: []history.Effect{{Node: "n1", Kind: "clock.change", Spec: spec}},
 		}})
 	}
 }

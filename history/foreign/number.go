@@ -74,8 +74,8 @@ func float(f float64) string {
 
 // wholeNumber reads whole numbers of any size and in all of Clojure's notations.
 func wholeNumber(word string) (string, bool) {
-	if n, err := strconv.ParseInt(word, 10, 64); err == nil && word[0] != '+' && word != "-0" && (word[0] != '0' || len(word) == 1) && !strings.HasPrefix(word, "-0") {
-		return word, n == n // the usual ones, without allocation
+	if _, err := strconv.ParseInt(word, 10, 64); err == nil && word[0] != '+' && word != "-0" && (word[0] != '0' || len(word) == 1) && !strings.HasPrefix(word, "-0") {
+		return word, true // the usual ones, without allocation
 	}
 	sign, rest := "", strings.TrimLeft(word, "+-")
 	if word[0] == '-' {

@@ -8,9 +8,9 @@ import (
 	"nemesis/history"
 )
 
-// Arithmetic of clocks that are bent. All of it is on intervals which certainly
+// Arithmetic of clocks that are changed. All of it is on intervals which certainly
 // contain the truth, so that a conclusion is as certain as the readings: a clock was
-// bent as asked when what was measured and what was asked for overlap, and it was bent
+// changed as asked when what was measured and what was asked for overlap, and it was changed
 // at all when what was measured excludes what a right clock would have done.
 
 // span is an interval of nanoseconds.
@@ -24,19 +24,19 @@ func (s span) meets(o span) bool { return s.low <= o.high && o.low <= s.high }
 
 func (s span) wider(by int64) span { return span{s.low - by, s.high + by} }
 
-// resolution is how exact a bent clock itself is: its rate is a binary fraction, and
+// resolution is how exact a changed clock itself is: its rate is a binary fraction, and
 // it ticks in nanoseconds.
 const resolution = int64(time.Microsecond)
 
-// bends: the change is about this clock.
-func bends(c history.ClockChange, clock string) bool {
+// changes: the change is about this clock.
+func changes(c history.ClockChange, clock string) bool {
 	return c.Of == clock || c.Of == history.BothClocks
 }
 
 // moved is how far a clock should have gone from the truth, when the change has been in
 // force for a time within elapsed.
 func moved(c history.ClockChange, clock string, elapsed span) span {
-	if !bends(c, clock) {
+	if !changes(c, clock) {
 		return span{}
 	}
 	a := float64(c.Jump) + (c.Rate-1)*float64(elapsed.low)
@@ -45,12 +45,12 @@ func moved(c history.ClockChange, clock string, elapsed span) span {
 }
 
 // weigh compares how far one clock has moved with what the change asks of it: a
-// sentence, the numbers, and whether they prove that it was bent as asked. A clock that
+// sentence, the numbers, and whether they prove that it was changed as asked. A clock that
 // the change is not about must not have moved.
 func weigh(c history.ClockChange, clock string, was span, elapsed span) (string, []history.Measure, bool) {
 	want := moved(c, clock, elapsed)
 	fits := was.wider(resolution).meets(want)
-	if !bends(c, clock) {
+	if !changes(c, clock) {
 		if fits {
 			return "", nil, true
 		}

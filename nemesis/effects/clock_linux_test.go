@@ -43,7 +43,7 @@ func (n node) proves(e agent.Effect, confirmed bool) {
 	}
 }
 
-func TestAServersClockIsBentAndRightAgainAfterItsAgentIsKilled(t *testing.T) {
+func TestShadowClockIsRightAgainAfterAgentKilled(t *testing.T) {
 	for name, e := range map[string]*effects.Shadow{
 		"a drift":  {ID: "f1", Change: history.ClockChange{Of: history.BothClocks, Rate: 3}},
 		"a strobe": {ID: "f1", Change: history.ClockChange{Of: history.WallClock, Jump: history.Duration(-time.Hour), Rate: 1}, Period: 30 * time.Millisecond},
@@ -71,7 +71,7 @@ func TestAServersClockIsBentAndRightAgainAfterItsAgentIsKilled(t *testing.T) {
 	}
 }
 
-func TestABentClockLastsThroughARestartAndAPause(t *testing.T) {
+func TestShadowClockSurvivesServerRestartAndPause(t *testing.T) {
 	n, _ := clocked(t, agenttest.Dir(t))
 	n.start()
 	e := &effects.Shadow{ID: "f2", Change: history.ClockChange{Of: history.MonotonicClock, Rate: 0.5}}

@@ -12,7 +12,7 @@ import (
 // MachineKind is Machine's kind.
 const MachineKind = "clock.machine"
 
-// Machine bends the node's own clock, for everything that runs there: the kernel's
+// Machine changes the node's own clock, for everything that runs there: the kernel's
 // timers, the times of files, and servers that nemesis did not start. It is the only
 // fully faithful way, and it can do less than Shadow, since one kernel has one clock:
 // step the wall clock, or run wall and monotonic clock together at up to a tenth more
@@ -63,7 +63,7 @@ func MachineCan(c history.ClockChange) error {
 // Check wants a machine of our own and the right to set its clock.
 func (m *Machine) Check(*agent.Host) error { return machineOurs() }
 
-// Apply changes the clock. It fails while another effect bends it.
+// Apply changes the clock. It fails while another effect changes it.
 func (m *Machine) Apply(h *agent.Host) error {
 	if err := checkID(MachineKind, m.ID); err != nil {
 		return err
@@ -71,7 +71,7 @@ func (m *Machine) Apply(h *agent.Host) error {
 	if err := MachineCan(m.Change); err != nil {
 		return fmt.Errorf("%s %s: %w", MachineKind, m.ID, err)
 	}
-	return bender{theKernel(), noteOf(h, MachineKind, m.ID)}.bend(m.Change)
+	return clockChanger{theKernel(), noteOf(h, MachineKind, m.ID)}.change(m.Change)
 }
 
 // Undo sets the clock to the truth and lets it run as before.
@@ -79,7 +79,7 @@ func (m *Machine) Undo(h *agent.Host) error {
 	if checkID(MachineKind, m.ID) != nil {
 		return nil // it was refused, so it never acted
 	}
-	return bender{theKernel(), noteOf(h, MachineKind, m.ID)}.unbend()
+	return clockChanger{theKernel(), noteOf(h, MachineKind, m.ID)}.unbend()
 }
 
 // Probe compares the machine's clocks with its raw one.
@@ -87,7 +87,7 @@ func (m *Machine) Probe(h *agent.Host) (history.Evidence, error) {
 	if err := checkID(MachineKind, m.ID); err != nil {
 		return history.Evidence{}, err
 	}
-	b := bender{theKernel(), noteOf(h, MachineKind, m.ID)}
+	b := clockChanger{theKernel(), noteOf(h, MachineKind, m.ID)}
 	if h.InForce(m) {
 		e, err := b.probe(m.Change)
 		e.Undone = err == nil && !e.Confirmed // the clock does not stand where it was set
@@ -150,12 +150,12 @@ func (p pace) at(times float64) pace {
 	return pace{Tick: tick, Freq: min(max(freq, -mostFreq), mostFreq), Status: p.Status&^steered | unsynchronised}
 }
 
-// found is what a machine's clock was like before it was bent.
+// found is what a machine's clock was like before it was changed.
 type found struct {
 	Boot string  `json:"boot"`
 	At   instant `json:"at"`
 	Pace pace    `json:"pace"`
-	// From and Until are readings of the raw clock just before and after it was bent;
+	// From and Until are readings of the raw clock just before and after it was changed;
 	// 0 when nobody lived to write them down.
 	From  int64 `json:"from,omitempty"`
 	Until int64 `json:"until,omitempty"`
@@ -174,13 +174,13 @@ func (f found) passed(raw int64, now instant) int64 {
 	return int64(math.Round(float64(now.Raw-raw) * f.Pace.rate()))
 }
 
-// bender bends one machine's clock and keeps the note to bend it back by.
-type bender struct {
+// clockChanger changes one machine's clock and keeps the note to change it back by.
+type clockChanger struct {
 	kernel kernel
 	note   note
 }
 
-func (b bender) bend(c history.ClockChange) error {
+func (b clockChanger) change(c history.ClockChange) error {
 	if others := b.note.others(MachineKind); others != nil {
 		return fmt.Errorf("change the machine's clock: another fault, %s, has changed it already", others[0])
 	}
@@ -227,7 +227,7 @@ func (b bender) bend(c history.ClockChange) error {
 	return b.note.write(was)
 }
 
-func (b bender) find() (found, error) {
+func (b clockChanger) find() (found, error) {
 	pace, err := b.kernel.pace()
 	if err != nil {
 		return found{}, fmt.Errorf("read how the machine's clock runs: %w", err)
@@ -238,7 +238,7 @@ func (b bender) find() (found, error) {
 
 // set brings the wall clock to a time of day, unless it is there as far as the reading
 // can tell.
-func (b bender) set(wall int64, now instant) error {
+func (b clockChanger) set(wall int64, now instant) error {
 	by := wall - now.Wall
 	if by <= now.Took && -by <= now.Took {
 		return nil
@@ -249,7 +249,7 @@ func (b bender) set(wall int64, now instant) error {
 	return nil
 }
 
-func (b bender) unbend() error {
+func (b clockChanger) unbend() error {
 	var was found
 	there, err := b.note.read(&was)
 	if err != nil || !there {
@@ -283,7 +283,7 @@ func (b bender) unbend() error {
 }
 
 // undone is the note of a change that is over.
-func (b bender) undone() note { return note{b.note.path + ".undone"} }
+func (b clockChanger) undone() note { return note{b.note.path + ".undone"} }
 
 // offsets puts an instant into the form that shadow clocks are judged in.
 func (f found) offsets(now instant) agent.ClockOffsets {
@@ -295,7 +295,7 @@ func (f found) offsets(now instant) agent.ClockOffsets {
 	}
 }
 
-func (b bender) probe(c history.ClockChange) (history.Evidence, error) {
+func (b clockChanger) probe(c history.ClockChange) (history.Evidence, error) {
 	var was found
 	there, err := b.note.read(&was)
 	if err != nil {
@@ -325,7 +325,7 @@ func (b bender) probe(c history.ClockChange) (history.Evidence, error) {
 
 // probeUndone compares the time of day with the truth, and how the clock runs with how
 // it ran before.
-func (b bender) probeUndone() (history.Evidence, error) {
+func (b clockChanger) probeUndone() (history.Evidence, error) {
 	var was found
 	there, err := b.note.read(&was)
 	switch {

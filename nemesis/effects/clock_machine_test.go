@@ -102,9 +102,9 @@ func TestAMachinesClockComesBackToTheTruth(t *testing.T) {
 		if rapid.Bool().Draw(t, "drift") {
 			change = bothAt(rapid.SampledFrom([]float64{0.9, 0.95, 0.999, 1.001, 1.05, 1.1}).Draw(t, "rate"))
 		}
-		b := bender{k, machineNote(dir)}
+		b := clockChanger{k, machineNote(dir)}
 		for range rapid.IntRange(1, 3).Draw(t, "applied") {
-			if err := b.bend(change); err != nil {
+			if err := b.change(change); err != nil {
 				t.Fatal(err)
 			}
 			k.pass(time.Duration(rapid.IntRange(0, 1000).Draw(t, "ms")) * time.Millisecond)
@@ -118,7 +118,7 @@ func TestAMachinesClockComesBackToTheTruth(t *testing.T) {
 			t.Fatalf("the kernel may steer its clock, or write it to the battery-backed one: %+v", k.running)
 		}
 		k.pass(time.Duration(rapid.IntRange(0, 600).Draw(t, "seconds")) * time.Second)
-		other := bender{k, machineNote(dir)} // another process
+		other := clockChanger{k, machineNote(dir)} // another process
 		for range rapid.IntRange(1, 2).Draw(t, "undone") {
 			if err := other.unbend(); err != nil {
 				t.Fatal(err)
@@ -147,14 +147,14 @@ func TestAMachineThatRebootedKeepsTheTimeItFound(t *testing.T) {
 	} {
 		t.Run(name, func(t *testing.T) {
 			k := newClockwork()
-			b := bender{k, machineNote(t.TempDir())}
+			b := clockChanger{k, machineNote(t.TempDir())}
 			began := k.Wall
-			if err := b.bend(wallBy(time.Hour)); err != nil {
+			if err := b.change(wallBy(time.Hour)); err != nil {
 				t.Fatal(err)
 			}
 			fresh := newClockwork()
 			fresh.bootID, fresh.Wall, fresh.Mono, fresh.Raw = "two", began+int64(story.boots), 9e9, 9e9
-			after := bender{fresh, b.note}
+			after := clockChanger{fresh, b.note}
 			if e, err := after.probe(wallBy(time.Hour)); err != nil || e.Confirmed {
 				t.Errorf("%v, %q, %v", e.Confirmed, e.Summary, err)
 			}
@@ -173,9 +173,9 @@ func TestAMachineThatRebootedKeepsTheTimeItFound(t *testing.T) {
 
 func TestAMachineThatSleptDidNotLoseThatTime(t *testing.T) {
 	k := newClockwork()
-	b := bender{k, machineNote(t.TempDir())}
+	b := clockChanger{k, machineNote(t.TempDir())}
 	began := k.Wall
-	if err := b.bend(bothAt(1.05)); err != nil {
+	if err := b.change(bothAt(1.05)); err != nil {
 		t.Fatal(err)
 	}
 	k.Asleep, k.Wall = k.Asleep+int64(time.Hour), k.Wall+int64(time.Hour) // raw and monotonic clocks stood still
@@ -192,16 +192,16 @@ func TestAMachinesClockThatIsNotOursToChange(t *testing.T) {
 	dir := t.TempDir()
 	k := newClockwork()
 	k.fail["set pace"] = true
-	b := bender{k, machineNote(dir)}
+	b := clockChanger{k, machineNote(dir)}
 	want := "change the rate of the machine's clock: operation not permitted"
-	if err := b.bend(wallBy(time.Hour)); err == nil || err.Error() != want {
+	if err := b.change(wallBy(time.Hour)); err == nil || err.Error() != want {
 		t.Errorf("got %v, want %s", err, want)
 	}
 	if err := b.unbend(); err != nil {
 		t.Errorf("undo what never happened: %v", err)
 	}
 	k.fail = map[string]bool{"shift": true}
-	if err := b.bend(wallBy(time.Hour)); err == nil || !strings.Contains(err.Error(), "set the machine's clock") {
+	if err := b.change(wallBy(time.Hour)); err == nil || !strings.Contains(err.Error(), "set the machine's clock") {
 		t.Errorf("got %v", err)
 	}
 	k.fail = nil
@@ -212,11 +212,11 @@ func TestAMachinesClockThatIsNotOursToChange(t *testing.T) {
 		t.Errorf("the clock was left running as %+v", k.running)
 	}
 	// A second fault has to wait for the first.
-	if err := b.bend(wallBy(time.Hour)); err != nil {
+	if err := b.change(wallBy(time.Hour)); err != nil {
 		t.Fatal(err)
 	}
-	second := bender{k, note{filepath.Join(dir, MachineKind+".f2.json")}}
-	if err := second.bend(bothAt(0.9)); err == nil || !strings.Contains(err.Error(), "another fault, f1, has changed it already") {
+	second := clockChanger{k, note{filepath.Join(dir, MachineKind+".f2.json")}}
+	if err := second.change(bothAt(0.9)); err == nil || !strings.Contains(err.Error(), "another fault, f1, has changed it already") {
 		t.Errorf("got %v", err)
 	}
 	// Somebody else corrects the clock: a time service that was not stopped.
@@ -326,8 +326,8 @@ func TestThisMachinesOwnClock(t *testing.T) {
 		t.Skip("set NEMESIS_TEST_MACHINE_CLOCK=1 to have the clock of this machine changed and restored")
 	}
 	for _, change := range []history.ClockChange{wallBy(2 * time.Second), wallBy(-2 * time.Second), bothAt(0.9), bothAt(1.1)} {
-		b := bender{k, machineNote(t.TempDir())}
-		if err := b.bend(change); err != nil {
+		b := clockChanger{k, machineNote(t.TempDir())}
+		if err := b.change(change); err != nil {
 			t.Fatal(err)
 		}
 		time.Sleep(500 * time.Millisecond)

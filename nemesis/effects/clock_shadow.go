@@ -11,7 +11,7 @@ import (
 // ShadowKind is Shadow's kind.
 const ShadowKind = "clock.shadow"
 
-// Shadow bends the clocks that the servers of the node see, and no others: those of
+// Shadow changes the clocks that the servers of the node see, and no others: those of
 // processes started with agent.ProcessSpec.Shadow, and of their children. None of them
 // is stopped for it.
 //
@@ -50,15 +50,15 @@ func (s *Shadow) by() string { return ShadowKind + " " + s.ID }
 // Check passes on an agent that has a shadow clock and can read it.
 func (s *Shadow) Check(h *agent.Host) error {
 	if h.Clocks == nil {
-		return fmt.Errorf("the clocks of servers cannot be bent: this agent has no shadow clock; it takes Linux on amd64 or arm64")
+		return fmt.Errorf("the clocks of servers cannot be changed: this agent has no shadow clock; it takes Linux on amd64 or arm64")
 	}
 	if _, err := h.Clocks.Read(); err != nil {
-		return fmt.Errorf("the clocks of servers cannot be bent: %w", err)
+		return fmt.Errorf("the clocks of servers cannot be changed: %w", err)
 	}
 	return nil
 }
 
-// Apply bends the clock. One that is bent by this effect already stays as it is: a jump
+// Apply changes the clock. One that is changed by this effect already stays as it is: a jump
 // happens once.
 func (s *Shadow) Apply(h *agent.Host) error {
 	err := checkID(ShadowKind, s.ID)
@@ -80,7 +80,7 @@ func (s *Shadow) Apply(h *agent.Host) error {
 	if s.Period > 0 {
 		err = h.Clocks.Strobe(s.by(), s.Change, s.Period)
 	} else {
-		err = h.Clocks.Bend(s.by(), s.Change)
+		err = h.Clocks.Change(s.by(), s.Change)
 	}
 	if err != nil {
 		return err
@@ -99,7 +99,7 @@ func (s *Shadow) Undo(h *agent.Host) error {
 		return nil // it was refused, so it never acted
 	}
 	if h.Clocks != nil {
-		if err := h.Clocks.Unbend(s.by()); err != nil {
+		if err := h.Clocks.Restore(s.by()); err != nil {
 			return err
 		}
 	}
@@ -129,7 +129,7 @@ func (s *Shadow) Probe(h *agent.Host) (history.Evidence, error) {
 		return history.Evidence{}, err
 	}
 	if !there || !h.Clocks.Bent(s.by()) {
-		return history.Evidence{Undone: true, Summary: "the clock is not bent: the agent that bent it is gone"}, nil
+		return history.Evidence{Undone: true, Summary: "the clock is not changed: the agent that changed it is gone"}, nil
 	}
 	e := history.Evidence{}
 	if s.Period > 0 {
@@ -214,7 +214,7 @@ func monoOf(o agent.ClockOffsets) span { return span{o.MonoLow, o.MonoHigh} }
 // probeStrobe catches the clock on both sides of its jump.
 func (s *Shadow) probeStrobe(h *agent.Host, was before) (history.Evidence, error) {
 	of, base := wallOf, wallOf(was.Offsets)
-	if !bends(s.Change, history.WallClock) {
+	if !changes(s.Change, history.WallClock) {
 		of, base = monoOf, monoOf(was.Offsets)
 	}
 	var there, back, neither int
@@ -243,7 +243,7 @@ func (s *Shadow) probeStrobe(h *agent.Host, was before) (history.Evidence, error
 		time.Sleep(min(s.Period/8, lookAgain))
 	}
 	clock := history.WallClock
-	if !bends(s.Change, clock) {
+	if !changes(s.Change, clock) {
 		clock = history.MonotonicClock
 	}
 	return history.Evidence{
@@ -263,11 +263,11 @@ func (s *Shadow) probeStrobe(h *agent.Host, was before) (history.Evidence, error
 // change would have shown.
 func (s *Shadow) probeUndone(h *agent.Host) (history.Evidence, error) {
 	if h.Clocks.Bent(s.by()) {
-		return history.Evidence{Summary: "the clock is still bent"}, nil
+		return history.Evidence{Summary: "the clock is still changed"}, nil
 	}
 	for _, id := range noteOf(h, ShadowKind, s.ID).others(ShadowKind) {
 		if other := (&Shadow{ID: id}); h.Clocks.Bent(other.by()) {
-			return history.Evidence{Confirmed: true, Summary: "let go of the clock, which another fault, " + id + ", bends"}, nil
+			return history.Evidence{Confirmed: true, Summary: "let go of the clock, which another fault, " + id + ", changes"}, nil
 		}
 	}
 	first, err := h.Clocks.Read()
@@ -305,7 +305,7 @@ func (s *Shadow) judgeUndone(first, now agent.ClockOffsets) history.Evidence {
 	}
 	still := history.ClockChange{Of: s.Change.Of, Rate: s.Change.Rate} // what it would do if it were still there
 	would := moved(still, history.MonotonicClock, elapsed)
-	gone := still.Rate == 1 || !bends(still, history.MonotonicClock) || !drift.meets(would)
+	gone := still.Rate == 1 || !changes(still, history.MonotonicClock) || !drift.meets(would)
 	e.Confirmed = wall.wider(resolution).has(0) && drift.wider(resolution).has(0) && gone
 	return e
 }

@@ -58,7 +58,7 @@ func (p *panel) put(c history.ClockChange) {
 	}
 }
 
-func (p *panel) Bend(by string, c history.ClockChange) error {
+func (p *panel) Change(by string, c history.ClockChange) error {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	time.Sleep(time.Millisecond)
@@ -68,7 +68,7 @@ func (p *panel) Bend(by string, c history.ClockChange) error {
 }
 
 func (p *panel) Strobe(by string, c history.ClockChange, period time.Duration) error {
-	if err := p.Bend(by, c); err != nil {
+	if err := p.Change(by, c); err != nil {
 		return err
 	}
 	stop := make(chan struct{})
@@ -90,7 +90,7 @@ func (p *panel) Strobe(by string, c history.ClockChange, period time.Duration) e
 	return nil
 }
 
-func (p *panel) Unbend(by string) error {
+func (p *panel) Restore(by string) error {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	if _, held := p.held[by]; !held {
@@ -140,8 +140,8 @@ func rate(of string, rate float64) history.ClockChange {
 	return history.ClockChange{Of: of, Rate: rate}
 }
 
-// What a probe says of a clock that was bent, or was not.
-func TestTheEvidenceOfABentClock(t *testing.T) {
+// What a probe says of a clock that was changed, or was not.
+func TestEvidenceOfAChangedClock(t *testing.T) {
 	faster := func(history.ClockChange) history.ClockChange { return rate("monotonic", 0.6) }
 	for name, story := range map[string]struct {
 		change  history.ClockChange
@@ -223,7 +223,7 @@ func TestTheEvidenceOfABentClock(t *testing.T) {
 					t.Errorf("in force: %v, %q, %v\nwant %v, %q", got.Confirmed, got.Summary, err, story.shown, story.summary)
 				}
 				inForce = false
-				if got, err = e.Probe(h); err != nil || got.Confirmed || got.Summary != "the clock is still bent" {
+				if got, err = e.Probe(h); err != nil || got.Confirmed || got.Summary != "the clock is still changed" {
 					t.Errorf("before it was undone: %v, %q, %v", got.Confirmed, got.Summary, err)
 				}
 				for range 2 {
@@ -283,7 +283,7 @@ func TestTwoFaultsOnOneClock(t *testing.T) {
 			t.Fatal(err)
 		}
 		inForce = false
-		if got, err := first.Probe(h); err != nil || !got.Confirmed || got.Summary != "let go of the clock, which another fault, f2, bends" {
+		if got, err := first.Probe(h); err != nil || !got.Confirmed || got.Summary != "let go of the clock, which another fault, f2, changes" {
 			t.Errorf("%v, %q, %v", got.Confirmed, got.Summary, err)
 		}
 	})
@@ -297,7 +297,7 @@ func TestAnAgentThatForgotTheClockSaysSo(t *testing.T) {
 			t.Fatal(err)
 		}
 		h.Clocks = newPanel()
-		if got, err := e.Probe(h); err != nil || got.Confirmed || got.Summary != "the clock is not bent: the agent that bent it is gone" {
+		if got, err := e.Probe(h); err != nil || got.Confirmed || got.Summary != "the clock is not changed: the agent that changed it is gone" {
 			t.Errorf("%v, %q, %v", got.Confirmed, got.Summary, err)
 		}
 	})
@@ -333,7 +333,7 @@ func TestClockChangesThatMakeNoSenseAreRefused(t *testing.T) {
 	broken := newPanel()
 	broken.readErr = errors.New("ptrace is not permitted here")
 	h.Clocks = broken
-	if err := e.Check(h); err == nil || err.Error() != "the clocks of servers cannot be bent: ptrace is not permitted here" {
+	if err := e.Check(h); err == nil || err.Error() != "the clocks of servers cannot be changed: ptrace is not permitted here" {
 		t.Errorf("got %v", err)
 	}
 }

@@ -256,7 +256,7 @@ func TestAnEmptyEffectNeedsOneFreeInterface(t *testing.T) {
 }
 
 // A queue that came back as another is told, not hidden.
-func TestWhatCameBackAsAnotherIsTold(t *testing.T) {
+func TestQueueingDisciplineThatChangedMeanwhileIsTold(t *testing.T) {
 	w, inForce := newWiring(), true
 	s := shaping(t, w, &Netem{ID: "f1", Peers: twoPeers, Change: history.PacketChange{Loss: 0.1}}, &inForce)
 	if err := s.apply(); err != nil {

@@ -22,7 +22,7 @@ import (
 func TestMain(m *testing.M) {
 	kinds := effects.Kinds()
 	kinds["test.fatal"] = func() agent.Effect { return &fatal{} }
-	kinds["test.bend"] = func() agent.Effect { return &bend{} }
+	kinds["test.change"] = func() agent.Effect { return &shadowChange{} }
 	kinds["test.beside"] = func() agent.Effect { return &besideServer{} }
 	kinds["test.strobe"] = func() agent.Effect { return &strobe{} }
 	kinds["test.work"] = func() agent.Effect { return &laborer{} }

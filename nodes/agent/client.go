@@ -23,7 +23,7 @@ type Options struct {
 	// means 500 ms and DefaultDeadAfter.
 	Heartbeat, DeadAfter time.Duration
 	// Shadow: processes are started under the node's shadow clock, and Clock measures
-	// that one. Without it the node's Facts say that the clock cannot be bent, since
+	// that one. Without it the node's Facts say that the clock cannot be changed, since
 	// nothing would see it.
 	Shadow bool
 	// Keep: the servers that this client starts run on when it is gone. All others are

@@ -16,7 +16,7 @@ import (
 
 // clocks is the node's shadow clock: the one writer of its parameter page.
 //
-// Which holder bends it how is known to this agent alone, and is not written down: the
+// Which holder changes it how is known to this agent alone, and is not written down: the
 // page outlives us, and whoever comes after us, the watchdog or the next agent, undoes
 // all of it at once.
 type clocks struct {
@@ -27,7 +27,7 @@ type clocks struct {
 	wanted   bool  // the client asked for it; fixed before anybody measures
 
 	mu      sync.Mutex
-	bends   bends
+	faults  clockFaults
 	passed  int64 // the machine's wall clock up to which the leads are counted
 	strobes map[string]chan struct{}
 
@@ -91,7 +91,7 @@ func (c *clocks) heal(read bool) {
 	for by := range c.strobes {
 		c.endStrobe(by)
 	}
-	c.bends = nil
+	c.faults = nil
 	switch {
 	case c.page.Load() == shadow.Identity():
 	case !read:
@@ -101,10 +101,10 @@ func (c *clocks) heal(read bool) {
 	}
 }
 
-func (c *clocks) Bend(by string, change history.ClockChange) error {
+func (c *clocks) Change(by string, change history.ClockChange) error {
 	c.mu.Lock()
 	c.endStrobe(by)
-	err := c.bend(by, change)
+	err := c.changeLocked(by, change)
 	c.mu.Unlock()
 	// A rate turns a little after it is published. Who measures next measures the new one.
 	time.Sleep(shadow.Lead)
@@ -118,7 +118,7 @@ func (c *clocks) Strobe(by string, change history.ClockChange, period time.Durat
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	c.endStrobe(by)
-	if err := c.bend(by, change); err != nil {
+	if err := c.changeLocked(by, change); err != nil {
 		return err
 	}
 	stop := make(chan struct{})
@@ -140,7 +140,7 @@ func (c *clocks) turns(by string, there history.ClockChange, period time.Duratio
 		}
 		c.mu.Lock()
 		if c.strobes[by] == stop {
-			_ = c.bend(by, turns[i%2]) // what could be wrong with it was so at the first turn
+			_ = c.changeLocked(by, turns[i%2]) // what could be wrong with it was so at the first turn
 		}
 		c.mu.Unlock()
 	}
@@ -154,12 +154,12 @@ func (c *clocks) endStrobe(by string) {
 	}
 }
 
-// bend is Bend; c.mu is held.
-func (c *clocks) bend(by string, change history.ClockChange) error {
+// changeLocked is Change; c.mu is held.
+func (c *clocks) changeLocked(by string, change history.ClockChange) error {
 	if err := checkChange(change); err != nil {
 		return err
 	}
-	return c.change(func(b bends) (_ bends, wall, mono int64) {
+	return c.publish(func(b clockFaults) (_ clockFaults, wall, mono int64) {
 		if had, ok := b.of(by); ok && had.Of != change.Of {
 			b, wall = b.without(by) // it turns to another clock
 		}
@@ -174,14 +174,14 @@ func (c *clocks) bend(by string, change history.ClockChange) error {
 	})
 }
 
-func (c *clocks) Unbend(by string) error {
+func (c *clocks) Restore(by string) error {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	c.endStrobe(by)
-	if _, ok := c.bends.of(by); !ok {
+	if _, ok := c.faults.of(by); !ok {
 		return nil
 	}
-	return c.change(func(b bends) (bends, int64, int64) {
+	return c.publish(func(b clockFaults) (clockFaults, int64, int64) {
 		b, wall := b.without(by)
 		return b, wall, 0
 	})
@@ -190,22 +190,22 @@ func (c *clocks) Unbend(by string) error {
 func (c *clocks) Bent(by string) bool {
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	_, ok := c.bends.of(by)
+	_, ok := c.faults.of(by)
 	return ok
 }
 
-// change publishes what to makes of the bends in force, and what the wall and the
+// publish puts in force what to makes of the changes in force, and what the wall and the
 // monotonic clock jump by; c.mu is held.
-func (c *clocks) change(to func(bends) (out bends, wall, mono int64)) error {
+func (c *clocks) publish(to func(clockFaults) (out clockFaults, wall, mono int64)) error {
 	if c.broken != nil {
-		return fmt.Errorf("bend the shadow clock: %w", c.broken)
+		return fmt.Errorf("change the shadow clock: %w", c.broken)
 	}
-	var next bends
+	var next clockFaults
 	var passed int64
 	var err error
 	c.page.Change(shadow.Now, func(p shadow.Params, at shadow.Readings) shadow.Params {
 		var wall, mono int64
-		next, wall, mono = to(c.bends.after(at.Wall - c.passed))
+		next, wall, mono = to(c.faults.after(at.Wall - c.passed))
 		passed = at.Wall
 		var q shadow.Params
 		if q, err = next.params(p, at, wall, mono); err != nil {
@@ -214,9 +214,9 @@ func (c *clocks) change(to func(bends) (out bends, wall, mono int64)) error {
 		return q
 	})
 	if err != nil {
-		return fmt.Errorf("bend the shadow clock: %w", err)
+		return fmt.Errorf("change the shadow clock: %w", err)
 	}
-	c.bends, c.passed = next, passed
+	c.faults, c.passed = next, passed
 	return nil
 }
 

@@ -96,7 +96,7 @@ func TestAPartitionOfLocalNodesCutsBothFamiliesAndHeals(t *testing.T) {
 	}
 }
 
-func TestAControlNodeThatVanishesLeavesNothingBroken(t *testing.T) {
+func TestEffectsAreUndoneWhenTheControlNodeVanishes(t *testing.T) {
 	cluster := localtest.Cluster(t, 2)
 	ctx := context.Background()
 	n1, n2 := cluster.Nodes()[0], cluster.Nodes()[1]

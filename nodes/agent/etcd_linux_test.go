@@ -185,7 +185,7 @@ func TestServersSurviveClocksThatChangeAllTheTime(t *testing.T) {
 	rates := []float64{0.1, 0.5, 0.9, 1, 1, 1.1, 2, 5}
 	changes := 0
 	for end := time.Now().Add(length); time.Now().Before(end); {
-		b := &bend{By: strconv.Itoa(r.Intn(3)), Change: history.ClockChange{Of: clocks[r.Intn(3)], Rate: rates[r.Intn(len(rates))]}}
+		b := &shadowChange{By: strconv.Itoa(r.Intn(3)), Change: history.ClockChange{Of: clocks[r.Intn(3)], Rate: rates[r.Intn(len(rates))]}}
 		// A monotonic clock that goes back is no clock that a server could be asked to bear.
 		b.Change.Jump = history.Duration(r.Int63n(int64(5 * time.Second)))
 		if b.Change.Of == history.WallClock && r.Intn(2) == 0 {

@@ -65,10 +65,10 @@ func TestServersClocksAreRightAgainHoweverTheAgentEnds(t *testing.T) {
 			dir := agenttest.Dir(t)
 			c, conn := shadowed(t, dir)
 			server := teller(t, c)
-			apply(t, c, &bend{"both", history.ClockChange{Of: history.BothClocks, Jump: history.Duration(time.Hour), Rate: 3}})
-			bent := lately(t, c)
-			if bent.wall() < time.Hour || bent.mono() < time.Hour {
-				t.Fatalf("it is not bent: %+v", bent)
+			apply(t, c, &shadowChange{"both", history.ClockChange{Of: history.BothClocks, Jump: history.Duration(time.Hour), Rate: 3}})
+			changed := lately(t, c)
+			if changed.wall() < time.Hour || changed.mono() < time.Hour {
+				t.Fatalf("it is not changed: %+v", changed)
 			}
 			way.end(t, dir, conn, c)
 
@@ -80,8 +80,8 @@ func TestServersClocksAreRightAgainHoweverTheAgentEnds(t *testing.T) {
 			}
 			near(t, "wall clock", two.wall(), 0, two.unsure())
 			near(t, "monotonic clock still drifts: it", two.mono()-one.mono(), 0, one.unsure()+two.unsure())
-			if one.mono() < bent.mono() {
-				t.Errorf("the monotonic clock went back from %v to %v", bent.mono(), one.mono())
+			if one.mono() < changed.mono() {
+				t.Errorf("the monotonic clock went back from %v to %v", changed.mono(), one.mono())
 			}
 		})
 	}
@@ -154,7 +154,7 @@ func TestTheClientMeasuresWhatAServerOfTheNodeSees(t *testing.T) {
 		t.Errorf("%+v", first)
 	}
 	apply(t, c, step(history.MonotonicClock, time.Minute))
-	apply(t, c, &bend{"wall", history.ClockChange{Of: history.WallClock, Jump: history.Duration(-time.Hour), Rate: 1}})
+	apply(t, c, &shadowChange{"wall", history.ClockChange{Of: history.WallClock, Jump: history.Duration(-time.Hour), Rate: 1}})
 	s, err := c.Clock(ctx)
 	if err != nil {
 		t.Fatal(err)
@@ -250,7 +250,7 @@ func TestAServerThatAFaultBroughtDownComesBackUnderItsClock(t *testing.T) {
 
 // Whenever the agent dies while it starts a server: either there is none, or it runs
 // under the clock.
-func TestAnAgentKilledDuringALaunchLeavesNoServerWithAnotherClock(t *testing.T) {
+func TestAgentKilledDuringLaunchLeavesNoServerWithWrongClock(t *testing.T) {
 	exe := self(t)
 	for i := range 6 {
 		dir := agenttest.Dir(t)
@@ -280,7 +280,7 @@ func TestAnAgentKilledDuringALaunchLeavesNoServerWithAnotherClock(t *testing.T) 
 func TestAClockThatStrobesGoesThereAndBackAndEndsWhereItBegan(t *testing.T) {
 	c, _ := shadowed(t, agenttest.Dir(t))
 	teller(t, c)
-	s := &strobe{bend{"strobe", history.ClockChange{Of: history.BothClocks, Jump: history.Duration(time.Hour), Rate: 1}}, 10 * time.Millisecond}
+	s := &strobe{shadowChange{"strobe", history.ClockChange{Of: history.BothClocks, Jump: history.Duration(time.Hour), Rate: 1}}, 10 * time.Millisecond}
 	if err := c.Apply(context.Background(), s); err != nil {
 		t.Fatal(err)
 	}
@@ -304,9 +304,9 @@ func TestAClockThatStrobesGoesThereAndBackAndEndsWhereItBegan(t *testing.T) {
 	near(t, "monotonic clock still jumps: it", two.mono()-one.mono(), 0, one.unsure()+two.unsure())
 }
 
-// strobe is a bend that comes and goes.
+// strobe is a change that comes and goes.
 type strobe struct {
-	bend
+	shadowChange
 	Period time.Duration `json:"period"`
 }
 

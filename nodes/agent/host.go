@@ -76,21 +76,21 @@ type Workers interface {
 // time. Changes of several holders add up (rates multiply). Methods are safe for
 // concurrent use, and none stops a process.
 type Clocks interface {
-	// Bend puts a change in force for the holder by. Jump and Rate count from now on;
-	// a second Bend of the same holder replaces its first.
-	Bend(by string, change history.ClockChange) error
-	// Strobe bends and lets go by turns for the holder by, as Bend would: change is in
+	// Change puts a change in force for the holder by. Jump and Rate count from now on;
+	// a second Change of the same holder replaces its first.
+	Change(by string, change history.ClockChange) error
+	// Strobe changes and lets go by turns for the holder by, as Change would: change is in
 	// force for one period, out of force for the next, and so on, beginning now. The
-	// turns are the agent's own, with no effect in memory: they end with Unbend, with
-	// another Bend or Strobe of the same holder, and with the agent. Unlike Unbend, a
+	// turns are the agent's own, with no effect in memory: they end with Restore, with
+	// another Change or Strobe of the same holder, and with the agent. Unlike Restore, a
 	// turn takes a jump of the monotonic clock back, too. Bent is true throughout.
 	Strobe(by string, change history.ClockChange, period time.Duration) error
-	// Unbend lets go of the holder's change. The wall clock goes back to the truth; the
+	// Restore lets go of the holder's change. The wall clock goes back to the truth; the
 	// monotonic clock goes on from where it stands, at the rate that is left, since a
 	// jump of it would be a new fault. A server that waits until an absolute moment of
 	// that clock, as the JVM and pthread_cond_clockwait do, goes on to wait longer by the
 	// lead that stays, until it is started anew: the kernel counts by the machine's clock.
-	Unbend(by string) error
+	Restore(by string) error
 	// Bent reports whether the holder has a change in force.
 	Bent(by string) bool
 	// Read measures both clocks as a server sees them, by a process of our own that

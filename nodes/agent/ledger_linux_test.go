@@ -12,7 +12,7 @@ import (
 	"pgregory.net/rapid"
 )
 
-func TestWhatTheLedgerHoldsIsWhatTheNextAgentReads(t *testing.T) {
+func TestNextAgentReadsTheLedgerAsWritten(t *testing.T) {
 	home := t.TempDir()
 	rapid.Check(t, func(t *rapid.T) {
 		dir, err := os.MkdirTemp(home, "")

@@ -175,7 +175,7 @@ func (s *server) open(control string, wait time.Duration) (leftovers, stuck []st
 		s.files.close()
 		return nil, nil, nil, err
 	}
-	// Whatever an earlier agent bent, whether or not its ledger says so.
+	// Whatever an earlier agent changed, whether or not its ledger says so.
 	s.clocks.heal(len(s.super.shadowed()) > 0)
 	s.host = &Host{Dir: s.files.dir, Processes: s.super, Clocks: &clockReaders{s.clocks, s.super}, Workers: &workers{
 		self: s.opt.Self, start: s.super.StartBeside, running: map[string]*worker{},

@@ -150,7 +150,7 @@ func (c *control) mustGreet(deadAfter time.Duration) greeting {
 	return g
 }
 
-func TestHoweverTheClientGoesWhatWasBrokenIsPutBack(t *testing.T) {
+func TestEffectsAreUndoneHoweverTheClientGoes(t *testing.T) {
 	for _, way := range []struct {
 		name      string
 		deadAfter time.Duration

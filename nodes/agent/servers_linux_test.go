@@ -113,7 +113,7 @@ func wantRate(t testing.TB, what string, ask func(testing.TB) int64, rate float6
 	}
 }
 
-// goThroughAll bends the clocks in each way and compares with what the server says.
+// goThroughAll changes the clocks in each way and compares with what the server says.
 func goThroughAll(t *testing.T, c *agent.Client, name string, s *clockServer, resolution time.Duration) {
 	t.Helper()
 	wantWall(t, name+", untouched", s.wall, 0, resolution)

@@ -21,7 +21,7 @@ import (
 
 // tellTime is a server that writes down what time it is, again and again. It is this
 // test binary, static and written in Go, so it reads the clocks as etcd does. It rests in
-// the kernel: a sleep of the runtime's would end by the clock that is bent.
+// the kernel: a sleep of the runtime's would end by the clock that is changed.
 func tellTime() {
 	out := json.NewEncoder(os.Stdout)
 	for {
@@ -149,18 +149,18 @@ func lately(t testing.TB, c *agent.Client) told {
 	}
 }
 
-// bend is an effect on the shadow clock, told by nothing but its own fields.
-type bend struct {
+// shadowChange is an effect on the shadow clock, told by nothing but its own fields.
+type shadowChange struct {
 	By     string              `json:"by"`
 	Change history.ClockChange `json:"change"`
 }
 
-func (b *bend) Kind() string              { return "test.bend" }
-func (b *bend) Check(*agent.Host) error   { return nil }
-func (b *bend) Apply(h *agent.Host) error { return h.Clocks.Bend(b.By, b.Change) }
-func (b *bend) Undo(h *agent.Host) error  { return h.Clocks.Unbend(b.By) }
+func (b *shadowChange) Kind() string              { return "test.change" }
+func (b *shadowChange) Check(*agent.Host) error   { return nil }
+func (b *shadowChange) Apply(h *agent.Host) error { return h.Clocks.Change(b.By, b.Change) }
+func (b *shadowChange) Undo(h *agent.Host) error  { return h.Clocks.Restore(b.By) }
 
-func (b *bend) Probe(h *agent.Host) (history.Evidence, error) {
+func (b *shadowChange) Probe(h *agent.Host) (history.Evidence, error) {
 	offsets, err := h.Clocks.Read()
 	if err != nil {
 		return history.Evidence{}, err
@@ -170,7 +170,7 @@ func (b *bend) Probe(h *agent.Host) (history.Evidence, error) {
 	return history.Evidence{Confirmed: h.Clocks.Bent(b.By), Summary: string(text)}, err
 }
 
-// underTest is what a bend's probe finds.
+// underTest is what a shadowChange's probe finds.
 type underTest struct {
 	Offsets       agent.ClockOffsets
 	Seeing, Blind []int
@@ -178,7 +178,7 @@ type underTest struct {
 
 func look(t testing.TB, c *agent.Client) underTest {
 	t.Helper()
-	e, err := c.Probe(context.Background(), &bend{})
+	e, err := c.Probe(context.Background(), &shadowChange{})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -189,26 +189,26 @@ func look(t testing.TB, c *agent.Client) underTest {
 	return u
 }
 
-func apply(t testing.TB, c *agent.Client, b *bend) {
+func apply(t testing.TB, c *agent.Client, b *shadowChange) {
 	t.Helper()
 	if err := c.Apply(context.Background(), b); err != nil {
 		t.Fatal(err)
 	}
 }
 
-func undo(t testing.TB, c *agent.Client, b *bend) {
+func undo(t testing.TB, c *agent.Client, b *shadowChange) {
 	t.Helper()
 	if err := c.Undo(context.Background(), b); err != nil {
 		t.Fatal(err)
 	}
 }
 
-func step(of string, by time.Duration) *bend {
-	return &bend{"step", history.ClockChange{Of: of, Jump: history.Duration(by), Rate: 1}}
+func step(of string, by time.Duration) *shadowChange {
+	return &shadowChange{"step", history.ClockChange{Of: of, Jump: history.Duration(by), Rate: 1}}
 }
 
-func rate(of string, rate float64) *bend {
-	return &bend{"rate", history.ClockChange{Of: of, Rate: rate}}
+func rate(of string, rate float64) *shadowChange {
+	return &shadowChange{"rate", history.ClockChange{Of: of, Rate: rate}}
 }
 
 // near: what a server reads is off by this much, give or take what the reading takes.
@@ -231,7 +231,7 @@ func TestAServersClocksJumpBothWaysEachAloneAndWithoutBeingStopped(t *testing.T)
 		apply(t, c, b)
 		got := lately(t, c)
 		near(t, "wall clock", got.wall(), by, got.unsure())
-		near(t, "monotonic clock, while only the wall clock is bent,", got.mono(), mono, got.unsure())
+		near(t, "monotonic clock, while only the wall clock is changed,", got.mono(), mono, got.unsure())
 		undo(t, c, b)
 
 		b = step(history.MonotonicClock, by)
@@ -239,7 +239,7 @@ func TestAServersClocksJumpBothWaysEachAloneAndWithoutBeingStopped(t *testing.T)
 		apply(t, c, b)
 		got = lately(t, c)
 		near(t, "monotonic clock", got.mono(), mono, got.unsure())
-		near(t, "wall clock, while only the monotonic clock is bent,", got.wall(), 0, got.unsure())
+		near(t, "wall clock, while only the monotonic clock is changed,", got.wall(), 0, got.unsure())
 		undo(t, c, b)
 		got = lately(t, c)
 		near(t, "wall clock, let go,", got.wall(), 0, got.unsure())
@@ -277,7 +277,7 @@ func TestAServersClocksRunFastSlowOrNotAtAllEachAlone(t *testing.T) {
 	}
 }
 
-func TestWhatAServerExecutesAndForksSeesItsClockToo(t *testing.T) {
+func TestChildrenOfAServerSeeItsShadowClock(t *testing.T) {
 	for _, way := range []struct {
 		name string
 		argv []string

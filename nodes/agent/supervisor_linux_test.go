@@ -169,7 +169,7 @@ func TestAServerWhoseAgentDiedBeforeWritingItDownIsFound(t *testing.T) {
 	}
 }
 
-func TestAStrangerWithARecycledPIDIsNeverSignalled(t *testing.T) {
+func TestProcessWithRecycledPIDIsNeverSignalled(t *testing.T) {
 	dir := agenttest.Dir(t)
 	conn := agenttest.NewConn()
 	c := open(t, conn, agent.Options{Dir: dir})

@@ -18,5 +18,6 @@ import "syscall"
 // not inherit what was closed before.
 func Settle() {
 	syscall.ForkLock.RLock()
-	syscall.ForkLock.RUnlock() //nolint:staticcheck // to have waited is all that is wanted
+	//lint:ignore SA2001 to have waited is all that is wanted
+	syscall.ForkLock.RUnlock()
 }

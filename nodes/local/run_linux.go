@@ -144,7 +144,8 @@ func memoryFile(content []byte) (*os.File, error) {
 		return nil, fmt.Errorf("make a file in memory: %w", err)
 	}
 	f := os.NewFile(uintptr(fd), "input")
-	if _, err := f.Write(content); err == nil {
+	_, err = f.Write(content)
+	if err == nil {
 		_, err = f.Seek(0, io.SeekStart)
 	}
 	if err != nil {

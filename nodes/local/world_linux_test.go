@@ -18,7 +18,7 @@ import (
 	"nemesis/nodes/local/localtest"
 )
 
-func TestTheProgramRunsInItsWorld(t *testing.T) {
+func TestProgramRunsInItsNamespaces(t *testing.T) {
 	everyUser(t, func(t *testing.T, u user) {
 		for _, c := range []struct {
 			name string

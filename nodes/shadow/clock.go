@@ -40,7 +40,7 @@ func (d Drift) Rate() float64 { return 1 + float64(d)/float64(One) }
 // String is the rate with its unit: "0.5×".
 func (d Drift) String() string { return strconv.FormatFloat(d.Rate(), 'g', -1, 64) + "×" }
 
-// Clock tells how one timescale is bent. The zero Clock is the truth. All times are
+// Clock tells how one timescale is changed. The zero Clock is the truth. All times are
 // nanoseconds of that timescale as the machine's own clock counts it.
 type Clock struct {
 	// Base is the moment from which on After holds.
@@ -95,7 +95,7 @@ func scale(ns int64, d Drift) int64 {
 
 // Params are the clocks of one node. The zero Params are the truth.
 //
-// A fault bends the wall clock or the monotonic clock, yet the kernel has five
+// A fault changes the wall clock or the monotonic clock, yet the kernel has five
 // timescales, a constant or slowly moving distance apart: servers measure leases on
 // the raw monotonic clock too, and a machine that has slept has a boot clock far ahead
 // of it. Bent by one set of parameters, such a sibling would jump whenever the rate

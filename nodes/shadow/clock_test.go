@@ -15,7 +15,7 @@ const (
 	century = 36525 * day
 )
 
-// anyClock bends some clock by what a fault may ask for, and more.
+// anyClock changes some clock by what a fault may ask for, and more.
 func anyClock() *rapid.Generator[Clock] {
 	drift := rapid.OneOf(
 		rapid.SampledFrom([]Drift{MinDrift, -One / 2, -1, 0, 1, One / 1000, One, 9 * One, MaxDrift}),

@@ -6,7 +6,7 @@
 // it starts. Whoever starts the program can point that value at a copy. In the copy
 // made here every function begins with a jump: those that tell the time jump to stubs
 // of ours, all others to the kernel's own function, which alone can reach the kernel's
-// data. A stub calls the kernel's function too, then bends what it said:
+// data. A stub calls the kernel's function too, then changes what it said:
 //
 //	shadow(t) = t + Offset + (t − Base)·drift
 //
@@ -31,7 +31,7 @@
 //
 // # The page is a file
 //
-// It could live in anonymous memory. But then the servers would keep a bent clock
+// It could live in anonymous memory. But then the servers would keep a changed clock
 // nobody can reach once the agent is killed. The next agent opens the file and finds
 // the parameters in force, as it finds the ledger. The file must never be truncated: a
 // server that reads the time behind the end of it dies of SIGBUS.
@@ -51,9 +51,9 @@
 // on along the new one, and both meet in (Base, Offset). Should the writer be held up in
 // between, readers who come to that moment with the old table wait for the new one, for
 // about a second at most: a writer who takes longer is taken for dead. Coarse clocks,
-// which lag behind, are read from the fine ones while they are bent.
+// which lag behind, are read from the fine ones while they are changed.
 //
-// # What it cannot bend
+// # What it cannot change
 //
 // Sleeps and timers of the kernel, file times, system calls made directly, the
 // processor's own counters, and the legacy vsyscall page go by the machine's clock.

@@ -111,8 +111,8 @@ func madeUp(t testing.TB, arch string, vdso, oracle uint64) kernel {
 func (w *world) set(at int, v int64) { binary.LittleEndian.PutUint64(w.mem[at:], uint64(v)) }
 func (w *world) get(at int) int64    { return int64(binary.LittleEndian.Uint64(w.mem[at:])) }
 
-// bend writes parameters into the table of a generation.
-func (w *world) bend(gen uint64, p Params) {
+// change writes parameters into the table of a generation.
+func (w *world) change(gen uint64, p Params) {
 	for id, c := range p.slots() {
 		for i, v := range c.words() {
 			w.set(pageAt+slotAt(gen, id)+8*i, v)
@@ -181,7 +181,7 @@ func worlds(t *testing.T, test func(t *testing.T, w *world)) {
 	})
 }
 
-func TestUnbentClocksTellWhatTheKernelTells(t *testing.T) {
+func TestUnchangedClocksReadLikeTheKernels(t *testing.T) {
 	worlds(t, func(t *testing.T, w *world) {
 		rapid.Check(t, func(t *rapid.T) {
 			ns := rapid.Int64Range(0, math.MaxInt64).Draw(t, "kernel")
@@ -197,7 +197,7 @@ func TestUnbentClocksTellWhatTheKernelTells(t *testing.T) {
 	})
 }
 
-func TestBentClocksTellWhatTheArithmeticSays(t *testing.T) {
+func TestChangedClocksFollowTheParameters(t *testing.T) {
 	worlds(t, func(t *testing.T, w *world) {
 		rapid.Check(t, func(t *rapid.T) {
 			p := anyParams().Draw(t, "params")
@@ -206,8 +206,8 @@ func TestBentClocksTellWhatTheArithmeticSays(t *testing.T) {
 				p.Wall.Base, p.Wall.Base - 1, p.Wall.Base + 1, p.Mono.Base, p.Mono.Base - 1, 0, -1e9, 1e9, -1,
 			})).Draw(t, "kernel")
 			w.set(pageAt+generationAt, int64(gen))
-			w.bend(gen, p)
-			w.bend(gen+1, Params{}) // the other table
+			w.change(gen, p)
+			w.change(gen+1, Params{}) // the other table
 			w.tell(ns)
 			told := Readings{Wall: ns, TAI: ns, Mono: ns, Raw: ns, Boot: ns}
 			want := p.At(told)
@@ -251,11 +251,11 @@ func TestParametersThatHoldUntilAMomentAwaitTheirSuccessors(t *testing.T) {
 			{"after it", until + 12345, 1e9, until + 12345 + 5e9, 4},
 			{"for the last time", until + patience - 1, 1e9, until + patience - 1 + 5e9, 4},
 			{"the writer is dead", until + patience, 1e9, until + patience + 1e9, 1},
-			{"unbent, before it", until - 1, 0, until - 1, 1},
-			{"unbent, at it", until, 0, until + 5e9, 4},
+			{"unchanged, before it", until - 1, 0, until - 1, 1},
+			{"unchanged, at it", until, 0, until + 5e9, 4},
 		} {
-			w.bend(0, Params{}.Jump(c.ahead, 0))
-			w.bend(1, Params{}.Jump(5e9, 0))
+			w.change(0, Params{}.Jump(c.ahead, 0))
+			w.change(1, Params{}.Jump(5e9, 0))
 			w.set(pageAt+generationAt, 0)
 			w.set(pageAt+slotAt(0, realtime)+untilAt, untilWord(until))
 			w.changes(0, 0, 1) // by the third call, which nobody but a waiting reader makes
@@ -270,20 +270,20 @@ func TestParametersThatHoldUntilAMomentAwaitTheirSuccessors(t *testing.T) {
 
 // Behind a turn lies another, which the parameters no longer tell: a clock that lags
 // might be read from before it.
-func TestABentCoarseClockIsReadFromTheFineOne(t *testing.T) {
+func TestChangedCoarseClockIsReadFromTheFineOne(t *testing.T) {
 	worlds(t, func(t *testing.T, w *world) {
-		for _, bent := range []bool{false, true} {
-			if bent {
-				w.bend(0, Params{}.Jump(1, 1))
+		for _, changed := range []bool{false, true} {
+			if changed {
+				w.change(0, Params{}.Jump(1, 1))
 			}
 			for coarse, fine := range map[int32]int32{realtimeCoarse: realtime, monotonicCoarse: monotonic} {
 				want := coarse
-				if bent {
+				if changed {
 					want = fine
 				}
 				w.clock(t, coarse)
 				if got := int32(w.get(oracleAt + seenFirst)); got != want {
-					t.Errorf("bent: %t: clock %d was read from %d, want %d", bent, coarse, got, want)
+					t.Errorf("changed: %t: clock %d was read from %d, want %d", changed, coarse, got, want)
 				}
 			}
 		}
@@ -308,7 +308,7 @@ func TestReadingsAtTheEdges(t *testing.T) {
 			{"1970", Clock{Offset: -90e9}, 90e9, 0},
 			{"the end of a second", Clock{Offset: 999_999_999}, 90e9, 90_999_999_999},
 		} {
-			w.bend(0, Params{Mono: c.clock})
+			w.change(0, Params{Mono: c.clock})
 			w.tell(c.kernel)
 			if got, r := w.clock(t, monotonic); r != 0 || got != c.want {
 				t.Errorf("%s: it reads %d (result %d), want %d", c.says, got, r, c.want)
@@ -319,8 +319,8 @@ func TestReadingsAtTheEdges(t *testing.T) {
 
 func TestAReadingThatAChangeOvertakesIsTakenAgain(t *testing.T) {
 	worlds(t, func(t *testing.T, w *world) {
-		w.bend(0, Params{}.Jump(1e9, 0))
-		w.bend(1, Params{}.Jump(5e9, 0))
+		w.change(0, Params{}.Jump(1e9, 0))
+		w.change(1, Params{}.Jump(5e9, 0))
 		w.tell(100e9)
 		for _, c := range []struct {
 			says          string
@@ -345,7 +345,7 @@ func TestAReadingThatAChangeOvertakesIsTakenAgain(t *testing.T) {
 
 func TestAFailureOfTheKernelIsHandedOn(t *testing.T) {
 	worlds(t, func(t *testing.T, w *world) {
-		w.bend(0, Params{}.Jump(1e9, 1e9))
+		w.change(0, Params{}.Jump(1e9, 1e9))
 		w.tell(100e9)
 		w.set(oracleAt+toldResult, -22)
 		for _, id := range []int32{realtime, monotonic, 99} {
@@ -368,7 +368,7 @@ func TestAFailureOfTheKernelIsHandedOn(t *testing.T) {
 
 func TestArgumentsThatMayBeMissing(t *testing.T) {
 	worlds(t, func(t *testing.T, w *world) {
-		w.bend(0, Params{}.Jump(1e9, 0))
+		w.change(0, Params{}.Jump(1e9, 0))
 		w.tell(100e9)
 		zone := w.base + bufferAt + 64
 		w.set(bufferAt, 0)

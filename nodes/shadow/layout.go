@@ -30,8 +30,8 @@ const (
 	layoutVersion = 1
 )
 
-// The kernel's numbers of the clocks that can be bent. A slot that belongs to none of
-// them, such as that of a clock of processor time, is never written and bends nothing.
+// The kernel's numbers of the clocks that can be changed. A slot that belongs to none of
+// them, such as that of a clock of processor time, is never written and changes nothing.
 const (
 	realtime        = 0
 	monotonic       = 1
@@ -50,7 +50,7 @@ func slotAt(generation uint64, id int) int {
 }
 
 // slots are the clocks by the kernel's numbers. The slots of coarse clocks tell the
-// stubs whether these are bent; if so, they read the fine ones.
+// stubs whether these are changed; if so, they read the fine ones.
 func (p Params) slots() map[int]Clock {
 	return slotsOf(p.Wall, p.TAI, p.Mono, p.Raw, p.Boot)
 }
@@ -97,7 +97,7 @@ func clockOf(w [4]int64) Clock {
 // is turned, so that a zero, the oldest time there is, means that they hold for ever.
 func untilWord(t int64) int64 { return t ^ math.MinInt64 }
 
-// blank is the content of a page that bends nothing.
+// blank is the content of a page that changes nothing.
 func blank() []byte {
 	page := make([]byte, Size)
 	copy(page[magicAt:], magic)

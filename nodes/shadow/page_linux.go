@@ -22,7 +22,7 @@ type Page struct {
 	mem []byte
 }
 
-// Create makes the file of a page that bends nothing, and opens it. It appears whole or
+// Create makes the file of a page that changes nothing, and opens it. It appears whole or
 // not at all. Create fails if the file exists: whoever has it mapped would be left
 // with a page that nobody writes.
 func Create(path string) (*Page, error) {

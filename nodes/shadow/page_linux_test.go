@@ -28,10 +28,10 @@ func newPage(t testing.TB) (*Page, string) {
 	return p, path
 }
 
-func TestTheNextAgentFindsWhatTheLastLeftInForce(t *testing.T) {
+func TestNextAgentUndoesWhatTheLastLeftInForce(t *testing.T) {
 	first, path := newPage(t)
 	if got := first.Load(); got != Identity() {
-		t.Errorf("a new page bends the clocks: %+v", got)
+		t.Errorf("a new page changes the clocks: %+v", got)
 	}
 	rapid.Check(t, func(t *rapid.T) {
 		want := anyParams().Draw(t, "params")
@@ -46,7 +46,7 @@ func TestTheNextAgentFindsWhatTheLastLeftInForce(t *testing.T) {
 		}
 		second.Store(Identity())
 		if got := first.Load(); got != Identity() {
-			t.Fatalf("reset by another agent, it still bends: %+v", got)
+			t.Fatalf("reset by another agent, it still changes: %+v", got)
 		}
 	})
 	left, err := os.ReadDir(filepath.Dir(path))
@@ -80,7 +80,7 @@ func TestAWriterKilledInTheMiddleChangesNothing(t *testing.T) {
 	}
 }
 
-func TestAWriterKilledBeforeATurnHoldsNobodyUpForLong(t *testing.T) {
+func TestWriterKilledBeforeAClockChangeDelaysReadersBriefly(t *testing.T) {
 	p, path := newPage(t)
 	limits := func() (set int) {
 		for id := range (Readings{}).slots() {
@@ -147,7 +147,7 @@ func showing(ns ...int64) func() Readings {
 	}
 }
 
-func TestATurnIsPublishedBeforeItTakesPlace(t *testing.T) {
+func TestClockChangeIsPublishedBeforeItTakesEffect(t *testing.T) {
 	lead := int64(Lead)
 	for _, c := range []struct {
 		says  string

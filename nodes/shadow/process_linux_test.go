@@ -196,7 +196,7 @@ func TestManyReadersUnderConstantChangesSeeTimeGoOn(t *testing.T) {
 		readings = 5000 // of each reader, at least
 		fastest  = 10
 	)
-	// From here on the clocks are bent, and the coarse ones as fine as the others.
+	// From here on the clocks are changed, and the coarse ones as fine as the others.
 	l.page.Store(Params{}.Jump(time.Hour, time.Hour))
 	var stop atomic.Bool
 	var readers, ready sync.WaitGroup
@@ -277,7 +277,7 @@ func TestAVDSOWithoutSectionHeaders(t *testing.T) {
 }
 
 // A reading under a shadow is to cost at most 1.5 times the plain one. (Not so that of a
-// coarse clock while it is bent: it costs what a fine one does.)
+// coarse clock while it is changed: it costs what a fine one does.)
 func BenchmarkClockRead(b *testing.B) {
 	l := live(b)
 	buffer := new([64]int64) // on the heap, where it stays
@@ -298,8 +298,8 @@ func BenchmarkClockRead(b *testing.B) {
 			params  Params
 		}{
 			{"plain", l.original, Params{}},
-			{"unbent", l.shadow, Params{}},
-			{"bent", l.shadow, Params{}.Jump(time.Hour, time.Second).Turn(Now(), One, One)},
+			{"unchanged", l.shadow, Params{}},
+			{"changed", l.shadow, Params{}.Jump(time.Hour, time.Second).Turn(Now(), One, One)},
 		} {
 			b.Run(clock.name+"/"+c.name, func(b *testing.B) {
 				fn, ok := c.entries[clock.fn]

@@ -202,7 +202,7 @@ func TestAThreadThatIsNotTheFirstExecutesUnderTheClock(t *testing.T) {
 	}
 }
 
-func TestManyExecuteAtOnceUnderSignalsAndPausesAndNoneFails(t *testing.T) {
+func TestConcurrentExecvesUnderSignalsAndPausesAllSucceed(t *testing.T) {
 	page := anHourAhead(t)
 	l, err := launcher(page)
 	if err != nil {
@@ -272,7 +272,7 @@ func TestAUserWithoutRightsCanLaunchToo(t *testing.T) {
 	}
 }
 
-func TestAClockWithinAClockIsRefused(t *testing.T) {
+func TestNestedShadowClockIsRefused(t *testing.T) {
 	page := anHourAhead(t)
 	exe := here(t, page)
 	got := run(t, page, exe, "start", page, exe, "tell")
@@ -353,7 +353,7 @@ func small() []byte {
 	return append(b, code...)
 }
 
-func TestWhatOutlivesItsShepherdKeepsItsClockAndExecutesNothingWithoutOne(t *testing.T) {
+func TestShadowClockSurvivesShepherdDeath(t *testing.T) {
 	page := anHourAhead(t)
 	l, err := launcher(page)
 	if err != nil {
@@ -419,7 +419,7 @@ func children(t *testing.T) map[int]bool {
 
 // Whenever the shepherd dies: the program runs under the clock, or not at all and Start
 // says so.
-func TestAShepherdKilledDuringALaunchLeavesNoProgramWithAnotherClock(t *testing.T) {
+func TestShepherdKilledDuringLaunchLeavesNoProgramWithWrongClock(t *testing.T) {
 	page := anHourAhead(t)
 	exe := here(t, page)
 	l, err := launcher(page)
@@ -458,7 +458,7 @@ func TestAShepherdKilledDuringALaunchLeavesNoProgramWithAnotherClock(t *testing.
 
 // Programs look for others in one place after the other, so that one execve follows the
 // last, which failed, at once.
-func TestExecvesThatFailAndFollowEachOtherAtOnceAreEachSeenThrough(t *testing.T) {
+func TestExecveRightAfterAFailedExecveSucceeds(t *testing.T) {
 	page := anHourAhead(t)
 	exe := here(t, page)
 	for range 30 {

@@ -201,7 +201,7 @@ func TestOnlyTheLocaleIsTakenFromTheClient(t *testing.T) {
 	}
 }
 
-func TestASignalReachesTheWholeGroup(t *testing.T) {
+func TestSignalReachesTheWholeProcessGroup(t *testing.T) {
 	s := session(t, serve(t).connect(t))
 	stdout, err := s.StdoutPipe()
 	if err != nil {

@@ -10,7 +10,7 @@ import (
 	"nemesis/nodes/shadow"
 )
 
-// bends are the changes of the shadow clock in force, by holder, the oldest first. A
+// clockFaults are the changes of the shadow clock in force, by holder, the oldest first. A
 // value never changes: each method returns another.
 //
 // Their jumps add up and their rates multiply. To let go of one among several, one
@@ -18,19 +18,19 @@ import (
 // was gained or lost since. At the rates r₁, r₂, … the first holder's share of a second
 // is r₁ − 1, the second's r₁r₂ − r₁, and so on: together the product minus one, which
 // is what the clock really gained.
-type bends []bend
+type clockFaults []clockFault
 
-type bend struct {
+type clockFault struct {
 	by     string
 	change history.ClockChange
 	lead   float64 // ns that this holder has added to the wall clock
 }
 
-func (c bend) wall() bool { return c.change.Of != history.MonotonicClock }
-func (c bend) mono() bool { return c.change.Of != history.WallClock }
+func (c clockFault) wall() bool { return c.change.Of != history.MonotonicClock }
+func (c clockFault) mono() bool { return c.change.Of != history.WallClock }
 
-// after are the bends once a stretch of the machine's wall clock, in nanoseconds, has passed.
-func (b bends) after(passed int64) bends {
+// after are the changes once a stretch of the machine's wall clock, in nanoseconds, has passed.
+func (b clockFaults) after(passed int64) clockFaults {
 	b = slices.Clone(b)
 	product := 1.0
 	for i := range b {
@@ -46,12 +46,12 @@ func (b bends) after(passed int64) bends {
 // with adds a holder's change, or replaces it: then the old jump gives way to the new
 // one, and what the clock has gained by its rate stays. jump is what the clocks that
 // the change is of have to jump by.
-func (b bends) with(by string, change history.ClockChange) (out bends, jump int64) {
+func (b clockFaults) with(by string, change history.ClockChange) (out clockFaults, jump int64) {
 	out = slices.Clone(b)
 	jump = int64(change.Jump)
-	i := slices.IndexFunc(out, func(c bend) bool { return c.by == by })
+	i := slices.IndexFunc(out, func(c clockFault) bool { return c.by == by })
 	if i < 0 {
-		return append(out, bend{by: by, change: change, lead: float64(jump)}), jump
+		return append(out, clockFault{by: by, change: change, lead: float64(jump)}), jump
 	}
 	jump -= int64(out[i].change.Jump)
 	out[i].change = change
@@ -60,7 +60,7 @@ func (b bends) with(by string, change history.ClockChange) (out bends, jump int6
 }
 
 // without lets go of a holder's change. jump takes its lead from the wall clock.
-func (b bends) without(by string) (out bends, jump int64) {
+func (b clockFaults) without(by string) (out clockFaults, jump int64) {
 	for _, c := range b {
 		if c.by != by {
 			out = append(out, c)
@@ -72,7 +72,7 @@ func (b bends) without(by string) (out bends, jump int64) {
 }
 
 // of is the change of one holder.
-func (b bends) of(by string) (history.ClockChange, bool) {
+func (b clockFaults) of(by string) (history.ClockChange, bool) {
 	for _, c := range b {
 		if c.by == by {
 			return c.change, true
@@ -82,7 +82,7 @@ func (b bends) of(by string) (history.ClockChange, bool) {
 }
 
 // drifts are what all of them together make of the rates.
-func (b bends) drifts() (wall, mono shadow.Drift, err error) {
+func (b clockFaults) drifts() (wall, mono shadow.Drift, err error) {
 	rates := [2]float64{1, 1}
 	for _, c := range b {
 		if c.wall() {
@@ -98,15 +98,15 @@ func (b bends) drifts() (wall, mono shadow.Drift, err error) {
 	return wall, mono, err
 }
 
-// params puts the bends into the parameters: at is when the rates turn, wall and mono
+// params puts the changes into the parameters: at is when the rates turn, wall and mono
 // are what the clocks jump by.
-func (b bends) params(p shadow.Params, at shadow.Readings, wall, mono int64) (shadow.Params, error) {
+func (b clockFaults) params(p shadow.Params, at shadow.Readings, wall, mono int64) (shadow.Params, error) {
 	wallDrift, monoDrift, err := b.drifts()
 	if err != nil {
 		return p, err
 	}
 	p = p.Turn(at, wallDrift, monoDrift).Jump(time.Duration(wall), time.Duration(mono))
-	if !slices.ContainsFunc(b, bend.wall) {
+	if !slices.ContainsFunc(b, clockFault.wall) {
 		p.Wall, p.TAI = shadow.Clock{}, shadow.Clock{} // the truth, to the nanosecond
 	}
 	return p, nil
@@ -116,9 +116,9 @@ func (b bends) params(p shadow.Params, at shadow.Readings, wall, mono int64) (sh
 func checkChange(c history.ClockChange) error {
 	switch {
 	case c.Machine:
-		return errors.New("bend the shadow clock: the change is one of the machine's own clock")
+		return errors.New("change the shadow clock: the change is one of the machine's own clock")
 	case c.Of != history.WallClock && c.Of != history.MonotonicClock && c.Of != history.BothClocks:
-		return fmt.Errorf("bend the shadow clock: %q is none of its clocks: say %s, %s or %s", c.Of, history.WallClock, history.MonotonicClock, history.BothClocks)
+		return fmt.Errorf("change the shadow clock: %q is none of its clocks: say %s, %s or %s", c.Of, history.WallClock, history.MonotonicClock, history.BothClocks)
 	}
 	_, err := shadow.DriftOf(c.Rate)
 	return err

@@ -12,13 +12,13 @@ import (
 	"nemesis/nodes/shadow"
 )
 
-// world is a machine whose shadow clock is bent, with a clock that the test turns.
+// world is a machine whose shadow clock is changed, with a clock that the test turns.
 type world struct {
-	t      *rapid.T
-	now    shadow.Readings
-	passed int64
-	bends  bends
-	params shadow.Params
+	t           *rapid.T
+	now         shadow.Readings
+	passed      int64
+	clockFaults clockFaults
+	params      shadow.Params
 }
 
 func (w *world) sleep(d time.Duration) {
@@ -34,16 +34,16 @@ func (w *world) offsets() (wall, mono int64) {
 	return at.Wall - w.now.Wall, at.Mono - w.now.Mono
 }
 
-// become puts in force what to makes of the bends, as clocks.change does.
-func (w *world) become(b bends, wall, mono int64) {
+// become puts in force what to makes of the changes, as clocks.publish does.
+func (w *world) become(b clockFaults, wall, mono int64) {
 	p, err := b.params(w.params, w.now, wall, mono)
 	if err != nil {
 		w.t.Fatal(err)
 	}
-	w.bends, w.passed, w.params = b, w.now.Wall, p
+	w.clockFaults, w.passed, w.params = b, w.now.Wall, p
 }
 
-func (w *world) aged() bends { return w.bends.after(w.now.Wall - w.passed) }
+func (w *world) aged() clockFaults { return w.clockFaults.after(w.now.Wall - w.passed) }
 
 func newWorld(t *rapid.T) *world {
 	return &world{t: t, now: shadow.Readings{Wall: 1.7e18, TAI: 1.7e18 + 37e9, Mono: 5e12, Raw: 5e12, Boot: 9e12}, passed: 1.7e18}
@@ -58,8 +58,8 @@ func change(t *rapid.T) history.ClockChange {
 }
 
 // Whatever holders do, and in whatever order: the monotonic clock moves by jumps that
-// were asked for and by rates alone, and the wall clock is right when nobody bends it.
-func TestBendsLeaveNothingBehindAndTheMonotonicClockNeverJumpsUnasked(t *testing.T) {
+// were asked for and by rates alone, and the wall clock is right when nobody changes it.
+func TestUndoneClockFaultsLeaveNothingAndNoUnaskedMonotonicJump(t *testing.T) {
 	rapid.Check(t, func(t *rapid.T) {
 		w := newWorld(t)
 		for range rapid.IntRange(1, 30).Draw(t, "changes") {
@@ -72,7 +72,7 @@ func TestBendsLeaveNothingBehindAndTheMonotonicClockNeverJumpsUnasked(t *testing
 				w.become(b, wall, 0)
 			} else {
 				c := change(t)
-				had, _ := w.bends.of(by)
+				had, _ := w.clockFaults.of(by)
 				if had.Of != c.Of {
 					b, wall := w.aged().without(by)
 					w.become(b, wall, 0)
@@ -108,7 +108,7 @@ func TestBendsLeaveNothingBehindAndTheMonotonicClockNeverJumpsUnasked(t *testing
 	})
 }
 
-func TestWhoLetsGoTakesItsOwnShareAndNoMore(t *testing.T) {
+func TestUndoingOneClockFaultLeavesTheOthersInForce(t *testing.T) {
 	rapid.Check(t, func(t *rapid.T) {
 		w := newWorld(t)
 		// One holder stays, with a jump alone; others come and go.
@@ -139,7 +139,7 @@ func TestWhoLetsGoTakesItsOwnShareAndNoMore(t *testing.T) {
 }
 
 func TestRatesMultiply(t *testing.T) {
-	b := bends{}
+	b := clockFaults{}
 	for by, c := range map[string]history.ClockChange{
 		"a": {Of: history.WallClock, Rate: 2}, "b": {Of: history.BothClocks, Rate: 0.25}, "c": {Of: history.MonotonicClock, Rate: 3},
 	} {
