@@ -36,6 +36,7 @@ func TestEtcdKeepsItsPromiseAndTheSeedGivesTheSamePlan(t *testing.T) {
 }
 
 func TestOrdinaryUserCanRunIt(t *testing.T) {
+	t.Parallel()
 	needsLocalNodes(t)
 	etcd := server(t)
 	if os.Getuid() != 0 {
@@ -157,6 +158,7 @@ func wantAllowedAsDocumented(t *testing.T, o outcome) {
 }
 
 func TestStaleReadsAreAllowedAsDocumented(t *testing.T) {
+	t.Parallel()
 	needsLocalNodes(t)
 	server(t)
 	o := finish(t, invocation(t, "run", "etcd", "--nodes", "local:3", "--set", "reads=serializable", "--faults", "partition", "--time-limit", "20s"))

@@ -40,6 +40,7 @@ func TestAValueThatWasThereFromTheBeginningIsExplained(t *testing.T) {
 // A set of 200 000 elements and a queue of as many are judged within the time that they
 // take to read: no step costs the size of the state.
 func TestLargeSetsAndQueuesAreJudged(t *testing.T) {
+	t.Parallel()
 	const n = 200_000
 	add := func(b *strings.Builder, process int, f string, asked, answered any) {
 		fmt.Fprintf(b, "{:process %d, :type :invoke, :f :%s, :value %v}\n{:process %d, :type :ok, :f :%s, :value %v}\n", process, f, asked, process, f, answered)

@@ -179,6 +179,7 @@ func inWorld(t *testing.T) bool {
 		return true
 	}
 	needsLocalNodes(t)
+	t.Parallel() // a world of its own shares nothing, and mostly waits
 	var b bytes.Buffer
 	args := []string{"-test.run=^" + t.Name() + "$", "-test.v", "-test.count=1", "-test.timeout=5m"}
 	var show io.Writer = &b

@@ -68,6 +68,7 @@ func checkout(t *testing.T) string {
 // directories, compared, and published by a stub. NEMESIS_RELEASE=1 builds for every
 // platform, the second time without the cache.
 func TestReleaseIsBuiltTwiceToTheSameBytes(t *testing.T) {
+	t.Parallel()
 	if testing.Short() {
 		t.Skip("builds nemesis twice; run without -short")
 	}

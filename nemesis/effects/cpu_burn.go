@@ -118,6 +118,20 @@ func (c *CPUBurn) Work() error {
 	select {}
 }
 
+// burnerGone is what a probe says when the process does not run although it should.
+var burnerGone = history.Evidence{Undone: true, Summary: "the process that burnt CPU time is gone: something else on the node ended it"}
+
+// ended reports whether a process runs no more: it is gone, or its parent has yet to learn
+// that it is dead, as in the moment after a kill -9.
+func ended(pid int) bool {
+	text, err := os.ReadFile(fmt.Sprintf("/proc/%d/stat", pid))
+	if err != nil {
+		return true
+	}
+	_, rest, _ := strings.Cut(string(text[strings.LastIndexByte(string(text), ')')+1:]), " ")
+	return strings.HasPrefix(rest, "Z") || strings.HasPrefix(rest, "X")
+}
+
 // Probe reads how much CPU time the process has taken since it was started, for how long
 // it waited for more, and for how long the server waited meanwhile.
 func (c *CPUBurn) Probe(h *agent.Host) (e history.Evidence, err error) {
@@ -131,13 +145,16 @@ func (c *CPUBurn) Probe(h *agent.Host) (e history.Evidence, err error) {
 	case !inForce:
 		return history.Evidence{Confirmed: true, Summary: "no process of it is left"}, nil
 	case pid == 0:
-		return history.Evidence{Undone: true, Summary: "the process that burnt CPU time is gone: something else on the node ended it"}, nil
+		return burnerGone, nil
 	}
 	for range looks { // the counters are coarse, and it takes a moment to begin
 		if e, err = c.measure(h, pid); err != nil || e.Confirmed {
 			break
 		}
 		time.Sleep(lookAgain)
+	}
+	if err != nil && ended(pid) { // while it was measured
+		return burnerGone, nil
 	}
 	return e, err
 }

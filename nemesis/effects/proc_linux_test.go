@@ -149,7 +149,7 @@ func TestAStoppedServerSaysHowItEnded(t *testing.T) {
 	n.undo(stop3)
 	n.is(agent.Running)
 
-	deaf := newNode(t, "sh", "-c", `trap "" TERM; kill -STOP $$; while :; do sleep 0.01; done`)
+	deaf := newNode(t, "sh", "-c", `trap "" TERM; kill -STOP $$; exec sleep 1000`)
 	for deaf.state().State != agent.Paused { // it says so itself, once it is deaf
 		time.Sleep(time.Millisecond)
 	}

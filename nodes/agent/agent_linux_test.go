@@ -296,7 +296,7 @@ func TestTheAgentsLogTellsWhatEachAgentDid(t *testing.T) {
 		t.Fatal(err)
 	}
 	rest := text.String()
-	for _, want := range []string{"begin, for ", "apply test.fatal {", "begin, for the watchdog of an agent that was killed", "undo test.fatal {", "end\n", "begin, for "} {
+	for _, want := range []string{"begin, for ", "apply test.fatal {", "begin, for the watchdog of an agent that is gone", "undo test.fatal {", "end\n", "begin, for "} {
 		_, after, ok := strings.Cut(rest, want)
 		if !ok {
 			t.Fatalf("no %q, in its turn, in\n%s", want, text.String())
