@@ -3,6 +3,7 @@ package nemesis
 import (
 	"context"
 	"errors"
+	"sync/atomic"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -73,10 +74,12 @@ func TestNoFaultIsConfirmedAgainstItsProbe(t *testing.T) {
 		"the probe fails": func(p *plugs) {
 			p.stuck = true
 			for _, a := range p.agents {
-				undone := false
+				var undone atomic.Bool // calls of one agent come at once
 				a.trouble = func(_ context.Context, call string) error {
-					undone = undone || call == "undo"
-					if !undone && call == "probe" {
+					if call == "undo" {
+						undone.Store(true)
+					}
+					if !undone.Load() && call == "probe" {
 						return errors.New("input/output error")
 					}
 					return nil
