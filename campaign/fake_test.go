@@ -179,12 +179,12 @@ func fakeVerdict(dir history.Dir, plan history.Plan, again bool) int {
 			{F: "read", Key: fmt.Sprint("k", plan.Seed), Type: history.OK, Output: json.RawMessage(fmt.Sprint(plan.Seed + 1)), Call: 3, Return: 4},
 		}
 		v.Results = append(v.Results, checker.Result{Checker: "linear", Outcome: checker.Violation, Summary: "found",
-			Findings: []checker.Finding{{Class: class, Claim: v.Sentence, Core: core}}})
+			Anomalies: []checker.Anomaly{{Class: class, Sentence: v.Sentence, Core: core}}})
 	}
 	switch mode := fakeMode(plan); mode {
 	case "violation-in-many-shapes":
 		found("stale-read")
-		core := &v.Results[1].Findings[0].Core
+		core := &v.Results[1].Anomalies[0].Core
 		for i := range time.Now().UnixNano() >> 10 % 1000 { // another one whenever it is run
 			*core = append(*core, history.Operation{F: fmt.Sprint("read", i), Type: history.OK, Call: 5 + i, Return: 5 + i})
 		}

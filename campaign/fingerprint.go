@@ -28,7 +28,7 @@ import (
 //
 // The same defect can show in cores of several shapes, so two fingerprints do not mean two
 // defects; one fingerprint means one anomaly. Quarantines may therefore name the first three words.
-func Fingerprint(system, judge string, f checker.Finding) string {
+func Fingerprint(system, judge string, f checker.Anomaly) string {
 	n := namer{names: map[string]map[string]string{}, touched: touched(f.Core)}
 	var b bytes.Buffer
 	core := slices.Clone(f.Core)

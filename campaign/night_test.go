@@ -20,7 +20,7 @@ func op(process int, node, key, f string, kind history.Type, in, out string, cal
 
 func TestFingerprintDependsOnTheShapeOfAFindingOnly(t *testing.T) {
 	of := func(ops ...history.Operation) string {
-		return Fingerprint("etcd", "linearizable", checker.Finding{Class: "non-linearizable", Core: ops})
+		return Fingerprint("etcd", "linearizable", checker.Anomaly{Class: "non-linearizable", Core: ops})
 	}
 	base := of(op(1, "n1", "k3", "write", history.OK, "5", "", 10, 20), op(2, "n2", "k3", "read", history.OK, "", "4", 30, 40))
 	for name, tc := range map[string]struct {

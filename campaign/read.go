@@ -58,11 +58,11 @@ func (r *Result) read(dir history.Dir) (plan history.Plan, v checker.Verdict, er
 		if one.Outcome != checker.Violation {
 			continue
 		}
-		for _, f := range one.Findings {
-			r.Findings = append(r.Findings, Finding{Fingerprint: Fingerprint(plan.System.Name, one.Checker, f), Claim: f.Claim})
+		for _, f := range one.Anomalies {
+			r.Findings = append(r.Findings, Finding{Fingerprint: Fingerprint(plan.System.Name, one.Checker, f), Claim: f.Sentence})
 		}
-		if len(one.Findings) == 0 {
-			r.Findings = append(r.Findings, Finding{Fingerprint: Fingerprint(plan.System.Name, one.Checker, checker.Finding{Class: "untold"}), Claim: one.Summary})
+		if len(one.Anomalies) == 0 {
+			r.Findings = append(r.Findings, Finding{Fingerprint: Fingerprint(plan.System.Name, one.Checker, checker.Anomaly{Class: "untold"}), Claim: one.Summary})
 		}
 	}
 	if v.Outcome != checker.Violation { // beyond an assumption nothing is found

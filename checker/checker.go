@@ -66,13 +66,13 @@ type Result struct {
 	Outcome Outcome `json:"outcome"`
 	// Summary is one plain sentence.
 	Summary string `json:"summary"`
-	// Findings are distinct anomalies, worst first; empty unless Outcome is Violation or
+	// Anomalies are distinct anomalies, worst first; empty unless Outcome is Violation or
 	// Exceeded. A checker lists all that it saw; Judge leaves those that break the claim.
-	Findings []Finding `json:"findings,omitempty"`
+	Anomalies []Anomaly `json:"findings,omitempty"`
 	// Allowed are the anomalies that were seen and that the claim does not exclude. Judge
 	// fills them in.
-	Allowed []Finding `json:"allowed,omitempty"`
-	// Beside is what the checker concludes where none of its findings counts: "" is Valid,
+	Allowed []Anomaly `json:"allowed,omitempty"`
+	// Beside is what the checker concludes where none of its anomalies counts: "" is Valid,
 	// other values say that it could not finish.
 	Beside Outcome `json:"-"`
 	// Operations is how many operations were judged; Took nanoseconds of work.
@@ -83,12 +83,12 @@ type Result struct {
 	Details json.RawMessage `json:"details,omitempty"`
 }
 
-// Finding is one anomaly with its proof.
-type Finding struct {
+// Anomaly is one anomaly with its proof.
+type Anomaly struct {
 	// Class is the stable name of the anomaly: non-linearizable, lost-element, ….
 	Class string `json:"class"`
-	// Claim is the sentence a reader sees first: what a client saw, in the past tense.
-	Claim string `json:"claim"`
+	// Sentence is the sentence a reader sees first: what a client saw, in the past tense.
+	Sentence string `json:"claim"`
 	// Rule is what it breaks, in words, Breaks the weakest models that exclude it. Whether
 	// that is a violation is decided against the claim, by Judge.
 	Rule   string          `json:"rule"`
@@ -112,9 +112,9 @@ type Finding struct {
 	// Call, at most some 60.
 	Around []history.Operation `json:"around,omitempty"`
 	// Holds are the stretches of time in which the argument says that somebody held the
-	// object; only findings about holders have any.
+	// object; only anomalies about holders have any.
 	Holds []Hold `json:"holds,omitempty"`
-	// Count is how many findings of this class this one stands for, itself included.
+	// Count is how many anomalies of this class this one stands for, itself included.
 	Count int `json:"count"`
 }
 

@@ -50,9 +50,9 @@ func TestExplanationsAgreeWithTheClock(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			for seed := range uint64(400) {
 				log := atRandom(rand.New(rand.NewPCG(seed, 1)), name, s.functions)
-				for _, f := range s.Check(t.Context(), log, checker.Budget{}).Findings {
+				for _, f := range s.Check(t.Context(), log, checker.Budget{}).Anomalies {
 					told[name]++
-					for _, text := range append([]string{f.Claim}, proofOf(f)...) {
+					for _, text := range append([]string{f.Sentence}, proofOf(f)...) {
 						if wrong := contradiction(text); wrong != "" {
 							t.Fatalf("seed %d: %s: %s\n%+v", seed, wrong, text, f.Core)
 						}
@@ -60,13 +60,13 @@ func TestExplanationsAgreeWithTheClock(t *testing.T) {
 				}
 			}
 			if told[name] < 20 {
-				t.Errorf("only %d findings were told", told[name])
+				t.Errorf("only %d anomalies were told", told[name])
 			}
 		})
 	}
 }
 
-func proofOf(f checker.Finding) (texts []string) {
+func proofOf(f checker.Anomaly) (texts []string) {
 	for _, p := range f.Proof {
 		texts = append(texts, p.Text)
 	}

@@ -146,14 +146,14 @@ func Judge(results []Result, faults []Fault, facts Facts) Verdict {
 	return v
 }
 
-// against holds what a checker found against the claim. Where a finding breaks it within
+// against holds what a checker found against the claim. Where an anomaly breaks it within
 // its assumptions, those beyond them are told in the summary alone.
 func against(claim history.Claim, r Result) Result {
-	if len(r.Findings) == 0 {
+	if len(r.Anomalies) == 0 {
 		return r
 	}
-	var broken, beyond, allowed []Finding
-	for _, f := range r.Findings {
+	var broken, beyond, allowed []Anomaly
+	for _, f := range r.Anomalies {
 		switch {
 		case !claim.Broken(f.Breaks):
 			allowed = append(allowed, f)
@@ -166,11 +166,11 @@ func against(claim history.Claim, r Result) Result {
 	r.Allowed = allowed
 	switch {
 	case len(broken) > 0:
-		r.Outcome, r.Findings = Violation, broken
+		r.Outcome, r.Anomalies = Violation, broken
 	case len(beyond) > 0:
-		r.Outcome, r.Findings = Exceeded, beyond
+		r.Outcome, r.Anomalies = Exceeded, beyond
 	default:
-		r.Outcome, r.Findings = r.Beside, nil
+		r.Outcome, r.Anomalies = r.Beside, nil
 		if r.Outcome == "" {
 			r.Outcome = Valid
 		}
@@ -179,10 +179,10 @@ func against(claim history.Claim, r Result) Result {
 	return r
 }
 
-// mark notes that findings rest on an assumption that the run went beyond.
+// mark notes that anomalies rest on an assumption that the run went beyond.
 func (a *Assumption) mark(results []Result) {
 	for _, r := range results {
-		for _, f := range r.Findings {
+		for _, f := range r.Anomalies {
 			if f.Beyond != nil && f.Beyond.Assumption == a.Name && !a.Exceeded {
 				a.Exceeded, a.Why = true, f.Beyond.Why
 			}
@@ -296,8 +296,8 @@ func claim(v Verdict) string {
 		if r.Outcome != Violation && r.Outcome != Exceeded {
 			continue
 		}
-		if len(r.Findings) > 0 {
-			return r.Findings[0].Claim
+		if len(r.Anomalies) > 0 {
+			return r.Anomalies[0].Sentence
 		}
 		if fallback == "" {
 			fallback = r.Summary

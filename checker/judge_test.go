@@ -16,7 +16,7 @@ import (
 func result(name string, o Outcome) Result {
 	r := Result{Checker: name, Outcome: o, Summary: "said " + string(o)}
 	if o == Violation {
-		r.Findings = []Finding{{Claim: "Client 1 read 7 although 9 was there."}}
+		r.Anomalies = []Anomaly{{Sentence: "Client 1 read 7 although 9 was there."}}
 	}
 	return r
 }
@@ -111,16 +111,16 @@ func TestVerdicts(t *testing.T) {
 func TestAnomaliesAreJudgedByTheClaim(t *testing.T) {
 	claim := history.Claim{Model: history.StrictSerializableWrites, Origin: history.Documented, Rules: []history.Model{history.MutualExclusion},
 		Assumptions: []history.Assumption{{Name: history.ClockError, Text: "clocks are right"}}}
-	stale := Finding{Class: "stale", Claim: "It read what was old.", Breaks: []history.Model{history.Linearizable}, Count: 3}
-	lost := Finding{Class: "lost", Claim: "It lost a write.", Breaks: []history.Model{history.Linearizable, history.LinearizableWrites}, Count: 1}
-	two := Finding{Class: "two-holders", Claim: "Two held it.", Breaks: []history.Model{history.MutualExclusion}, Count: 1}
+	stale := Anomaly{Class: "stale", Sentence: "It read what was old.", Breaks: []history.Model{history.Linearizable}, Count: 3}
+	lost := Anomaly{Class: "lost", Sentence: "It lost a write.", Breaks: []history.Model{history.Linearizable, history.LinearizableWrites}, Count: 1}
+	two := Anomaly{Class: "two-holders", Sentence: "Two held it.", Breaks: []history.Model{history.MutualExclusion}, Count: 1}
 	skewed := two
 	skewed.Beyond = &Beyond{history.ClockError, "n2 ran 3 s ahead"}
-	early := Finding{Class: "early-expiry", Claim: "It ended early.", Breaks: []history.Model{history.LeaseDuration}, Beyond: skewed.Beyond, Count: 1}
-	unplaced := Finding{Class: "odd", Claim: "It was odd.", Count: 1}
+	early := Anomaly{Class: "early-expiry", Sentence: "It ended early.", Breaks: []history.Model{history.LeaseDuration}, Beyond: skewed.Beyond, Count: 1}
+	unplaced := Anomaly{Class: "odd", Sentence: "It was odd.", Count: 1}
 	for _, c := range []struct {
 		name             string
-		findings         []Finding
+		anomalies        []Anomaly
 		beside           Outcome
 		change           func(*history.Claim)
 		want             Outcome
@@ -128,23 +128,23 @@ func TestAnomaliesAreJudgedByTheClaim(t *testing.T) {
 		allowed          []string
 		assumptionBroken bool
 	}{
-		{name: "outside the claim", findings: []Finding{stale}, want: Valid, allowed: []string{"stale"}},
-		{name: "outside the claim, by a checker that did not finish", findings: []Finding{stale}, beside: Unknown, want: Unknown, allowed: []string{"stale"}},
-		{name: "outside the claim, in a run that tests nothing", findings: []Finding{stale}, beside: Vacuous, want: Vacuous, allowed: []string{"stale"}},
-		{name: "one model of several is claimed", findings: []Finding{lost}, want: Violation, breaking: []string{"lost"}},
-		{name: "what is allowed hides nothing", findings: []Finding{stale, lost}, want: Violation, breaking: []string{"lost"}, allowed: []string{"stale"}},
-		{name: "more than is documented", findings: []Finding{stale}, change: func(c *history.Claim) { c.Model, c.Origin = history.Linearizable, history.AskedFor },
+		{name: "outside the claim", anomalies: []Anomaly{stale}, want: Valid, allowed: []string{"stale"}},
+		{name: "outside the claim, by a checker that did not finish", anomalies: []Anomaly{stale}, beside: Unknown, want: Unknown, allowed: []string{"stale"}},
+		{name: "outside the claim, in a run that tests nothing", anomalies: []Anomaly{stale}, beside: Vacuous, want: Vacuous, allowed: []string{"stale"}},
+		{name: "one model of several is claimed", anomalies: []Anomaly{lost}, want: Violation, breaking: []string{"lost"}},
+		{name: "what is allowed hides nothing", anomalies: []Anomaly{stale, lost}, want: Violation, breaking: []string{"lost"}, allowed: []string{"stale"}},
+		{name: "more than is documented", anomalies: []Anomaly{stale}, change: func(c *history.Claim) { c.Model, c.Origin = history.Linearizable, history.AskedFor },
 			want: Violation, breaking: []string{"stale"}},
-		{name: "a rule beside the model", findings: []Finding{two}, want: Violation, breaking: []string{"two-holders"}},
-		{name: "beyond an assumption", findings: []Finding{skewed}, want: Exceeded, breaking: []string{"two-holders"}, assumptionBroken: true},
-		{name: "beyond an assumption that nobody makes", findings: []Finding{skewed}, change: func(c *history.Claim) { c.Assumptions = nil },
+		{name: "a rule beside the model", anomalies: []Anomaly{two}, want: Violation, breaking: []string{"two-holders"}},
+		{name: "beyond an assumption", anomalies: []Anomaly{skewed}, want: Exceeded, breaking: []string{"two-holders"}, assumptionBroken: true},
+		{name: "beyond an assumption that nobody makes", anomalies: []Anomaly{skewed}, change: func(c *history.Claim) { c.Assumptions = nil },
 			want: Violation, breaking: []string{"two-holders"}},
-		{name: "beyond an assumption, and within it", findings: []Finding{skewed, two}, want: Violation, breaking: []string{"two-holders"}},
-		{name: "beyond an assumption, and not claimed at all", findings: []Finding{early}, want: Valid, allowed: []string{"early-expiry"}},
-		{name: "allowed, and beyond an assumption", findings: []Finding{stale, skewed}, want: Exceeded, breaking: []string{"two-holders"}, allowed: []string{"stale"}, assumptionBroken: true},
-		{name: "an anomaly that nobody has placed", findings: []Finding{unplaced}, want: Violation, breaking: []string{"odd"}},
-		{name: "no claim", findings: []Finding{stale}, change: func(c *history.Claim) { *c = history.Claim{} }, want: Violation, breaking: []string{"stale"}},
-		{name: "nothing is claimed", findings: []Finding{stale}, change: func(c *history.Claim) { *c = history.Claim{Origin: history.Documented} }, want: Valid, allowed: []string{"stale"}},
+		{name: "beyond an assumption, and within it", anomalies: []Anomaly{skewed, two}, want: Violation, breaking: []string{"two-holders"}},
+		{name: "beyond an assumption, and not claimed at all", anomalies: []Anomaly{early}, want: Valid, allowed: []string{"early-expiry"}},
+		{name: "allowed, and beyond an assumption", anomalies: []Anomaly{stale, skewed}, want: Exceeded, breaking: []string{"two-holders"}, allowed: []string{"stale"}, assumptionBroken: true},
+		{name: "an anomaly that nobody has placed", anomalies: []Anomaly{unplaced}, want: Violation, breaking: []string{"odd"}},
+		{name: "no claim", anomalies: []Anomaly{stale}, change: func(c *history.Claim) { *c = history.Claim{} }, want: Violation, breaking: []string{"stale"}},
+		{name: "nothing is claimed", anomalies: []Anomaly{stale}, change: func(c *history.Claim) { *c = history.Claim{Origin: history.Documented} }, want: Valid, allowed: []string{"stale"}},
 	} {
 		t.Run(c.name, func(t *testing.T) {
 			held := claim
@@ -152,10 +152,10 @@ func TestAnomaliesAreJudgedByTheClaim(t *testing.T) {
 				c.change(&held)
 			}
 			facts := Facts{OK: 100, Claim: held, Assumptions: AssumptionsOf(held)}
-			found := []Result{{Checker: "c", Outcome: Violation, Summary: "saw it", Findings: c.findings, Beside: c.beside}}
+			found := []Result{{Checker: "c", Outcome: Violation, Summary: "saw it", Anomalies: c.anomalies, Beside: c.beside}}
 			Judge(found, nil, facts) // nothing of one judgement is left for the next
 			v := Judge(found, nil, facts)
-			names := func(list []Finding) (names []string) {
+			names := func(list []Anomaly) (names []string) {
 				for _, f := range list {
 					names = append(names, f.Class)
 				}
@@ -165,7 +165,7 @@ func TestAnomaliesAreJudgedByTheClaim(t *testing.T) {
 			if v.Outcome != c.want || r.Outcome != c.want {
 				t.Errorf("judged %s, the result %s: %s", v.Outcome, r.Outcome, v.Sentence)
 			}
-			if diff := cmp.Diff([][]string{c.breaking, c.allowed}, [][]string{names(r.Findings), names(r.Allowed)}); diff != "" {
+			if diff := cmp.Diff([][]string{c.breaking, c.allowed}, [][]string{names(r.Anomalies), names(r.Allowed)}); diff != "" {
 				t.Error(diff)
 			}
 			for _, a := range v.Assumptions {

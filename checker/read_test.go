@@ -11,7 +11,7 @@ import (
 
 // A verdict that nemesis wrote when claims stood in the systems' code.
 const verdictOfSchema1 = `{"schema":1,"verdict":"violation","sentence":"Client 12 read 7.","results":[{"checker":"linearizable","outcome":"violation",
-"summary":"1 key without a linear order (k17)","findings":[{"class":"non-linearizable","claim":"Client 12 read 7.","rule":"Linearizability","key":"k17",
+"summary":"1 key without a linear order (k17)","anomalies":[{"class":"non-linearizable","claim":"Client 12 read 7.","rule":"Linearizability","key":"k17",
 "core":[],"unexplained":-1,"proof":[],"count":1}],"operations":3,"took":1}],"assumptions":[{"name":"members never lie","text":"","exceeded":false}],
 "promise":"etcd documents serializable reads as possibly stale.","ok":100,"fail":0,"info":0,"start":"2026-01-02T15:04:05Z","version":"v0.1.0"}`
 
@@ -28,11 +28,11 @@ func TestVerdictOfSchema1IsRead(t *testing.T) {
 		t.Fatal(err)
 	}
 	sources := v.Claim.SourcesFor(history.Workload{})
-	if v.Schema != VerdictSchema || v.Outcome != Violation || len(v.Results) != 1 || v.Results[0].Findings[0].Key != "k17" || len(v.Assumptions) != 1 ||
+	if v.Schema != VerdictSchema || v.Outcome != Violation || len(v.Results) != 1 || v.Results[0].Anomalies[0].Key != "k17" || len(v.Assumptions) != 1 ||
 		v.Claim.Origin != history.Unrecorded || len(sources) != 1 || sources[0].Sentence != "etcd documents serializable reads as possibly stale." {
 		t.Errorf("read %+v", v)
 	}
-	if !v.Claim.Broken(v.Results[0].Findings[0].Breaks) {
+	if !v.Claim.Broken(v.Results[0].Anomalies[0].Breaks) {
 		t.Error("what was a violation is none any more")
 	}
 }

@@ -41,7 +41,7 @@ func (r *Run) claimed() []string {
 
 // heldToBy names what a finding breaks of the claim where that is a rule of leases and the
 // like; else it is heldTo.
-func (r *Run) heldToBy(f checker.Finding) string {
+func (r *Run) heldToBy(f checker.Anomaly) string {
 	c := r.Verdict.Claim
 	for _, m := range f.Breaks {
 		if slices.Contains(c.Rules, m) {
@@ -56,7 +56,7 @@ func (r *Run) heldToBy(f checker.Finding) string {
 }
 
 // claimText is what a finding breaks and the documentation's sentences, in a line.
-func (r *Run) claimText(f checker.Finding) string {
+func (r *Run) claimText(f checker.Anomaly) string {
 	parts := r.claimed()
 	if held := r.heldToBy(f); held != "" {
 		parts = append([]string{held + "."}, parts...)
@@ -72,7 +72,7 @@ func (r *Run) allowed() []allowed {
 	var list []allowed
 	for _, c := range r.Verdict.Results {
 		for _, f := range c.Allowed {
-			a := allowed{Class: visible.Text(f.Class), Key: visible.Cap(f.Key, shortValue), Claim: visible.Text(f.Claim), Breaks: visible.Text(history.Names(f.Breaks))}
+			a := allowed{Class: visible.Text(f.Class), Key: visible.Cap(f.Key, shortValue), Claim: visible.Text(f.Sentence), Breaks: visible.Text(history.Names(f.Breaks))}
 			if f.Count > 1 {
 				a.Count = fmt.Sprintf("one of %s like it", number(f.Count))
 			}

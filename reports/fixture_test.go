@@ -161,7 +161,7 @@ func operation(process int, node, f string, input, output any, call, end float64
 	return op
 }
 
-func staleRead() checker.Finding {
+func staleRead() checker.Anomaly {
 	core := []history.Operation{
 		operation(3, "n1", "write", 7, nil, 3.611, 3.614, history.OK),
 		operation(14, "n4", "cas", []int{7, 8}, nil, 4.100, 6.100, history.Info),
@@ -174,10 +174,10 @@ func staleRead() checker.Finding {
 		at := 3.6 + float64(i)*0.09
 		around = append(around, operation(20+i, "n1", "read", nil, 9, at, at+0.02+float64(i%5)*.03, []history.Type{history.OK, history.OK, history.Fail, history.OK, history.Info}[i%5]))
 	}
-	return checker.Finding{
+	return checker.Anomaly{
 		Class: "non-linearizable", Key: "k17", Count: 4, Unexplained: 4, Core: core, State: "9", Around: around,
-		Claim: "Client 12 read 7 from k17 at 7.203 s, although client 5's write of 9 had been acknowledged 1.8 s earlier and nothing wrote 7 again.",
-		Rule:  "Every operation on a register takes effect at one moment between its call and its return.",
+		Sentence: "Client 12 read 7 from k17 at 7.203 s, although client 5's write of 9 had been acknowledged 1.8 s earlier and nothing wrote 7 again.",
+		Rule:     "Every operation on a register takes effect at one moment between its call and its return.",
 		Proof: []checker.ProofStep{
 			{Text: "write(7) by client 3 returned at 3.614 s; it is the only write of 7.", Core: []int{0}},
 			{Text: "write(9) by client 5 began at 5.402 s, so after step 1, and returned at 5.409 s.", Core: []int{0, 2}},
@@ -188,11 +188,11 @@ func staleRead() checker.Finding {
 	}
 }
 
-func lostElement() checker.Finding {
-	return checker.Finding{
+func lostElement() checker.Anomaly {
+	return checker.Anomaly{
 		Class: "lost-element", Count: 23, Unexplained: 1, State: "{1, 2, …, 4710}",
-		Claim: "Client 4's add of 4711 was acknowledged at 18.120 s, and 14 reads that began afterwards, from every node, did not contain it.",
-		Rule:  "An acknowledged element is in every read that begins after its acknowledgement.",
+		Sentence: "Client 4's add of 4711 was acknowledged at 18.120 s, and 14 reads that began afterwards, from every node, did not contain it.",
+		Rule:     "An acknowledged element is in every read that begins after its acknowledgement.",
 		Core: []history.Operation{
 			{Process: 4, Node: "n2", F: "add", Type: history.OK, Input: json.RawMessage("4711"), Call: 18_118_000_000, Return: 18_120_000_000, End: 18_120_000_000},
 			{Process: 61, Node: "n2", F: "list", Type: history.OK, Output: json.RawMessage("[1,2,3,4,5,6,7,8,9,10,11,12]"), Call: 29_500_000_000, Return: 29_530_000_000, End: 29_530_000_000},
@@ -232,18 +232,18 @@ func fixture(t testing.TB, name string, log bool) *Run {
 	switch name {
 	case "stale-read":
 		f := staleRead()
-		r.Verdict = verdict(checker.Violation, f.Claim)
-		check.Outcome, check.Summary, check.Findings = checker.Violation, "4 of 10 keys cannot be explained", []checker.Finding{f}
+		r.Verdict = verdict(checker.Violation, f.Sentence)
+		check.Outcome, check.Summary, check.Anomalies = checker.Violation, "4 of 10 keys cannot be explained", []checker.Anomaly{f}
 		r.Verdict.Reasons = []string{"1 of 4 faults showed no evidence"}
 	case "lost-element":
 		f := lostElement()
 		r.Plan.Workload.Name = "set"
-		r.Verdict = verdict(checker.Violation, f.Claim)
-		check = checker.Result{Checker: "set", Outcome: checker.Violation, Summary: "23 of 1,204 acknowledged elements were lost", Findings: []checker.Finding{f}, Operations: 2990, Took: 80_000_000}
+		r.Verdict = verdict(checker.Violation, f.Sentence)
+		check = checker.Result{Checker: "set", Outcome: checker.Violation, Summary: "23 of 1,204 acknowledged elements were lost", Anomalies: []checker.Anomaly{f}, Operations: 2990, Took: 80_000_000}
 	case "valid":
 		f := staleRead()
 		f.Breaks = []history.Model{history.Linearizable}
-		check.Allowed = []checker.Finding{f}
+		check.Allowed = []checker.Anomaly{f}
 		r.Verdict = verdict(checker.Valid, "No violation found in 3,000 operations under 3 confirmed faults (1 kill, 1 partition, 1 pause); 1 more unconfirmed.")
 		r.Verdict.Claim.Model, r.Verdict.Claim.Origin, r.Verdict.Claim.Documented = history.LinearizableWrites, history.Documented, ""
 		r.Verdict.Assumptions = []checker.Assumption{{Name: "fsync", Text: "A disk keeps what was synced to it."}, {Name: "clocks", Text: "Clocks are within 500 ms of each other."}}

@@ -231,7 +231,7 @@ func window(core []history.Operation) (from, to int64) {
 }
 
 // start is how the object may have been when a finding's core begins: "3 or 5".
-func start(f checker.Finding) string {
+func start(f checker.Anomaly) string {
 	var states []string
 	for _, state := range f.Start {
 		states = append(states, visible.Cap(state, longValue))
@@ -241,7 +241,7 @@ func start(f checker.Finding) string {
 
 // late: the finding is that something came too late, or never, and not that it cannot be
 // explained.
-func late(f checker.Finding) bool {
+func late(f checker.Anomaly) bool {
 	switch f.Class {
 	case "never-recovered", "wedged", "unavailable-without-quorum-loss", "no-handover", "slow-recovery", "stuck-operation":
 		return true
@@ -250,7 +250,7 @@ func late(f checker.Finding) bool {
 }
 
 // blame says beside the culprit what is wrong with it.
-func blame(f checker.Finding) string {
+func blame(f checker.Anomaly) string {
 	if late(f) {
 		return "too late"
 	}
@@ -259,7 +259,7 @@ func blame(f checker.Finding) string {
 
 // culprit is the operation at which a finding shows: the one that cannot be
 // explained, or when no single one is to blame, the last.
-func culprit(f checker.Finding) (history.Operation, bool) {
+func culprit(f checker.Anomaly) (history.Operation, bool) {
 	if f.Unexplained >= 0 && f.Unexplained < len(f.Core) {
 		return f.Core[f.Unexplained], true
 	}

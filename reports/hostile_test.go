@@ -84,14 +84,14 @@ func poison(t testing.TB, h string) *Run {
 	}
 	for i := range v.Results {
 		c := &v.Results[i]
-		if len(c.Findings) == 0 {
+		if len(c.Anomalies) == 0 {
 			continue // its details feed the tables, which follow below
 		}
 		c.Checker, c.Summary, c.Details, c.Outcome = h, h, quoted, checker.Violation
-		c.Allowed = []checker.Finding{{Class: h, Claim: h, Key: h, Breaks: []history.Model{history.Model(h)}, Count: 2}}
-		for j := range c.Findings {
-			f := &c.Findings[j]
-			f.Class, f.Claim, f.Rule, f.Key, f.State = h, h, h, h, h
+		c.Allowed = []checker.Anomaly{{Class: h, Sentence: h, Key: h, Breaks: []history.Model{history.Model(h)}, Count: 2}}
+		for j := range c.Anomalies {
+			f := &c.Anomalies[j]
+			f.Class, f.Sentence, f.Rule, f.Key, f.State = h, h, h, h, h
 			f.Start = []string{h, h}
 			for k := range f.Core {
 				op(&f.Core[k])
@@ -160,8 +160,8 @@ func poisonHolders(name string) func(testing.TB, string) *Run {
 		v.Claim = hostileClaim(h)
 		v.Sentence, v.Assumptions = h, []checker.Assumption{{Name: h, Text: h, Why: h, Exceeded: true}}
 		v.Faults[0].Evidence, v.Faults[0].Step.Target = h, h
-		told := func(f *checker.Finding) {
-			f.Claim, f.Rule, f.State = h, h, h
+		told := func(f *checker.Anomaly) {
+			f.Sentence, f.Rule, f.State = h, h, h
 			for k := range f.Proof {
 				f.Proof[k].Text = h
 			}
@@ -172,8 +172,8 @@ func poisonHolders(name string) func(testing.TB, string) *Run {
 		for i := range v.Results {
 			c := &v.Results[i]
 			c.Summary = h
-			for j := range c.Findings {
-				told(&c.Findings[j])
+			for j := range c.Anomalies {
+				told(&c.Anomalies[j])
 			}
 			var d lease.Details
 			if c.Checker == "lease" && json.Unmarshal(c.Details, &d) == nil && d.Believed != nil {

@@ -57,9 +57,9 @@ func (r *Run) JUnit() ([]byte, error) {
 		one := junit.Case{Class: class, Name: whole.Name + ": " + visible.Text(c.Checker), Time: junit.Seconds(float64(c.Took) / 1e9)}
 		kind := string(c.Outcome)
 		var text strings.Builder
-		for _, f := range c.Findings {
-			kind = c.Findings[0].Class
-			fmt.Fprintln(&text, visible.Text(f.Claim))
+		for _, f := range c.Anomalies {
+			kind = c.Anomalies[0].Class
+			fmt.Fprintln(&text, visible.Text(f.Sentence))
 		}
 		judgeCase(&one, c.Outcome, kind, visible.Text(c.Summary), text.String())
 		suite.Cases = append(suite.Cases, one)

@@ -37,7 +37,7 @@ type notice struct {
 
 // resourceHistoryOf reads what the history tells of a finding's resource up to a time.
 // Without a history it uses the finding's own operations.
-func resourceHistoryOf(f checker.Finding, log *history.Log, until int64) resourceHistory {
+func resourceHistoryOf(f checker.Anomaly, log *history.Log, until int64) resourceHistory {
 	t := resourceHistory{nodes: map[int]string{}}
 	if log == nil {
 		for _, op := range append(append([]history.Operation(nil), f.Core...), f.Around...) {
@@ -141,7 +141,7 @@ func (t *resourceHistory) within(from, to int64) []holdSpan {
 
 // lanes are the clients to draw, most telling first: those of the finding, those who
 // held it, those who tried; lost is how many more tried.
-func (t *resourceHistory) lanes(f checker.Finding, from, to int64) (processes []int, lost int) {
+func (t *resourceHistory) lanes(f checker.Anomaly, from, to int64) (processes []int, lost int) {
 	known := map[int]bool{}
 	add := func(process int) {
 		if known[process] {

@@ -30,7 +30,7 @@ const (
 
 // aboutHolders: the finding is about who held a resource when, and better told in lanes
 // than as bars of operations.
-func aboutHolders(f checker.Finding) bool {
+func aboutHolders(f checker.Anomaly) bool {
 	switch f.Class {
 	case "two-holders", "early-expiry", "deposed-renewal", "resurrection", "overstay", "believed-overlap":
 		return len(f.Core) > 0
@@ -46,7 +46,7 @@ type bracket struct {
 }
 
 // brackets measure what a finding is about.
-func brackets(f checker.Finding) []bracket {
+func brackets(f checker.Anomaly) []bracket {
 	if from, to, ok := bothBelieved(f); ok {
 		return []bracket{{from, to, "both believed to hold it for " + formatDuration(to-from), true}}
 	}
@@ -69,7 +69,7 @@ func brackets(f checker.Finding) []bracket {
 }
 
 // bothBelieved is the overlap of a finding of two beliefs.
-func bothBelieved(f checker.Finding) (from, to int64, ok bool) {
+func bothBelieved(f checker.Anomaly) (from, to int64, ok bool) {
 	if f.Class != "believed-overlap" || len(f.Core) < 2 {
 		return 0, 0, false
 	}
@@ -80,7 +80,7 @@ func bothBelieved(f checker.Finding) (from, to int64, ok bool) {
 
 // holdersWindow is the stretch that the picture shows: around the case, with the faults
 // that were in force, but never so wide that the case is a speck.
-func holdersWindow(f checker.Finding, faults []checker.Fault) (from, to int64) {
+func holdersWindow(f checker.Anomaly, faults []checker.Fault) (from, to int64) {
 	first, last := window(f.Core)
 	list := brackets(f)
 	if len(list) == 0 {
@@ -112,7 +112,7 @@ func holdersWindow(f checker.Finding, faults []checker.Fault) (from, to int64) {
 
 // holders draws a finding about holders. n numbers it on the page, and is not positive for
 // a picture beside others; log may be nil.
-func drawLeases(n int, f checker.Finding, faults []checker.Fault, log *history.Log) template.HTML {
+func drawLeases(n int, f checker.Anomaly, faults []checker.Fault, log *history.Log) template.HTML {
 	from, to := holdersWindow(f, faults)
 	p := &leasePicture{n: n, f: f, a: scale(from, to, storyGutter+16, holdersRight), resourceHistory: resourceHistoryOf(f, log, to)}
 	p.processes, p.lost = p.lanes(f, from, to)
@@ -161,7 +161,7 @@ func drawLeases(n int, f checker.Finding, faults []checker.Fault, log *history.L
 type leasePicture struct {
 	resourceHistory
 	n          int
-	f          checker.Finding
+	f          checker.Anomaly
 	a          axis
 	d          *drawing
 	processes  []int

@@ -281,7 +281,7 @@ func TestLeaseOperationText(t *testing.T) {
 func TestAPictureOfHoldersSurvivesAnyMoments(t *testing.T) {
 	rapid.Check(t, func(t *rapid.T) {
 		at := rapid.OneOf(rapid.Int64Range(0, 100e9), rapid.SampledFrom([]int64{0, 1, -5, 1 << 62, history.Never}))
-		f := checker.Finding{Key: "r1", Class: rapid.SampledFrom([]string{"two-holders", "early-expiry", "believed-overlap", "overstay"}).Draw(t, "class"),
+		f := checker.Anomaly{Key: "r1", Class: rapid.SampledFrom([]string{"two-holders", "early-expiry", "believed-overlap", "overstay"}).Draw(t, "class"),
 			Unexplained: rapid.IntRange(-1, 4).Draw(t, "unexplained")}
 		for range rapid.IntRange(1, 4).Draw(t, "core") {
 			op := history.Operation{Process: rapid.IntRange(0, 3).Draw(t, "process"), Key: "r1", F: rapid.SampledFrom([]string{"acquire", "renew", "gone", "believed", "holder"}).Draw(t, "f"),
@@ -395,8 +395,8 @@ func TestBoundsStandBesideWhatWasMeasured(t *testing.T) {
 }
 
 func TestFindingsAtOneTimeShareAMark(t *testing.T) {
-	at := func(ns int64) checker.Finding { return checker.Finding{Core: []history.Operation{{Call: ns}}} }
-	run := &timeline{findings: []checker.Finding{at(10e9), at(10e9), at(50e9), at(10e9), at(10e9), {}}}
+	at := func(ns int64) checker.Anomaly { return checker.Anomaly{Core: []history.Operation{{Call: ns}}} }
+	run := &timeline{findings: []checker.Anomaly{at(10e9), at(10e9), at(50e9), at(10e9), at(10e9), {}}}
 	var got []string
 	for _, f := range run.flags(scale(0, 100e9, 0, 1000)) {
 		got = append(got, f.words)
@@ -408,7 +408,7 @@ func TestFindingsAtOneTimeShareAMark(t *testing.T) {
 
 func TestLateAnswerIsNotCalledInexplicable(t *testing.T) {
 	r := fixture(t, "stale-read", false)
-	f := &r.Verdict.Results[0].Findings[0]
+	f := &r.Verdict.Results[0].Anomalies[0]
 	f.Class = "slow-recovery"
 	seen := said(t, rendered(t, r))
 	for _, want := range []string{"How it is known", "What came too late:", "⑤ read → 7  too late"} {
@@ -430,7 +430,7 @@ func TestRenewalsOfASessionAreThoseOfItsHolds(t *testing.T) {
 		{Type: history.BeliefChange, Process: 2, F: "enter", Value: asJSON(history.Belief{At: 9})},
 		{Type: history.BeliefChange, Process: 1, F: "lost", Value: asJSON(history.Belief{At: 10})},
 	}}
-	got := resourceHistoryOf(checker.Finding{Key: "r1"}, log, 20)
+	got := resourceHistoryOf(checker.Anomaly{Key: "r1"}, log, 20)
 	if len(got.holdSpans) != 1 || got.holdSpans[0].to != 10 || !slices.Equal(got.renewed, []notice{{1, 7}}) {
 		t.Errorf("%+v", got)
 	}

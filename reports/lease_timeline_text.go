@@ -19,7 +19,7 @@ type timelineLine struct {
 }
 
 // leaseTimeline lists the events of a finding about holders, in the order of time.
-func leaseTimeline(f checker.Finding, faults []checker.Fault) []timelineLine {
+func leaseTimeline(f checker.Anomaly, faults []checker.Fault) []timelineLine {
 	var list []timelineLine
 	add := func(at int64, core int, text string) { list = append(list, timelineLine{at, core, text}) }
 	marks := brackets(f)
@@ -62,7 +62,7 @@ func leaseTimeline(f checker.Finding, faults []checker.Fault) []timelineLine {
 }
 
 // leaseTimelineText is the picture of a finding about holders as text.
-func leaseTimelineText(f checker.Finding, faults []checker.Fault) string {
+func leaseTimelineText(f checker.Anomaly, faults []checker.Fault) string {
 	var lines []string
 	for _, x := range leaseTimeline(f, faults) {
 		lines = append(lines, formatTime(x.at)+" "+x.text)
@@ -71,7 +71,7 @@ func leaseTimelineText(f checker.Finding, faults []checker.Fault) string {
 }
 
 // leaseTimelineLines writes the same for a terminal, numbered as the proof refers to them.
-func leaseTimelineLines(t *text, f checker.Finding, faults []checker.Fault) {
+func leaseTimelineLines(t *text, f checker.Anomaly, faults []checker.Fault) {
 	list := leaseTimeline(f, faults)
 	width := 0
 	for _, x := range list {

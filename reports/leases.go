@@ -54,7 +54,7 @@ func (r *Run) believed() *beside {
 		}
 	}
 	words := fmt.Sprintf("%s two clients believed to hold the same, for %s at most. The first:", times(d.Overlaps), formatDuration(d.LongestOverlap))
-	return &beside{words + " " + visible.Text(d.Believed.Claim), drawLeases(0, *d.Believed, r.Verdict.Faults, r.Log)}
+	return &beside{words + " " + visible.Text(d.Believed.Sentence), drawLeases(0, *d.Believed, r.Verdict.Faults, r.Log)}
 }
 
 func times(n int) string {
@@ -66,7 +66,7 @@ func times(n int) string {
 
 // besideLoss shows who held a lock when something that it protects was lost: a finding
 // about the set tells the add, and the beliefs of its two holders why it was in vain.
-func (r *Run) besideLoss(n int, f checker.Finding) *beside {
+func (r *Run) besideLoss(n int, f checker.Anomaly) *beside {
 	if r.Log == nil || f.Class != "lost-element" || len(f.Core) == 0 {
 		return nil
 	}
@@ -80,7 +80,7 @@ func (r *Run) besideLoss(n int, f checker.Finding) *beside {
 	if b.from < a.from {
 		first, second = b, a
 	}
-	told := checker.Finding{Class: "believed-overlap", Key: f.Key, Unexplained: 2, Core: []history.Operation{asBelief(first, f.Key, r.Log.End), asBelief(second, f.Key, r.Log.End), add}}
+	told := checker.Anomaly{Class: "believed-overlap", Key: f.Key, Unexplained: 2, Core: []history.Operation{asBelief(first, f.Key, r.Log.End), asBelief(second, f.Key, r.Log.End), add}}
 	return &beside{
 		fmt.Sprintf("Client %d added it as holder from %s to %s; client %d acted as holder from %s to %s.",
 			a.process, formatTime(a.from), formatTime(min(a.to, r.Log.End)), b.process, formatTime(b.from), formatTime(min(b.to, r.Log.End))),

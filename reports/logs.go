@@ -189,7 +189,7 @@ func stamp(line string) (time.Time, bool) {
 
 // instantsOn are the findings' windows on the wall clock of one node, whose
 // readings tell how far it was from the control node's.
-func (r *Run) instantsOn(node string, findings []checker.Finding) []instant {
+func (r *Run) instantsOn(node string, findings []checker.Anomaly) []instant {
 	start, err := time.Parse(time.RFC3339Nano, r.Verdict.Start)
 	if err != nil {
 		return nil

@@ -336,8 +336,8 @@ func (r *Run) addFindings(p *page) {
 		}
 		from, to := window(f.Core)
 		card := findingCard{
-			N: i + 1, Open: i == 0, Class: visible.Text(f.Class), Claim: visible.Text(f.Claim), Key: visible.Cap(f.Key, longValue),
-			SameAsSentence: i == 0 && f.Claim == r.Verdict.Sentence,
+			N: i + 1, Open: i == 0, Class: visible.Text(f.Class), Claim: visible.Text(f.Sentence), Key: visible.Cap(f.Key, longValue),
+			SameAsSentence: i == 0 && f.Sentence == r.Verdict.Sentence,
 			Start:          start(f), State: visible.Cap(f.State, 4*longValue), Meanwhile: meanwhile(r.Verdict.Faults, from, to),
 			Rule: visible.Text(f.Rule), HeldTo: r.heldToBy(f),
 		}

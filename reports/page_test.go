@@ -63,7 +63,7 @@ func TestPageWorksWithoutJavaScript(t *testing.T) {
 // A core that begins late is worth nothing without the states it begins with.
 func TestWhatWasPossibleBeforeTheCoreIsOnThePageAndInTheText(t *testing.T) {
 	r := fixture(t, "stale-read", false)
-	f := &r.Verdict.Results[0].Findings[0]
+	f := &r.Verdict.Results[0].Anomalies[0]
 	f.Core, f.Unexplained, f.Start = f.Core[4:], 0, []string{"9", `"<b>"`}
 	f.Proof = []checker.ProofStep{{Text: "At 5.616 s k17 held 9."}, {Text: "The read of 7 began after that.", Core: []int{0}}}
 	const want = `All that was possible before these: 9 or "<b>"`

@@ -87,7 +87,7 @@ func TestAnAxisKeepsOrder(t *testing.T) {
 
 func TestWordsBesideBarsNeverOverlap(t *testing.T) {
 	rapid.Check(t, func(t *rapid.T) {
-		f := checker.Finding{Unexplained: rapid.IntRange(-1, 9).Draw(t, "unexplained")}
+		f := checker.Anomaly{Unexplained: rapid.IntRange(-1, 9).Draw(t, "unexplained")}
 		at := int64(0)
 		for range rapid.IntRange(1, 10).Draw(t, "n") {
 			at += rapid.Int64Range(0, 1e9).Draw(t, "gap")
@@ -123,7 +123,7 @@ func TestWordsBesideBarsNeverOverlap(t *testing.T) {
 
 func TestNothingDrawnLeavesThePicture(t *testing.T) {
 	empty := func(int64, int64) int { return 0 }
-	for name, f := range map[string]checker.Finding{
+	for name, f := range map[string]checker.Anomaly{
 		"no operations":       {Unexplained: -1},
 		"an index of nowhere": {Unexplained: 7, Core: staleRead().Core},
 		"one operation":       {Unexplained: 0, Core: staleRead().Core[:1]},

@@ -108,13 +108,13 @@ func Read(dir string) (*Run, error) {
 
 // findings are those of all checkers; within one they come worst first, and
 // violations come before what merely exceeded an assumption.
-func (r *Run) findings() []checker.Finding {
-	var all, rest []checker.Finding
+func (r *Run) findings() []checker.Anomaly {
+	var all, rest []checker.Anomaly
 	for _, c := range r.Verdict.Results {
 		if c.Outcome == checker.Violation {
-			all = append(all, c.Findings...)
+			all = append(all, c.Anomalies...)
 		} else {
-			rest = append(rest, c.Findings...)
+			rest = append(rest, c.Anomalies...)
 		}
 	}
 	return append(all, rest...)

@@ -46,7 +46,7 @@ type storyBar struct {
 
 // story draws the core of a finding. n numbers the finding on the page; keys
 // tells how many operations a key saw in a stretch of time.
-func story(n int, f checker.Finding, faults []checker.Fault, keys func(from, to int64) int) template.HTML {
+func story(n int, f checker.Anomaly, faults []checker.Fault, keys func(from, to int64) int) template.HTML {
 	if len(f.Core) == 0 {
 		return ""
 	}
@@ -109,7 +109,7 @@ func story(n int, f checker.Finding, faults []checker.Fault, keys func(from, to 
 }
 
 // storyAxis spans the core, with a little room before it.
-func storyAxis(f checker.Finding) axis {
+func storyAxis(f checker.Anomaly) axis {
 	from, to := window(f.Core)
 	marks := make([]int64, 0, 2*len(f.Core))
 	for _, op := range f.Core {
@@ -132,7 +132,7 @@ type words struct {
 }
 
 // barWords are what stands in or beside a bar.
-func barWords(f checker.Finding, i int) words {
+func barWords(f checker.Anomaly, i int) words {
 	s := numeral(i+1) + " " + operationText(f.Core[i], shortValue)
 	if i == f.Unexplained {
 		s += "  " + blame(f)
@@ -142,7 +142,7 @@ func barWords(f checker.Finding, i int) words {
 }
 
 // layOut puts each bar on the first row of its client where it and its words fit.
-func layOut(f checker.Finding, a axis) []storyRow {
+func layOut(f checker.Anomaly, a axis) []storyRow {
 	var rows []storyRow
 	for i, op := range f.Core {
 		words := barWords(f, i)
@@ -242,7 +242,7 @@ func drawGrid(d *drawing, a axis, top, floor float64, keys func(from, to int64) 
 	d.line(a.left-16, floor, storyRight, floor, "base")
 }
 
-func drawBar(d *drawing, n int, f checker.Finding, bar storyBar, y float64) {
+func drawBar(d *drawing, n int, f checker.Anomaly, bar storyBar, y float64) {
 	op := f.Core[bar.op]
 	class := "op " + endingClass(op)
 	if bar.op == f.Unexplained {
@@ -271,7 +271,7 @@ func drawBar(d *drawing, n int, f checker.Finding, bar storyBar, y float64) {
 // drawOrder shows what makes most proofs: the last change that had certainly
 // ended before the unexplained operation began. An arrow for every pair would
 // say less.
-func drawOrder(d *drawing, f checker.Finding, rows []storyRow, top float64) {
+func drawOrder(d *drawing, f checker.Anomaly, rows []storyRow, top float64) {
 	if f.Unexplained < 0 || f.Unexplained >= len(f.Core) {
 		return
 	}
@@ -363,7 +363,7 @@ func faultTitle(f checker.Fault) string {
 }
 
 // storyText is the picture in words.
-func storyText(f checker.Finding) string {
+func storyText(f checker.Anomaly) string {
 	lines := make([]string, len(f.Core))
 	for i, op := range f.Core {
 		lines[i] = fmt.Sprintf("%d: %s", i+1, opTitle(op))

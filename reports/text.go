@@ -104,8 +104,8 @@ func (r *Run) findingText(t *text, i, of int) {
 		head += fmt.Sprintf(" (one of %s like it)", number(f.Count))
 	}
 	t.line("", "%s", head)
-	if i > 0 || f.Claim != r.Verdict.Sentence {
-		t.line("  ", "%s", visible.Text(f.Claim))
+	if i > 0 || f.Sentence != r.Verdict.Sentence {
+		t.line("  ", "%s", visible.Text(f.Sentence))
 	}
 	if len(f.Start) > 0 {
 		t.line("  ", "All that was possible before these: %s", start(f))
@@ -137,7 +137,7 @@ func (r *Run) findingText(t *text, i, of int) {
 }
 
 // operationLines are the operations of a core, numbered as the proof refers to them.
-func operationLines(t *text, f checker.Finding) {
+func operationLines(t *text, f checker.Anomaly) {
 	when, who := 0, 0
 	for _, op := range f.Core {
 		when, who = max(when, len([]rune(interval(op)))), max(who, len([]rune(client(op))))

@@ -39,7 +39,7 @@ const (
 type timeline struct {
 	nodes    []string
 	faults   []checker.Fault
-	findings []checker.Finding
+	findings []checker.Anomaly
 	events   []history.Event
 	outages  stats.Unavailability
 	bins     *binned

@@ -221,8 +221,8 @@ func TestAServerThatDoesNotRestartIsAViolation(t *testing.T) {
 	}
 	found := false
 	for _, r := range verdict.Results {
-		for _, f := range r.Findings {
-			found = found || f.Class == "does-not-restart" && strings.Contains(f.Claim, "register on n2")
+		for _, f := range r.Anomalies {
+			found = found || f.Class == "does-not-restart" && strings.Contains(f.Sentence, "register on n2")
 		}
 	}
 	if !found {

@@ -63,8 +63,8 @@ func (o only) Check(ctx context.Context, log *history.Log, budget checker.Budget
 		}
 	}
 	result := o.Checker.Check(ctx, &part, budget)
-	for i := range result.Findings {
-		f := &result.Findings[i]
+	for i := range result.Anomalies {
+		f := &result.Anomalies[i]
 		f.Breaks = append(slices.Clip(f.Breaks), o.breaks)
 	}
 	return result

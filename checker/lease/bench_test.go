@@ -59,7 +59,7 @@ func BenchmarkMillionEvents(b *testing.B) {
 			b.ReportAllocs()
 			for b.Loop() {
 				if r := Checker(o).Check(context.Background(), log, checker.Budget{}); r.Outcome != checker.Valid {
-					b.Fatal(r.Outcome, r.Summary, r.Findings)
+					b.Fatal(r.Outcome, r.Summary, r.Anomalies)
 				}
 			}
 		})

@@ -33,8 +33,8 @@ type Details struct {
 	// Unless Options.ClaimExclusion is set they break no promise.
 	Overlaps       int              `json:"overlaps"`
 	LongestOverlap int64            `json:"longestOverlap,omitempty"`
-	Believed       *checker.Finding `json:"believed,omitempty"`
-	// Exceeded counts findings by class that overlap a time of clocks beyond their
+	Believed       *checker.Anomaly `json:"believed,omitempty"`
+	// Exceeded counts anomalies by class that overlap a time of clocks beyond their
 	// bounds, beside a violation.
 	Exceeded string `json:"exceeded,omitempty"`
 	// Rate is the clock error that was allowed for, as a share.

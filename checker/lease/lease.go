@@ -100,9 +100,9 @@
 //
 // # Verdict
 //
-// A finding about time is told to be exceeded, and not a violation, when package clocks
+// An anomaly about time is told to be exceeded, and not a violation, when package clocks
 // has a window that touches the stretch from the renewals or grants it rests on to what
-// contradicts it. One finding outside of any window is enough for a violation. A run in
+// contradicts it. One anomaly outside of any window is enough for a violation. A run in
 // which nobody ever had to wait and nothing expired is vacuous.
 package lease
 
@@ -187,12 +187,12 @@ func (c leases) Check(ctx context.Context, log *history.Log, _ checker.Budget) c
 	}
 	switch {
 	case len(inside) > 0:
-		result.Outcome, result.Findings, result.Summary = checker.Violation, append(inside, exceeded...), report.inside.Summary()
+		result.Outcome, result.Anomalies, result.Summary = checker.Violation, append(inside, exceeded...), report.inside.Summary()
 		if len(exceeded) > 0 {
 			result.Summary += "; while clocks were beyond their bounds also " + details.Exceeded
 		}
 	case len(exceeded) > 0:
-		result.Outcome, result.Findings, result.Summary = checker.Exceeded, exceeded, details.Exceeded+", all while clocks were beyond their bounds"
+		result.Outcome, result.Anomalies, result.Summary = checker.Exceeded, exceeded, details.Exceeded+", all while clocks were beyond their bounds"
 	case trouble != "":
 		result.Outcome, result.Summary = checker.Unknown, trouble
 		return result

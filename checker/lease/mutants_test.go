@@ -30,7 +30,7 @@ func TestEveryMutantIsCaught(t *testing.T) {
 		[3]string{"an answer says nothing about when it was gone", "e.from > r.grants[n.last].ret", "true"})
 	in("judge.go",
 		[3]string{"an old holder is shown too early", "if k == byToken && shown > 0 && shown < j.grants[at].token {", "if false {"},
-		[3]string{"one finding stands for all", "told{at, class, onClocks && beyond}", "told{at, class, onClocks && beyond && false}"},
+		[3]string{"one anomaly stands for all", "told{at, class, onClocks && beyond}", "told{at, class, onClocks && beyond && false}"},
 		[3]string{"the time of the other does not count", "since = min(since, j.since(h, g.ret))", ""},
 		[3]string{"an acquire of unknown outcome got nothing", "k == byLease && j.unclear > by", "k == byLease"},
 		[3]string{"nor does it prolong anything", "|| j.unclear <= s.to {", "{"},

@@ -29,7 +29,7 @@ func judgeWorld(w *world) checker.Result {
 
 func classesOf(r checker.Result) map[string]bool {
 	found := make(map[string]bool)
-	for _, f := range r.Findings {
+	for _, f := range r.Anomalies {
 		found[f.Class] = true
 	}
 	return found
@@ -52,7 +52,7 @@ func noAlarm(executions int) error {
 			valid++
 		case checker.Vacuous:
 		default:
-			return fmt.Errorf("execution %d: %s: %s\n%+v", n, r.Outcome, r.Summary, r.Findings)
+			return fmt.Errorf("execution %d: %s: %s\n%+v", n, r.Outcome, r.Summary, r.Anomalies)
 		}
 		// The naive judge is slow, and here only to be judged itself.
 		if naive := w.refutable(); n < 1000 && len(naive) > 0 {
@@ -69,7 +69,7 @@ func TestNoAlarmOnRandomCorrectExecutions(t *testing.T) {
 	rapid.Check(t, func(t *rapid.T) {
 		seed := rapid.Uint64().Draw(t, "seed")
 		w := simulate(rand.New(rand.NewPCG(2, seed)), "")
-		if r := judgeWorld(w); len(r.Findings) > 0 || r.Outcome == checker.Harness {
+		if r := judgeWorld(w); len(r.Anomalies) > 0 || r.Outcome == checker.Harness {
 			t.Fatalf("%s: %s", r.Outcome, r.Summary)
 		}
 	})
@@ -131,7 +131,7 @@ func everySeeded(class string, executions int) (summary string, err error) {
 			silent++
 			// To find what was really done where the naive judge gives up is no alarm.
 			if len(got) > 0 && !names && !got[class] {
-				return "", fmt.Errorf("execution %d: the naive judge finds nothing, the checker %v\n%v", n, got, r.Findings[0].Proof)
+				return "", fmt.Errorf("execution %d: the naive judge finds nothing, the checker %v\n%v", n, got, r.Anomalies[0].Proof)
 			}
 		}
 	}

@@ -25,7 +25,7 @@ var classes = []checker.Class{
 	{Name: "believed-overlap", Breaks: []history.Model{history.BelievedExclusion}},
 }
 
-// timed findings rest on clocks within the bounds, untimed ones on nothing but A1 and A2.
+// timed anomalies rest on clocks within the bounds, untimed ones on nothing but A1 and A2.
 const (
 	timed   = true
 	untimed = false
@@ -36,13 +36,13 @@ type report struct {
 	log              *history.Log
 	windows          clocks.List
 	faults           []checker.Fault
-	inside, exceeded checker.Findings
+	inside, exceeded checker.Anomalies
 	claimExclusion   bool
 
 	stalest  int64
 	overlaps int
 	longest  int64
-	believed *checker.Finding
+	believed *checker.Anomaly
 }
 
 func newReport(log *history.Log, o Options) *report {
@@ -51,16 +51,16 @@ func newReport(log *history.Log, o Options) *report {
 	return r
 }
 
-// add counts a finding whose argument speaks of [from, to].
+// add counts an anomaly whose argument speaks of [from, to].
 func (r *report) add(class string, onClocks bool, from, to int64, tell func() telling) {
 	if onClocks {
 		if w, beyond := r.windows.During(from, to); beyond {
 			r.exceeded.AddBeyond(class, checker.Beyond{Assumption: history.ClockError, Why: w.Why},
-				func() checker.Finding { return r.finding(tell(), w.Why) })
+				func() checker.Anomaly { return r.anomaly(tell(), w.Why) })
 			return
 		}
 	}
-	r.inside.Add(class, func() checker.Finding { return r.finding(tell(), "") })
+	r.inside.Add(class, func() checker.Anomaly { return r.anomaly(tell(), "") })
 }
 
 // overlap counts a believed overlap, which is a violation only where the workload
@@ -69,7 +69,7 @@ func (r *report) overlap(a, b spell, tell func() telling) {
 	r.overlaps++
 	r.longest = max(r.longest, min(a.to, b.to)-b.from)
 	if r.believed == nil {
-		f := checker.Tell("believed-overlap", func() checker.Finding { return r.finding(tell(), "") })
+		f := checker.Tell("believed-overlap", func() checker.Anomaly { return r.anomaly(tell(), "") })
 		r.believed = &f
 	}
 	if r.claimExclusion {
@@ -77,7 +77,7 @@ func (r *report) overlap(a, b spell, tell func() telling) {
 	}
 }
 
-// telling is a finding before it is put in order: operations as the story names them,
+// telling is an anomaly before it is put in order: operations as the story names them,
 // and steps about their positions in it.
 type telling struct {
 	key, claim, rule, state string
@@ -92,8 +92,8 @@ func step(text string, about ...int) checker.ProofStep {
 	return checker.ProofStep{Text: text, Core: about}
 }
 
-func (r *report) finding(t telling, beyond string) checker.Finding {
-	f := checker.Finding{Claim: t.claim, Rule: t.rule, Key: t.key, State: t.state, Holds: t.holds, Unexplained: -1}
+func (r *report) anomaly(t telling, beyond string) checker.Anomaly {
+	f := checker.Anomaly{Sentence: t.claim, Rule: t.rule, Key: t.key, State: t.state, Holds: t.holds, Unexplained: -1}
 	order := make([]int, len(t.ops))
 	for i := range order {
 		order[i] = i

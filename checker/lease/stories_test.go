@@ -348,8 +348,8 @@ func eachStory(tell func(name string, judge func(errorf func(string, ...any)))) 
 			}
 			r := tale.judged(o)
 			class, claim := "", ""
-			if len(r.Findings) > 0 {
-				class, claim = r.Findings[0].Class, r.Findings[0].Claim
+			if len(r.Anomalies) > 0 {
+				class, claim = r.Anomalies[0].Class, r.Anomalies[0].Sentence
 			}
 			want := c.want
 			switch {
@@ -365,8 +365,8 @@ func eachStory(tell func(name string, judge func(errorf func(string, ...any)))) 
 			if w := strings.TrimPrefix(c.class, "-"); class != w || claim != c.claim {
 				errorf("found %s: %s\nwant %s: %s", class, claim, w, c.claim)
 			}
-			for _, f := range r.Findings {
-				if strings.Contains(f.Claim, "failed to explain") {
+			for _, f := range r.Anomalies {
+				if strings.Contains(f.Sentence, "failed to explain") {
 					errorf("%v", f.Proof)
 				}
 			}

@@ -394,7 +394,7 @@ func noStrangeAlarm(executions int) error {
 			valid++
 		case checker.Vacuous:
 		default:
-			return fmt.Errorf("execution %d: %s: %s\n%+v", n, r.Outcome, r.Summary, r.Findings)
+			return fmt.Errorf("execution %d: %s: %s\n%+v", n, r.Outcome, r.Summary, r.Anomalies)
 		}
 	}
 	if valid < executions*9/10 {

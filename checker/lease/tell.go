@@ -8,7 +8,7 @@ import (
 	"nemesis/history"
 )
 
-// The sentences of findings. A hold is told by up to three operations: its acquire, the
+// The sentences of anomalies. A hold is told by up to three operations: its acquire, the
 // renewal on which the argument rests, and what contradicts it.
 
 func (j *judge) name() string {

@@ -11,7 +11,7 @@ import (
 )
 
 // Bounds of what is tried to tell what the culprit could have found: more states than
-// a sentence can hold are not worth finding.
+// a sentence can hold are not worth anomaly.
 const (
 	mostArrangements = 4096
 	mostStates       = 16

@@ -90,8 +90,8 @@ func TestManyKeysWithoutAnOrderAreCountedAndAFewExplained(t *testing.T) {
 		ops = append(ops, o)
 	}
 	r := check(number(ops))
-	if len(r.Findings) != explained || r.Findings[0].Key != "k19" || r.Findings[0].Count != 20-explained+1 {
-		t.Errorf("%d findings, the first about %s for %d", len(r.Findings), r.Findings[0].Key, r.Findings[0].Count)
+	if len(r.Anomalies) != explained || r.Anomalies[0].Key != "k19" || r.Anomalies[0].Count != 20-explained+1 {
+		t.Errorf("%d anomalies, the first about %s for %d", len(r.Anomalies), r.Anomalies[0].Key, r.Anomalies[0].Count)
 	}
 	var d Details
 	if err := json.Unmarshal(r.Details, &d); err != nil || len(d.Violating) != 20 || d.Keys != 20 {
@@ -104,7 +104,7 @@ func TestAStaleReadInALongRunIsProvedByAFewOperations(t *testing.T) {
 	sizes := make(map[int]int)
 	for range 30 {
 		got := check(simulate(r.IntN, shape{clients: 5, ops: 300, unique: true, crash: 20, refuse: 20, bug: staleRead, often: 20}))
-		for _, f := range got.Findings {
+		for _, f := range got.Anomalies {
 			sizes[len(f.Core)]++
 			if len(f.Core) > 10 {
 				t.Errorf("a core of %d operations", len(f.Core))

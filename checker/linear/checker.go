@@ -51,7 +51,7 @@ type Undecided struct {
 	Reason    string `json:"reason"`
 }
 
-// A full finding is made of the first explained violating keys; the second opinion
+// A full anomaly is made of the first explained violating keys; the second opinion
 // and the ranking look at the first examined. The rest are counted.
 const (
 	explained = 3
@@ -107,7 +107,7 @@ type job struct {
 	subject    *subject
 	accusation *accusation
 	age        int64 // how stale a value was seen, in nanoseconds
-	finding    *checker.Finding
+	anomaly    *checker.Anomaly
 }
 
 func (c objects) Check(ctx context.Context, log *history.Log, budget checker.Budget) checker.Result {
@@ -297,12 +297,12 @@ func (j *job) hear(a accusation) {
 	}
 }
 
-// explain makes the finding of a key without an order.
+// explain makes the anomaly of a key without an order.
 func (c objects) explain(ctx context.Context, j *job) {
-	f := checker.Tell(c.class(), func() checker.Finding {
+	f := checker.Tell(c.class(), func() checker.Anomaly {
 		j.hear(j.subject.smaller(ctx, j.object.Operations, *j.accusation))
 		if j.decision.Answer != order.Illegal {
-			return checker.Finding{}
+			return checker.Anomaly{}
 		}
 		a := j.accusation
 		story := explain.Story{
@@ -336,11 +336,11 @@ func (c objects) explain(ctx context.Context, j *job) {
 		if c.old {
 			story.Core, story.Unexplained = byCall(story.Core, story.Unexplained)
 		}
-		return story.Finding()
+		return story.Anomaly()
 	})
 	if j.decision.Answer == order.Illegal {
 		f.Key, f.Breaks = j.key, c.breaks(ctx, j)
-		j.finding = &f
+		j.anomaly = &f
 	}
 }
 
@@ -361,12 +361,12 @@ func (c objects) conclude(result checker.Result, jobs, bad []*job) checker.Resul
 		if j.accusation == nil || j.accusation.opinion != order.Illegal {
 			d.Unconfirmed++
 		}
-		if j.finding != nil {
-			result.Findings = append(result.Findings, *j.finding)
+		if j.anomaly != nil {
+			result.Anomalies = append(result.Anomalies, *j.anomaly)
 		}
 	}
-	if rest := len(d.Violating) - len(result.Findings); rest > 0 && len(result.Findings) > 0 {
-		result.Findings[0].Count += rest
+	if rest := len(d.Violating) - len(result.Anomalies); rest > 0 && len(result.Anomalies) > 0 {
+		result.Anomalies[0].Count += rest
 	}
 	result.Details, _ = json.Marshal(d)
 

@@ -51,7 +51,7 @@ func judgeForeign(t *testing.T, path string, format foreign.Format, kind string,
 	if d.Unconfirmed > 0 {
 		t.Errorf("%s: the second opinion ran out of steps", filepath.Base(path))
 	}
-	for _, f := range result.Findings {
+	for _, f := range result.Anomalies {
 		if len(f.Core) > mostOfCorpora {
 			t.Errorf("%s: a core of %d operations", filepath.Base(path), len(f.Core))
 		}
@@ -81,8 +81,8 @@ func TestKnownVerdictsOfKeyValueHistories(t *testing.T) {
 	for _, clients := range []string{"01", "10", "50"} {
 		for _, verdict := range []string{"ok", "bad"} {
 			r := judgeForeign(t, fmt.Sprintf("%s/c%s-%s.txt", folder, clients, verdict), foreign.PorcupineKV, "kv", models.Options{}, verdict == "ok")
-			for _, f := range r.Findings {
-				t.Logf("c%s-%s: %s (%d operations)", clients, verdict, f.Claim, len(f.Core))
+			for _, f := range r.Anomalies {
+				t.Logf("c%s-%s: %s (%d operations)", clients, verdict, f.Sentence, len(f.Core))
 			}
 		}
 	}
@@ -100,8 +100,8 @@ func TestKnownVerdictsOfKnossosHistories(t *testing.T) {
 	for _, e := range entries {
 		bad := strings.HasPrefix(e.Name(), "bad")
 		r := judgeForeign(t, folder+"/"+e.Name(), foreign.JepsenEDN, "cas-register", opt, !bad)
-		if index, known := culprit[e.Name()]; known && len(r.Findings) > 0 {
-			f := r.Findings[0]
+		if index, known := culprit[e.Name()]; known && len(r.Anomalies) > 0 {
+			f := r.Anomalies[0]
 			if f.Unexplained < 0 || f.Core[f.Unexplained].Completion != index {
 				t.Errorf("%s: operation %d of core %v cannot be explained, known to be the one that ends at %d", e.Name(), f.Unexplained, f.Core, index)
 			}

@@ -40,7 +40,7 @@ func BenchmarkHistoryFile(b *testing.B) {
 			b.Fatal(err)
 		}
 		r := Register("").Check(context.Background(), log, checker.Budget{})
-		if r.Outcome != checker.Violation || len(r.Findings) != 1 || len(r.Findings[0].Proof) == 0 {
+		if r.Outcome != checker.Violation || len(r.Anomalies) != 1 || len(r.Anomalies[0].Proof) == 0 {
 			b.Fatal(r.Summary)
 		}
 	}

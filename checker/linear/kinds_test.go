@@ -36,7 +36,7 @@ func parsed(t testing.TB, kind string, opt models.Options, ops []history.Operati
 }
 
 // TestVerdictsOfEveryKindAgreeWithTryingEveryOrder holds the whole way from a history
-// to a finding to brute force, and the model alone to Porcupine.
+// to an anomaly to brute force, and the model alone to Porcupine.
 func TestVerdictsOfEveryKindAgreeWithTryingEveryOrder(t *testing.T) {
 	for _, name := range world.Kinds() {
 		t.Run(name, func(t *testing.T) {
@@ -65,11 +65,11 @@ func TestVerdictsOfEveryKindAgreeWithTryingEveryOrder(t *testing.T) {
 				if result.Outcome != want {
 					t.Fatalf("judged %s (%s), should be %s:\n%s", result.Outcome, result.Summary, want, world.Draw(ops))
 				}
-				for _, f := range result.Findings {
+				for _, f := range result.Anomalies {
 					if world.LegalFrom(name, f.Start, f.Core) {
 						t.Fatalf("the core has an order:\n%s\nof\n%s", world.Draw(f.Core), world.Draw(ops))
 					}
-					if f.Unexplained < 0 || f.Claim == "" || len(f.Proof) == 0 {
+					if f.Unexplained < 0 || f.Sentence == "" || len(f.Proof) == 0 {
 						t.Fatalf("nothing is explained: %+v", f)
 					}
 				}

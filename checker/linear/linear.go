@@ -10,7 +10,7 @@
 // Check is the front door for programs: any porcupine.Model and its operations in, a
 // decision with a certificate for each partition out. Checker is the one for runs: it
 // takes the operations of a history apart by key, has each key judged as one of the
-// kinds of package models, several at a time, within budgets, and makes findings.
+// kinds of package models, several at a time, within budgets, and makes anomalies.
 //
 // Data passes through in four steps, one file each. Route (route.go) asks the
 // cheapest exact check first and the generic engine last; an order is believed only

@@ -49,7 +49,7 @@ func TestStoriesOfOneRegister(t *testing.T) {
 		name  string
 		ops   []history.Operation
 		want  checker.Outcome
-		claim string // the finding's first sentence
+		claim string // the anomaly's first sentence
 	}{
 		{"an untouched register reads as null", []history.Operation{ok(1, "read", "", "null", 1*s, 2*s)}, checker.Valid, ""},
 		{"a read that overlaps a write may see either", []history.Operation{
@@ -95,7 +95,7 @@ func TestStoriesOfOneRegister(t *testing.T) {
 			if c.claim == "" {
 				return
 			}
-			if diff := cmp.Diff(c.claim, r.Findings[0].Claim); diff != "" {
+			if diff := cmp.Diff(c.claim, r.Anomalies[0].Sentence); diff != "" {
 				t.Error(diff)
 			}
 		})
@@ -107,7 +107,7 @@ func TestTheProofOfAStaleReadIsToldStepByStep(t *testing.T) {
 		ok(1, "write", "3", "", 1*s, 2*s), ok(4, "read", "", "3", 3*s, 4*s),
 		ok(1, "write", "7", "", 10*s, 12_100e6), ok(5, "read", "", "7", 13*s, 14*s),
 		ok(3, "write", "9", "", 39_398e6, 39_402e6),
-		ok(12, "read", "", "7", 41_190e6, 41_203e6), ok(12, "read", "", "9", 42*s, 43*s)})).Findings[0]
+		ok(12, "read", "", "7", 41_190e6, 41_203e6), ok(12, "read", "", "9", 42*s, 43*s)})).Anomalies[0]
 	var got []string
 	for _, step := range f.Proof {
 		got = append(got, fmt.Sprint(step.Text, step.Core))
@@ -203,7 +203,7 @@ func agree(t failer, ops []history.Operation) {
 	if result.Outcome != want {
 		t.Fatalf("judged %s (%s), should be %s:\n%s", result.Outcome, result.Summary, want, draw(ops))
 	}
-	for _, f := range result.Findings {
+	for _, f := range result.Anomalies {
 		values := f.Start
 		if values == nil {
 			values = []string{"null"}
@@ -261,7 +261,7 @@ func TestEveryBrokenRegisterIsCaught(t *testing.T) {
 			for n := 1; n <= 50; n++ {
 				got := check(simulate(r.IntN, shape{clients: 4, ops: 120, unique: true, crash: 20, refuse: 10, bug: b, often: 10}))
 				if got.Outcome == checker.Violation {
-					t.Logf("run %d: %d operations prove it: %s", n, len(got.Findings[0].Core), got.Findings[0].Claim)
+					t.Logf("run %d: %d operations prove it: %s", n, len(got.Anomalies[0].Core), got.Anomalies[0].Sentence)
 					return
 				}
 			}

@@ -135,7 +135,7 @@ func (c twice) Check(ctx context.Context, log *history.Log, budget checker.Budge
 	}))
 	switch stricter.Outcome {
 	case checker.Violation:
-		if len(stricter.Findings) == 0 { // nobody could show one
+		if len(stricter.Anomalies) == 0 { // nobody could show one
 			d.Unsought = stricter.Summary
 			break
 		}
@@ -143,7 +143,7 @@ func (c twice) Check(ctx context.Context, log *history.Log, budget checker.Budge
 			result.Beside, result.Outcome = result.Outcome, checker.Violation
 			result.Summary = stricter.Summary + ", as old reads explain; " + result.Summary
 		}
-		result.Findings = append(result.Findings, stricter.Findings...)
+		result.Anomalies = append(result.Anomalies, stricter.Anomalies...)
 		var more Details
 		if json.Unmarshal(stricter.Details, &more) == nil {
 			d.Old = more.Violating

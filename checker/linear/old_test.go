@@ -18,10 +18,10 @@ func checkOld(ops []history.Operation) checker.Result {
 	return Register(history.LinearizableWrites).Check(context.Background(), &history.Log{Operations: ops}, checker.Budget{})
 }
 
-// breaksOld reports whether one of the findings breaks linearizable-writes.
+// breaksOld reports whether one of the anomalies breaks linearizable-writes.
 func breaksOld(r checker.Result) bool {
 	claim := history.Claim{Model: history.LinearizableWrites, Origin: history.AskedFor}
-	return slices.ContainsFunc(r.Findings, func(f checker.Finding) bool { return claim.Broken(f.Breaks) })
+	return slices.ContainsFunc(r.Anomalies, func(f checker.Anomaly) bool { return claim.Broken(f.Breaks) })
 }
 
 // keepsOld decides linearizable-writes from its definition: it tries every order of what
@@ -145,12 +145,12 @@ func oldReads(n int) error {
 			return fmt.Errorf("it breaks the claim: %v, but it keeps it: %v (%s)\n%s", breaksOld(got), want, got.Summary, b.String())
 		case (got.Outcome == checker.Valid) != linearizable:
 			return fmt.Errorf("judged %s (%s), although it is linearizable: %v\n%s", got.Outcome, got.Summary, linearizable, b.String())
-		case !linearizable && len(got.Findings) == 0:
-			return fmt.Errorf("judged %s (%s) without a finding\n%s", got.Outcome, got.Summary, b.String())
+		case !linearizable && len(got.Anomalies) == 0:
+			return fmt.Errorf("judged %s (%s) without an anomaly\n%s", got.Outcome, got.Summary, b.String())
 		case linearizable && !want:
 			return fmt.Errorf("linearizable, and not with old reads\n%s", b.String())
 		}
-		for _, f := range append(got.Findings, check(ops).Findings...) {
+		for _, f := range append(got.Anomalies, check(ops).Anomalies...) {
 			if claim := (history.Claim{Model: history.LinearizableWrites, Origin: history.AskedFor}); claim.Broken(f.Breaks) && want {
 				return fmt.Errorf("%s breaks %v, and does not\n%s", f.Class, f.Breaks, b.String())
 			}
@@ -185,7 +185,7 @@ func TestEveryMutantOfOldReadsIsCaught(t *testing.T) {
 		{"reads keep their time", "op.Call = min(op.Call, 0)", "op.Call = max(op.Call, 0)"},
 		{"compare-and-sets may be old", `o.Type == history.OK && (o.F == "read" || o.F == "get")`, `o.Type == history.OK && (o.F == "read" || o.F == "cas")`},
 		{"writes may be old", `(o.F == "read" || o.F == "get")`, `(o.F == "read" || o.F == "write")`},
-		{"the second look is forgotten", "result.Findings = append(result.Findings, stricter.Findings...)", ""},
+		{"the second look is forgotten", "result.Anomalies = append(result.Anomalies, stricter.Anomalies...)", ""},
 		{"every core breaks the weaker model", "if j.subject.try(ctx, &w) == order.Illegal {", "if j.subject.try(ctx, &w) == order.Illegal || true {"},
 		{"old reads break nothing weaker", "return []history.Model{history.LinearizableWrites}\n\t}\n\ta :=", "return []history.Model{history.Linearizable}\n\t}\n\ta :="},
 	} {
@@ -210,15 +210,15 @@ func TestAnOldReadHidesNoOther(t *testing.T) {
 		all[i].Index, all[i].Completion = int64(2*i), int64(2*i+1)
 	}
 	r := checkOld(all[:3])
-	if len(r.Findings) != 1 || r.Findings[0].Class != "non-linearizable" || !slices.Equal(r.Findings[0].Breaks, []history.Model{history.Linearizable}) || r.Beside != checker.Valid {
+	if len(r.Anomalies) != 1 || r.Anomalies[0].Class != "non-linearizable" || !slices.Equal(r.Anomalies[0].Breaks, []history.Model{history.Linearizable}) || r.Beside != checker.Valid {
 		t.Errorf("a stale read: %+v", r)
 	}
 	r = checkOld(all)
-	if len(r.Findings) != 2 || r.Findings[0].Class != "non-linearizable-writes" || r.Findings[0].Key != "k18" || r.Findings[1].Key != "k17" {
+	if len(r.Anomalies) != 2 || r.Anomalies[0].Class != "non-linearizable-writes" || r.Anomalies[0].Key != "k18" || r.Anomalies[1].Key != "k17" {
 		t.Fatalf("a stale read and an invented one: %+v", r)
 	}
-	told := r.Findings[0].Claim + r.Findings[0].Rule
-	for _, p := range r.Findings[0].Proof {
+	told := r.Anomalies[0].Sentence + r.Anomalies[0].Rule
+	for _, p := range r.Anomalies[0].Proof {
 		told += " " + p.Text
 	}
 	for _, want := range []string{"no client had ever asked for that value", "A read may be old", "That a read is old is allowed"} {
@@ -226,7 +226,7 @@ func TestAnOldReadHidesNoOther(t *testing.T) {
 			t.Errorf("%q does not say %q", told, want)
 		}
 	}
-	if invented := check(all[3:]); !slices.Equal(invented.Findings[0].Breaks, []history.Model{history.LinearizableWrites}) {
-		t.Errorf("a value out of thin air breaks %v", invented.Findings[0].Breaks)
+	if invented := check(all[3:]); !slices.Equal(invented.Anomalies[0].Breaks, []history.Model{history.LinearizableWrites}) {
+		t.Errorf("a value out of thin air breaks %v", invented.Anomalies[0].Breaks)
 	}
 }

@@ -10,7 +10,7 @@ import (
 	"nemesis/history"
 )
 
-// The first finding is the headline of a report, so it should be the most telling one:
+// The first anomaly is the headline of a report, so it should be the most telling one:
 // the value that had been overwritten for the longest time when it was seen again.
 // Where nothing was stale, what happened while a fault was in force comes first, then
 // what happened first.

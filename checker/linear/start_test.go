@@ -226,7 +226,7 @@ func chain(n int) []history.Operation {
 }
 
 func TestProofOfALongChainBeginsNearItsEnd(t *testing.T) {
-	f := check(number(chain(300))).Findings[0]
+	f := check(number(chain(300))).Anomalies[0]
 	var got []string
 	for _, step := range f.Proof {
 		got = append(got, fmt.Sprint(step.Text, step.Core))
@@ -239,7 +239,7 @@ func TestProofOfALongChainBeginsNearItsEnd(t *testing.T) {
 	if diff := cmp.Diff(want, got); diff != "" {
 		t.Error(diff)
 	}
-	if diff := cmp.Diff("Client 3 read 1 from k17 at 300.500 s, although k17 held 2 at 299.000 s and no order of what happened since explains this.", f.Claim); diff != "" {
+	if diff := cmp.Diff("Client 3 read 1 from k17 at 300.500 s, although k17 held 2 at 299.000 s and no order of what happened since explains this.", f.Sentence); diff != "" {
 		t.Error(diff)
 	}
 	if diff := cmp.Diff([]string{"2"}, f.Start); diff != "" || len(f.Core) != 1 || f.Unexplained != 0 {
@@ -299,7 +299,7 @@ func TestOperationsOpenAtTheStartOfACoreAreListed(t *testing.T) {
 		t.Fatal(err)
 	}
 	r := Checker(kind, models.Options{}).Check(context.Background(), &history.Log{Operations: number(ops)}, checker.Budget{})
-	f := r.Findings[0]
+	f := r.Anomalies[0]
 	if want := "At 28.000 s k17 was [1 7] or [1] or [7 1]: every order of the 19 operations that had returned by then, with or without the one that was open, ends there."; !strings.HasPrefix(f.Proof[0].Text, want) {
 		t.Errorf("%s\nshould begin with\n%s", f.Proof[0].Text, want)
 	}

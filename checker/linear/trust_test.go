@@ -91,8 +91,8 @@ func TestShortestViolationComesFirst(t *testing.T) {
 	log := &history.Log{Operations: number(ops), Events: []history.Event{fault(history.Inject, 400), fault(history.Healed, 600)}}
 	r := Register("").Check(context.Background(), log, checker.Budget{})
 	want := "5 keys without a linear order (longest, long, brief, during the fault, early)"
-	if r.Summary != want || len(r.Findings) != explained || r.Findings[0].Key != "longest" {
-		t.Errorf("%s, %d findings", r.Summary, len(r.Findings))
+	if r.Summary != want || len(r.Anomalies) != explained || r.Anomalies[0].Key != "longest" {
+		t.Errorf("%s, %d anomalies", r.Summary, len(r.Anomalies))
 	}
 }
 

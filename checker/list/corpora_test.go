@@ -34,7 +34,7 @@ func TestKnownVerdictsOfListAppendHistories(t *testing.T) {
 	for _, c := range []struct {
 		file []string
 		want checker.Outcome
-		one  string // a class that must be among the findings
+		one  string // a class that must be among the anomalies
 	}{
 		{[]string{"elle", "paper-example.edn"}, checker.Violation, "G-single"},
 		{[]string{"elle", "si-without-g-single.edn"}, checker.Violation, "G2"},
@@ -45,8 +45,8 @@ func TestKnownVerdictsOfListAppendHistories(t *testing.T) {
 			start := time.Now()
 			r := Append("").Check(context.Background(), load(t, c.file...), checker.Budget{})
 			t.Logf("%s in %s: %s", r.Outcome, time.Since(start), r.Summary)
-			for _, f := range r.Findings {
-				t.Logf("%s: %s", f.Class, f.Claim)
+			for _, f := range r.Anomalies {
+				t.Logf("%s: %s", f.Class, f.Sentence)
 				for _, p := range f.Proof {
 					t.Log("  ", p.Text, p.Core)
 				}
@@ -57,12 +57,12 @@ func TestKnownVerdictsOfListAppendHistories(t *testing.T) {
 			if c.one == "" {
 				return
 			}
-			for _, f := range r.Findings {
+			for _, f := range r.Anomalies {
 				if f.Class == c.one {
 					return
 				}
 			}
-			t.Errorf("no finding of class %s", c.one)
+			t.Errorf("no anomaly of class %s", c.one)
 		})
 	}
 }

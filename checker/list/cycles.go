@@ -49,7 +49,7 @@ const (
 )
 
 // cycles tells the worst contradiction of every strongly connected component.
-func (h *parsed) cycles(ctx context.Context, g *graph, found *checker.Findings) {
+func (h *parsed) cycles(ctx context.Context, g *graph, found *checker.Anomalies) {
 	everything := make([]int32, len(g.out))
 	for i := range everything {
 		everything[i] = int32(i)
@@ -57,7 +57,7 @@ func (h *parsed) cycles(ctx context.Context, g *graph, found *checker.Findings) 
 	w := newWalker(g)
 	for _, nodes := range w.components(everything, anyKind) {
 		cycle := w.worst(ctx, nodes)
-		found.AddTo(class(cycle), func() checker.Finding { return h.cycle(cycle) })
+		found.AddTo(class(cycle), func() checker.Anomaly { return h.cycle(cycle) })
 	}
 }
 

@@ -9,13 +9,13 @@ import (
 	"nemesis/history"
 )
 
-// around is how many operations beside the core a finding carries for its picture.
+// around is how many operations beside the core an anomaly carries for its picture.
 const around = 60
 
-// finding puts transactions and steps together. core are the transactions, culprit
+// anomaly puts transactions and steps together. core are the transactions, culprit
 // one of them or -1; step n of the proof speaks of about[n], by transaction.
-func (h *parsed) finding(claim, rule string, k int32, core []int32, culprit int32, steps []string, about [][]int32) checker.Finding {
-	f := checker.Finding{Claim: claim, Rule: rule, Unexplained: -1}
+func (h *parsed) anomaly(claim, rule string, k int32, core []int32, culprit int32, steps []string, about [][]int32) checker.Anomaly {
+	f := checker.Anomaly{Sentence: claim, Rule: rule, Unexplained: -1}
 	if k >= 0 {
 		f.Key = h.keys[k].name
 	}
@@ -73,67 +73,67 @@ func (h *parsed) is(t int32) string {
 	return strings.ToUpper(text[:1]) + text[1:]
 }
 
-func (h *parsed) duplicated(t, e int32) checker.Finding {
+func (h *parsed) duplicated(t, e int32) checker.Anomaly {
 	k := h.elements[e].key
 	core, steps, about := []int32{t}, []string{h.is(t)}, [][]int32{{t}}
 	if w := h.elements[e].writer; w >= 0 && w != t {
 		core, steps, about = append(core, w), append(steps, h.is(w)), append(about, []int32{w})
 	}
 	steps = append(steps, fmt.Sprintf("%s was appended once at most, so no list shows it twice.", h.text(e)))
-	return h.finding(h.read(t, h.text(e)+" twice", k)+".", "An append takes effect at most once.", k, core, t, steps, about)
+	return h.anomaly(h.read(t, h.text(e)+" twice", k)+".", "An append takes effect at most once.", k, core, t, steps, about)
 }
 
-func (h *parsed) phantom(t, e int32) checker.Finding {
+func (h *parsed) phantom(t, e int32) checker.Anomaly {
 	k := h.elements[e].key
-	return h.finding(h.read(t, h.text(e), k)+", which no client ever appended.", "A list holds only what was appended to it.", k,
+	return h.anomaly(h.read(t, h.text(e), k)+", which no client ever appended.", "A list holds only what was appended to it.", k,
 		[]int32{t}, t, []string{h.is(t), "No transaction of the whole history, whatever became of it, appends that value."}, [][]int32{{t}})
 }
 
-func (h *parsed) aborted(t, e int32) checker.Finding {
+func (h *parsed) aborted(t, e int32) checker.Anomaly {
 	k, w := h.elements[e].key, h.elements[e].writer
 	was := "had been refused"
 	if h.op(w).Return > h.op(t).Return {
 		was = checker.WasRefused(*h.op(w), *h.op(t))
 	}
 	claim := fmt.Sprintf("%s, although %s's transaction that appends it %s.", h.read(t, h.text(e), k), h.client(w), was)
-	return h.finding(claim, "A transaction that was refused for certain left nothing behind (G1a).", k,
+	return h.anomaly(claim, "A transaction that was refused for certain left nothing behind (G1a).", k,
 		[]int32{t, w}, t, []string{h.is(w), h.is(t)}, [][]int32{{w}, {t}})
 }
 
-func (h *parsed) intermediate(t, e int32) checker.Finding {
+func (h *parsed) intermediate(t, e int32) checker.Anomaly {
 	k, w := h.elements[e].key, h.elements[e].writer
 	claim := fmt.Sprintf("%s as the last value, although %s's transaction appends more after it: half of a transaction was visible.", h.read(t, h.text(e), k), h.client(w))
-	return h.finding(claim, "A transaction is seen whole or not at all (G1b).", k,
+	return h.anomaly(claim, "A transaction is seen whole or not at all (G1b).", k,
 		[]int32{t, w}, t, []string{h.is(w), h.is(t)}, [][]int32{{w}, {t}})
 }
 
-func (h *parsed) internal(t int32, st *step) checker.Finding {
+func (h *parsed) internal(t int32, st *step) checker.Anomaly {
 	claim := fmt.Sprintf("Client %d's transaction read %s at %s in a way that contradicts its own earlier steps.", h.op(t).Process, h.name(st.key), checker.Moment(h.op(t).Return))
-	return h.finding(claim, "A transaction sees its own appends, in their order, and reads of one list differ by nothing else.", st.key,
+	return h.anomaly(claim, "A transaction sees its own appends, in their order, and reads of one list differ by nothing else.", st.key,
 		[]int32{t}, t, []string{h.is(t)}, [][]int32{{t}})
 }
 
-func (h *parsed) incompatible(t int32, st *step, i int) checker.Finding {
+func (h *parsed) incompatible(t int32, st *step, i int) checker.Anomaly {
 	k := &h.keys[st.key]
 	claim := fmt.Sprintf("Client %d read %s with %s in place %d, client %d with %s there: the two reads disagree about the order of appends.",
 		h.op(t).Process, h.name(st.key), h.text(st.list[i]), i+1, h.op(k.reader).Process, h.text(k.longest[i]))
-	return h.finding(claim, "A list only grows at its end, so of two reads one begins with the other.", st.key,
+	return h.anomaly(claim, "A list only grows at its end, so of two reads one begins with the other.", st.key,
 		[]int32{t, k.reader}, t, []string{h.is(t), h.is(k.reader)}, [][]int32{{t}, {k.reader}})
 }
 
-func (h *parsed) swapped(k int32, i int, e int32) checker.Finding {
+func (h *parsed) swapped(k int32, i int, e int32) checker.Anomaly {
 	w, r := h.elements[e].writer, h.keys[k].reader
 	claim := fmt.Sprintf("Client %d read %s with %s in place %d, behind a later append of the same transaction.", h.op(r).Process, h.name(k), h.text(e), i+1)
-	return h.finding(claim, "A transaction's appends to one list stand there in its own order.", k,
+	return h.anomaly(claim, "A transaction's appends to one list stand there in its own order.", k,
 		[]int32{w, r}, r, []string{h.is(w), h.is(r)}, [][]int32{{w}, {r}})
 }
 
-func (h *parsed) lost(e, r int32) checker.Finding {
+func (h *parsed) lost(e, r int32) checker.Anomaly {
 	one := &h.elements[e]
 	w := one.writer
 	claim := fmt.Sprintf("Client %d's append of %s to %s was acknowledged at %s, but client %d's read %s later did not show it, and no read ever did.",
 		h.op(w).Process, h.text(e), h.name(one.key), checker.Moment(h.op(w).Return), h.op(r).Process, checker.Span(h.op(r).Call-h.op(w).Return))
-	return h.finding(claim, "An acknowledged append stays for ever.", one.key,
+	return h.anomaly(claim, "An acknowledged append stays for ever.", one.key,
 		[]int32{w, r}, r, []string{h.is(w), h.is(r), "The read was invoked after the append had been acknowledged, and shows a list without it."}, [][]int32{{w}, {r}, {r, w}})
 }
 
@@ -145,7 +145,7 @@ var rules = map[string]string{
 	"G2":       "There is one order in which all transactions could have run (G2: write skew); forbidden by serializability.",
 }
 
-func (h *parsed) cycle(cycle []hop) checker.Finding {
+func (h *parsed) cycle(cycle []hop) checker.Anomaly {
 	name := class(cycle).Name
 	rule := rules[strings.TrimSuffix(name, "-realtime")]
 	if strings.HasSuffix(name, "-realtime") {
@@ -181,7 +181,7 @@ func (h *parsed) cycle(cycle []hop) checker.Finding {
 		about = append(about, []int32{e.from, e.to})
 	}
 	steps = append(steps, fmt.Sprintf("So %s comes before itself, which cannot be.", t(cycle[0].from)))
-	return h.finding(h.claimOf(cycle, name), rule, h.keyOf(cycle), core, -1, steps, about)
+	return h.anomaly(h.claimOf(cycle, name), rule, h.keyOf(cycle), core, -1, steps, about)
 }
 
 func (h *parsed) keyOf(cycle []hop) int32 {

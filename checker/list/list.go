@@ -59,7 +59,7 @@ type Details struct {
 	Transactions int `json:"transactions"`
 	Keys         int `json:"keys"`
 	Appends      int `json:"appends"`
-	// Anomalies counts findings by class.
+	// Anomalies counts anomalies by class.
 	Anomalies map[string]int `json:"anomalies,omitempty"`
 }
 
@@ -94,7 +94,7 @@ func judge(ctx context.Context, result checker.Result, ops []history.Operation, 
 		result.Outcome, result.Summary = checker.Harness, err.Error()
 		return result
 	}
-	found := &checker.Findings{Worst: classes}
+	found := &checker.Anomalies{Worst: classes}
 	var g *graph
 	done := checker.Paced(ctx, func(pace *checker.Pace) {
 		h.pace = pace
@@ -107,16 +107,16 @@ func judge(ctx context.Context, result checker.Result, ops []history.Operation, 
 	}
 
 	d := Details{Transactions: len(h.txns), Keys: len(h.keys), Appends: len(h.elements)}
-	result.Findings = found.List()
-	if len(result.Findings) > 0 {
+	result.Anomalies = found.List()
+	if len(result.Anomalies) > 0 {
 		d.Anomalies = make(map[string]int)
-		for _, f := range result.Findings {
+		for _, f := range result.Anomalies {
 			d.Anomalies[f.Class] += f.Count
 		}
 	}
 	result.Details, _ = json.Marshal(d)
 	switch {
-	case len(result.Findings) > 0:
+	case len(result.Anomalies) > 0:
 		result.Outcome, result.Summary = checker.Violation, found.Summary()
 		switch {
 		case !done || ctx.Err() != nil: // a cycle may be told that is allowed where there is a worse one
@@ -132,7 +132,7 @@ func judge(ctx context.Context, result checker.Result, ops []history.Operation, 
 		result.Outcome = checker.Valid
 		result.Summary = fmt.Sprintf("%s on %s have a serial order that respects real time", checker.Plural(len(h.txns), "transaction"), checker.Plural(len(h.keys), "key"))
 	}
-	if len(result.Findings) > 0 && h.poisoned != "" {
+	if len(result.Anomalies) > 0 && h.poisoned != "" {
 		result.Summary += "; " + h.poisoned
 	}
 	return result

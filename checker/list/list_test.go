@@ -113,7 +113,7 @@ func TestStoriesOfLists(t *testing.T) {
 		t.Run(c.name, func(t *testing.T) {
 			r := check(number(c.ops))
 			var classes []string
-			for _, f := range r.Findings {
+			for _, f := range r.Anomalies {
 				classes = append(classes, f.Class)
 			}
 			if diff := cmp.Diff(c.classes, strings.Join(classes, " ")); diff != "" {
@@ -122,8 +122,8 @@ func TestStoriesOfLists(t *testing.T) {
 			if (r.Outcome == checker.Valid) != (c.classes == "") {
 				t.Errorf("judged %s: %s", r.Outcome, r.Summary)
 			}
-			if c.claim != "" && len(r.Findings) > 0 {
-				if diff := cmp.Diff(c.claim, r.Findings[0].Claim); diff != "" {
+			if c.claim != "" && len(r.Anomalies) > 0 {
+				if diff := cmp.Diff(c.claim, r.Anomalies[0].Sentence); diff != "" {
 					t.Error(diff)
 				}
 			}
@@ -133,7 +133,7 @@ func TestStoriesOfLists(t *testing.T) {
 
 func TestTheProofOfACycleNamesEveryEdge(t *testing.T) {
 	f := check(number([]history.Operation{
-		tx(1, history.OK, 0, s, "a x 1"), tx(2, history.OK, 3*s, 4*s, "r x"), tx(3, history.OK, 3*s, 4*s, "r x 1")})).Findings[0]
+		tx(1, history.OK, 0, s, "a x 1"), tx(2, history.OK, 3*s, 4*s, "r x"), tx(3, history.OK, 3*s, 4*s, "r x 1")})).Anomalies[0]
 	var got []string
 	for _, p := range f.Proof {
 		got = append(got, fmt.Sprint(p.Text, p.Core))
@@ -492,7 +492,7 @@ func TestAnomaliesBreakTheClaimExactlyWhenNoOrderOfItExists(t *testing.T) {
 				ops := simulate(r.IntN, 3, 1+r.IntN(2), 2+r.IntN(5), bug(r.IntN(int(bugs))), 2)
 				got := Append(claim).Check(context.Background(), &history.Log{Operations: ops}, checker.Budget{})
 				held := history.Claim{Model: claim, Origin: history.AskedFor}
-				broken := slices.ContainsFunc(got.Findings, func(f checker.Finding) bool { return held.Broken(f.Breaks) })
+				broken := slices.ContainsFunc(got.Anomalies, func(f checker.Anomaly) bool { return held.Broken(f.Breaks) })
 				want := bruteForceAs(ops, claim)
 				if broken == want {
 					var b strings.Builder
@@ -530,7 +530,7 @@ func TestEveryBrokenStoreIsCaught(t *testing.T) {
 			r := rand.New(rand.NewPCG(uint64(b), 5))
 			for n := 1; n <= 20; n++ {
 				if got := check(simulate(r.IntN, 5, 2, 60, b, 8)); got.Outcome == checker.Violation {
-					t.Logf("run %d: %s: %s", n, got.Summary, got.Findings[0].Claim)
+					t.Logf("run %d: %s: %s", n, got.Summary, got.Anomalies[0].Sentence)
 					return
 				}
 			}

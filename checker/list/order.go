@@ -8,7 +8,7 @@ import (
 )
 
 // order finds the order of appends of every key, and what no order allows.
-func (h *parsed) order(found *checker.Findings) {
+func (h *parsed) order(found *checker.Anomalies) {
 	h.longest()
 	stamp := make([]int32, len(h.elements)) // number of the read that last showed it
 	number := int32(0)
@@ -55,7 +55,7 @@ func (h *parsed) longest() {
 }
 
 // checkRead judges one answered read by itself and against the longest one.
-func (h *parsed) checkRead(t int32, st *step, stamp []int32, number int32, found *checker.Findings) {
+func (h *parsed) checkRead(t int32, st *step, stamp []int32, number int32, found *checker.Anomalies) {
 	k := &h.keys[st.key]
 	if k.unfit {
 		return
@@ -67,28 +67,28 @@ func (h *parsed) checkRead(t int32, st *step, stamp []int32, number int32, found
 		one.seen = true
 		if stamp[e] == number {
 			k.bad = true
-			found.Add("duplicated-value", func() checker.Finding { return h.duplicated(t, e) })
+			found.Add("duplicated-value", func() checker.Anomaly { return h.duplicated(t, e) })
 		}
 		stamp[e] = number
 		if !differs && k.longest[i] != e {
 			differs, k.bad = true, true
-			found.Add("incompatible-order", func() checker.Finding { return h.incompatible(t, st, i) })
+			found.Add("incompatible-order", func() checker.Anomaly { return h.incompatible(t, st, i) })
 		}
 		switch {
 		case one.told:
 		case one.writer < 0:
 			one.told = true
-			found.Add("phantom-value", func() checker.Finding { return h.phantom(t, e) })
+			found.Add("phantom-value", func() checker.Anomaly { return h.phantom(t, e) })
 		case h.txns[one.writer].kind == history.Fail:
 			one.told = true
-			found.Add("aborted-read", func() checker.Finding { return h.aborted(t, e) })
+			found.Add("aborted-read", func() checker.Anomaly { return h.aborted(t, e) })
 		default:
 			h.txns[one.writer].took = true
 		}
 	}
 	if n := len(st.list); n > 0 {
 		if e := st.list[n-1]; h.isIntermediate(t, e) {
-			found.Add("intermediate-read", func() checker.Finding { return h.intermediate(t, e) })
+			found.Add("intermediate-read", func() checker.Anomaly { return h.intermediate(t, e) })
 		}
 	}
 }
@@ -116,7 +116,7 @@ func (h *parsed) isIntermediate(t, e int32) bool {
 // checkInternal looks at a transaction's reads in the light of its own earlier
 // steps: a read shows what an earlier one of the same key showed, then its own
 // appends since; and never an append that it has yet to make.
-func (h *parsed) checkInternal(t int32, found *checker.Findings) {
+func (h *parsed) checkInternal(t int32, found *checker.Anomalies) {
 	steps := h.txns[t].steps
 	for i := range steps {
 		h.pace.Step()
@@ -154,7 +154,7 @@ func (h *parsed) checkInternal(t int32, found *checker.Findings) {
 			}
 		}
 		if !fits {
-			found.Add("internal", func() checker.Finding { return h.internal(t, &steps[i]) })
+			found.Add("internal", func() checker.Anomaly { return h.internal(t, &steps[i]) })
 			return
 		}
 	}
@@ -177,7 +177,7 @@ func (l *latest) hear(call int64, by int32) {
 
 // findLost looks for acknowledged appends that no read shows although one began
 // later.
-func (h *parsed) findLost(found *checker.Findings) {
+func (h *parsed) findLost(found *checker.Anomalies) {
 	for e := range h.elements {
 		h.pace.Step()
 		one := &h.elements[e]
@@ -188,17 +188,17 @@ func (h *parsed) findLost(found *checker.Findings) {
 		switch {
 		case k.lastWriter.call > acknowledged:
 			one.lost = true
-			found.AddTo(lostAppend, func() checker.Finding { return h.lost(int32(e), k.lastWriter.by) })
+			found.AddTo(lostAppend, func() checker.Anomaly { return h.lost(int32(e), k.lastWriter.by) })
 		case k.last.call > acknowledged:
 			one.lost = true
-			found.AddTo(lostToReaders, func() checker.Finding { return h.lost(int32(e), k.last.by) })
+			found.AddTo(lostToReaders, func() checker.Anomaly { return h.lost(int32(e), k.last.by) })
 		}
 	}
 }
 
 // checkWriterOrder looks for two appends of one transaction that stand in the
 // wrong order; the graph has no edge from a transaction to itself.
-func (h *parsed) checkWriterOrder(k int32, found *checker.Findings) {
+func (h *parsed) checkWriterOrder(k int32, found *checker.Anomalies) {
 	if h.keys[k].bad {
 		return
 	}
@@ -210,7 +210,7 @@ func (h *parsed) checkWriterOrder(k int32, found *checker.Findings) {
 			continue
 		}
 		if step, before := last[one.writer]; before && step > one.step {
-			found.Add("incompatible-order", func() checker.Finding {
+			found.Add("incompatible-order", func() checker.Anomaly {
 				return h.swapped(k, i, e)
 			})
 			h.keys[k].bad = true

@@ -299,6 +299,6 @@ func (w *work) judgeOpen() {
 			continue
 		}
 		w.decay.Violated++
-		w.found.Add("stuck-operation", func() checker.Finding { return w.stuck(o, open) })
+		w.found.Add("stuck-operation", func() checker.Anomaly { return w.stuck(o, open) })
 	}
 }

@@ -8,7 +8,7 @@ import (
 	"nemesis/history"
 )
 
-// How many operations a finding shows: in its core, and around it for the picture.
+// How many operations an anomaly shows: in its core, and around it for the picture.
 const (
 	shown  = 6
 	around = 60
@@ -24,12 +24,12 @@ func (c *class) told(already map[string]bool, name string) bool {
 	return already[name+c.f]
 }
 
-// tell adds the finding of a class that waited too long.
+// tell adds the anomaly of a class that waited too long.
 func (w *work) tell(name string, c *class, p *piece, v wait, waited int64, property Property, told map[string]bool) {
 	if c.told(told, name) {
 		return
 	}
-	w.found.Add(name, func() checker.Finding {
+	w.found.Add(name, func() checker.Anomaly {
 		f := w.waitFinding(c, v)
 		who := "No client"
 		if c.node != "" {
@@ -39,16 +39,16 @@ func (w *work) tell(name string, c *class, p *piece, v wait, waited int64, prope
 		begin, allowed := w.beginning(p, v), "after the heal"
 		switch name {
 		case "never-recovered":
-			f.Claim = fmt.Sprintf("%s got an answer to a %s from %s until the run ended %s later, although all was well.",
+			f.Sentence = fmt.Sprintf("%s got an answer to a %s from %s until the run ended %s later, although all was well.",
 				who, checker.Show(c.f), checker.Moment(v.from), checker.Span(v.length()))
 			f.Rule = fmt.Sprintf("After the last heal every kind of operation is answered on every node within %s.", bound)
 		case "slow-recovery":
-			f.Claim = fmt.Sprintf("%s got an answer to a %s in the %s after %s, although all was well.",
+			f.Sentence = fmt.Sprintf("%s got an answer to a %s in the %s after %s, although all was well.",
 				who, checker.Show(c.f), checker.Span(v.length()), begin)
 			f.Rule = fmt.Sprintf("After a heal every kind of operation is answered on every node within %s.", bound)
 		default:
 			allowed = "while no more than a minority is hit"
-			f.Claim = fmt.Sprintf("%s got an answer to a %s for %s, from %s, although %s.",
+			f.Sentence = fmt.Sprintf("%s got an answer to a %s for %s, from %s, although %s.",
 				who, checker.Show(c.f), checker.Span(v.length()), checker.Moment(v.from), w.condition(p))
 			f.Rule = fmt.Sprintf("While no more than a minority of the nodes is hit, clients of the others wait at most %s.", bound)
 		}
@@ -59,16 +59,16 @@ func (w *work) tell(name string, c *class, p *piece, v wait, waited int64, prope
 	})
 }
 
-// tellFree adds the finding of a free resource that nobody was given.
+// tellFree adds the anomaly of a free resource that nobody was given.
 func (w *work) tellFree(name string, r *resource, p *piece, v wait, waited int64) {
-	w.found.Add(name, func() checker.Finding {
+	w.found.Add(name, func() checker.Anomaly {
 		f := w.waitFinding(&r.class, v)
 		f.Key = r.key
 		bound := checker.Span(w.handover.Bound)
-		f.Claim = fmt.Sprintf("Nobody got %s in %s from %s on, although nobody can have held it and clients asked for it.",
+		f.Sentence = fmt.Sprintf("Nobody got %s in %s from %s on, although nobody can have held it and clients asked for it.",
 			checker.Show(r.key), checker.Span(v.length()), checker.Moment(v.from))
 		if name == "wedged" {
-			f.Claim = fmt.Sprintf("Nobody ever got %s again from %s on, %s long, although nobody can have held it and clients asked for it.",
+			f.Sentence = fmt.Sprintf("Nobody ever got %s again from %s on, %s long, although nobody can have held it and clients asked for it.",
 				checker.Show(r.key), checker.Moment(v.from), checker.Span(v.length()))
 		}
 		f.Rule = fmt.Sprintf("Within %s of its release, or of its latest end, a client that waits for a lease gets it.", bound)
@@ -114,10 +114,10 @@ func (w *work) beginning(p *piece, v wait) string {
 	return fmt.Sprintf("the %s at %s", p.after, checker.Moment(p.from))
 }
 
-// waitFinding makes the parts that all findings have: what was asked in vain, and what
+// waitFinding makes the parts that all anomalies have: what was asked in vain, and what
 // ended the wait.
-func (w *work) waitFinding(c *class, v wait) checker.Finding {
-	f := checker.Finding{Unexplained: -1}
+func (w *work) waitFinding(c *class, v wait) checker.Anomaly {
+	f := checker.Anomaly{Unexplained: -1}
 	var vain []int32
 	late := int32(-1)
 	for _, i := range c.ops {
@@ -194,9 +194,9 @@ func ended(o history.Operation) string {
 }
 
 // stuck tells of an operation that its client never gave up.
-func (w *work) stuck(o *history.Operation, open int64) checker.Finding {
-	return checker.Finding{
-		Claim: fmt.Sprintf("Client %d's %s on %s was still open %s after it was invoked at %s.",
+func (w *work) stuck(o *history.Operation, open int64) checker.Anomaly {
+	return checker.Anomaly{
+		Sentence: fmt.Sprintf("Client %d's %s on %s was still open %s after it was invoked at %s.",
 			o.Process, checker.Show(o.F), checker.Show(o.Node), checker.Span(open), checker.Moment(o.Call)),
 		Rule:        fmt.Sprintf("No operation stays open longer than %s, three times the client's timeout.", checker.Span(w.decay.Bound)),
 		Key:         o.Key,

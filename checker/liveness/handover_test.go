@@ -72,7 +72,7 @@ func TestLeaseLastsByTheSlowestClock(t *testing.T) {
 			options := ten()
 			options.Bounds.ClockRate, options.Bounds.ClockOffset = c.bounds.ClockRate, c.bounds.ClockOffset
 			r, _ := check(l.done(), options)
-			if accused := len(r.Findings) > 0; accused != (late > 0 && c.bounds.ClockRate < 1) {
+			if accused := len(r.Anomalies) > 0; accused != (late > 0 && c.bounds.ClockRate < 1) {
 				t.Errorf("%s, %d ns late: %s: %s", name, late, r.Outcome, r.Summary)
 			}
 		}
@@ -90,7 +90,7 @@ func TestAClockThatIsMeasuredBeyondItsBoundsProlongsALease(t *testing.T) {
 			l.event(history.Event{Type: history.ClockReading, Time: at, Node: "n1", Clock: &history.ClockSample{MonoLow: off - s/1000, MonoHigh: off + s/1000, RTT: s / 1000}})
 		}
 		r, _ := check(l.done(), ten())
-		if accused := len(r.Findings) > 0; accused != (rate == 1) {
+		if accused := len(r.Anomalies) > 0; accused != (rate == 1) {
 			t.Errorf("at rate %g: %s: %s", rate, r.Outcome, r.Summary)
 		}
 	}

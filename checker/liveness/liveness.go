@@ -195,7 +195,7 @@ type Starvation struct {
 	Waited int64 `json:"waited"`
 }
 
-// classes of findings, worst first.
+// classes of anomalies, worst first.
 var classes = []checker.Class{
 	{Name: "never-recovered", Breaks: []history.Model{history.BoundedRecovery}},
 	{Name: "wedged", Breaks: []history.Model{history.BoundedHandover}},
@@ -222,7 +222,7 @@ func (j judge) Check(ctx context.Context, log *history.Log, _ checker.Budget) ch
 	}
 	w := &work{
 		Options: j.Options, log: log, calendar: newCalendar(log, j.Options),
-		found: &checker.Findings{Worst: classes},
+		found: &checker.Anomalies{Worst: classes},
 	}
 	done := checker.Paced(ctx, func(pace *checker.Pace) {
 		w.pace = pace
@@ -240,7 +240,7 @@ func (j judge) Check(ctx context.Context, log *history.Log, _ checker.Budget) ch
 	result.Details, _ = json.Marshal(w.details())
 	if list := w.found.List(); len(list) > 0 {
 		result.Beside = result.Outcome
-		result.Outcome, result.Findings = checker.Violation, list
+		result.Outcome, result.Anomalies = checker.Violation, list
 		result.Summary = w.found.Summary() + "; " + w.summary()
 		return result
 	}
@@ -270,7 +270,7 @@ type work struct {
 	pace     *checker.Pace
 	calendar *calendar
 	classes  []*class // all clients first, then by node, each by F
-	found    *checker.Findings
+	found    *checker.Anomalies
 
 	recovery, final, availability, handover, decay Property
 	recoveries                                     []Recovery

@@ -277,11 +277,11 @@ func TestStories(t *testing.T) {
 	}
 }
 
-// wellTold checks what every finding must have.
+// wellTold checks what every anomaly must have.
 func wellTold(t *testing.T, r checker.Result) {
 	t.Helper()
-	for _, f := range r.Findings {
-		if f.Claim == "" || f.Rule == "" || len(f.Proof) == 0 || len(f.Core) == 0 || f.Unexplained >= len(f.Core) {
+	for _, f := range r.Anomalies {
+		if f.Sentence == "" || f.Rule == "" || len(f.Proof) == 0 || len(f.Core) == 0 || f.Unexplained >= len(f.Core) {
 			t.Errorf("badly told: %+v", f)
 		}
 		for _, step := range f.Proof {
@@ -365,7 +365,7 @@ func TestWhatIsMeasured(t *testing.T) {
 	}
 }
 
-func TestAFindingTellsItsNumbers(t *testing.T) {
+func TestAnAnomalyTellsItsNumbers(t *testing.T) {
 	w := &world{}
 	for _, n := range five[1:] {
 		w.works(n, "read", history.OK, 0, 40*s)
@@ -375,10 +375,10 @@ func TestAFindingTellsItsNumbers(t *testing.T) {
 	w.works("n1", "read", history.Fail, 15*s, 27*s)
 	w.works("n1", "read", history.OK, 27*s, 40*s)
 	r, _ := check(w.done(), ten())
-	if len(r.Findings) != 1 {
+	if len(r.Anomalies) != 1 {
 		t.Fatal(r.Summary)
 	}
-	f := r.Findings[0]
+	f := r.Anomalies[0]
 	var told []string
 	for _, step := range f.Proof {
 		told = append(told, step.Text)
@@ -391,7 +391,7 @@ func TestAFindingTellsItsNumbers(t *testing.T) {
 		"was answered, at 27.100 s.",
 		"Of the 12.1 s until 27.100 s somebody waited 12.1 s; the bound after the heal is 10.0 s.",
 	} {
-		if text := f.Claim + f.Rule + strings.Join(told, " "); !strings.Contains(text, want) {
+		if text := f.Sentence + f.Rule + strings.Join(told, " "); !strings.Contains(text, want) {
 			t.Errorf("%q is missing in\n%s", want, text)
 		}
 	}
@@ -410,7 +410,7 @@ func TestHostileTextStaysText(t *testing.T) {
 	if r.Outcome != checker.Violation {
 		t.Fatal(r.Summary)
 	}
-	for _, f := range r.Findings {
+	for _, f := range r.Anomalies {
 		for _, step := range f.Proof {
 			if strings.ContainsAny(step.Text, "\n\x1b\x00") || len(step.Text) > 500 {
 				t.Errorf("%q", step.Text)

@@ -104,10 +104,10 @@ func check(log *history.Log, options Options) (checker.Result, Details) {
 	return r, d
 }
 
-// classesOf are the classes of the findings, worst first.
+// classesOf are the classes of the anomalies, worst first.
 func classesOf(r checker.Result) []string {
 	var names []string
-	for _, f := range r.Findings {
+	for _, f := range r.Anomalies {
 		names = append(names, f.Class)
 	}
 	return names

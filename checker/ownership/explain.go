@@ -8,7 +8,7 @@ import (
 	"nemesis/history"
 )
 
-// around is how many other operations of the same shard a finding shows.
+// around is how many other operations of the same shard an anomaly shows.
 const around = 60
 
 func (w *work) owner(e *entry) string { return checker.Show(w.owners.texts[e.owner]) }
@@ -52,10 +52,10 @@ func (w *work) said(e *entry) string {
 	return fmt.Sprintf("%s was granted %s%s: acquire of client %d, %s.", w.owner(e), w.shard(e), under, o.Process, when)
 }
 
-// finding makes the common parts: the entries are told one by one, and what follows
+// anomaly makes the common parts: the entries are told one by one, and what follows
 // from them comes last. culprit is the one that fits nowhere.
-func (w *work) finding(p *plane, claim, rule string, entries []int32, culprit int32, follows string) checker.Finding {
-	f := checker.Finding{Claim: claim, Rule: rule, Unexplained: -1}
+func (w *work) anomaly(p *plane, claim, rule string, entries []int32, culprit int32, follows string) checker.Anomaly {
+	f := checker.Anomaly{Sentence: claim, Rule: rule, Unexplained: -1}
 	e := &p.entries[culprit]
 	f.Key = w.ops[e.op].Key
 	sorted := slices.Clone(entries)
@@ -78,9 +78,9 @@ func (w *work) finding(p *plane, claim, rule string, entries []int32, culprit in
 }
 
 func (w *work) servedByAnother(p *plane, m, i int32) {
-	w.found.Add("served-by-another", func() checker.Finding {
+	w.found.Add("served-by-another", func() checker.Anomaly {
 		e, by := &p.entries[i], &p.entries[m]
-		return w.finding(p,
+		return w.anomaly(p,
 			fmt.Sprintf("%s answered for %s at %s, although it had been moved to %s %s before the request was called.",
 				w.owner(e), w.shard(e), checker.Moment(e.ret), w.owner(by), checker.Span(e.call-by.ret)),
 			"Nobody answers for keys that are certainly another's.", []int32{m, i}, i,
@@ -89,9 +89,9 @@ func (w *work) servedByAnother(p *plane, m, i int32) {
 }
 
 func (w *work) interleaved(p *plane, outer, middle, i int32) {
-	w.found.Add("interleaved-owners", func() checker.Finding {
+	w.found.Add("interleaved-owners", func() checker.Anomaly {
 		e, o, m := &p.entries[i], &p.entries[outer], &p.entries[middle]
-		return w.finding(p,
+		return w.anomaly(p,
 			fmt.Sprintf("%s answered for %s, then %s, then %s again, although nobody moved it meanwhile.", w.owner(o), w.shard(e), w.owner(m), w.owner(e)),
 			"A shard goes to another owner, and back, by being moved.", []int32{outer, middle, i}, middle,
 			fmt.Sprintf("Each was over before the next was called, and no change of these keys was called, or under way, from %s to %s.", checker.Moment(o.call), checker.Moment(e.ret)))
@@ -99,18 +99,18 @@ func (w *work) interleaved(p *plane, outer, middle, i int32) {
 }
 
 func (w *work) epochShared(p *plane, first, i int32) {
-	w.found.Add("epoch-shared", func() checker.Finding {
+	w.found.Add("epoch-shared", func() checker.Anomaly {
 		e, f := &p.entries[i], &p.entries[first]
-		return w.finding(p,
+		return w.anomaly(p,
 			fmt.Sprintf("%s and %s both owned %s in epoch %d.", w.owner(f), w.owner(e), w.shard(e), e.epoch),
 			"A shard has one owner in an epoch.", []int32{first, i}, i, "This holds whatever the times and clocks.")
 	})
 }
 
 func (w *work) epochWentBack(p *plane, later, i int32) {
-	w.found.Add("epoch-went-back", func() checker.Finding {
+	w.found.Add("epoch-went-back", func() checker.Anomaly {
 		e, l := &p.entries[i], &p.entries[later]
-		return w.finding(p,
+		return w.anomaly(p,
 			fmt.Sprintf("%s answered for %s under epoch %d at %s, although an answer under epoch %d had returned %s before that request was called.",
 				w.owner(e), w.shard(e), e.epoch, checker.Moment(e.ret), l.epoch, checker.Span(e.call-l.ret)),
 			"Once a shard was served under an epoch, no request called later is served under an earlier one.", []int32{later, i}, i,
@@ -140,14 +140,14 @@ func (w *work) lasted(p *plane, l lease) string {
 	return text + "."
 }
 
-// clocked adds a finding that rests on clocks from one moment to another.
-func (w *work) clocked(class string, from, to int64, build func() checker.Finding) {
+// clocked adds an anomaly that rests on clocks from one moment to another.
+func (w *work) clocked(class string, from, to int64, build func() checker.Anomaly) {
 	window, beyond := w.windows.During(from, to)
 	if !beyond {
 		w.found.Add(class, build)
 		return
 	}
-	w.beyond.AddBeyond(class, checker.Beyond{Assumption: history.ClockError, Why: window.Why}, func() checker.Finding {
+	w.beyond.AddBeyond(class, checker.Beyond{Assumption: history.ClockError, Why: window.Why}, func() checker.Anomaly {
 		f := build()
 		f.Proof = append(f.Proof, checker.ProofStep{Text: "But the clocks were beyond the bounds of the claim: " + checker.Show(window.Why) + "."})
 		return f
@@ -156,10 +156,10 @@ func (w *work) clocked(class string, from, to int64, build func() checker.Findin
 
 func (w *work) twoOwners(p *plane, a, b lease) {
 	// The second may have been granted, and over, before the first.
-	w.clocked("two-owners", min(p.entries[a.entry].call, p.entries[b.entry].call), b.from, func() checker.Finding {
+	w.clocked("two-owners", min(p.entries[a.entry].call, p.entries[b.entry].call), b.from, func() checker.Anomaly {
 		e, o := &p.entries[b.entry], &p.entries[a.entry]
 		both := min(a.to, b.to) - b.from
-		return w.finding(p,
+		return w.anomaly(p,
 			fmt.Sprintf("%s and %s both owned %s for at least %s, from %s on.", w.owner(o), w.owner(e), w.shard(e), checker.Span(both), checker.Moment(b.from)),
 			"A key has one owner at a time.", append(a.entries(), b.entry), b.entry,
 			w.lasted(p, a)+" "+w.lasted(p, b))
@@ -168,8 +168,8 @@ func (w *work) twoOwners(p *plane, a, b lease) {
 
 func (w *work) servedBesideLease(p *plane, l lease, i int32) {
 	e := &p.entries[i]
-	w.clocked("served-by-another", p.entries[l.entry].call, e.ret, func() checker.Finding {
-		return w.finding(p,
+	w.clocked("served-by-another", p.entries[l.entry].call, e.ret, func() checker.Anomaly {
+		return w.anomaly(p,
 			fmt.Sprintf("%s answered for %s at %s, although %s had a lease of it all through the request.",
 				w.owner(e), w.shard(e), checker.Moment(e.ret), w.owner(&p.entries[l.entry])),
 			"Nobody answers for keys that are certainly another's.", append(l.entries(), i), i, w.lasted(p, l))

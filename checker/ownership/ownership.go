@@ -109,7 +109,7 @@ type Details struct {
 	Certain int `json:"certain"`
 }
 
-// classes of findings, worst first.
+// classes of anomalies, worst first.
 var classes = []checker.Class{
 	{Name: "two-owners", Breaks: []history.Model{history.SingleOwner}},
 	{Name: "served-by-another", Breaks: []history.Model{history.SingleOwner}},
@@ -134,7 +134,7 @@ func (j judge) Check(ctx context.Context, log *history.Log, _ checker.Budget) ch
 	}
 	w := &work{
 		Options: j.Options, ops: log.Operations, windows: clocks.Windows(log.Events, j.Bounds),
-		found: &checker.Findings{Worst: classes}, beyond: &checker.Findings{Worst: classes},
+		found: &checker.Anomalies{Worst: classes}, beyond: &checker.Anomalies{Worst: classes},
 	}
 	done := checker.Paced(ctx, func(pace *checker.Pace) {
 		w.pace = pace
@@ -158,7 +158,7 @@ func (j judge) Check(ctx context.Context, log *history.Log, _ checker.Budget) ch
 	switch found, beyond := w.found.List(), w.beyond.List(); {
 	case len(found) > 0:
 		result.Beside = w.beside(result.Outcome)
-		result.Outcome, result.Findings = checker.Violation, append(found, beyond...)
+		result.Outcome, result.Anomalies = checker.Violation, append(found, beyond...)
 		result.Summary = w.found.Summary()
 		if len(beyond) > 0 {
 			result.Summary += "; beyond the clock bounds also " + w.beyond.Summary()
@@ -166,7 +166,7 @@ func (j judge) Check(ctx context.Context, log *history.Log, _ checker.Budget) ch
 	case result.Outcome == checker.Unknown:
 	case len(beyond) > 0:
 		result.Beside = w.beside(result.Outcome)
-		result.Outcome, result.Findings = checker.Exceeded, beyond
+		result.Outcome, result.Anomalies = checker.Exceeded, beyond
 		result.Summary = w.beyond.Summary() + ", with clocks beyond the bounds of the claim"
 	case w.details.Handovers+w.details.Moves == 0:
 		result.Outcome, result.Summary = checker.Vacuous, "no shard changed its owner"
@@ -183,7 +183,7 @@ func (j judge) Check(ctx context.Context, log *history.Log, _ checker.Budget) ch
 	return result
 }
 
-// beside is what there is to conclude beside findings, where the check came so far.
+// beside is what there is to conclude beside anomalies, where the check came so far.
 func (w *work) beside(soFar checker.Outcome) checker.Outcome {
 	switch {
 	case soFar != "":
@@ -209,7 +209,7 @@ type work struct {
 	details Details
 	judged  int
 	// found are violations, beyond those that a clock beyond the bounds may explain.
-	found, beyond *checker.Findings
+	found, beyond *checker.Anomalies
 }
 
 // names numbers texts from 0.

@@ -374,8 +374,8 @@ func TestStories(t *testing.T) {
 			if diff := cmp.Diff(story.want, classesOf(r)); diff != "" {
 				t.Errorf("%s\n%s", r.Summary, diff)
 			}
-			for _, f := range r.Findings {
-				if f.Claim == "" || f.Rule == "" || len(f.Core) < 2 || f.Unexplained < 0 || len(f.Proof) <= len(f.Core) {
+			for _, f := range r.Anomalies {
+				if f.Sentence == "" || f.Rule == "" || len(f.Core) < 2 || f.Unexplained < 0 || len(f.Proof) <= len(f.Core) {
 					t.Errorf("badly told: %+v", f)
 				}
 			}
@@ -394,16 +394,16 @@ func TestWallClocksMayDisagreeByTwiceTheirError(t *testing.T) {
 	}
 }
 
-func TestAFindingTellsWhoAndWhen(t *testing.T) {
+func TestAnAnomalyTellsWhoAndWhen(t *testing.T) {
 	w := &world{}
 	w.serve("n1", "17", 0, 0, s)
 	w.move("n2", 10, 20, history.OK, 2*s, 3*s)
 	w.serve("n1\n\x1b", "17", 0, 4*s, 5*s)
 	r := check(w.done(), bounds())
-	want := checker.Finding{
+	want := checker.Anomaly{
 		Class: "served-by-another", Count: 1, Key: "17", Unexplained: 1,
-		Claim: `n1\n\x1b answered for shard 17 at 5.000 s, although it had been moved to n2 1.0 s before the request was called.`,
-		Rule:  "Nobody answers for keys that are certainly another's.", Breaks: []history.Model{history.SingleOwner},
+		Sentence: `n1\n\x1b answered for shard 17 at 5.000 s, although it had been moved to n2 1.0 s before the request was called.`,
+		Rule:     "Nobody answers for keys that are certainly another's.", Breaks: []history.Model{history.SingleOwner},
 		Core: w.log.Operations[1:], Around: w.log.Operations[:1],
 		Proof: []checker.ProofStep{
 			{Text: "Client 1001's move of the keys 10 to 19 to n2 was called at 2.000 s and returned at 3.000 s.", Core: []int{0}},
@@ -411,7 +411,7 @@ func TestAFindingTellsWhoAndWhen(t *testing.T) {
 			{Text: "No other change of these keys was under way when the move was called, and none was called before 5.000 s."},
 		},
 	}
-	if diff := cmp.Diff([]checker.Finding{want}, r.Findings); diff != "" {
+	if diff := cmp.Diff([]checker.Anomaly{want}, r.Anomalies); diff != "" {
 		t.Error(diff)
 	}
 }

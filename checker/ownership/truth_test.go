@@ -26,8 +26,8 @@ func every(t *testing.T, property func(seed uint64) error) {
 
 // accused is the error that a correct system was accused.
 func accused(r checker.Result) error {
-	if len(r.Findings) > 0 {
-		return fmt.Errorf("%s: %s", r.Summary, r.Findings[0].Claim)
+	if len(r.Anomalies) > 0 {
+		return fmt.Errorf("%s: %s", r.Summary, r.Anomalies[0].Sentence)
 	}
 	return nil
 }

@@ -80,7 +80,7 @@ func check(log *history.Log, options Options) checker.Result {
 
 func classesOf(r checker.Result) []string {
 	var names []string
-	for _, f := range r.Findings {
+	for _, f := range r.Anomalies {
 		names = append(names, f.Class)
 	}
 	return names

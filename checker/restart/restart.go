@@ -39,7 +39,7 @@ func (judge) Check(_ context.Context, log *history.Log, _ checker.Budget) checke
 		result.Outcome, result.Summary = checker.Harness, err.Error()
 		return result
 	}
-	found := &checker.Findings{Worst: []checker.Class{{Name: Class, Breaks: []history.Model{history.Restartable}}}}
+	found := &checker.Anomalies{Worst: []checker.Class{{Name: Class, Breaks: []history.Model{history.Restartable}}}}
 	inForce := map[int]bool{}
 	troubled, inconclusive := false, 0
 	for i := range log.Events {
@@ -53,11 +53,11 @@ func (judge) Check(_ context.Context, log *history.Log, _ checker.Budget) checke
 				inconclusive++
 				continue
 			}
-			found.Add(Class, func() checker.Finding { return finding(ev) })
+			found.Add(Class, func() checker.Anomaly { return anomaly(ev) })
 		}
 	}
 	if list := found.List(); len(list) > 0 {
-		result.Outcome, result.Findings, result.Summary = checker.Violation, list, found.Summary()
+		result.Outcome, result.Anomalies, result.Summary = checker.Violation, list, found.Summary()
 		return result
 	}
 	result.Summary = "no server stayed down"
@@ -76,8 +76,8 @@ func anyOf(set map[int]bool) bool {
 	return false
 }
 
-// finding tells of a server that did not come up.
-func finding(ev *history.Event) checker.Finding {
+// anomaly tells of a server that did not come up.
+func anomaly(ev *history.Event) checker.Anomaly {
 	r := ev.Restart
 	server := fmt.Sprintf("%s on %s", checker.Show(r.Server), checker.Show(ev.Node))
 	how := fmt.Sprintf("with status %d", r.Code)
@@ -88,8 +88,8 @@ func finding(ev *history.Event) checker.Finding {
 	if r.LastWords != "" {
 		said = "Its log says: " + checker.ShowLine(r.LastWords)
 	}
-	return checker.Finding{
-		Claim: fmt.Sprintf("The server %s did not come up again after everything had been healed, although it was started %s.",
+	return checker.Anomaly{
+		Sentence: fmt.Sprintf("The server %s did not come up again after everything had been healed, although it was started %s.",
 			server, times(r.Attempts)),
 		Rule: fmt.Sprintf("A server that nothing holds down comes up when it is started, at the latest when it is started for the %s time.",
 			ordinal(history.RestartAttempts)),

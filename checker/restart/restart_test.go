@@ -62,7 +62,7 @@ func told(name string) error {
 	}
 	r := Checker().Check(context.Background(), &log, checker.Budget{})
 	down := 0
-	for _, f := range r.Findings {
+	for _, f := range r.Anomalies {
 		down += f.Count
 	}
 	want := checker.Valid
@@ -83,17 +83,17 @@ func TestOnlyServersThatNothingHoldsDownAreAccused(t *testing.T) {
 	}
 }
 
-func TestAFindingQuotesTheServersLastWords(t *testing.T) {
+func TestAnAnomalyQuotesTheServersLastWords(t *testing.T) {
 	log := &history.Log{Events: []history.Event{stayed}, End: s}
 	r := Checker().Check(t.Context(), log, checker.Budget{})
-	f := r.Findings[0]
+	f := r.Anomalies[0]
 	var proof []string
 	for _, step := range f.Proof {
 		proof = append(proof, step.Text)
 	}
 	for got, want := range map[string]string{
 		f.Class:           "does-not-restart",
-		f.Claim:           "The server db on n1 did not come up again after everything had been healed, although it was started 3 times.",
+		f.Sentence:        "The server db on n1 did not come up again after everything had been healed, although it was started 3 times.",
 		f.Rule:            "A server that nothing holds down comes up when it is started, at the latest when it is started for the third time.",
 		proof[1]:          "db on n1 was started 3 times and ended each time, the last time with status 7, by 0.000 s.",
 		proof[2]:          `Its log says: the log is \x1b[31mtorn`,
@@ -106,7 +106,7 @@ func TestAFindingQuotesTheServersLastWords(t *testing.T) {
 	}
 	signalled := restart("n1", 3)
 	signalled.Restart.Signal, signalled.Restart.LastWords = "SIGABRT", ""
-	if text := fmt.Sprint(finding(&signalled).Proof); !strings.Contains(text, "the last time by SIGABRT") || !strings.Contains(text, "Its log says nothing.") {
+	if text := fmt.Sprint(anomaly(&signalled).Proof); !strings.Contains(text, "the last time by SIGABRT") || !strings.Contains(text, "Its log says nothing.") {
 		t.Errorf("got %s", text)
 	}
 }
@@ -127,7 +127,7 @@ func TestEveryMutantIsCaught(t *testing.T) {
 		[3]string{"troubles do not count", "troubled = true", "troubled = false"},
 		[3]string{"faults in force do not count", "anyOf(inForce) || ", ""},
 		[3]string{"attempts are not counted", "ev.Restart.Attempts < history.RestartAttempts", "ev.Restart.Attempts < 1"},
-		[3]string{"nobody is accused", "found.Add(Class, ", "_ = Class; _ = (func(func() checker.Finding) {}); (func(func() checker.Finding) {})("})
+		[3]string{"nobody is accused", "found.Add(Class, ", "_ = Class; _ = (func(func() checker.Anomaly) {}); (func(func() checker.Anomaly) {})("})
 	mutants.Hunt(t, `func Caught(string) error {
 	for name := range stories {
 		if err := told(name); err != nil {

@@ -17,7 +17,7 @@ func (s *set) read(r int) *history.Operation { return &s.ops[s.reads[r].op] }
 // judge finds every way in which the set broke its promise. The first three steps
 // tell what happened to single elements; layers decides what is left, so that the
 // whole is complete.
-func (s *set) judge(found *checker.Findings) {
+func (s *set) judge(found *checker.Anomalies) {
 	s.findImpossible(found)
 	s.learn()
 	s.findMissing(found)
@@ -25,11 +25,11 @@ func (s *set) judge(found *checker.Findings) {
 }
 
 // findImpossible looks at each read by itself: rule 1.
-func (s *set) findImpossible(found *checker.Findings) {
+func (s *set) findImpossible(found *checker.Anomalies) {
 	told := make(map[int32]bool)
 	for r := range s.reads {
 		if d := s.reads[r].double; d >= 0 {
-			found.Add("duplicated-element", func() checker.Finding { return s.duplicated(r, d) })
+			found.Add("duplicated-element", func() checker.Anomaly { return s.duplicated(r, d) })
 		}
 		for _, id := range s.reads[r].elements {
 			s.pace.Step()
@@ -45,10 +45,10 @@ func (s *set) findImpossible(found *checker.Findings) {
 			case told[id]:
 			case e.add < 0 || (!e.refused && e.called > s.read(r).Return):
 				told[id] = true
-				found.Add("phantom-element", func() checker.Finding { return s.phantom(r, id) })
+				found.Add("phantom-element", func() checker.Anomaly { return s.phantom(r, id) })
 			case e.refused:
 				told[id] = true
-				found.Add("aborted-element", func() checker.Finding { return s.aborted(r, id) })
+				found.Add("aborted-element", func() checker.Anomaly { return s.aborted(r, id) })
 			}
 		}
 	}
@@ -71,7 +71,7 @@ func (s *set) learn() {
 }
 
 // findMissing looks for reads that lack what was known when they were invoked.
-func (s *set) findMissing(found *checker.Findings) {
+func (s *set) findMissing(found *checker.Anomalies) {
 	// In the order of becoming known, what a read must show is a beginning.
 	ranked := make([]int32, 0, len(s.elements))
 	for i := range s.elements {
@@ -126,11 +126,11 @@ func (s *set) findMissing(found *checker.Findings) {
 		switch {
 		case s.isLost(id, len(final) > 0, inFinal[id]):
 			e.fate.lost = true
-			found.Add("lost-element", func() checker.Finding { return s.lost(id) })
+			found.Add("lost-element", func() checker.Anomaly { return s.lost(id) })
 		case s.flickered(id):
-			found.Add("flickering-element", func() checker.Finding { return s.flickering(id) })
+			found.Add("flickering-element", func() checker.Anomaly { return s.flickering(id) })
 		default:
-			found.Add("stale-element", func() checker.Finding { return s.stale(id) })
+			found.Add("stale-element", func() checker.Anomaly { return s.stale(id) })
 		}
 	}
 }
@@ -201,7 +201,7 @@ func (s *set) flickered(id int32) bool {
 
 // layers decides rules 2 and 3. A break of rule 3 between a read and what it had to
 // show was told per element already and is not told again.
-func (s *set) layers(found *checker.Findings) {
+func (s *set) layers(found *checker.Anomalies) {
 	order := s.bySize()
 	seen, layer := 0, 0
 	size := -1
@@ -217,7 +217,7 @@ func (s *set) layers(found *checker.Findings) {
 			}
 		}
 		if old < seen {
-			found.Add("forked-reads", func() checker.Finding { return s.forked(previous, r) })
+			found.Add("forked-reads", func() checker.Anomaly { return s.forked(previous, r) })
 			return // there are no layers
 		}
 		if len(content) != size {
@@ -263,7 +263,7 @@ func (s *set) layers(found *checker.Findings) {
 		early := last[mine-1] - 1
 		if e.acked < s.elements[early].called {
 			r := s.readOfLayer(layerOf, s.elements[early].layer)
-			found.Add("reordered-elements", func() checker.Finding { return s.reordered(int32(early), int32(i), r) })
+			found.Add("reordered-elements", func() checker.Anomaly { return s.reordered(int32(early), int32(i), r) })
 		}
 	}
 }

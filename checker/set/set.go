@@ -114,7 +114,7 @@ func (full) Check(ctx context.Context, log *history.Log, _ checker.Budget) check
 	keys, byKey := split(log.Operations)
 	var d Details
 	var times []int64
-	found := &checker.Findings{Worst: classes}
+	found := &checker.Anomalies{Worst: classes}
 	for n, key := range keys {
 		var err error
 		done := checker.Paced(ctx, func(pace *checker.Pace) {
@@ -140,7 +140,7 @@ func (full) Check(ctx context.Context, log *history.Log, _ checker.Budget) check
 	if list := found.List(); len(list) > 0 {
 		trouble := result.Summary
 		result.Beside = result.Outcome
-		result.Outcome, result.Findings = checker.Violation, list
+		result.Outcome, result.Anomalies = checker.Violation, list
 		result.Summary = found.Summary()
 		if trouble != "" {
 			result.Summary += "; " + trouble

@@ -111,7 +111,7 @@ func TestStoriesOfOneSet(t *testing.T) {
 				t.Fatalf("judged %s: %s", r.Outcome, r.Summary)
 			}
 			if c.class != "" {
-				if diff := cmp.Diff([]string{c.class, c.claim}, []string{r.Findings[0].Class, r.Findings[0].Claim}); diff != "" {
+				if diff := cmp.Diff([]string{c.class, c.claim}, []string{r.Anomalies[0].Class, r.Anomalies[0].Sentence}); diff != "" {
 					t.Error(diff)
 				}
 			}
@@ -145,7 +145,7 @@ func TestJepsensSample(t *testing.T) {
 			return "list", "", nil
 		})
 	}
-	if r := check(load(func(v []any) any { return v })); r.Outcome != checker.Violation || r.Findings[0].Class != "lost-element" || r.Findings[0].Count != 293 {
+	if r := check(load(func(v []any) any { return v })); r.Outcome != checker.Violation || r.Anomalies[0].Class != "lost-element" || r.Anomalies[0].Count != 293 {
 		t.Errorf("as it is: judged %s: %s", r.Outcome, r.Summary)
 	}
 	if r := check(load(func(v []any) any { return v[1] })); r.Outcome != checker.Valid {
@@ -335,7 +335,7 @@ func agree(t failer, ops []history.Operation) bool {
 		}
 		t.Fatalf("judged %s (%s), an order exists: %v\n%s", r.Outcome, r.Summary, want, b.String())
 	}
-	for _, f := range r.Findings {
+	for _, f := range r.Anomalies {
 		if bruteForce(f.Core) {
 			t.Fatalf("the core of %s has an order: %+v", f.Class, f.Core)
 		}
@@ -380,7 +380,7 @@ func TestEveryBrokenSetIsCaught(t *testing.T) {
 			r := rand.New(rand.NewPCG(uint64(b), 5))
 			for n := 1; n <= 20; n++ {
 				if got := check(simulate(r.IntN, 5, 100, b, 8)); got.Outcome == checker.Violation {
-					t.Logf("run %d: %s: %s", n, got.Summary, got.Findings[0].Claim)
+					t.Logf("run %d: %s: %s", n, got.Summary, got.Anomalies[0].Sentence)
 					return
 				}
 			}

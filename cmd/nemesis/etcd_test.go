@@ -87,12 +87,12 @@ func TestStaleReadIsCaughtAndExplained(t *testing.T) {
 	}
 	found := false
 	for _, r := range v.Results {
-		for _, f := range r.Findings {
+		for _, f := range r.Anomalies {
 			found = true
 			if len(f.Core) == 0 || len(f.Core) > 10 {
 				t.Errorf("the counterexample has %d operations", len(f.Core))
 			}
-			if f.Claim == "" || len(f.Proof) == 0 || f.Rule == "" {
+			if f.Sentence == "" || len(f.Proof) == 0 || f.Rule == "" {
 				t.Errorf("a finding without claim, proof or rule: %+v", f)
 			}
 		}
@@ -136,8 +136,8 @@ func wantAllowedAsDocumented(t *testing.T, o outcome) {
 		t.Fatal(err)
 	}
 	for _, r := range v.Results {
-		for _, f := range r.Findings {
-			t.Errorf("%s is no violation of what is documented: %s", f.Class, f.Claim)
+		for _, f := range r.Anomalies {
+			t.Errorf("%s is no violation of what is documented: %s", f.Class, f.Sentence)
 		}
 		if r.Checker == "linearizable" && (len(r.Allowed) == 0 || !slices.Equal(r.Allowed[0].Breaks, []history.Model{history.Linearizable})) {
 			t.Errorf("stale reads are not listed as allowed: %+v", r)

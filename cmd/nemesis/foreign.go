@@ -148,8 +148,8 @@ func foreignVerdict(log *history.Log, results []checker.Result) checker.Verdict 
 	r := results[0]
 	v.Outcome, v.Sentence = r.Outcome, r.Summary
 	switch {
-	case r.Outcome == checker.Violation && len(r.Findings) > 0:
-		v.Sentence = r.Findings[0].Claim
+	case r.Outcome == checker.Violation && len(r.Anomalies) > 0:
+		v.Sentence = r.Anomalies[0].Sentence
 	case r.Outcome == checker.Unknown:
 		v.Sentence = "The checker could not finish: " + r.Summary + "."
 	case r.Outcome == checker.Valid && v.OK == 0:

@@ -57,7 +57,7 @@ func hunt(t *testing.T, n int, args ...string) (ended map[checker.Outcome]int, c
 		v := o.verdict(t)
 		ended[v.Outcome]++
 		for _, r := range v.Results {
-			for _, f := range r.Findings {
+			for _, f := range r.Anomalies {
 				classes[i] = append(classes[i], fmt.Sprintf("%s: %s", r.Checker, f.Class))
 			}
 		}

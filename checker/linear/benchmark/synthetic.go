@@ -233,8 +233,8 @@ func endToEnd(ctx context.Context, cfg Config) (row Row, err error) {
 		return Row{}, err
 	}
 	row = against(c, answer, r, order.Illegal)
-	if row.Wrong == "" && (len(result.Findings) != 1 || len(result.Findings[0].Proof) == 0) {
-		row.Wrong = fmt.Sprintf("ours explains %d findings where 1 is known", len(result.Findings))
+	if row.Wrong == "" && (len(result.Anomalies) != 1 || len(result.Anomalies[0].Proof) == 0) {
+		row.Wrong = fmt.Sprintf("ours explains %d anomalies where 1 is known", len(result.Anomalies))
 	}
 	return row, nil
 }

@@ -138,7 +138,7 @@ const (
 	// remembered, the search finds all of these that can be reached at the next such
 	// place, forgets everything before it, and goes on from each of them. That is only
 	// a way to go through the same configurations in another sequence. It keeps the
-	// memory of a long history small; if finding them all takes more effort than was
+	// memory of a long history small; if anomaly them all takes more effort than was
 	// made so far, it is put off.
 	Cuts
 )

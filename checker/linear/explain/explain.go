@@ -8,7 +8,7 @@
 // found.
 //
 //	story := explain.Story{Noun: "register", Key: "k17", Core: core, Unexplained: 2, …}
-//	finding := story.Finding()
+//	anomaly := story.Anomaly()
 //	// Client 12 read 7 from k17 at 41.203 s, although client 3's write of 9 had been
 //	// acknowledged 1.8 s earlier and nothing wrote 7 again.
 package explain
@@ -69,7 +69,7 @@ type Start struct {
 	Before, Open int
 }
 
-// around is how many operations beside the core a finding carries for its picture,
+// around is how many operations beside the core an anomaly carries for its picture,
 // mostCore how many of the core it shows. Only a reduction that ran out of time leaves
 // more.
 const (
@@ -77,9 +77,9 @@ const (
 	mostCore = 100
 )
 
-// Finding tells the story.
-func (s *Story) Finding() checker.Finding {
-	f := checker.Finding{
+// Anomaly tells the story.
+func (s *Story) Anomaly() checker.Anomaly {
+	f := checker.Anomaly{
 		Key: s.Key, Unexplained: s.Unexplained,
 		Rule: "Linearizability: every operation takes effect at one moment between its invocation and its response, as if there were one copy of " + s.name() + ".",
 	}
@@ -95,14 +95,14 @@ func (s *Story) Finding() checker.Finding {
 	}
 	switch {
 	case s.Unexplained < 0:
-		f.Claim = fmt.Sprintf("No order of the operations on %s explains what clients saw.", s.name())
+		f.Sentence = fmt.Sprintf("No order of the operations on %s explains what clients saw.", s.name())
 		f.Proof = s.list()
 	case s.Values != nil:
 		f.State = either(s.Before)
-		f.Claim, f.Proof = s.argue()
+		f.Sentence, f.Proof = s.argue()
 	default:
 		f.State = either(s.Before)
-		f.Claim, f.Proof = s.claim(), s.conclude(s.list())
+		f.Sentence, f.Proof = s.claim(), s.conclude(s.list())
 	}
 	if s.Start != nil {
 		f.Proof = append([]checker.ProofStep{s.begin()}, f.Proof...)
@@ -124,7 +124,7 @@ func (s *Story) Finding() checker.Finding {
 
 // trim cuts a core that nobody could read, and says so; the proof's positions move
 // with it.
-func trim(f *checker.Finding) {
+func trim(f *checker.Anomaly) {
 	cut := len(f.Core) - mostCore
 	if cut <= 0 {
 		return

@@ -9,7 +9,7 @@ import (
 )
 
 func TestProofThatCouldNotBeReducedIsCut(t *testing.T) {
-	f := checker.Finding{Core: make([]history.Operation, 130), Unexplained: 129}
+	f := checker.Anomaly{Core: make([]history.Operation, 130), Unexplained: 129}
 	for i := range f.Core {
 		f.Core[i].Index = int64(i)
 		f.Proof = append(f.Proof, checker.ProofStep{Core: []int{i}})
