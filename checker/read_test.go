@@ -11,7 +11,7 @@ import (
 
 // A verdict that nemesis wrote when claims stood in the systems' code.
 const verdictOfSchema1 = `{"schema":1,"verdict":"violation","sentence":"Client 12 read 7.","results":[{"checker":"linearizable","outcome":"violation",
-"summary":"1 key without a linear order (k17)","anomalies":[{"class":"non-linearizable","claim":"Client 12 read 7.","rule":"Linearizability","key":"k17",
+"summary":"1 key without a linear order (k17)","findings":[{"class":"non-linearizable","claim":"Client 12 read 7.","rule":"Linearizability","key":"k17",
 "core":[],"unexplained":-1,"proof":[],"count":1}],"operations":3,"took":1}],"assumptions":[{"name":"members never lie","text":"","exceeded":false}],
 "promise":"etcd documents serializable reads as possibly stale.","ok":100,"fail":0,"info":0,"start":"2026-01-02T15:04:05Z","version":"v0.1.0"}`
 
