@@ -1,0 +1,141 @@
+package spec
+
+import (
+	"bytes"
+	"fmt"
+)
+
+// RSM specifies a replicated state machine: one copy of the application executes requests one after another, and
+// every answer is an answer that this copy gave. That there are replicas does not show.
+//
+// A request is executed at most once, after it was made. With Duplicates it may be executed again at any later time,
+// as the IronFleet paper's specification of IronRSL allows (SOSP 2015, section 5.1): an answer is then one that
+// some execution of the request gave.
+//
+// Liveness is stated by Liveness: each request made is answered within a bound once a quorum is up and connected.
+type RSM struct {
+	App        App
+	Duplicates bool
+
+	invoked map[Request]*call
+	reads   map[Request]*call // those of invoked that are reads
+	log     []Execution
+}
+
+// App is the application that the machine replicates.
+type App interface {
+	// Apply executes an operation and returns its result.
+	Apply(op []byte) []byte
+	// Query returns the result of an operation that changes nothing.
+	Query(op []byte) []byte
+}
+
+// Execution is one request executed: its position in the machine's history, from 1, and its result.
+type Execution struct {
+	Position uint64  `json:"position"`
+	Request  Request `json:"request"`
+	Op       []byte  `json:"op"`
+	Result   []byte  `json:"result"`
+}
+
+// Invoke is a client's making a request. A Read changes nothing and is not executed: it is answered from the state.
+type Invoke struct {
+	Request Request `json:"request"`
+	Op      []byte  `json:"op"`
+	Read    bool    `json:"read,omitempty"`
+}
+
+// Reply is an answer that reached a client.
+type Reply struct {
+	Request Request `json:"request"`
+	Result  []byte  `json:"result"`
+}
+
+type call struct {
+	Invoke
+	executions int
+	results    [][]byte // of its executions, or of the states since a read was made
+}
+
+// Next takes one step: an Invoke, an Execution by some replica, or a Reply. An error names the rule that the step breaks;
+// the state is then undefined.
+func (s *RSM) Next(event any) error {
+	switch e := event.(type) {
+	case Invoke:
+		return s.invoke(e)
+	case Execution:
+		return s.execute(e)
+	case Reply:
+		return s.reply(e)
+	}
+	return fmt.Errorf("a replicated state machine has no step %T", event)
+}
+
+// Executed is the length of the machine's history.
+func (s *RSM) Executed() uint64 { return uint64(len(s.log)) }
+
+func (s *RSM) invoke(e Invoke) error {
+	if s.invoked == nil {
+		s.invoked, s.reads = map[Request]*call{}, map[Request]*call{}
+	}
+	if s.invoked[e.Request] != nil {
+		return fmt.Errorf("identity: request %v was made twice", e.Request)
+	}
+	c := &call{Invoke: e}
+	if e.Read {
+		c.results = [][]byte{s.App.Query(e.Op)}
+		s.reads[e.Request] = c
+	}
+	s.invoked[e.Request] = c
+	return nil
+}
+
+func (s *RSM) execute(e Execution) error {
+	n := uint64(len(s.log))
+	switch {
+	case e.Position >= 1 && e.Position <= n:
+		if had := s.log[e.Position-1]; had.Request != e.Request || !bytes.Equal(had.Op, e.Op) || !bytes.Equal(had.Result, e.Result) {
+			return fmt.Errorf("agreement: position %d is request %v %x with result %x, and for another replica request %v %x with result %x",
+				e.Position, had.Request, had.Op, had.Result, e.Request, e.Op, e.Result)
+		}
+		return nil // another replica follows
+	case e.Position != n+1:
+		return fmt.Errorf("order: position %d is executed when the history has %d", e.Position, n)
+	}
+	c := s.invoked[e.Request]
+	switch {
+	case c == nil || c.Read || !bytes.Equal(c.Op, e.Op):
+		return fmt.Errorf("origin: request %v with operation %x is executed, and no client made it", e.Request, e.Op)
+	case c.executions > 0 && !s.Duplicates:
+		return fmt.Errorf("exactly once: request %v is executed again at position %d", e.Request, e.Position)
+	}
+	if want := s.App.Apply(e.Op); !bytes.Equal(want, e.Result) {
+		return fmt.Errorf("result: request %v at position %d gives %x, not %x", e.Request, e.Position, want, e.Result)
+	}
+	c.executions++
+	c.results = append(c.results, e.Result)
+	s.log = append(s.log, e)
+	for _, r := range s.reads {
+		r.results = append(r.results, s.App.Query(r.Op))
+	}
+	return nil
+}
+
+func (s *RSM) reply(e Reply) error {
+	c := s.invoked[e.Request]
+	if c == nil {
+		return fmt.Errorf("origin: request %v is answered, and no client made it", e.Request)
+	}
+	for _, r := range c.results {
+		if bytes.Equal(r, e.Result) {
+			if c.Read {
+				delete(s.reads, e.Request) // later states do not count: a read is answered once
+			}
+			return nil
+		}
+	}
+	if c.Read {
+		return fmt.Errorf("reads: read %v of %x is answered %x, which no state since it was made gives", e.Request, c.Op, e.Result)
+	}
+	return fmt.Errorf("answers: request %v is answered %x, which no execution of it gave", e.Request, e.Result)
+}
