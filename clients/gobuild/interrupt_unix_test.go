@@ -23,7 +23,7 @@ func TestInterruptEndsTheCompilersToo(t *testing.T) {
 	pidFile := filepath.Join(dir, "pid")
 	script := "#!/bin/sh\nsleep 1000 &\necho $! > " + pidFile + ".new && mv " + pidFile + ".new " + pidFile + "\nwait\n"
 	must(t, os.WriteFile(filepath.Join(dir, "go"), []byte(script), 0o755))
-	forks.Settle()
+	forks.Settle(filepath.Join(dir, "go"))
 	t.Setenv("PATH", dir+string(os.PathListSeparator)+os.Getenv("PATH"))
 
 	ctx, cancel := context.WithCancel(t.Context())

@@ -182,7 +182,7 @@ func (s *supervisor) launch(p *process, spec ProcessSpec, by string) error {
 		Stdout: log, Stderr: log,
 		SysProcAttr: &syscall.SysProcAttr{Setsid: true},
 	}
-	forks.Settle() // the program may be one that this agent has just written
+	forks.Settle(argv0) // the program may be one that this agent has just written
 	start := (*exec.Cmd).Start
 	if group != nil {
 		start = group.server.Start

@@ -4,6 +4,7 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"runtime"
 	"strconv"
 	"sync"
 	"syscall"
@@ -46,12 +47,37 @@ func TestSettledProgramIsNotBusy(t *testing.T) {
 	for i := range 60 {
 		path := filepath.Join(dir, strconv.Itoa(i))
 		write(t, path)
-		forks.Settle()
+		forks.Settle(path)
 		// env, and not we, executes it: our own fork would wait for the others itself.
 		if out, err := exec.Command("env", path).CombinedOutput(); err != nil {
 			t.Fatalf("program %d: %v: %s", i, err, out)
 		}
 	}
+}
+
+func TestSettleWaitsForAWriter(t *testing.T) {
+	if runtime.GOOS != "linux" {
+		t.Skip("only Linux tells who holds a file open")
+	}
+	path := filepath.Join(t.TempDir(), "program")
+	write(t, path)
+	writer, err := os.OpenFile(path, os.O_WRONLY, 0)
+	if err != nil {
+		t.Fatal(err)
+	}
+	settled := make(chan struct{})
+	go func() { forks.Settle(path); close(settled) }()
+	select {
+	case <-settled:
+		t.Error("the file is held open for writing, and Settle did not wait")
+	case <-time.After(100 * time.Millisecond):
+	}
+	writer.Close()
+	<-settled
+}
+
+func TestSettleDoesNotWaitForAFileThatIsNotThere(t *testing.T) {
+	forks.Settle(filepath.Join(t.TempDir(), "missing"))
 }
 
 func TestSettleWaitsForAForkThatHoldsTheFile(t *testing.T) {

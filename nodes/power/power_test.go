@@ -30,7 +30,7 @@ func standIn(t *testing.T, name, script string) (said string) {
 	if err := os.WriteFile(dir+"/"+name, []byte(text), 0o755); err != nil {
 		t.Fatal(err)
 	}
-	forks.Settle()
+	forks.Settle(dir + "/" + name)
 	t.Setenv("PATH", dir+":"+os.Getenv("PATH"))
 	return said
 }

@@ -125,7 +125,7 @@ func (c *Conn) Node() nodes.Node {
 
 // Run executes argv as a child.
 func (c *Conn) Run(ctx context.Context, stdin io.Reader, argv ...string) ([]byte, error) {
-	forks.Settle() // it may be a program that the test has just written
+	forks.Settle(argv[0]) // it may be a program that the test has just written
 	cmd := exec.CommandContext(ctx, argv[0], argv[1:]...)
 	var stderr bytes.Buffer
 	cmd.Stdin, cmd.Stderr = stdin, &stderr
@@ -149,7 +149,7 @@ func exitError(argv []string, err error, stderr string) error {
 // Start executes argv as a child. A program that cannot be run is found out by Wait,
 // as over SSH.
 func (c *Conn) Start(ctx context.Context, stderr io.Writer, argv ...string) (nodes.Stream, error) {
-	forks.Settle() // it may be a program that the test has just written
+	forks.Settle(argv[0]) // it may be a program that the test has just written
 	cmd := exec.CommandContext(ctx, argv[0], argv[1:]...)
 	cmd.Stderr, cmd.SysProcAttr = stderr, c.Attr
 	in, err := cmd.StdinPipe()

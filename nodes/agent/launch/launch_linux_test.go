@@ -250,7 +250,7 @@ func TestAScriptIsAProgramToo(t *testing.T) {
 	if err := os.WriteFile(script, []byte("#!/bin/sh\nexec "+here(t, page)+" tell\n"), 0o755); err != nil {
 		t.Fatal(err)
 	}
-	forks.Settle()
+	forks.Settle(script)
 	if got := run(t, page, script); got != "1" {
 		t.Errorf("it is off by %s hours, want 1", got)
 	}
@@ -327,7 +327,7 @@ func write(t *testing.T, name string, content []byte) string {
 	if err := os.WriteFile(path, content, 0o755); err != nil {
 		t.Fatal(err)
 	}
-	forks.Settle()
+	forks.Settle(path)
 	return path
 }
 

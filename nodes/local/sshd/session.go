@@ -98,7 +98,7 @@ func (s *session) exec(line string) bool {
 	theirs := [3]*os.File{read[0], write[1], write[2]}
 	stdin, stdout, stderr := write[0], read[1], read[2]
 	env := append(slices.Clone(s.server.Env), s.env...)
-	forks.Settle() // the program may run what this process has just received
+	forks.Settle() // the program may run what this process has just received; which it is, only the shell knows
 	process, err := s.server.Start([]string{"/bin/sh", "-c", line}, env, s.server.Home, theirs)
 	closeAll(theirs[:])
 	if err != nil {
