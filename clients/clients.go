@@ -100,4 +100,6 @@ type Completion struct {
 	Value   json.RawMessage
 	Version int64
 	Error   string
+	// Cause is set where the client itself knows that the system was not asked.
+	Cause history.Cause
 }

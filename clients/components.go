@@ -68,8 +68,10 @@ type Deployment interface {
 	// Components are all servers of the cluster, the same at every call. The role of the
 	// first is the main one: process faults are aimed at it unless another is asked for.
 	Components() []Component
-	// Open makes a client that talks to one node. It does not need to connect yet.
-	Open(ctx context.Context, node string) (Client, error)
+	// Open makes a client that talks to one node. The client opens every connection by
+	// dialer, which tells failures of ours from the system's; Open itself opens none, so
+	// its error is taken for nemesis' own.
+	Open(ctx context.Context, node string, dialer *Dialer) (Client, error)
 }
 
 // Composed is a System with servers of several kinds, or not one on each node. Of any

@@ -76,6 +76,8 @@ type Watching interface {
 type Refused struct {
 	history.Refusal
 	Reason string
+	// Cause is history.Declined where the client refused it without asking the system.
+	Cause history.Cause
 }
 
 func (r *Refused) Error() string { return r.Reason }
@@ -211,7 +213,7 @@ func (c *leaseClient) perform(ctx context.Context, op history.Event) Completion 
 			return changed(l.Move(ctx, move))
 		}
 	}
-	return Completion{Type: history.Fail, Error: fmt.Sprintf("these leases cannot perform %q", op.F)}
+	return declined(fmt.Sprintf("these leases cannot perform %q", op.F))
 }
 
 func (c *leaseClient) acquire(ctx context.Context, key string) Completion {
@@ -288,7 +290,7 @@ func (c *leaseClient) release(ctx context.Context, key string, grant history.Gra
 	h := c.holds[key]
 	if h == nil || !same(h.grant, grant) {
 		c.mu.Unlock()
-		return Completion{Type: history.Fail, Error: "this client does not believe that it holds " + key}
+		return declined("this client does not believe that it holds " + key)
 	}
 	c.forget(key)
 	c.sayLocked(Belief{F: history.BeliefExit, Key: key, Grant: h.grant, At: time.Now()})
@@ -305,7 +307,7 @@ func (c *leaseClient) add(ctx context.Context, l Sections, op history.Event) Com
 	h := c.holds[op.Key]
 	if h == nil || !h.end.IsZero() && !time.Now().Before(h.end) {
 		c.mu.Unlock()
-		return Completion{Type: history.Fail, Error: "this client does not believe that it holds " + op.Key}
+		return declined("this client does not believe that it holds " + op.Key)
 	}
 	grant := h.grant
 	c.mu.Unlock()
@@ -480,7 +482,7 @@ func changed(err error) Completion {
 	case err == nil:
 		return Completion{Type: history.OK}
 	case errors.As(err, &refused):
-		done := Completion{Type: history.Fail, Error: err.Error()}
+		done := Completion{Type: history.Fail, Error: err.Error(), Cause: refused.Cause}
 		if refused.Refusal != (history.Refusal{}) {
 			done.Value = refused.Refusal.Encode()
 		}
@@ -501,5 +503,10 @@ func seen(value json.RawMessage, err error) Completion {
 }
 
 func refuse(what string, value json.RawMessage) Completion {
-	return Completion{Type: history.Fail, Error: what + ", not " + history.Quote(value)}
+	return declined(what + ", not " + history.Quote(value))
+}
+
+// declined is how an operation ended that the client did not ask the system for.
+func declined(reason string) Completion {
+	return Completion{Type: history.Fail, Error: reason, Cause: history.Declined}
 }

@@ -151,7 +151,7 @@ func (s *stage) believed(want ...told) {
 var (
 	errDoubt = errors.New("the connection broke")
 	grants   = `{"lease":"l","token":7,"ttl":4000,"owner":"me"}`
-	refusal  = func(r history.Refusal) error { return &Refused{r, "no"} }
+	refusal  = func(r history.Refusal) error { return &Refused{Refusal: r, Reason: "no"} }
 )
 
 func TestHowOperationsEnd(t *testing.T) {

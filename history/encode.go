@@ -33,6 +33,7 @@ func appendEvent(b []byte, ev *Event) ([]byte, error) {
 		b = strconv.AppendInt(b, ev.Version, 10)
 	}
 	b = appendField(b, `,"error":`, ev.Error)
+	b = appendField(b, `,"cause":`, string(ev.Cause))
 	var err error
 	if ev.Fault != nil {
 		b, err = appendJSON(b, `,"fault":`, ev.Fault)

@@ -97,8 +97,10 @@ type Event struct {
 	// Version is what the system itself returned to order this operation (an etcd
 	// revision, a log offset, a fencing token); 0 when there was none.
 	Version int64 `json:"version,omitempty"`
-	// Error says why an operation did not end in OK.
+	// Error says why an operation did not end in OK, Cause whether that was our own doing;
+	// "" where it may have been the system's.
 	Error string `json:"error,omitempty"`
+	Cause Cause  `json:"cause,omitempty"`
 
 	Fault   *Fault       `json:"fault,omitempty"`
 	Clock   *ClockSample `json:"clock,omitempty"`

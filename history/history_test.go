@@ -33,6 +33,7 @@ func anyEvent() *rapid.Generator[Event] {
 			ev.Process, ev.F, ev.Key = rapid.Int().Draw(t, "process"), text.Draw(t, "f"), text.Draw(t, "key")
 			ev.Value = json.RawMessage(rapid.SampledFrom([]string{"", "null", "7", "[1,2]", `{"a":[{"b":"]}"}]}`, `"\\\""`, "[1,\n 2]"}).Draw(t, "value"))
 			ev.Version, ev.Error = rapid.Int64().Draw(t, "version"), text.Draw(t, "error")
+			ev.Cause = Cause(text.Draw(t, "cause"))
 		}
 		switch ev.Type {
 		case FaultChange:
@@ -131,7 +132,7 @@ func TestEventsSurviveARoundTrip(t *testing.T) {
 // A field that is added to Event must be added to its writing by hand too.
 func TestEveryFieldOfAnEventIsWritten(t *testing.T) {
 	want := Event{
-		Index: 1, Time: 2, Type: OK, Process: 3, Node: "n1", F: "f", Key: "k", Value: json.RawMessage("4"), Version: 5, Error: "e",
+		Index: 1, Time: 2, Type: OK, Process: 3, Node: "n1", F: "f", Key: "k", Value: json.RawMessage("4"), Version: 5, Error: "e", Cause: ControlSide,
 		Fault: &Fault{ID: 6}, Clock: &ClockSample{RTT: 7}, Exit: &Exit{PID: 8}, Restart: &Restart{Attempts: 9}, Message: "m",
 		Leaders: []Lead{{Node: "n1", Of: "a", Term: 10}},
 	}

@@ -100,7 +100,7 @@ func (s *spending) add(bytes int64) error {
 // shared then; they are counted as if they were not.
 func (s *spending) keep(ev *Event) error {
 	if ev.Type.IsOperation() {
-		return s.add(int64(len(ev.Value) + len(ev.Node) + len(ev.F) + len(ev.Key) + len(ev.Error)))
+		return s.add(int64(len(ev.Value) + len(ev.Node) + len(ev.F) + len(ev.Key) + len(ev.Error) + len(ev.Cause)))
 	}
 	return s.add(below(reflect.ValueOf(ev).Elem()))
 }
@@ -206,7 +206,7 @@ func (p *pairing) add(ev *Event) error {
 		return fmt.Errorf("pair history: event %d completes %s %q of process %d, but event %d invoked %s %q", ev.Index, ev.F, ev.Key, ev.Process, op.Index, op.F, op.Key)
 	}
 	op.Completion, op.Type, op.Output = ev.Index, ev.Type, ev.Value
-	op.End, op.Version, op.Error = ev.Time, ev.Version, ev.Error
+	op.End, op.Version, op.Error, op.Cause = ev.Time, ev.Version, ev.Error, ev.Cause
 	if ev.Type == Info {
 		p.retired[ev.Process] = ev.Index
 	} else {

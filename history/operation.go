@@ -32,6 +32,7 @@ type Operation struct {
 	End     int64  `json:"end"`
 	Version int64  `json:"version,omitempty"`
 	Error   string `json:"error,omitempty"`
+	Cause   Cause  `json:"cause,omitempty"`
 }
 
 // Log is a whole history in memory: operations paired, the other events apart.

@@ -75,6 +75,8 @@ func (p *parser) set(ev *Event, name string, raw []byte) bool {
 		return p.name(&ev.Key, raw)
 	case "error":
 		return p.name(&ev.Error, raw)
+	case "cause":
+		return p.name((*string)(&ev.Cause), raw)
 	case "value":
 		ev.Value = p.keep(raw)
 	case "fault":

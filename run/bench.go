@@ -98,7 +98,7 @@ func measure(ctx context.Context, name string, operations, concurrency int, star
 		return BenchRow{}, err
 	}
 	in := NewInterpreter(InterpreterConfig{
-		Open:        func(context.Context, int, string) (clients.Client, error) { return idle{}, nil },
+		Open:        func(context.Context, int, string, *clients.Dialer) (clients.Client, error) { return idle{}, nil },
 		Nodes:       []string{"n1", "n2", "n3", "n4", "n5"},
 		Concurrency: concurrency,
 		OpTimeout:   5 * time.Second,

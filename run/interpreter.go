@@ -62,8 +62,9 @@ type Interpreter struct {
 
 // InterpreterConfig is what an Interpreter needs. All fields but the last are required.
 type InterpreterConfig struct {
-	// Open makes the client of one process. It is called from many goroutines.
-	Open func(ctx context.Context, process int, node string) (clients.Client, error)
+	// Open makes the client of one process, which connects by dialer. It is called from
+	// many goroutines.
+	Open func(ctx context.Context, process int, node string, dialer *clients.Dialer) (clients.Client, error)
 	// Nodes are the cluster's nodes; worker t talks to Nodes[t mod len(Nodes)].
 	Nodes []string
 	// Concurrency is the number of workers.
@@ -264,7 +265,7 @@ func (in *Interpreter) complete(w *worker, end int64, c clients.Completion, g ge
 	ev := &in.ended
 	*ev = history.Event{
 		Time: in.stamp(end), Type: c.Type, Process: in.gen.Process[w.thread], Node: w.node,
-		F: w.op.F, Key: w.op.Key, Value: c.Value, Version: c.Version, Error: c.Error,
+		F: w.op.F, Key: w.op.Key, Value: c.Value, Version: c.Version, Error: c.Error, Cause: c.Cause,
 	}
 	in.cfg.Record(ev)
 	in.open--

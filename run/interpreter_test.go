@@ -44,7 +44,7 @@ func newStage(concurrency int, nodes []string, answer invocation) *stage {
 			ev.Index = int64(len(s.events))
 			s.events = append(s.events, *ev)
 		},
-		Open: func(_ context.Context, process int, node string) (clients.Client, error) {
+		Open: func(_ context.Context, process int, node string, _ *clients.Dialer) (clients.Client, error) {
 			s.mu.Lock()
 			defer s.mu.Unlock()
 			s.opened = append(s.opened, fmt.Sprintf("%d@%s", process, node))
@@ -194,16 +194,19 @@ func TestWhatGoesWrongWithAClient(t *testing.T) {
 		panics bool // opening does
 		answer invocation
 		want   string
+		cause  history.Cause
 	}{
 		{name: "cannot connect", open: errors.New("connect to n1: refused"),
-			want: "0 fail read no client: connect to n1: refused"},
+			want: "0 fail read no client: connect to n1: refused", cause: history.ControlSide},
+		{name: "is kept waiting by the system", open: context.DeadlineExceeded,
+			want: "0 fail read no client: context deadline exceeded"},
 		{name: "panics while connecting", panics: true,
-			want: "0 fail read no client: panic: no luck"},
+			want: "0 fail read no client: panic: no luck", cause: history.ControlSide},
 		{name: "panics while it works", answer: func(context.Context, history.Event) clients.Completion { panic("boom") },
-			want: "0 info read panic: boom"},
+			want: "0 info read panic: boom", cause: history.ControlSide},
 		{name: "answers with an invocation", answer: func(context.Context, history.Event) clients.Completion {
 			return clients.Completion{Type: history.Invoke}
-		}, want: `0 info read the client answered with type "invoke" instead of ok, fail or info`},
+		}, want: `0 info read the client answered with type "invoke" instead of ok, fail or info`, cause: history.ControlSide},
 		{name: "answers with what is not JSON", answer: func(context.Context, history.Event) clients.Completion {
 			return clients.Completion{Type: history.OK, Value: json.RawMessage("</script>")}
 		}, want: `0 info read the client's value is not JSON: "</script>"`},
@@ -215,18 +218,21 @@ func TestWhatGoesWrongWithAClient(t *testing.T) {
 		t.Run(test.name, func(t *testing.T) {
 			s := newStage(1, []string{"n1"}, test.answer)
 			open := s.cfg.Open
-			s.cfg.Open = func(ctx context.Context, process int, node string) (clients.Client, error) {
+			s.cfg.Open = func(ctx context.Context, process int, node string, dialer *clients.Dialer) (clients.Client, error) {
 				if test.panics {
 					panic("no luck")
 				}
 				if test.open != nil {
 					return nil, test.open
 				}
-				return open(ctx, process, node)
+				return open(ctx, process, node, dialer)
 			}
 			s.play(t, ops("read"))
 			if diff := cmp.Diff([]string{"0 invoke read", test.want}, s.lines()); diff != "" {
 				t.Error(diff)
+			}
+			if got := s.events[1].Cause; got != test.cause {
+				t.Errorf("its cause is %q, want %q", got, test.cause)
 			}
 		})
 	}
@@ -277,8 +283,8 @@ func TestWhatAClientBelievesIsToldUnderItsProcess(t *testing.T) {
 		return clients.Completion{Type: history.OK}
 	})
 	open := s.cfg.Open
-	s.cfg.Open = func(ctx context.Context, process int, node string) (clients.Client, error) {
-		client, err := open(ctx, process, node)
+	s.cfg.Open = func(ctx context.Context, process int, node string, dialer *clients.Dialer) (clients.Client, error) {
+		client, err := open(ctx, process, node, dialer)
 		return visionary{client.(*actor)}, err
 	}
 	told := map[string]clients.Belief{}

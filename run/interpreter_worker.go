@@ -29,8 +29,9 @@ type worker struct {
 	end        int64
 	completion clients.Completion
 
-	// client is process's connection; nil when it has none.
+	// client is process's, nil when it has none; dialer opens its connections.
 	client  clients.Client
+	dialer  *clients.Dialer
 	process int
 	ended   chan struct{} // closed when the goroutine and its client are gone
 }
@@ -64,10 +65,10 @@ func (w *worker) perform() clients.Completion {
 	if w.client == nil || w.process != w.op.Process {
 		if err := w.connect(ctx); err != nil {
 			// Nothing was sent, so the operation certainly did not happen.
-			return clients.Completion{Type: history.Fail, Error: shorten("no client: " + err.Error())}
+			return clients.Completion{Type: history.Fail, Error: shorten("no client: " + err.Error()), Cause: clients.CauseOfNoClient(err)}
 		}
 	}
-	return checkCompletion(invoke(ctx, w.client, w.op))
+	return checkCompletion(w.dialer.Sort(invoke(ctx, w.client, w.op)))
 }
 
 // connect replaces the client of a retired process, if any, by a new one.
@@ -81,11 +82,12 @@ func (w *worker) connect(ctx context.Context) (err error) {
 			err = fmt.Errorf("panic: %v", p)
 		}
 	}()
-	client, err := w.in.cfg.Open(ctx, w.op.Process, w.node)
+	dialer := new(clients.Dialer)
+	client, err := w.in.cfg.Open(ctx, w.op.Process, w.node, dialer)
 	if err != nil {
 		return err
 	}
-	w.client, w.process = client, w.op.Process
+	w.client, w.dialer, w.process = client, dialer, w.op.Process
 	if believer, is := client.(clients.Believer); is && w.in.cfg.Believe != nil {
 		process := w.op.Process
 		believer.Believe(func(b clients.Belief) { w.in.cfg.Believe(process, w.node, b) })
@@ -96,11 +98,11 @@ func (w *worker) connect(ctx context.Context) (err error) {
 	return nil
 }
 
-// invoke calls the client. A panic leaves the outcome open.
+// invoke calls the client. A panic leaves the outcome open, and is ours.
 func invoke(ctx context.Context, client clients.Client, op history.Event) (c clients.Completion) {
 	defer func() {
 		if p := recover(); p != nil {
-			c = clients.Completion{Type: history.Info, Error: fmt.Sprintf("panic: %v", p)}
+			c = clients.Completion{Type: history.Info, Error: fmt.Sprintf("panic: %v", p), Cause: history.ControlSide}
 		}
 	}()
 	return client.Invoke(ctx, op)
@@ -111,7 +113,7 @@ func invoke(ctx context.Context, client clients.Client, op history.Event) (c cli
 func checkCompletion(c clients.Completion) clients.Completion {
 	switch {
 	case !c.Type.IsCompletion():
-		c = clients.Completion{Type: history.Info, Error: fmt.Sprintf("the client answered with type %q instead of ok, fail or info", c.Type)}
+		c = clients.Completion{Type: history.Info, Error: fmt.Sprintf("the client answered with type %q instead of ok, fail or info", c.Type), Cause: history.ControlSide}
 	case len(c.Value) > 0 && !history.IsValid(c.Value):
 		c = clients.Completion{Type: history.Info, Error: fmt.Sprintf("the client's value is not JSON: %q", shorten(string(c.Value)))}
 	}

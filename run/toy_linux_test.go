@@ -60,9 +60,9 @@ func (d toyCluster) Leads(context.Context) ([]history.Lead, error) {
 
 func (d toyCluster) Components() []clients.Component { return d }
 
-func (d toyCluster) Open(_ context.Context, node string) (clients.Client, error) {
+func (d toyCluster) Open(_ context.Context, node string, dialer *clients.Dialer) (clients.Client, error) {
 	i := slices.IndexFunc(d, func(c clients.Component) bool { return c.Node == node })
-	return &toyClient{url: "http://" + d[i].Spec.Argv[2]}, nil
+	return &toyClient{"http://" + d[i].Spec.Argv[2], &http.Transport{DialContext: dialer.DialContext}}, nil
 }
 
 // toyServer is the program: register is read without new, written with it, and with old
@@ -92,7 +92,7 @@ func toyServer(listen, first string) error {
 // toyClient talks to the server of one node.
 type toyClient struct {
 	url  string
-	http http.Client
+	http *http.Transport
 }
 
 func (c *toyClient) Close() error { c.http.CloseIdleConnections(); return nil }
@@ -116,7 +116,7 @@ func (c *toyClient) Invoke(ctx context.Context, op history.Event) clients.Comple
 	if err != nil {
 		return clients.Completion{Type: history.Fail, Error: err.Error()}
 	}
-	answer, err := c.http.Do(r)
+	answer, err := c.http.RoundTrip(r)
 	if err != nil {
 		return clients.Completion{Type: doubt, Error: err.Error()}
 	}

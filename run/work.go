@@ -122,8 +122,8 @@ func (r *runner) newInterpreter() *Interpreter {
 			r.operation(ev)
 		},
 		Believe: r.believe,
-		Open: func(ctx context.Context, process int, node string) (clients.Client, error) {
-			return r.deployment.Open(ctx, node)
+		Open: func(ctx context.Context, process int, node string, dialer *clients.Dialer) (clients.Client, error) {
+			return r.deployment.Open(ctx, node, dialer)
 		},
 	})
 }

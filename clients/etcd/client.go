@@ -3,6 +3,7 @@ package etcd
 import (
 	"context"
 	"fmt"
+	"net"
 	"net/netip"
 	"time"
 
@@ -16,8 +17,8 @@ import (
 	"nemesis/history"
 )
 
-// connect makes a client of one member, with more dial options than are its own. It
-// does not wait for a connection.
+// connect makes a client of one member that connects by dialer, with more dial options
+// than are its own. It does not wait for a connection.
 //
 // What differs from the official client's defaults, and why:
 //
@@ -30,7 +31,7 @@ import (
 //     and the run would mistake its own patience for the server's recovery time.
 //   - No proxy from the environment: nodes are reached directly.
 //   - No log: the client would warn on standard error about every fault we make.
-func connect(addr netip.Addr, more ...grpc.DialOption) (*clientv3.Client, error) {
+func connect(addr netip.Addr, dialer *clients.Dialer, more ...grpc.DialOption) (*clientv3.Client, error) {
 	reconnect := backoff.Config{BaseDelay: 50 * time.Millisecond, Multiplier: 1.6, Jitter: 0.2, MaxDelay: 500 * time.Millisecond}
 	return clientv3.New(clientv3.Config{
 		Endpoints:       []string{url(addr, clientPort)},
@@ -42,6 +43,9 @@ func connect(addr netip.Addr, more ...grpc.DialOption) (*clientv3.Client, error)
 		MaxCallRecvMsgSize:   64 << 20,
 		Logger:               zap.NewNop(),
 		DialOptions: append([]grpc.DialOption{
+			grpc.WithContextDialer(func(ctx context.Context, address string) (net.Conn, error) {
+				return dialer.DialContext(ctx, "tcp", address)
+			}),
 			grpc.WithStatsHandler(departures{}),
 			grpc.WithChainUnaryInterceptor(failFast),
 			grpc.WithDisableRetry(),
@@ -63,8 +67,8 @@ type client struct {
 	reading []clientv3.OpOption
 }
 
-func newClient(addr netip.Addr, o options) (*client, error) {
-	conn, err := connect(addr)
+func newClient(addr netip.Addr, o options, dialer *clients.Dialer) (*client, error) {
+	conn, err := connect(addr, dialer)
 	if err != nil {
 		return nil, err
 	}

@@ -57,7 +57,7 @@ func newDeployment(binary string, o options, plan history.Plan, machines []*agen
 	}
 	for _, m := range machines {
 		node := m.Node()
-		admin, err := connect(node.Address)
+		admin, err := connect(node.Address, new(clients.Dialer))
 		if err != nil {
 			d.Close()
 			return nil, fmt.Errorf("deploy etcd: make a client for %s: %w", node.Name, err)
@@ -87,12 +87,12 @@ func (d *deployment) Probe(ctx context.Context, c clients.Component) error {
 // LastWords reads the log as etcd writes it.
 func (d *deployment) LastWords(log []byte) string { return lastWords(log) }
 
-func (d *deployment) Open(_ context.Context, node string) (clients.Client, error) {
+func (d *deployment) Open(_ context.Context, node string, dialer *clients.Dialer) (clients.Client, error) {
 	m := d.members[node]
 	if m == nil {
 		return nil, fmt.Errorf("find etcd member %q: there is no such node in the cluster", node)
 	}
-	c, err := newClientFor(d.work, m.node.Address, d.cluster.options)
+	c, err := newClientFor(d.work, m.node.Address, d.cluster.options, dialer)
 	if err != nil {
 		return nil, fmt.Errorf("open a client of etcd on %s: %w", node, err)
 	}

@@ -121,7 +121,7 @@ func TestLifeOfACluster(t *testing.T) {
 	if len(leads) != 1 || d.cluster.members[leads[0].Node] == nil || leads[0].Term == 0 {
 		t.Errorf("the leaders of a cluster that serves are %+v", leads)
 	}
-	c, err := d.cluster.Open(ctx, "n1")
+	c, err := d.cluster.Open(ctx, "n1", new(clients.Dialer))
 	must(t, err)
 	defer c.Close()
 	perform := func(f, value string) clients.Completion {

@@ -101,7 +101,7 @@ func (e *elections) resume(resource string, token int64) (*concurrency.Election,
 			return concurrency.ResumeElection(v.session, electionPrefix(resource), v.key, token), v, nil
 		}
 	}
-	return nil, victory{}, &clients.Refused{Reason: fmt.Sprintf("this client remembers no election of token %d that it won", token)}
+	return nil, victory{}, &clients.Refused{Reason: fmt.Sprintf("this client remembers no election of token %d that it won", token), Cause: history.Declined}
 }
 
 // Release resigns.

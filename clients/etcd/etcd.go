@@ -20,7 +20,7 @@
 //	servers, err := kit.New(cluster, machines, kit.Options{})
 //	… servers.Install on every node …
 //	err = servers.Start(ctx)
-//	client, err := cluster.Open(ctx, "n1")
+//	client, err := cluster.Open(ctx, "n1", new(clients.Dialer))
 //	done := client.Invoke(ctx, history.Event{F: "cas", Key: "k1", Value: json.RawMessage("[1,2]")})
 package etcd
 

@@ -12,18 +12,18 @@ import (
 )
 
 // newClientFor makes the client that a workload needs.
-func newClientFor(work history.Workload, addr netip.Addr, o options) (clients.Client, error) {
+func newClientFor(work history.Workload, addr netip.Addr, o options, dialer *clients.Dialer) (clients.Client, error) {
 	ttl := time.Duration(work.TTL)
 	switch work.Name {
 	case "lease", "lock", "fenced-write", "election":
 	default:
-		return newClient(addr, o)
+		return newClient(addr, o, dialer)
 	}
 	if ttl < time.Second {
 		return nil, fmt.Errorf("etcd's leases last whole seconds, not %s; give --ttl", ttl)
 	}
 	if work.Name == "lease" {
-		conn, err := connect(addr)
+		conn, err := connect(addr, dialer)
 		if err != nil {
 			return nil, err
 		}
@@ -31,7 +31,7 @@ func newClientFor(work history.Workload, addr netip.Addr, o options) (clients.Cl
 	}
 	// The connection comes before whoever hears of what is on it.
 	var hears *sessions
-	conn, err := connect(addr, overhear(func(lease clientv3.LeaseID, ttl int64, sent, at time.Time) {
+	conn, err := connect(addr, dialer, overhear(func(lease clientv3.LeaseID, ttl int64, sent, at time.Time) {
 		hears.heard(lease, ttl, sent, at)
 	}))
 	if err != nil {

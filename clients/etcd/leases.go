@@ -50,7 +50,7 @@ func leaseName(id clientv3.LeaseID) string { return strconv.FormatInt(int64(id),
 func leaseID(name string) (clientv3.LeaseID, error) {
 	id, err := strconv.ParseInt(name, 16, 64)
 	if err != nil || id == 0 {
-		return 0, &clients.Refused{Reason: fmt.Sprintf("%.40q is not the name of a lease", name)}
+		return 0, &clients.Refused{Reason: fmt.Sprintf("%.40q is not the name of a lease", name), Cause: history.Declined}
 	}
 	return clientv3.LeaseID(id), nil
 }

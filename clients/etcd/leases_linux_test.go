@@ -23,7 +23,7 @@ type holder struct {
 
 func (s *server) holder(workload string, ttl time.Duration, o options) *holder {
 	s.t.Helper()
-	c, err := newClientFor(history.Workload{Name: workload, TTL: history.Duration(ttl)}, s.node.Address, o)
+	c, err := newClientFor(history.Workload{Name: workload, TTL: history.Duration(ttl)}, s.node.Address, o, new(clients.Dialer))
 	must(s.t, err)
 	h := &holder{t: s.t, Client: c, heard: make(chan struct{}, 1000)}
 	c.(clients.Believer).Believe(func(b clients.Belief) {
@@ -248,7 +248,7 @@ func TestLocksOfOneMember(t *testing.T) {
 func TestWriteOfAFormerHolderIsRejected(t *testing.T) {
 	t.Parallel()
 	s := startServers(t, 1, defaults(t))[0]
-	admin, err := connect(s.node.Address)
+	admin, err := connect(s.node.Address, new(clients.Dialer))
 	must(t, err)
 	defer admin.Close()
 

@@ -95,7 +95,7 @@ func waitFor(ctx context.Context, mutex *concurrency.Mutex, ttl time.Duration) e
 func (l *locks) Release(ctx context.Context, resource string, _ history.Grant) error {
 	mutex := l.mine[resource]
 	if mutex == nil {
-		return &clients.Refused{Reason: "this client has no lock on " + resource}
+		return &clients.Refused{Reason: "this client has no lock on " + resource, Cause: history.Declined}
 	}
 	l.gave(resource)
 	delete(l.mine, resource)
@@ -123,7 +123,7 @@ func (l *locks) Holder(ctx context.Context, resource string) (*history.Grant, er
 func (l *locks) Add(ctx context.Context, resource string, grant history.Grant, element int64) error {
 	mutex := l.mine[resource]
 	if mutex == nil {
-		return &clients.Refused{Reason: "this client has no lock on " + resource}
+		return &clients.Refused{Reason: "this client has no lock on " + resource, Cause: history.Declined}
 	}
 	return l.section(ctx, resource, mutex.IsOwner(), grant.Token, element)
 }

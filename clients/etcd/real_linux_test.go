@@ -87,7 +87,7 @@ func (s *server) start() {
 // ready waits until the server answers a linearizable read.
 func (s *server) ready() {
 	s.t.Helper()
-	admin, err := connect(s.node.Address)
+	admin, err := connect(s.node.Address, new(clients.Dialer))
 	must(s.t, err)
 	defer admin.Close()
 	d := &deployment{members: map[string]*member{"": {admin: admin}}}
@@ -143,7 +143,7 @@ func (s *server) client(o options) *client {
 
 func openClient(t *testing.T, addr netip.Addr, o options) *client {
 	t.Helper()
-	c, err := newClient(addr, o)
+	c, err := newClient(addr, o, new(clients.Dialer))
 	must(t, err)
 	t.Cleanup(func() { c.Close() })
 	return c

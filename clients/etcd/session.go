@@ -119,7 +119,7 @@ func (s *sessions) gave(resource string) {
 
 // Renew is not for programs that use sessions.
 func (s *sessions) Renew(context.Context, string, history.Grant) (history.Grant, error) {
-	return history.Grant{}, &clients.Refused{Reason: "sessions are renewed in the background"}
+	return history.Grant{}, &clients.Refused{Reason: "sessions are renewed in the background", Cause: history.Declined}
 }
 
 // heard is told of each answered keep-alive. It is news of each resource held, or of the

@@ -301,7 +301,7 @@ func leaderOf(t *testing.T, servers []*server) *server {
 	d := &deployment{members: map[string]*member{}, patience: time.Second}
 	defer d.Close()
 	for _, s := range servers {
-		admin, err := connect(s.node.Address)
+		admin, err := connect(s.node.Address, new(clients.Dialer))
 		must(t, err)
 		d.members[s.node.Name] = &member{node: s.node, admin: admin}
 	}

@@ -14,7 +14,9 @@ type fixed []clients.Component
 
 func (f fixed) Components() []clients.Component { return f }
 
-func (f fixed) Open(context.Context, string) (clients.Client, error) { return nil, nil }
+func (f fixed) Open(context.Context, string, *clients.Dialer) (clients.Client, error) {
+	return nil, nil
+}
 
 // of makes components from words: "worker@n2<coordinator" starts after the coordinator.
 func of(words ...string) []clients.Component {

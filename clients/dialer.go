@@ -1,0 +1,109 @@
+package clients
+
+import (
+	"context"
+	"errors"
+	"net"
+	"os"
+	"slices"
+	"sync"
+	"syscall"
+
+	"nemesis/history"
+)
+
+// Dialer opens all connections of one client and knows on whose side the last attempt
+// failed. Client libraries hide that: gRPC, for one, makes a text of the error. It may be
+// used by several goroutines at once; the zero value is ready.
+type Dialer struct {
+	// Connect opens a connection; nil is the kernel's way. Tests let it fail.
+	Connect func(ctx context.Context, network, address string) (net.Conn, error)
+
+	mu sync.Mutex
+	// failure is the error of the last attempt that ended, if that failed on our side.
+	failure error
+	// connected: an attempt succeeded once.
+	connected bool
+}
+
+// DialContext has the signature that client libraries ask for.
+func (d *Dialer) DialContext(ctx context.Context, network, address string) (net.Conn, error) {
+	connect := d.Connect
+	if connect == nil {
+		connect = new(net.Dialer).DialContext
+	}
+	conn, err := connect(ctx, network, address)
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	d.failure = nil
+	switch {
+	case err == nil:
+		d.connected = true
+	case FailedHere(err):
+		d.failure = err
+	}
+	return conn, err
+}
+
+// Sort says how an operation of this client ended that ended as done: with the cause
+// history.ControlSide if it got no answer and the last attempt to connect failed on our
+// side. What can have been sent over no connection certainly did not happen.
+//
+// Where an attempt is under way again, the one before it decides; that errs for as long as
+// one attempt may take, and never against the system. A connection that stands needs
+// nothing more of our side: its errors are the network's or the system's.
+func (d *Dialer) Sort(done Completion) Completion {
+	if done.Type == history.OK || done.Cause != "" || done.Version != 0 || len(done.Value) > 0 {
+		return done
+	}
+	d.mu.Lock()
+	failure, connected := d.failure, d.connected
+	d.mu.Unlock()
+	if failure == nil {
+		return done
+	}
+	done.Cause = history.ControlSide
+	if !connected && done.Type == history.Info {
+		done.Type = history.Fail
+	}
+	if done.Error == "" {
+		done.Error = Printable(failure.Error())
+	}
+	return done
+}
+
+// localCalls are the system calls that prepare a connection and ask no other machine.
+var localCalls = []string{"socket", "bind", "setsockopt", "getsockopt", "getsockname", "fcntl"}
+
+// localErrors are what connecting fails with before a packet leaves: no descriptor, port,
+// memory, permission (a firewall of this machine), or route. A router on the way may say
+// the last as well, and a dead machine does not: that is EHOSTUNREACH, or silence.
+var localErrors = []syscall.Errno{
+	syscall.EMFILE, syscall.ENFILE,
+	syscall.EADDRNOTAVAIL, syscall.EADDRINUSE,
+	syscall.ENOBUFS, syscall.ENOMEM, syscall.ENOSPC, syscall.EAGAIN,
+	syscall.EPERM, syscall.EACCES,
+	syscall.ENETUNREACH, syscall.ENETDOWN, syscall.EAFNOSUPPORT, syscall.EPROTONOSUPPORT,
+}
+
+// FailedHere reports whether connecting failed on the control node, with no word from
+// the machine that it was to reach.
+func FailedHere(err error) bool {
+	var call *os.SyscallError
+	if errors.As(err, &call) && slices.Contains(localCalls, call.Syscall) {
+		return true
+	}
+	var errno syscall.Errno
+	return errors.As(err, &errno) && slices.Contains(localErrors, errno)
+}
+
+// CauseOfNoClient is why a client could not be made. Making one asks the system nothing,
+// so that is our side, unless the error is about a connection after all, or a time that
+// was up.
+func CauseOfNoClient(err error) history.Cause {
+	var network net.Error
+	if errors.As(err, &network) && !FailedHere(err) || errors.Is(err, context.DeadlineExceeded) || errors.Is(err, context.Canceled) {
+		return ""
+	}
+	return history.ControlSide
+}
