@@ -11,6 +11,7 @@ package values
 import (
 	"bytes"
 	"fmt"
+	"strconv"
 
 	"nemesis/history"
 )
@@ -18,13 +19,21 @@ import (
 // Table numbers values from 0. The zero Table is empty and ready. It is not safe
 // for concurrent use.
 type Table struct {
+	// all has for each value itself, if it is a small whole number, else the bitwise
+	// complement of its position in texts.
+	all    []int32
 	texts  []string
 	dense  []int32 // number+1 of small whole numbers
 	byText map[string]int32
 }
 
 // Text is the canonical JSON of a numbered value.
-func (t *Table) Text(id int32) string { return t.texts[id] }
+func (t *Table) Text(id int32) string {
+	if n := t.all[id]; n >= 0 {
+		return strconv.Itoa(int(n))
+	}
+	return t.texts[^t.all[id]]
+}
 
 // Number finds or gives the number of a value. Nothing at all counts as null.
 func (t *Table) Number(raw []byte) (int32, error) {
@@ -47,15 +56,22 @@ func (t *Table) Number(raw []byte) (int32, error) {
 			return t.Number(canonical)
 		}
 	}
-	id := int32(len(t.texts))
-	t.texts = append(t.texts, string(raw))
-	// Spend no more on the direct index than a few words for each value.
-	if isSmall && n < 64+8*len(t.texts) {
-		for len(t.dense) <= n {
-			t.dense = append(t.dense, 0)
+	id := int32(len(t.all))
+	if isSmall {
+		t.all = append(t.all, int32(n))
+		// Spend no more on the direct index than a few words for each value.
+		if most := 64 + 8*len(t.all); n < most {
+			if n >= len(t.dense) {
+				wider := make([]int32, min(max(n+1, 2*len(t.dense)), most))
+				copy(wider, t.dense)
+				t.dense = wider
+			}
+			t.dense[n] = id + 1
+			return id, nil
 		}
-		t.dense[n] = id + 1
-		return id, nil
+	} else {
+		t.all = append(t.all, ^int32(len(t.texts)))
+		t.texts = append(t.texts, string(raw))
 	}
 	if t.byText == nil {
 		t.byText = make(map[string]int32)

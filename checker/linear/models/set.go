@@ -1,6 +1,7 @@
 package models
 
 import (
+	"bytes"
 	"fmt"
 
 	"github.com/anishathalye/porcupine"
@@ -33,7 +34,7 @@ func parseSet(ops []*history.Operation, opt Options) (Object, error) {
 		case history.FRead:
 			in.read = true
 			if o.Type == history.OK {
-				var seen []int32
+				seen := make([]int32, 0, min(bytes.Count(o.Output, []byte{','}), len(ops))+1)
 				err = history.EachElement(o.Output, func(one []byte) error {
 					v, err := table.Number(one)
 					seen = append(seen, v)
