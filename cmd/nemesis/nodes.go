@@ -19,6 +19,7 @@ import (
 	"nemesis/nemesis"
 	"nemesis/nodes"
 	"nemesis/nodes/agent"
+	"nemesis/nodes/local"
 	"nemesis/reports/visible"
 	"nemesis/run"
 )
@@ -49,7 +50,7 @@ func nodesCommand() *cobra.Command {
 	}
 	cmd.AddCommand(
 		nodesSubcommand("check", "Tell what each node is, and which faults it can and cannot have and why", false),
-		nodesSubcommand("heal", "Undo every effect that a node's ledger holds, stop what a run left running, and give the node its power back", true),
+		nodesSubcommand("heal", "Undo every effect that a node's ledger holds, stop what a run left running, give the node its power back, and remove what killed local clusters left on this machine", true),
 	)
 	return cmd
 }
@@ -77,6 +78,13 @@ func nodesSubcommand(name, short string, heal bool) *cobra.Command {
 				return err
 			}
 			job.plug = plug
+			if heal {
+				removed, err := local.RemoveAbandoned("")
+				tellAbandoned(cmd.OutOrStdout(), removed)
+				if err != nil {
+					return err
+				}
+			}
 			if job.Local = cluster.local(); job.Local > 0 {
 				return inside(cmd.Context(), "nodes", job)
 			}
@@ -96,6 +104,13 @@ func nodesSubcommand(name, short string, heal bool) *cobra.Command {
 	}
 	cmd.Flags().StringVar(&job.AgentBinary, "agent-binary", "", "nemesis executable for the nodes, when theirs is another architecture")
 	return cmd
+}
+
+// tellAbandoned tells which directories of dead local clusters were removed.
+func tellAbandoned(w io.Writer, removed []string) {
+	if len(removed) > 0 {
+		fmt.Fprintf(w, "removed what killed local clusters left behind on this machine: %s\n", visible.Text(strings.Join(removed, ", ")))
+	}
 }
 
 // run does the job on all nodes at once and tells of each in order.

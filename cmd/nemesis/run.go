@@ -128,6 +128,11 @@ func runPlan(cmd *cobra.Command, plan history.Plan, cluster clusterFlags, presen
 	default:
 		fmt.Fprint(out, run.Describe(plan))
 	}
+	removed, err := local.RemoveAbandoned("")
+	tellAbandoned(log, removed)
+	if err != nil { // it is in nobody's way
+		fmt.Fprintln(os.Stderr, "nemesis: "+oneLine(err))
+	}
 	system, err := run.FindSystem(plan.System.Name)
 	if err != nil {
 		return &run.UsageError{Err: err}

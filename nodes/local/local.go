@@ -22,8 +22,11 @@
 // Nothing outlives a world, whoever dies and however. The world is PID 1 of its
 // namespace, so the kernel kills all that is in it and takes its mounts and
 // interfaces away. The keeper kills the world when Run's process is gone, and
-// when the world is gone it removes the directory. Only if the keeper itself is
-// killed does a directory stay; the next Run finds it unlocked and removes it.
+// when the world is gone it removes the directory. If the keeper is killed, Run's process
+// removes it; only if both are killed does a directory stay, with the world's control group,
+// since no process of ours is left. The next Run or RemoveAbandoned removes them: the lock
+// on the directory, which the kernel gives up when its holder dies, tells a dead world from
+// one that lives.
 //
 // A world keeps honest servers apart; it is no prison. Root's nodes run as the
 // machine's root, without the few powers that would reach beyond their namespaces

@@ -29,6 +29,9 @@ func New(context.Context, Options) (*Cluster, error) { return nil, errNotLinux }
 // Check says that local clusters need Linux.
 func Check(context.Context) error { return errNotLinux }
 
+// RemoveAbandoned has nothing to remove.
+func RemoveAbandoned(string) ([]string, error) { return nil, nil }
+
 // Inside is false.
 func Inside() bool { return false }
 

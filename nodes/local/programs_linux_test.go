@@ -30,6 +30,7 @@ var programs = map[string]func(args []string) int{
 	"exit":    exit,    // CODE
 	"die":     die,     // of a signal that cannot be caught
 	"forbid":  forbid,  // DIR: switch user namespaces off, and try to make a world
+	"sweep":   sweep,   // DIR: RemoveAbandoned(DIR), and print what it removed
 	"greet":   greet,   // NETWORK ADDRESS: print what a server says first
 }
 
@@ -51,6 +52,18 @@ func outside(args []string) int {
 		return 5
 	}
 	return code
+}
+
+func sweep(args []string) int {
+	removed, err := local.RemoveAbandoned(args[0])
+	for _, path := range removed {
+		fmt.Println(path)
+	}
+	if err != nil {
+		fmt.Println(err)
+		return 5
+	}
+	return 0
 }
 
 func hold(args []string) int {

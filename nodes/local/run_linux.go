@@ -50,12 +50,9 @@ func pipeAt(fd int) bool {
 //
 // An error means that the program did not run at all, and says what to change.
 func Run(ctx context.Context, w World) (int, error) {
-	base := w.Dir
-	if base == "" {
-		var err error
-		if base, err = cacheDir("local"); err != nil {
-			return 0, err
-		}
+	base, err := baseDir(w.Dir)
+	if err != nil {
+		return 0, err
 	}
 	alive, life, err := os.Pipe()
 	if err != nil {
@@ -116,7 +113,7 @@ func Run(ctx context.Context, w World) (int, error) {
 	close(ended)
 	if !cmd.ProcessState.Exited() {
 		// A keeper that was killed has removed nothing. What resists is left to the next one.
-		_ = removeAbandoned(base)
+		_, _ = RemoveAbandoned(base)
 	}
 	if len(problem) > 0 {
 		return 0, errors.New(strings.TrimSpace(string(problem)))

@@ -56,13 +56,35 @@ func turn(base string, then func(base string) (*workDir, error)) (abandoned []*w
 	return abandoned, made, err
 }
 
-// removeAbandoned removes what keepers that were killed left behind.
-func removeAbandoned(base string) error {
+// RemoveAbandoned removes the directories and control groups of worlds whose keeper and
+// outer process were both killed, so that nobody was left to do it, and returns the paths of
+// those directories. Worlds that live keep theirs: the kernel holds their lock. It may be
+// called at any time, outside of worlds. dir is World.Dir.
+func RemoveAbandoned(dir string) (removed []string, err error) {
+	base, err := baseDir(dir)
+	if err != nil {
+		return nil, err
+	}
+	if _, err := os.Stat(base); errors.Is(err, fs.ErrNotExist) {
+		return nil, nil
+	}
 	abandoned, _, err := turn(base, func(string) (*workDir, error) { return nil, nil })
 	for _, d := range abandoned {
-		err = errors.Join(err, d.remove())
+		if e := d.remove(); e != nil {
+			err = errors.Join(err, e)
+		} else {
+			removed = append(removed, d.path)
+		}
 	}
-	return err
+	return removed, err
+}
+
+// baseDir is where the directories of worlds are made.
+func baseDir(dir string) (string, error) {
+	if dir != "" {
+		return dir, nil
+	}
+	return cacheDir("local")
 }
 
 // worldPrefix begins the names of the directories we made, so that nothing else is

@@ -102,6 +102,56 @@ func TestNothingRemainsAfterAnyKill(t *testing.T) {
 	})
 }
 
+// Nobody is left to remove the directory of a world whose keeper and outer process are
+// killed at once. Whoever comes next does, and touches no world that lives.
+func TestAbandonedDirectoriesAreRemovedAndOthersKept(t *testing.T) {
+	everyUser(t, func(t *testing.T, u user) {
+		home := u.home(t)
+		worlds := func() []string {
+			all, err := filepath.Glob(filepath.Join(home, "world-*"))
+			if err != nil {
+				t.Fatal(err)
+			}
+			return all
+		}
+		startAndAwait(t, u.program(home, "outside", home, "hold", "dead-"+home))
+		dead := worlds()
+		living := startAndAwait(t, u.program(home, "outside", home, "hold", "living-"+home))
+		if len(dead) != 1 || len(worlds()) != 2 {
+			t.Fatalf("two worlds have the directories %v and %v", dead, worlds())
+		}
+		sweep := func(want string) {
+			t.Helper()
+			out, err := u.program(home, "sweep", home).CombinedOutput()
+			if err != nil || string(out) != want {
+				t.Errorf("it removed %q, want %q (%v)", out, want, err)
+			}
+		}
+		sweep("")
+		for pid, argv := range processesWith("dead-" + home) {
+			if argv[1] == "outside" || len(argv) > 2 && argv[2] == "keeper" {
+				syscall.Kill(pid, syscall.SIGKILL)
+			}
+		}
+		eventually(t, "the world is dead", func() (bool, any) {
+			left := processesWith("dead-" + home)
+			return len(left) == 0, left
+		})
+		sweep(dead[0] + "\n")
+		if len(worlds()) != 1 || len(processesWith("living-"+home)) == 0 {
+			t.Errorf("of the living world there are %v and the processes %v", worlds(), processesWith("living-"+home))
+		}
+		for _, hierarchy := range []string{"/sys/fs/cgroup", "/sys/fs/cgroup/*"} {
+			if left, _ := filepath.Glob(filepath.Join(hierarchy, "nemesis-"+filepath.Base(dead[0]))); len(left) > 0 {
+				t.Errorf("control groups remain: %v", left)
+			}
+		}
+		living.Process.Signal(syscall.SIGKILL)
+		eventually(t, "nothing remains", func() (bool, any) { return len(worlds()) == 0, worlds() })
+		sweep("")
+	})
+}
+
 func TestInterruptReachesTheProgramOnce(t *testing.T) {
 	everyUser(t, func(t *testing.T, u user) {
 		home := u.home(t)
