@@ -226,7 +226,7 @@ func (a *Archive) keepHistory(r Result, out string) error {
 
 // readSeeds reads seeds.jsonl: a line of what it is, then one for each seed.
 func readSeeds(path string) (seeds []Seed, merged []string, err error) {
-	text, err := os.ReadFile(path)
+	text, err := history.ReadFile(path, mostLines)
 	if errors.Is(err, fs.ErrNotExist) {
 		return nil, nil, nil
 	}

@@ -118,7 +118,7 @@ func linkOrCopy(from, to string) error {
 	if err == nil || errors.Is(err, fs.ErrExist) {
 		return nil
 	}
-	in, err := os.Open(from)
+	in, _, err := history.Open(from)
 	if err != nil {
 		return err
 	}

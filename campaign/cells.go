@@ -15,6 +15,7 @@ import (
 	"time"
 
 	"nemesis/checker"
+	"nemesis/history"
 	"nemesis/nemesis"
 	"nemesis/run"
 )
@@ -400,7 +401,7 @@ func hash(text []byte) string {
 }
 
 func hashFile(path string) (string, error) {
-	f, err := os.Open(path)
+	f, _, err := history.Open(path)
 	if err != nil {
 		return "", err
 	}

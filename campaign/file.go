@@ -6,7 +6,6 @@ import (
 	"errors"
 	"fmt"
 	"io"
-	"os"
 	"regexp"
 	"slices"
 	"strconv"
@@ -16,6 +15,7 @@ import (
 	"go.yaml.in/yaml/v3"
 
 	"nemesis/checker"
+	"nemesis/history"
 	"nemesis/run"
 )
 
@@ -238,10 +238,13 @@ func defaults() File {
 	}
 }
 
+// mostFile bounds a campaign file, in bytes.
+const mostFile = 16 << 20
+
 // Read reads a campaign file. The error is a run.UsageError that names every mistake
 // with its line; mistakes that only show when cells are resolved are Resolve's.
 func Read(path string) (*File, error) {
-	text, err := os.ReadFile(path)
+	text, err := history.ReadFile(path, mostFile)
 	if err != nil {
 		return nil, &run.UsageError{Err: fmt.Errorf("read campaign: %w", err)}
 	}

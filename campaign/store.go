@@ -156,6 +156,9 @@ func openStore(dir string, m Manifest) (_ *store, err error) {
 	if s.journal, err = os.OpenFile(filepath.Join(dir, ResultsFile), os.O_CREATE|os.O_RDWR, 0o644); err != nil {
 		return nil, fmt.Errorf("open results: %w", err)
 	}
+	if err := regular(s.journal); err != nil {
+		return nil, fmt.Errorf("open results: %w", err)
+	}
 	// Until it has ended again, nobody is to take it for a night that has.
 	if err := os.Remove(filepath.Join(dir, NightFile)); err != nil && !errors.Is(err, fs.ErrNotExist) {
 		return nil, fmt.Errorf("open campaign directory: %w", err)
@@ -172,6 +175,18 @@ func openStore(dir string, m Manifest) (_ *store, err error) {
 		return nil, fmt.Errorf("open results: %w", err)
 	}
 	return s, history.SyncDir(dir)
+}
+
+// mostLines bounds the files of results and of seeds, in bytes.
+const mostLines = 512 << 20
+
+// regular refuses an open file that is none.
+func regular(f *os.File) error {
+	info, err := f.Stat()
+	if err == nil && !info.Mode().IsRegular() {
+		err = &history.NotRegularError{Path: f.Name(), Mode: info.Mode()}
+	}
+	return err
 }
 
 // read takes in the results there are, and tells how many bytes are whole lines.
@@ -278,7 +293,7 @@ func ReadResults(dir string) (Manifest, []Result, error) {
 	if err != nil {
 		return m, nil, err
 	}
-	text, err := os.ReadFile(filepath.Join(dir, ResultsFile))
+	text, err := history.ReadFile(filepath.Join(dir, ResultsFile), mostLines)
 	if err != nil && !errors.Is(err, fs.ErrNotExist) {
 		return m, nil, fmt.Errorf("read results: %w", err)
 	}
@@ -309,7 +324,7 @@ func inOrder(results []Result) []Result {
 }
 
 func readJSON(path string, v any) error {
-	text, err := os.ReadFile(path)
+	text, err := history.ReadFile(path, history.MostJSON)
 	if err != nil {
 		return fmt.Errorf("read campaign: %w", err)
 	}

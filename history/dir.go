@@ -58,8 +58,11 @@ func OpenDir(path string) (Dir, error) {
 	if err != nil {
 		return "", fmt.Errorf("open run: %w; name a run directory such as store/<plan>/<start>", err)
 	}
-	if !info.IsDir() {
+	switch {
+	case info.Mode().IsRegular():
 		path = filepath.Dir(path)
+	case !info.IsDir():
+		return "", fmt.Errorf("open run: %w", &NotRegularError{path, info.Mode()})
 	}
 	if _, err := os.Stat(filepath.Join(path, PlanFile)); err != nil {
 		return "", fmt.Errorf("open run: %s has no %s; name a run directory such as store/<plan>/<start>", path, PlanFile)

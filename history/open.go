@@ -1,6 +1,7 @@
 package history
 
 import (
+	"errors"
 	"fmt"
 	"io"
 	"io/fs"
@@ -16,20 +17,45 @@ const (
 	mostPlan = 64 << 20
 )
 
-// Open opens a regular file to be read. Anything else is refused: opening or reading a
-// pipe or a device may never end.
+// NotRegularError says that a path leads to something other than a regular file. Opening or
+// reading a pipe or a device may never end.
+type NotRegularError struct {
+	Path string
+	Mode fs.FileMode
+}
+
+func (e *NotRegularError) Error() string { return e.Path + " is " + e.What() }
+
+// What is the error without the path, as what comes after "it is".
+func (e *NotRegularError) What() string {
+	const not = "not a regular file"
+	switch {
+	case e.Mode.IsDir():
+		return "a directory; name a file"
+	case e.Mode&fs.ModeNamedPipe != 0: // a shell makes <(…) of one
+		return not + " but a pipe, as <(…) is; write what it holds to a file and name that"
+	case e.Mode&fs.ModeSocket != 0:
+		return not + " but a socket; name a file"
+	case e.Mode&fs.ModeDevice != 0:
+		return not + " but a device; name a file"
+	}
+	return not + "; name a file"
+}
+
+// Open opens a regular file to be read. Anything else is refused with a NotRegularError.
 func Open(path string) (*os.File, fs.FileInfo, error) {
 	f, err := os.OpenFile(path, os.O_RDONLY|syscall.O_NONBLOCK, 0)
+	if errors.Is(err, syscall.ENXIO) { // as for a socket
+		if info, e := os.Stat(path); e == nil && !info.Mode().IsRegular() {
+			err = &NotRegularError{path, info.Mode()}
+		}
+	}
 	if err != nil {
 		return nil, nil, err
 	}
 	info, err := f.Stat()
 	if err == nil && !info.Mode().IsRegular() {
-		what := "not a regular file"
-		if info.IsDir() {
-			what = "a directory"
-		}
-		err = fmt.Errorf("%s is %s; name a file", path, what)
+		err = &NotRegularError{path, info.Mode()}
 	}
 	if err != nil {
 		f.Close()

@@ -6,7 +6,6 @@ import (
 	"fmt"
 	"io"
 	"io/fs"
-	"os"
 	"path/filepath"
 	"regexp"
 	"sort"
@@ -85,7 +84,7 @@ type instant struct {
 // read takes an excerpt in one pass, in memory that does not depend on the file's size.
 func (f LogFile) read(instants []instant) excerpt {
 	e := excerpt{Name: visible.Text(f.Name)}
-	file, err := os.Open(f.Path)
+	file, _, err := history.Open(f.Path)
 	if err != nil {
 		e.Err = fmt.Sprintf("read log: %s", visible.Text(err.Error()))
 		return e

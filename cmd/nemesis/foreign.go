@@ -50,7 +50,11 @@ func (f *foreignFlags) concerns(cmd *cobra.Command, path string) (bool, error) {
 	if f.format != "" {
 		return true, nil
 	}
-	if info, err := os.Stat(path); err == nil && info.Mode().IsRegular() && filepath.Base(path) != history.HistoryFile {
+	switch info, err := os.Stat(path); {
+	case err != nil || info.IsDir() || filepath.Base(path) == history.HistoryFile:
+	case !info.Mode().IsRegular():
+		return true, nil // what it is not is told when it is opened
+	default:
 		if _, err := history.OpenDir(path); err != nil {
 			return true, nil
 		}

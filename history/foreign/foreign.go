@@ -140,18 +140,13 @@ func (h *History) Account() string {
 
 // Load reads a whole file. Errors name the file and the line.
 func Load(path string, opt Options) (*History, error) {
-	info, err := os.Stat(path)
-	if err != nil {
-		return nil, fmt.Errorf("read history: %w", err)
-	}
-	if info.IsDir() {
-		hint := ""
-		if _, err := os.Stat(filepath.Join(path, "history.edn")); err == nil {
-			hint = ", such as the history.edn in it"
+	f, _, err := history.Open(path)
+	var other *history.NotRegularError
+	if errors.As(err, &other) && other.Mode.IsDir() {
+		if _, e := os.Stat(filepath.Join(path, "history.edn")); e == nil {
+			err = fmt.Errorf("%w, such as the history.edn in it", err)
 		}
-		return nil, fmt.Errorf("read history: %s is a directory; name a file%s", path, hint)
 	}
-	f, err := os.Open(path)
 	if err != nil {
 		return nil, fmt.Errorf("read history: %w", err)
 	}

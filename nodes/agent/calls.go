@@ -8,7 +8,6 @@ import (
 	"fmt"
 	"io"
 	"net/netip"
-	"os"
 	"strings"
 	"time"
 
@@ -29,15 +28,11 @@ func (c *Client) Dir() string { return c.Facts().Dir }
 // Upload puts a file of the control node on the node, skipping the transfer when the
 // node has the same content (by hash).
 func (c *Client) Upload(ctx context.Context, localPath, path string, mode uint32) error {
-	f, err := os.Open(localPath)
+	f, info, err := history.Open(localPath)
 	if err != nil {
 		return fmt.Errorf("upload %s to %s: %w", localPath, c.node.Name, err)
 	}
 	defer f.Close()
-	info, err := f.Stat()
-	if err != nil {
-		return fmt.Errorf("upload %s to %s: %w", localPath, c.node.Name, err)
-	}
 	if err := c.place(ctx, f, info.Size(), path, mode); err != nil {
 		return fmt.Errorf("upload %s to %s:%s: %w", localPath, c.node.Name, path, err)
 	}

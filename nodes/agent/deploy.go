@@ -16,6 +16,7 @@ import (
 	"strings"
 	"time"
 
+	"nemesis/history"
 	"nemesis/nodes"
 )
 
@@ -72,7 +73,7 @@ func openBinary(name string) (*executable, error) {
 			name = ownExecutable // the same content even when the file was replaced meanwhile
 		}
 	}
-	f, err := os.Open(name)
+	f, _, err := history.Open(name)
 	if err != nil {
 		return nil, fmt.Errorf("read the agent's binary: %w", err)
 	}
@@ -87,7 +88,7 @@ func openBinary(name string) (*executable, error) {
 // ArchOf is the processor, as GOARCH, that a Linux executable on the control node was made
 // for; "" for any other file.
 func ArchOf(path string) string {
-	f, err := os.Open(path)
+	f, _, err := history.Open(path)
 	if err != nil {
 		return ""
 	}
@@ -113,7 +114,7 @@ func archOf(f io.ReaderAt) string {
 func (b *executable) file() string { return "nemesis-" + b.sha256[:16] }
 
 func (b *executable) upload(ctx context.Context, conn nodes.Conn, to string) error {
-	f, err := os.Open(b.path)
+	f, _, err := history.Open(b.path)
 	if err != nil {
 		return fmt.Errorf("read the agent's binary: %w", err)
 	}

@@ -132,7 +132,7 @@ func wanted(known gossh.HostKeyCallback, address string) []knownhosts.KnownKey {
 // isAuthority looks at the line itself, since the library lists authorities
 // among the keys that a host may have.
 func isAuthority(known knownhosts.KnownKey) bool {
-	content, err := os.ReadFile(known.Filename)
+	content, err := readFile(known.Filename)
 	if err != nil {
 		return false
 	}

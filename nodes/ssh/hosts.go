@@ -91,11 +91,11 @@ func (p parser) list(list string) ([]Host, error) {
 // file reads a list of hosts with several lines, or an inventory. What the file is
 // shows in what it holds.
 func (p parser) file(path string) ([]Host, error) {
-	content, err := os.ReadFile(path)
+	content, err := readFile(path)
 	group := ""
 	if before, after, ok := cutLast(path, ":"); ok && errors.Is(err, fs.ErrNotExist) {
-		if more, again := os.ReadFile(before); again == nil {
-			content, path, group, err = more, before, after, nil
+		if more, again := readFile(before); !errors.Is(again, fs.ErrNotExist) {
+			content, path, group, err = more, before, after, again
 		}
 	}
 	if err != nil {

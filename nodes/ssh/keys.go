@@ -5,7 +5,6 @@ import (
 	"fmt"
 	"io/fs"
 	"net"
-	"os"
 	"path/filepath"
 	"strconv"
 	"strings"
@@ -100,13 +99,9 @@ func (k *keyring) askAgent(socket string) []gossh.Signer {
 // readKey reads a private key file, or finds the key in the agent if the file
 // is encrypted.
 func readKey(path string, held []gossh.Signer) (gossh.Signer, error) {
-	content, err := os.ReadFile(path)
+	content, err := readFile(path)
 	if err != nil {
-		var at *fs.PathError
-		if errors.As(err, &at) {
-			err = at.Err // the caller names the path
-		}
-		return nil, err
+		return nil, why(err) // the caller names the path
 	}
 	signer, err := gossh.ParsePrivateKey(content)
 	var locked *gossh.PassphraseMissingError
@@ -118,7 +113,7 @@ func readKey(path string, held []gossh.Signer) (gossh.Signer, error) {
 	}
 	public := locked.PublicKey
 	if public == nil { // older formats keep it in a file beside
-		if beside, err := os.ReadFile(path + ".pub"); err == nil {
+		if beside, err := readFile(path + ".pub"); err == nil {
 			public, _, _, _, _ = gossh.ParseAuthorizedKey(beside)
 		}
 	}
@@ -139,7 +134,7 @@ func readKey(path string, held []gossh.Signer) (gossh.Signer, error) {
 func certificates(path string, key gossh.Signer, more []string) []gossh.Signer {
 	var signed []gossh.Signer
 	for _, file := range append([]string{path + "-cert.pub"}, more...) {
-		content, err := os.ReadFile(file)
+		content, err := readFile(file)
 		if err != nil {
 			continue
 		}

@@ -31,7 +31,7 @@ func readKnownHosts(paths []string, named bool) (known gossh.HostKeyCallback, sk
 		}
 	}()
 	for i, path := range paths {
-		content, err := os.ReadFile(path)
+		content, err := readFile(path)
 		if err != nil {
 			return nil, "", err
 		}

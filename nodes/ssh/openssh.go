@@ -76,7 +76,7 @@ func readConfigFile(path, home, includes string, depth int) (*configFile, error)
 	if err != nil {
 		return nil, err
 	}
-	content, err := os.ReadFile(path)
+	content, err := readFile(path)
 	if err != nil {
 		return nil, err
 	}

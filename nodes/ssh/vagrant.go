@@ -67,7 +67,7 @@ func FindVagrant(dir string) (Vagrant, error) {
 	}
 	found, _ := filepath.Glob(filepath.Join(state, "machines", "*", "*", "id")) // the pattern is good
 	for _, path := range found {
-		id, err := os.ReadFile(path)
+		id, err := readFile(path)
 		if err != nil {
 			return v, fmt.Errorf("find Vagrant's machines: %w", err)
 		}
