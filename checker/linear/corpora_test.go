@@ -28,7 +28,7 @@ const mostOfCorpora = 12
 // violation must be confirmed by Porcupine, and told by a core that can be read.
 func judgeForeign(t *testing.T, path string, format foreign.Format, kind string, opt models.Options, valid bool) checker.Result {
 	t.Helper()
-	h, err := foreign.Load(path, foreign.Options{Format: format})
+	h, err := foreign.Load(context.Background(), path, foreign.Options{Format: format})
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -8,6 +8,7 @@ import (
 	"io"
 	"os"
 	"path/filepath"
+	"runtime/debug"
 	"strings"
 	"time"
 
@@ -44,7 +45,7 @@ func (f *foreignFlags) register(flags *pflag.FlagSet) {
 }
 
 // concerns reports whether a path is another tester's history: it is if a format is named
-// or if it is a file that does not lie in a run's directory. Flags for such a history make
+// or if it is a file, of any sort, that does not lie in a run's directory. Flags for such a history make
 // no sense with a run.
 func (f *foreignFlags) concerns(cmd *cobra.Command, path string) (bool, error) {
 	if f.format != "" {
@@ -76,7 +77,17 @@ func (f *foreignFlags) judge(ctx context.Context, w, aside io.Writer, path strin
 	if err != nil {
 		return &run.UsageError{Err: err}
 	}
-	read, err := foreign.Load(path, foreign.Options{Format: format, Keys: foreign.Keys(f.keys), SkipUnknown: f.skip})
+	// The collector keeps to the budget, where by default it would let the heap grow to
+	// twice what is in use.
+	if memory > 0 {
+		defer debug.SetMemoryLimit(debug.SetMemoryLimit(memory))
+	}
+	read, err := foreign.Load(ctx, path, foreign.Options{Format: format, Keys: foreign.Keys(f.keys), SkipUnknown: f.skip, Memory: memory})
+	var beyond *foreign.BudgetError
+	if errors.As(err, &beyond) || err != nil && ctx.Err() != nil {
+		unread := checker.Result{Checker: "history", Outcome: checker.Unknown, Summary: err.Error()}
+		return f.tell(w, path, foreignVerdict(&history.Log{}, []checker.Result{unread}), quiet)
+	}
 	if err != nil {
 		return &run.UsageError{Err: err}
 	}
@@ -95,6 +106,11 @@ func (f *foreignFlags) judge(ctx context.Context, w, aside io.Writer, path strin
 	} else if read.Skipped.Lines > 0 {
 		fmt.Fprintln(aside, read.Account())
 	}
+	return f.tell(w, path, verdict, quiet)
+}
+
+// tell prints a verdict.
+func (*foreignFlags) tell(w io.Writer, path string, verdict checker.Verdict, quiet bool) error {
 	if quiet {
 		fmt.Fprintf(w, "%s: %s\n", verdict.Outcome, visible.Text(verdict.Sentence))
 	} else {

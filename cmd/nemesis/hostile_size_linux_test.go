@@ -21,11 +21,11 @@ import (
 
 // checked runs `nemesis check` as a process and returns what it said, its exit status, and
 // the most memory that it had at once, in bytes.
-func checked(t *testing.T, dir history.Dir) (said string, code int, most int64) {
+func checked(t *testing.T, args ...string) (said string, code int, most int64) {
 	t.Helper()
 	ctx, cancel := context.WithTimeout(t.Context(), 5*time.Minute)
 	defer cancel()
-	cmd := exec.CommandContext(ctx, program(t), "check", string(dir))
+	cmd := exec.CommandContext(ctx, program(t), append([]string{"check"}, args...)...)
 	var out bytes.Buffer
 	cmd.Stdout, cmd.Stderr = &out, &out
 	if err := cmd.Start(); err != nil {
@@ -134,7 +134,7 @@ func TestCheckKeepsToItsMemoryWhateverTheHistoryHolds(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			dir := writePlan(t, plan)
 			history(dir.Path("history.jsonl.zst"))
-			said, code, most := checked(t, dir)
+			said, code, most := checked(t, string(dir))
 			if code != checker.Unknown.ExitCode() || !strings.Contains(said, "takes more than the 256 MiB that may be used") {
 				t.Errorf("exit status %d:\n%s", code, said)
 			}
@@ -145,6 +145,72 @@ func TestCheckKeepsToItsMemoryWhateverTheHistoryHolds(t *testing.T) {
 			}
 		})
 	}
+}
+
+// What another tester recorded is read within --checker-memory too, however well it packs.
+func TestCheckOfOtherTestersKeepsToItsMemory(t *testing.T) {
+	t.Parallel()
+	const budget = 128 << 20 // bytes
+	for name, tc := range map[string]struct {
+		format, model string
+		frames        int
+		frame         func(i int) []byte
+	}{
+		"events without end": {"jepsen-edn", "set", 20, func(i int) (lines []byte) {
+			for n := range 50_000 {
+				lines = fmt.Appendf(lines, "{:process %d, :type :invoke, :f :add, :value 1}\n{:process %d, :type :ok, :f :add, :value 1}\n", n%5, n%5)
+			}
+			return lines
+		}},
+		"processes without end": {"jepsen-json", "set", 20, func(i int) (lines []byte) {
+			for n := range 50_000 {
+				lines = fmt.Appendf(lines, `{"process": %d, "type": "invoke", "f": "add", "value": 1}`+"\n", i*50_000+n)
+			}
+			return lines
+		}},
+		"lines without end": {"jepsen-log", "set", 20, func(i int) (lines []byte) {
+			for n := range 50_000 {
+				lines = fmt.Appendf(lines, "%d\t:invoke\t:add\t1\n%d\t:ok\t:add\t1\n", n%5, n%5)
+			}
+			return lines
+		}},
+		"drains of many elements": {"jepsen-edn", "queue", 20, func(i int) (lines []byte) {
+			return fmt.Appendf(nil, "{:process 0, :type :invoke, :f :drain}\n{:process 0, :type :ok, :f :drain, :value [%s]}\n", strings.Repeat("1 ", 500_000))
+		}},
+		"values that pack well": {"porcupine-kv", "kv", 200, func(i int) (lines []byte) {
+			return fmt.Appendf(nil, "{:process %d, :type :invoke, :f :put, :key \"k\", :value \"%s\"}\n", i, strings.Repeat("a", 1<<20))
+		}},
+	} {
+		t.Run(name, func(t *testing.T) {
+			path := t.TempDir() + "/history"
+			writeFrames(t, path, tc.frames, tc.frame)
+			said, code, most := checked(t, "--format", tc.format, "--model", tc.model, "--checker-memory", fmt.Sprint(budget), path)
+			if code != checker.Unknown.ExitCode() || !strings.Contains(said, "it takes more than the 128 MiB that may be used") {
+				t.Errorf("exit status %d:\n%s", code, said)
+			}
+			if most > 2*budget {
+				t.Errorf("it took %d MiB, with a budget of %d MiB", most>>20, budget>>20)
+			}
+		})
+	}
+	t.Run("one event beyond it", func(t *testing.T) {
+		path := written(t, "history.edn", "{:process 0, :type :invoke, :f :add, :value ["+strings.Repeat("1 ", 2<<20))
+		said, code, most := checked(t, "--checker-memory", fmt.Sprint(budget), path)
+		if code != usageCode || !strings.Contains(said, "line 1: one event is longer than 2048 KiB, for which there is not enough memory; give more with --checker-memory") || most > 2*budget {
+			t.Errorf("exit status %d, %d MiB:\n%s", code, most>>20, said)
+		}
+	})
+	t.Run("a pipe", func(t *testing.T) {
+		path := t.TempDir() + "/history.edn"
+		if err := pipe(path); err != nil {
+			t.Fatal(err)
+		}
+		for _, args := range [][]string{{path}, {"--format", "jepsen-edn", path}} {
+			if said, code, _ := checked(t, args...); code != usageCode || !strings.Contains(said, "history.edn is not a regular file; name a file") {
+				t.Errorf("exit status %d:\n%s", code, said)
+			}
+		}
+	})
 }
 
 func TestNothingButRegularFilesOfASensibleSizeIsRead(t *testing.T) {
@@ -175,7 +241,7 @@ func TestNothingButRegularFilesOfASensibleSizeIsRead(t *testing.T) {
 			if err := tc.make(dir); err != nil {
 				t.Fatal(err)
 			}
-			said, code, most := checked(t, dir)
+			said, code, most := checked(t, string(dir))
 			if code != tc.code || !strings.Contains(said, tc.says) || strings.Contains(said, "panic") {
 				t.Errorf("exit status %d, want %d and %q:\n%s", code, tc.code, tc.says, said)
 			}
@@ -203,7 +269,7 @@ func TestCheckFollowsNoLinkOfARunDirectory(t *testing.T) {
 			}
 		}
 	}
-	if said, code, _ := checked(t, dir); code != checker.Harness.ExitCode() {
+	if said, code, _ := checked(t, string(dir)); code != checker.Harness.ExitCode() {
 		t.Fatalf("exit status %d:\n%s", code, said)
 	}
 	if text, err := os.ReadFile(victim); err != nil || string(text) != "mine" {

@@ -33,7 +33,7 @@ type count struct{ files, operations, ok, fail, info, keyed int }
 func tally(t *testing.T, paths []string, format Format) count {
 	var n count
 	for _, path := range paths {
-		h, err := Load(path, Options{})
+		h, err := Load(t.Context(), path, Options{})
 		if err != nil {
 			t.Error(err)
 			continue
@@ -82,7 +82,7 @@ func TestForeignHistoriesAreReadWhole(t *testing.T) {
 	}
 
 	// Invocations have a key here, the answer of the read has none.
-	_, err := Load(corpus(t, "jepsen/set_full.edn")[0], Options{})
+	_, err := Load(t.Context(), corpus(t, "jepsen/set_full.edn")[0], Options{})
 	if err == nil || !strings.Contains(err.Error(), "line 587: ") || !strings.HasSuffix(err.Error(), "say so with --keys no") {
 		t.Errorf("a history that is half keyed: %v", err)
 	}

@@ -64,6 +64,12 @@ func (r *record) expandDrains(log *history.Log) error {
 			total += n
 		}
 	}
+	for _, n := range left { // what drains of unknown outcome may have taken
+		total += max(n, 0)
+	}
+	if err := r.spend(int64(total) * sizeOfRecorded); err != nil {
+		return err
+	}
 	all := make([]history.Operation, 0, len(log.Operations)+total)
 	for i := range log.Operations {
 		o := log.Operations[i]

@@ -55,12 +55,30 @@ type reader struct {
 	json  bool // the forms are JSON, not EDN
 	line  int  // of the next byte, from 1
 	used  int  // bytes of the form so far
+	most  int  // of them
 	token []byte
 	words map[string]string
 }
 
 func newReader(r io.Reader, json bool) *reader {
-	return &reader{json: json, r: bufio.NewReaderSize(r, 1<<16), line: 1, words: make(map[string]string)}
+	return &reader{json: json, most: maxForm, r: bufio.NewReaderSize(r, 1<<16), line: 1, words: make(map[string]string)}
+}
+
+// longest is how long one event may be where so much memory may be spent, in bytes. While
+// it is read, a list of short elements takes some 48 times its length, and what it was
+// copied from as it grew.
+func longest(memory int64) int {
+	if memory <= 0 {
+		return maxForm
+	}
+	return int(min(maxForm, max(memory/64, 64<<10)))
+}
+
+func tooLong(line int, what string, most int) error {
+	if most < maxForm {
+		return failAt(line, "%s is longer than %d KiB, for which there is not enough memory; give more with --checker-memory", what, most>>10)
+	}
+	return failAt(line, "%s is longer than %d MiB; this is no history", what, most>>20)
 }
 
 func (e *reader) fail(format string, args ...any) error { return failAt(e.line, format, args...) }
@@ -78,8 +96,8 @@ func (e *reader) next() (byte, error) {
 	if c == '\n' {
 		e.line++
 	}
-	if e.used++; e.used > maxForm {
-		return 0, e.fail("one event is longer than %d MiB; this is no history", maxForm>>20)
+	if e.used++; e.used > e.most {
+		return 0, tooLong(e.line, "one event", e.most)
 	}
 	return c, nil
 }

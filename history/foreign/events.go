@@ -30,6 +30,7 @@ var errSkip = errors.New("not a client's event")
 // readEvents reads maps, one after another or in vectors and lists. In JSON a comma may
 // stand between those of an array.
 func readEvents(e *reader, parse func(line int, f form) (event, error), rec *record) error {
+	e.most = longest(rec.memory)
 	var open []byte // what closes the collections that hold the maps
 	for {
 		e.used = 0

@@ -26,6 +26,7 @@
 package foreign
 
 import (
+	"context"
 	"errors"
 	"fmt"
 	"io"
@@ -84,6 +85,9 @@ type Options struct {
 	Keys Keys
 	// SkipUnknown reads a log in which lines look like operations and are none.
 	SkipUnknown bool
+	// Memory is what may be spent on the history, in bytes, 0 for as much as there is; a
+	// BudgetError says that it takes more.
+	Memory int64
 }
 
 // History is what was read.
@@ -138,8 +142,9 @@ func (h *History) Account() string {
 	return s + "."
 }
 
-// Load reads a whole file. Errors name the file and the line.
-func Load(path string, opt Options) (*History, error) {
+// Load reads a whole regular file. Errors name the file and the line; it is ctx's when
+// that ends before.
+func Load(ctx context.Context, path string, opt Options) (*History, error) {
 	f, _, err := history.Open(path)
 	var other *history.NotRegularError
 	if errors.As(err, &other) && other.Mode.IsDir() {
@@ -151,11 +156,27 @@ func Load(path string, opt Options) (*History, error) {
 		return nil, fmt.Errorf("read history: %w", err)
 	}
 	defer f.Close()
-	h, err := Read(f, opt)
+	h, err := Read(interruptible{ctx, f}, opt)
+	if ctx.Err() != nil {
+		err = ctx.Err()
+	}
 	if err != nil {
 		return nil, fmt.Errorf("read history: %s: %w", path, err)
 	}
 	return h, nil
+}
+
+// interruptible is a reader that fails when its context has ended.
+type interruptible struct {
+	ctx context.Context
+	io.Reader
+}
+
+func (i interruptible) Read(p []byte) (int, error) {
+	if err := i.ctx.Err(); err != nil {
+		return 0, err
+	}
+	return i.Reader.Read(p)
 }
 
 // Read reads a whole history, packed by gzip or zstd or not. Errors name the line.
@@ -186,7 +207,7 @@ func Read(r io.Reader, opt Options) (*History, error) {
 	if (h.Format == JepsenEDN || h.Format == PorcupineKV) && seen == JepsenJSON {
 		return nil, fmt.Errorf("this is JSON, not EDN; say --format %s, or none", JepsenJSON)
 	}
-	rec := newRecord(opt.Keys)
+	rec := newRecord(opt.Keys, opt.Memory)
 	switch h.Format {
 	case JepsenEDN, JepsenJSON:
 		err = readEvents(newReader(text, h.Format == JepsenJSON), jepsenEvent, rec)

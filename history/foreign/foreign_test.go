@@ -1,9 +1,13 @@
 package foreign
 
 import (
+	"context"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"io"
+	"os"
+	"path/filepath"
 	"strings"
 	"testing"
 
@@ -336,4 +340,16 @@ func TestWhatIsWrittenIsRead(t *testing.T) {
 			t.Fatal(diff)
 		}
 	})
+}
+
+func TestReadingEndsWithItsContext(t *testing.T) {
+	path := filepath.Join(t.TempDir(), "history.edn")
+	if err := os.WriteFile(path, []byte("{:process 0, :type :invoke, :f :read}"), 0o644); err != nil {
+		t.Fatal(err)
+	}
+	ctx, cancel := context.WithCancel(t.Context())
+	cancel()
+	if _, err := Load(ctx, path, Options{}); !errors.Is(err, context.Canceled) {
+		t.Error(err)
+	}
 }

@@ -14,9 +14,6 @@ import (
 // a dash or a space, depending on Jepsen's age.
 const marker = "jepsen.util"
 
-// maxLine bounds one line of a log, a set's elements included.
-const maxLine = 16 << 20
-
 // style is how a log's operations are recognised. One log has one style, so that what is
 // said about an operation elsewhere in it is not taken for one.
 type style uint8
@@ -36,6 +33,8 @@ type logLines struct {
 	skipped *Skipped
 	// lenient: a line that cannot be read is skipped.
 	lenient bool
+	// forms reads the words of one line.
+	forms *reader
 }
 
 // readLines reads the operations of a Jepsen log, or of a history.txt:
@@ -50,9 +49,10 @@ type logLines struct {
 // otherwise is an error unless that is lenient.
 func readLines(r io.Reader, rec *record, lenient bool) (Skipped, error) {
 	skipped := Skipped{}
-	l := &logLines{rec: rec, skipped: &skipped, lenient: lenient}
+	l := &logLines{rec: rec, skipped: &skipped, lenient: lenient, forms: newReader(strings.NewReader(""), false)}
+	l.forms.most = longest(rec.memory)
 	lines := bufio.NewScanner(r)
-	lines.Buffer(make([]byte, 64<<10), maxLine)
+	lines.Buffer(make([]byte, 64<<10), l.forms.most)
 	n := 0
 	for lines.Scan() {
 		n++
@@ -61,7 +61,7 @@ func readLines(r io.Reader, rec *record, lenient bool) (Skipped, error) {
 		}
 	}
 	if err := lines.Err(); err == bufio.ErrTooLong {
-		return skipped, failAt(n+1, "the line is longer than %d MiB; this is no log", maxLine>>20)
+		return skipped, tooLong(n+1, "the line", l.forms.most)
 	} else if err != nil {
 		return skipped, err
 	}
@@ -85,7 +85,7 @@ func (l *logLines) line(n int, text string) error {
 	process, err := strconv.Atoi(strings.Fields(rest)[0])
 	if err == nil {
 		var ev event
-		if ev, err = lineEvent(n, process, rest); err == nil {
+		if ev, err = l.event(n, process, rest); err == nil {
 			l.style = s
 			return l.rec.add(ev)
 		}
@@ -165,11 +165,12 @@ func looksLikeOperation(text string) bool {
 	return false
 }
 
-// lineEvent reads the words of an operation from its process on.
-func lineEvent(line, process int, rest string) (event, error) {
+// event reads the words of an operation from its process on.
+func (l *logLines) event(line, process int, rest string) (event, error) {
 	ev := event{line: line, process: process, index: -1, time: -1}
-	e := newReader(strings.NewReader(rest), false)
-	e.line = line
+	e := l.forms
+	e.r.Reset(strings.NewReader(rest))
+	e.line, e.used = line, 0
 	var forms []form
 	for {
 		c, err := e.start()

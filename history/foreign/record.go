@@ -3,6 +3,7 @@ package foreign
 import (
 	"encoding/json"
 	"fmt"
+	"unsafe"
 
 	"nemesis/history"
 )
@@ -10,7 +11,12 @@ import (
 // record joins completions to invocations as events come in.
 type record struct {
 	keys Keys
-	ops  []operation
+	// ops point into blocks, so that none is copied when there are more.
+	ops  []*operation
+	free []operation // what is left of the last block
+	// memory is what may be spent, in bytes, 0 for no bound; spent counts what the Log and
+	// the operations that it is made of take.
+	memory, spent int64
 	// seen counts the events of the file, skipped ones included.
 	seen    int64
 	clients int64 // those of clients
@@ -44,6 +50,9 @@ type value struct {
 	triple bool
 }
 
+// size is the memory beside the value itself, in bytes.
+func (v *value) size() int64 { return int64(len(v.raw) + len(v.key)) }
+
 // client is what is known of one process.
 type client struct {
 	open    int // position of its open operation, -1 for none
@@ -52,8 +61,44 @@ type client struct {
 	retired bool
 }
 
-func newRecord(keys Keys) *record {
-	return &record{keys: keys, index: -1, now: -1, process: make(map[int]*client)}
+func newRecord(keys Keys, memory int64) *record {
+	return &record{keys: keys, memory: memory, index: -1, now: -1, process: make(map[int]*client)}
+}
+
+const (
+	sizeOfOperation = int64(unsafe.Sizeof(operation{})) + 8
+	sizeOfRecorded  = int64(unsafe.Sizeof(history.Operation{}))
+	sizeOfClient    = 128 // with its place in the map
+	operationBlock  = 256
+)
+
+// spend counts memory, and ends the reading when there is no more.
+func (r *record) spend(bytes int64) error {
+	if r.spent += bytes; r.memory > 0 && r.spent > r.memory {
+		return &BudgetError{Memory: r.memory, Events: r.clients}
+	}
+	return nil
+}
+
+// BudgetError says that a history takes more memory than may be spent on it.
+type BudgetError struct {
+	// Memory is what may be spent, in bytes; Events of clients were read when it was not enough.
+	Memory, Events int64
+}
+
+func (e *BudgetError) Error() string {
+	return fmt.Sprintf("it takes more than the %d MiB that may be used: they were full after %d events; give more with --checker-memory", e.Memory>>20, e.Events)
+}
+
+// next is a place for one more operation.
+func (r *record) next() *operation {
+	if len(r.free) == 0 {
+		r.free = make([]operation, operationBlock)
+	}
+	op := &r.free[0]
+	r.free = r.free[1:]
+	r.ops = append(r.ops, op)
+	return op
 }
 
 // skip counts an event that is not about a client.
@@ -73,6 +118,9 @@ func (r *record) add(ev event) error {
 	if c == nil {
 		c = &client{open: -1, last: -1}
 		r.process[ev.process] = c
+		if err := r.spend(sizeOfClient); err != nil {
+			return err
+		}
 	}
 	if ev.time >= 0 && ev.time < c.last {
 		return failAt(ev.line, "the :time of process %d goes back from %d to %d; a history's times only grow", ev.process, c.last, ev.time)
@@ -97,16 +145,16 @@ func (r *record) add(ev event) error {
 			return failAt(ev.line, "process %d invokes an operation although the outcome of that of line %d is unknown; such a process must not be used again", ev.process, c.line)
 		}
 		c.open, c.line = len(r.ops), ev.line
-		op := operation{line: ev.line, input: r.keep(&ev.value, ev.f), number: r.clients}
+		op := r.next()
+		op.line, op.input, op.number = ev.line, r.keep(&ev.value, ev.f), r.clients
 		op.done = history.Operation{Index: ev.index, Completion: -1, Process: ev.process, Node: ev.node, F: ev.f, Key: ev.key,
 			Type: history.Info, Call: now, Return: history.Never, End: history.Never}
-		r.ops = append(r.ops, op)
-		return nil
+		return r.spend(sizeOfOperation + sizeOfRecorded + op.input.size() + int64(len(ev.node)+len(ev.key)))
 	}
 	if c.open < 0 {
 		return failAt(ev.line, "process %d completes an operation that it never invoked", ev.process)
 	}
-	op := &r.ops[c.open]
+	op := r.ops[c.open]
 	if ev.f != op.done.F || (ev.hasKey && ev.key != op.done.Key) {
 		return failAt(ev.line, "process %d completes %s, but line %d invoked %s", ev.process,
 			brief(ev.f+" "+ev.key), op.line, brief(op.done.F+" "+op.done.Key))
@@ -119,7 +167,7 @@ func (r *record) add(ev event) error {
 	if ev.kind != history.Info {
 		op.done.Return = now
 	}
-	return nil
+	return r.spend(op.output.size() + int64(len(ev.error)))
 }
 
 // log settles whether values are pairs and returns the history.
@@ -127,8 +175,7 @@ func (r *record) log() (*history.Log, error) {
 	paired := r.keys == KeysYes || (r.keys == KeysAuto && r.looksPaired())
 	log := &history.Log{Operations: make([]history.Operation, 0, len(r.ops)), End: max(r.now, 0)}
 	drains := 0
-	for i := range r.ops {
-		op := &r.ops[i]
+	for _, op := range r.ops {
 		if paired {
 			if err := op.split(); err != nil {
 				if r.keys == KeysAuto {
@@ -153,8 +200,7 @@ func (r *record) log() (*history.Log, error) {
 }
 
 func (r *record) looksPaired() bool {
-	for i := range r.ops {
-		op := &r.ops[i]
+	for _, op := range r.ops {
 		if op.done.Key != "" || op.input.proper == 0 || (op.done.F == history.FCAS && !op.input.nested && !op.input.triple) {
 			return false
 		}

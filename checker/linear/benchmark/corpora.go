@@ -57,7 +57,7 @@ func load(cfg Config, pattern string, format foreign.Format, opt models.Options,
 	}
 	var all []recording
 	for _, path := range paths {
-		h, err := foreign.Load(path, foreign.Options{Format: format, Keys: foreign.KeysNo})
+		h, err := foreign.Load(context.Background(), path, foreign.Options{Format: format, Keys: foreign.KeysNo})
 		if err != nil {
 			return nil, err
 		}

@@ -63,7 +63,7 @@ func logs(t testing.TB, pattern string, format foreign.Format, opt models.Option
 	}
 	var all []models.Object
 	for _, path := range paths {
-		h, err := foreign.Load(path, foreign.Options{Format: format, Keys: foreign.KeysNo})
+		h, err := foreign.Load(context.Background(), path, foreign.Options{Format: format, Keys: foreign.KeysNo})
 		if err != nil {
 			t.Fatal(err)
 		}
