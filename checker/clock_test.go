@@ -6,14 +6,18 @@ import (
 	"regexp"
 	"slices"
 	"strconv"
+	"strings"
 	"testing"
+	"time"
 
 	"nemesis/checker"
 	"nemesis/checker/lease"
 	"nemesis/checker/linear"
 	"nemesis/checker/linear/models"
 	"nemesis/checker/list"
+	"nemesis/checker/liveness"
 	"nemesis/checker/ownership"
+	"nemesis/checker/restart"
 	"nemesis/checker/set"
 	"nemesis/history"
 )
@@ -26,17 +30,24 @@ func TestExplanationsAgreeWithTheClock(t *testing.T) {
 		"register": {history.FRead, history.FWrite}, "cas-register": {history.FRead, history.FWrite, history.FCAS},
 		"set": {history.FAdd, history.FRead}, "queue": {history.FEnqueue, history.FDequeue}, "kv": {history.FGet, history.FPut},
 		"counter": {history.FAdd, history.FRead}, "mutex": {history.FAcquire, history.FRelease},
+		"unordered-queue": {history.FEnqueue, history.FDequeue},
 	}
 	bounds := history.Bounds{Expiry: history.Duration(1e6)}
+	soon := history.Duration(5e6)
+	waits := liveness.Options{Bounds: history.Bounds{Recovery: soon, Outage: soon, Handover: soon, Expiry: history.Duration(1e6)},
+		TTL: 20 * time.Millisecond, OpTimeout: 10 * time.Millisecond, Nodes: []string{"n1", "n2", "n3"}}
 	type subject struct {
 		checker.Checker
 		functions []string
 	}
 	all := map[string]subject{
-		"full set":     {set.Full(), []string{history.FAdd, history.FList}},
-		"transactions": {list.Append(""), []string{history.FTransaction}},
-		"leases":       {lease.Checker(lease.Options{Bounds: bounds, Fenced: true}), []string{history.FAcquire, history.FRenew, history.FRelease, history.FHolder}},
-		"shards":       {ownership.Checker(ownership.Options{Bounds: bounds}), []string{history.FServe, history.FMove}},
+		"full set":         {set.Full(), []string{history.FAdd, history.FList}},
+		"transactions":     {list.Append(""), []string{history.FTransaction}},
+		"leases":           {lease.Checker(lease.Options{Bounds: bounds, Fenced: true}), []string{history.FAcquire, history.FRenew, history.FRelease, history.FHolder}},
+		"waits":            {liveness.Checker(waits), []string{history.FRead, history.FWrite}},
+		"waits for leases": {liveness.Checker(waits), []string{history.FAcquire, history.FAcquire, history.FRenew, history.FRelease}},
+		"restarts":         {restart.Checker(), []string{history.FRead}},
+		"shards":           {ownership.Checker(ownership.Options{Bounds: bounds}), []string{history.FServe, history.FMove}},
 	}
 	for name, functions := range kinds {
 		kind, err := models.Find(name)
@@ -56,6 +67,16 @@ func TestExplanationsAgreeWithTheClock(t *testing.T) {
 						if wrong := contradiction(text); wrong != "" {
 							t.Fatalf("seed %d: %s: %s\n%+v", seed, wrong, text, f.Core)
 						}
+						if late := afterTheEnd(text, log); late != "" {
+							t.Fatalf("seed %d: %s is after the end: %s\n%+v", seed, late, text, f.Core)
+						}
+					}
+					if f.Class == restart.Class {
+						for _, ev := range log.Events {
+							if ev.Type == history.FaultChange && strings.Contains(f.Proof[1].Text, "by "+checker.Moment(ev.Time)) {
+								t.Fatalf("seed %d: a fault went on when nothing is said to have: %+v", seed, f.Proof)
+							}
+						}
 					}
 				}
 			}
@@ -74,11 +95,14 @@ func proofOf(f checker.Anomaly) (texts []string) {
 }
 
 var (
-	aMoment  = regexp.MustCompile(`\bat (\d+\.\d{3}) s`)
-	hadBeen  = regexp.MustCompile(`although .*\bhad (?:been )?\w+ at (\d+\.\d{3}) s`)
-	onlyAt   = regexp.MustCompile(`although .*\bonly at (\d+\.\d{3}) s|asked to add only at (\d+\.\d{3}) s`)
-	wasThen  = regexp.MustCompile(`was under way then, and was refused at (\d+\.\d{3}) s`)
-	negative = regexp.MustCompile(`(?:^|\s)-\d+(?:\.\d+)? (?:ns|µs|ms|s)\b`)
+	aMoment = regexp.MustCompile(`\bat (\d+\.\d{3}) s`)
+	hadBeen = regexp.MustCompile(`although .*\bhad (?:been )?\w+ at (\d+\.\d{3}) s`)
+	onlyAt  = regexp.MustCompile(`although .*\bonly at (\d+\.\d{3}) s|asked to add only at (\d+\.\d{3}) s`)
+	wasThen = regexp.MustCompile(`was under way then, and was refused at (\d+\.\d{3}) s`)
+	// inOrder name an earlier moment and a later one, which may be the same.
+	inOrder   = regexp.MustCompile(`\binvoked at (\d+\.\d{3}) s(?: and was (?:acknowledged|refused|given up)|, was answered,| with a timeout of \S+, and open until) (?:at )?(\d+\.\d{3}) s|\bfrom (\d+\.\d{3}) s to (\d+\.\d{3}) s`)
+	anyMoment = regexp.MustCompile(`\b\d+\.\d{3} s`)
+	negative  = regexp.MustCompile(`(?:^|\s)-\d+(?:\.\d+)? (?:ns|µs|ms|s)\b`)
 )
 
 // contradiction is what is wrong with the moments of a sentence. The first is the one that it
@@ -86,6 +110,11 @@ var (
 func contradiction(text string) string {
 	if negative.MatchString(text) {
 		return "a negative length of time"
+	}
+	for _, m := range inOrder.FindAllStringSubmatch(text, -1) {
+		if seconds(m[1]+m[3]) > seconds(m[2]+m[4]) {
+			return "what came later came earlier"
+		}
 	}
 	first := aMoment.FindStringSubmatch(text)
 	if first == nil {
@@ -110,6 +139,16 @@ func contradiction(text string) string {
 	return ""
 }
 
+// afterTheEnd is a moment of a sentence at which the run was over, "" for none.
+func afterTheEnd(text string, log *history.Log) string {
+	for _, m := range anyMoment.FindAllString(text, -1) {
+		if seconds(strings.TrimSuffix(m, " s")) > float64(log.End)/1e9+0.001 {
+			return m
+		}
+	}
+	return ""
+}
+
 func seconds(s string) float64 {
 	n, _ := strconv.ParseFloat(s, 64)
 	return n
@@ -124,6 +163,10 @@ func TestSentencesThatContradictTheClockAreSeen(t *testing.T) {
 		"Client 0 read 0 from the set at 4.876 s, which client 1 asked to add only at 4.000 s.":                                                                true,
 		"Client 0 read 0 from the register at 4.876 s, although client 1's write of 1 had been acknowledged -3.0 ms earlier.":                                  true,
 		"Client 0 read 0 from the set at 4.876 s, although client 1's add of it was under way then, and was refused at 4.000 s.":                               true,
+		"Client 0's read on n1 was invoked at 4.876 s and was given up at 4.875 s.":                                                                            true,
+		"Client 0's read on n1 was invoked at 4.876 s and was given up at 4.877 s.":                                                                            false,
+		"Only client 0's read, invoked at 4.876 s, was answered, at 4.875 s.":                                                                                  true,
+		"It was invoked at 4.876 s with a timeout of 10ms, and open until 4.870 s.":                                                                            true,
 	} {
 		if got := contradiction(text) != ""; got != wrong {
 			t.Errorf("seen %v: %s", got, text)
@@ -157,7 +200,30 @@ func atRandom(r *rand.Rand, name string, functions []string) *history.Log {
 		log.End = max(log.End, o.End)
 		log.Operations = append(log.Operations, o)
 	}
+	if name == "restarts" || strings.HasPrefix(name, "waits") {
+		faultsAtRandom(r, log)
+	}
 	return log
+}
+
+// faultsAtRandom puts pauses of one node, one after another, into a history, and servers that
+// did not come up.
+func faultsAtRandom(r *rand.Rand, log *history.Log) {
+	at := int64(1e9)
+	add := func(ev history.Event) {
+		at += (1 + r.Int64N(40)) * 2e6
+		ev.Time = at
+		log.Events = append(log.Events, ev)
+	}
+	for id := range 1 + r.IntN(3) {
+		for _, stage := range []history.Stage{history.Inject, history.Active, history.Heal, history.Healed} {
+			add(history.Event{Type: history.FaultChange, Fault: &history.Fault{ID: id + 1, Kind: "pause", Nodes: []string{"n2"}, Stage: stage, Confirmed: true}})
+			if r.IntN(4) == 0 {
+				add(history.Event{Type: history.RestartFailed, Node: "n1", Restart: &history.Restart{Server: "etcd", Attempts: history.RestartAttempts, Code: 1}})
+			}
+		}
+	}
+	log.End = max(log.End, at)
 }
 
 func answerAtRandom(r *rand.Rand, name string, o *history.Operation, n int) {

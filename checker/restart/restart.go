@@ -33,16 +33,25 @@ type judge struct{}
 
 func (judge) Name() string { return "restart" }
 
-func (judge) Check(_ context.Context, log *history.Log, _ checker.Budget) checker.Result {
-	result := checker.Result{Checker: "restart", Outcome: checker.Valid}
+func (judge) Check(ctx context.Context, log *history.Log, _ checker.Budget) (result checker.Result) {
+	result = checker.Result{Checker: "restart", Outcome: checker.Unknown}
+	if !checker.Paced(ctx, func(pace *checker.Pace) { look(pace, log, &result) }) {
+		result.Summary = "the check " + checker.Stopped(ctx)
+	}
+	return result
+}
+
+func look(pace *checker.Pace, log *history.Log, result *checker.Result) {
+	pace.Step()
 	if err := checker.Validate(log); err != nil {
 		result.Outcome, result.Summary = checker.Harness, err.Error()
-		return result
+		return
 	}
 	found := &checker.Anomalies{Worst: []checker.Class{{Name: Class, Breaks: []history.Model{history.Restartable}}}}
 	inForce := map[int]bool{}
 	troubled, inconclusive := false, 0
 	for i := range log.Events {
+		pace.Step()
 		switch ev := &log.Events[i]; {
 		case ev.Type == history.FaultChange && ev.Fault != nil && !ev.Fault.Skipped:
 			inForce[ev.Fault.ID] = ev.Fault.Stage != history.Healed
@@ -58,13 +67,12 @@ func (judge) Check(_ context.Context, log *history.Log, _ checker.Budget) checke
 	}
 	if list := found.List(); len(list) > 0 {
 		result.Outcome, result.Anomalies, result.Summary = checker.Violation, list, found.Summary()
-		return result
+		return
 	}
-	result.Summary = "no server stayed down"
+	result.Outcome, result.Summary = checker.Valid, "no server stayed down"
 	if inconclusive > 0 {
 		result.Summary = checker.Plural(inconclusive, "server") + " stayed down, and nothing shows that nemesis did not keep it there"
 	}
-	return result
 }
 
 func anyOf(set map[int]bool) bool {

@@ -78,10 +78,19 @@ type availability struct{}
 
 func (availability) Name() string { return "availability" }
 
-func (availability) Check(_ context.Context, log *history.Log, _ checker.Budget) checker.Result {
+func (availability) Check(ctx context.Context, log *history.Log, _ checker.Budget) (r checker.Result) {
+	r = checker.Result{Checker: "availability", Outcome: checker.Unknown, Operations: len(log.Operations)}
+	if !checker.Paced(ctx, func(pace *checker.Pace) { measure(pace, log, &r) }) {
+		r.Summary = "the measurement " + checker.Stopped(ctx)
+	}
+	return r
+}
+
+func measure(pace *checker.Pace, log *history.Log, r *checker.Result) {
 	byNode := make(map[string][]*history.Operation)
 	all := make([]*history.Operation, 0, len(log.Operations))
 	for i := range log.Operations {
+		pace.Step()
 		o := &log.Operations[i]
 		all = append(all, o)
 		byNode[o.Node] = append(byNode[o.Node], o)
@@ -94,30 +103,30 @@ func (availability) Check(_ context.Context, log *history.Log, _ checker.Budget)
 
 	var d Unavailability
 	successes := make(map[string][]int64)
-	overall := returns(all)
-	d.Overall = windows(all, overall)
+	overall := returns(pace, all)
+	d.Overall = windows(pace, all, overall)
 	for _, n := range names {
-		successes[n] = returns(byNode[n])
-		w := windows(byNode[n], successes[n])
+		successes[n] = returns(pace, byNode[n])
+		w := windows(pace, byNode[n], successes[n])
 		w.Node = n
 		d.Nodes = append(d.Nodes, w)
 	}
 	for _, h := range heals(log) {
 		h.Overall = firstAfter(overall, h.Healed, h.Until)
 		for _, n := range names {
+			pace.Step()
 			h.Nodes = append(h.Nodes, NodeRecovery{n, firstAfter(successes[n], h.Healed, h.Until)})
 		}
 		d.Recoveries = append(d.Recoveries, h)
 	}
 
-	r := checker.Result{Checker: "availability", Outcome: checker.Valid, Operations: len(log.Operations)}
+	r.Outcome = checker.Valid
 	r.Details, _ = json.Marshal(d)
 	if d.Overall.OK == 0 {
 		r.Outcome, r.Summary = checker.Vacuous, "no operation succeeded"
-		return r
+		return
 	}
 	r.Summary = inWords(d)
-	return r
 }
 
 func inWords(d Unavailability) string {
@@ -148,9 +157,10 @@ func served(o *history.Operation) bool {
 }
 
 // returns are the completion times of the operations that were served, ascending.
-func returns(ops []*history.Operation) []int64 {
+func returns(pace *checker.Pace, ops []*history.Operation) []int64 {
 	var ts []int64
 	for _, o := range ops {
+		pace.Step()
 		if served(o) {
 			ts = append(ts, o.Return)
 		}
@@ -161,7 +171,7 @@ func returns(ops []*history.Operation) []int64 {
 
 // windows cuts time at the successes and keeps the long pieces in which somebody
 // tried. ops are by call.
-func windows(ops []*history.Operation, oks []int64) Windows {
+func windows(pace *checker.Pace, ops []*history.Operation, oks []int64) Windows {
 	w := Windows{OK: len(oks)}
 	if len(ops) == 0 {
 		return w
@@ -169,6 +179,7 @@ func windows(ops []*history.Operation, oks []int64) Windows {
 	end := int64(0)
 	var calls, ends []int64 // of the operations that did not succeed
 	for _, o := range ops {
+		pace.Step()
 		end = max(end, o.End)
 		if !served(o) {
 			calls = append(calls, o.Call)
@@ -211,6 +222,7 @@ func windows(ops []*history.Operation, oks []int64) Windows {
 	}
 	from := ops[0].Call
 	for _, t := range oks {
+		pace.Step()
 		add(from, t, false)
 		from = t
 	}

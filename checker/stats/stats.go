@@ -75,7 +75,15 @@ type counts struct{}
 
 func (counts) Name() string { return "stats" }
 
-func (counts) Check(_ context.Context, log *history.Log, _ checker.Budget) checker.Result {
+func (counts) Check(ctx context.Context, log *history.Log, _ checker.Budget) (r checker.Result) {
+	r = checker.Result{Checker: "stats", Outcome: checker.Unknown, Operations: len(log.Operations)}
+	if !checker.Paced(ctx, func(pace *checker.Pace) { countAll(pace, log, &r) }) {
+		r.Summary = "the count " + checker.Stopped(ctx)
+	}
+	return r
+}
+
+func countAll(pace *checker.Pace, log *history.Log, r *checker.Result) {
 	type tally struct {
 		Count
 		latency *hdrhistogram.Histogram
@@ -84,6 +92,7 @@ func (counts) Check(_ context.Context, log *history.Log, _ checker.Budget) check
 	tallies := make(map[string]*tally)
 	var total Count
 	for i := range log.Operations {
+		pace.Step()
 		o := &log.Operations[i]
 		t := tallies[o.F]
 		if t == nil {
@@ -109,16 +118,14 @@ func (counts) Check(_ context.Context, log *history.Log, _ checker.Budget) check
 	sort.Slice(d.Functions, func(a, b int) bool { return d.Functions[a].F < d.Functions[b].F })
 	sort.Strings(never)
 
-	r := checker.Result{Checker: "stats", Outcome: checker.Valid, Operations: len(log.Operations)}
 	r.Details, _ = json.Marshal(d)
-	r.Summary = fmt.Sprintf("%d ok, %d fail, %d info", total.OK, total.Fail, total.Info)
+	r.Outcome, r.Summary = checker.Valid, fmt.Sprintf("%d ok, %d fail, %d info", total.OK, total.Fail, total.Info)
 	switch {
 	case len(never) > 0:
 		r.Outcome, r.Summary = checker.Vacuous, strings.Join(never, "; ")
 	case total.OK == 0:
 		r.Outcome, r.Summary = checker.Vacuous, "no operation succeeded"
 	}
-	return r
 }
 
 func (c *Count) add(t history.Type) {
