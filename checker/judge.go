@@ -28,6 +28,8 @@ type Facts struct {
 	// Harness are the troubles of nemesis itself, of SSH, of nodes and installs, one
 	// sentence each.
 	Harness []string
+	// ControlSide is what nemesis itself failed to do. Beyond MostGaps it is one more trouble.
+	ControlSide ControlSide
 	// Truncated is history.Log.Truncated.
 	Truncated string
 	// Interrupted says that the user ended the run before its time, as a clause: "the
@@ -67,6 +69,15 @@ func Judge(results []Result, faults []Fault, facts Facts) Verdict {
 	harness := append([]string(nil), facts.Harness...)
 	if facts.Truncated != "" {
 		harness = append(harness, facts.Truncated)
+	}
+	var failed []string // of our own, and too little to decide anything
+	if text := facts.ControlSide.String(); text != "" {
+		v.ControlSide = &facts.ControlSide
+		if facts.ControlSide.TooMuch() {
+			harness = append(harness, text)
+		} else {
+			failed = append(failed, text)
+		}
 	}
 	var violated, beyond, exceeded, unknown, vacuous []string
 	for _, r := range v.Results {
@@ -133,6 +144,7 @@ func Judge(results []Result, faults []Fault, facts Facts) Verdict {
 			v.Reasons = append(v.Reasons, reasons[o]...)
 		}
 	}
+	v.Reasons = append(v.Reasons, failed...)
 	for i := range v.Assumptions {
 		v.Assumptions[i].mark(v.Results)
 	}

@@ -22,6 +22,8 @@ type Verdict struct {
 	Reasons []string `json:"reasons,omitempty"`
 	// Interrupted: the user ended the run before its time.
 	Interrupted bool `json:"interrupted,omitempty"`
+	// ControlSide is what nemesis itself failed to do; nil when that is not worth telling.
+	ControlSide *ControlSide `json:"controlSide,omitempty"`
 	// Operations counts completions by type.
 	OK   int `json:"ok"`
 	Fail int `json:"fail"`

@@ -4,12 +4,10 @@ import (
 	"context"
 	"errors"
 	"net"
-	"os"
-	"slices"
 	"sync"
-	"syscall"
 
 	"nemesis/history"
+	"nemesis/nodes"
 )
 
 // Dialer opens all connections of one client and knows on whose side the last attempt
@@ -39,7 +37,7 @@ func (d *Dialer) DialContext(ctx context.Context, network, address string) (net.
 	switch {
 	case err == nil:
 		d.connected = true
-	case FailedHere(err):
+	case nodes.FailedHere(err):
 		d.failure = err
 	}
 	return conn, err
@@ -72,37 +70,12 @@ func (d *Dialer) Sort(done Completion) Completion {
 	return done
 }
 
-// localCalls are the system calls that prepare a connection and ask no other machine.
-var localCalls = []string{"socket", "bind", "setsockopt", "getsockopt", "getsockname", "fcntl"}
-
-// localErrors are what connecting fails with before a packet leaves: no descriptor, port,
-// memory, permission (a firewall of this machine), or route. A router on the way may say
-// the last as well, and a dead machine does not: that is EHOSTUNREACH, or silence.
-var localErrors = []syscall.Errno{
-	syscall.EMFILE, syscall.ENFILE,
-	syscall.EADDRNOTAVAIL, syscall.EADDRINUSE,
-	syscall.ENOBUFS, syscall.ENOMEM, syscall.ENOSPC, syscall.EAGAIN,
-	syscall.EPERM, syscall.EACCES,
-	syscall.ENETUNREACH, syscall.ENETDOWN, syscall.EAFNOSUPPORT, syscall.EPROTONOSUPPORT,
-}
-
-// FailedHere reports whether connecting failed on the control node, with no word from
-// the machine that it was to reach.
-func FailedHere(err error) bool {
-	var call *os.SyscallError
-	if errors.As(err, &call) && slices.Contains(localCalls, call.Syscall) {
-		return true
-	}
-	var errno syscall.Errno
-	return errors.As(err, &errno) && slices.Contains(localErrors, errno)
-}
-
 // CauseOfNoClient is why a client could not be made. Making one asks the system nothing,
 // so that is our side, unless the error is about a connection after all, or a time that
 // was up.
 func CauseOfNoClient(err error) history.Cause {
 	var network net.Error
-	if errors.As(err, &network) && !FailedHere(err) || errors.Is(err, context.DeadlineExceeded) || errors.Is(err, context.Canceled) {
+	if errors.As(err, &network) && !nodes.FailedHere(err) || errors.Is(err, context.DeadlineExceeded) || errors.Is(err, context.Canceled) {
 		return ""
 	}
 	return history.ControlSide

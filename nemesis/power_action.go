@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"net/netip"
+	"slices"
 	"strings"
 	"sync"
 	"sync/atomic"
@@ -65,7 +66,7 @@ func (p *powerAction) Effect() history.Effect {
 
 func (p *powerAction) Before(ctx context.Context) {
 	p.boot = p.agent.Facts().BootID
-	p.heard = p.answers(ctx)
+	p.heard, _ = p.answers(ctx) // what could not be asked was not heard
 }
 
 func (p *powerAction) Apply(ctx context.Context) error {
@@ -132,7 +133,7 @@ func (p *powerAction) measure(ctx context.Context) (history.Evidence, error) {
 		}
 		return e, nil
 	}
-	answers := p.answers(ctx)
+	answers, unasked := p.answers(ctx)
 	limit := p.cluster.patient(stateTime)
 	if end, ok := ctx.Deadline(); ok {
 		limit = min(limit, time.Until(end)*3/4) // what has no answer must be noticed in time
@@ -146,6 +147,8 @@ func (p *powerAction) measure(ctx context.Context) (history.Evidence, error) {
 	}
 	parts := []string{"its agent does not answer"}
 	switch {
+	case unasked != nil:
+		return history.Evidence{}, unasked
 	case p.cycle: // it may be back by now
 	case answers:
 		return history.Evidence{Undone: true, Summary: "its agent does not answer, but its port does"}, nil
@@ -194,8 +197,9 @@ func (p *powerAction) UndoAgain() bool { return !p.applied.Load() }
 func (p *powerAction) Gone() bool { return p.undone && !p.booted }
 
 // answers tries to connect to the server's port from the control node. A refusal is an
-// answer too: only a machine that runs can give it.
-func (p *powerAction) answers(ctx context.Context) bool {
+// answer too: only a machine that runs can give it. The error is that the control node
+// could not even try, which is no silence of the machine's.
+func (p *powerAction) answers(ctx context.Context) (bool, error) {
 	limit := p.cluster.patient(connectTime)
 	if end, ok := ctx.Deadline(); ok {
 		limit = min(limit, time.Until(end)/4)
@@ -203,18 +207,20 @@ func (p *powerAction) answers(ctx context.Context) bool {
 	ctx, cancel := context.WithTimeout(ctx, limit)
 	defer cancel()
 	heard := make([]bool, len(p.node.Addresses()))
+	errs := make([]error, len(heard))
 	var all sync.WaitGroup
 	for i, addr := range p.node.Addresses() {
 		all.Go(func() {
 			err := p.cluster.Dial(ctx, netip.AddrPortFrom(addr, p.cluster.PeerPort))
 			heard[i] = err == nil || errors.Is(err, syscall.ECONNREFUSED) || errors.Is(err, syscall.ECONNRESET)
+			if nodes.FailedHere(err) {
+				errs[i] = fmt.Errorf("connect to %s from the control node: %w", p.node.Name, err)
+			}
 		})
 	}
 	all.Wait()
-	for _, h := range heard {
-		if h {
-			return true
-		}
+	if slices.Contains(heard, true) {
+		return true, nil
 	}
-	return false
+	return false, errors.Join(errs...)
 }

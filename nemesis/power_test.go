@@ -4,7 +4,9 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"net"
 	"net/netip"
+	"os"
 	"slices"
 	"strconv"
 	"strings"
@@ -29,7 +31,9 @@ type plugs struct {
 	stuck, dead, unplugged bool
 	// restored: somebody else gave all machines their power.
 	restored bool
-	on       map[string]time.Time // since when each boots
+	// spent: the control node has no descriptor left to connect with.
+	spent bool
+	on    map[string]time.Time // since when each boots
 }
 
 // power gives a world's injector what faults of power need.
@@ -96,7 +100,11 @@ func (p *plugs) dial(ctx context.Context, to netip.AddrPort) error {
 	i := slices.IndexFunc(p.agents, func(a *fakeAgent) bool { return slices.Contains(a.node.Addresses(), to.Addr()) })
 	_, off := p.on[p.agents[i].node.Name]
 	off = off && !p.restored
+	spent := p.spent
 	p.mu.Unlock()
+	if spent {
+		return &net.OpError{Op: "dial", Err: os.NewSyscallError("socket", syscall.EMFILE)}
+	}
 	if off {
 		<-ctx.Done()
 		return ctx.Err()
@@ -125,6 +133,10 @@ func TestTheLifeOfAPowerOff(t *testing.T) {
 		"a machine that only loses its network": {
 			step: on(powerOff(), "n1"), plugs: plugs{unplugged: true, boots: time.Second}, recovered: true,
 			errors: []string{"the machine did not boot again"},
+		},
+		"a machine that nobody could ask for its port": {
+			step: on(powerOff(), "n1"), plugs: plugs{spent: true, boots: time.Second}, confirmed: true, recovered: true,
+			errors: []string{"n1: nothing shows what its power does: connect to n1 from the control node: dial: socket: too many open files"},
 		},
 		"a machine that does not come back": {
 			step: on(powerOff(), "n3"), plugs: plugs{dead: true},

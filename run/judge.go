@@ -57,6 +57,7 @@ func Judge(ctx context.Context, dir history.Dir, start time.Time, troubles []str
 	facts.Truncated = log.Truncated
 	facts.Harness = missing(troubles, log)
 	facts.Interrupted = interruption(log)
+	facts.ControlSide = checker.ControlSideOf(log)
 	final := beginOf(history.PhaseFinal, log)
 	for _, op := range log.Operations {
 		switch op.Type {

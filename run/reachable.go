@@ -34,6 +34,8 @@ func checkReachable(ctx context.Context, node nodes.Node, port uint16, dial func
 	switch {
 	case ctx.Err() != nil:
 		return ctx.Err()
+	case nodes.FailedHere(err) && !errors.Is(err, syscall.ENETUNREACH):
+		return fmt.Errorf("reach %s from here: %w: nemesis itself lacks what it takes to connect", node.Name, err)
 	case errors.Is(err, syscall.EHOSTUNREACH), errors.Is(err, syscall.ENETUNREACH):
 		why = "no route leads there"
 	case errors.Is(err, context.DeadlineExceeded), errors.Is(err, os.ErrDeadlineExceeded), errors.Is(err, syscall.ETIMEDOUT):

@@ -30,6 +30,7 @@ func TestWhetherClientsGetThroughToANode(t *testing.T) {
 		"the kernel gives up": {failed(syscall.ETIMEDOUT), told("no answer within 10s")},
 		"no route":            {failed(syscall.EHOSTUNREACH), told("no route leads there")},
 		"no network":          {failed(syscall.ENETUNREACH), told("no route leads there")},
+		"no descriptor here":  {&net.OpError{Op: "dial", Net: "tcp", Err: os.NewSyscallError("socket", syscall.EMFILE)}, "reach n1 from here: dial tcp: socket: too many open files: nemesis itself lacks what it takes to connect"},
 	} {
 		t.Run(name, func(t *testing.T) {
 			err := checkReachable(t.Context(), node, 2379, func(context.Context, string, string) (net.Conn, error) {

@@ -22,6 +22,8 @@ type recorder struct {
 	seen     map[string]bool
 	inForce  map[int]string // faults by step
 	troubles []string
+	// failedHere notes the first operation that failed on the control side.
+	failedHere sync.Once
 	// failed is closed at the first event that could not be recorded: a run
 	// whose history has holes must end.
 	failed  chan struct{}
@@ -52,6 +54,11 @@ func (r *recorder) operation(ev *history.Event) {
 		}
 	}
 	r.append(ev)
+	if ev.Cause == history.ControlSide {
+		r.failedHere.Do(func() {
+			r.note(ev.Node, "nemesis itself failed before anything left the control node: %s; the verdict counts what else did", ev.Error)
+		})
+	}
 }
 
 // event records anything else, stamps it when it has no time, and tells the watcher.

@@ -79,16 +79,17 @@ func newCalendar(log *history.Log, options Options) *calendar {
 			}
 		case history.Trouble:
 			c.end = min(c.end, ev.Time)
-		case history.Stall:
-			// Every number that does not parse is none of ours.
-			if late, err := history.DecodeInt(ev.Value); err == nil {
-				stalls = append(stalls, span{ev.Time - late, ev.Time})
-			}
 		case history.ClockReading:
 			if ev.Clock != nil && ev.Clock.RTT >= slowSample {
 				stalls = append(stalls, span{ev.Time - ev.Clock.RTT, ev.Time})
 			}
 		}
+	}
+	for _, g := range checker.GapsOf(log) {
+		stalls = append(stalls, span{g.From, g.To})
+	}
+	if checker.ControlSideOf(log).TooMuch() {
+		stalls = append(stalls, span{0, log.End})
 	}
 	c.lost = union(stalls)
 	troubles := troublesOf(log, final)

@@ -9,9 +9,6 @@ import (
 	"nemesis/history"
 )
 
-// lostShare: a wait of which more than one in so many parts was lost accuses nobody.
-const lostShare = 10
-
 // patience is how long after an attempt a client still counts as waiting: workers
 // pause between attempts that fail.
 const patience = 1e9
@@ -64,7 +61,7 @@ func (w *work) gather() {
 	for i := range w.log.Operations {
 		w.pace.Step()
 		o := &w.log.Operations[i]
-		if o.F == history.FAcquire || slices.Contains(w.Skip, o.F) {
+		if o.F == history.FAcquire || slices.Contains(w.Skip, o.F) || !o.Asked() {
 			continue
 		}
 		add(o.F, "", i)
@@ -163,7 +160,7 @@ func (w *work) judge(c *class, v wait, bound int64, least int) (waited int64, a 
 	switch {
 	case v.answered && (bound == 0 || waited+lost <= bound):
 		return waited, met
-	case bound > 0 && waited > bound && lost*lostShare <= v.length() && c.attempts(v.from, last) >= least:
+	case bound > 0 && waited > bound && lost*checker.LostShare <= v.length() && c.attempts(v.from, last) >= least:
 		return waited, violated
 	}
 	return waited, unclear

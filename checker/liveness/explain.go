@@ -86,7 +86,7 @@ func (w *work) sum(v wait, waited int64, bound, allowed string) checker.ProofSte
 	text := fmt.Sprintf("Of the %s until %s somebody waited %s; the bound %s is %s.",
 		checker.Span(v.length()), checker.Moment(v.to), checker.Span(waited), allowed, bound)
 	if lost := w.calendar.lost.within(v.from, v.to); lost > 0 {
-		text += fmt.Sprintf(" Nemesis itself stood still for %s of it, which does not count.", checker.Span(lost))
+		text += fmt.Sprintf(" Nemesis itself stood still or failed for %s of it, which does not count.", checker.Span(lost))
 	}
 	return checker.ProofStep{Text: text}
 }

@@ -135,7 +135,9 @@ func (w *work) resources() []*resource {
 			byKey[o.Key] = r
 			all = append(all, r)
 		}
-		r.ops = append(r.ops, int32(i))
+		if o.Asked() {
+			r.ops = append(r.ops, int32(i))
+		}
 		if o.Type == history.OK {
 			r.begun[o.Process] = append(r.begun[o.Process], span{o.Call, o.Return})
 		}

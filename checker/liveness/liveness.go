@@ -25,7 +25,10 @@
 //     (workers pause between attempts, and a workload that has nothing to ask is no wait);
 //   - less the time in which nemesis stood still (events Stall) or a node's agent took
 //     longer than a quarter of a second to tell the time, since whatever was recorded
-//     there is late, and servers on the same machine stood still too.
+//     there is late, and servers on the same machine stood still too;
+//   - less a second before and after each operation that failed on the control side, for
+//     want of a descriptor, say: checker.GapsOf. These are no attempts, and neither are
+//     those that a client declined by its own rules.
 //
 // A wait that is longer than its bound, with at least MinAttempts operations open at
 // its beginning or invoked early enough to be answered in it, and of which no more
@@ -130,7 +133,7 @@ type Details struct {
 	Starvations []Starvation `json:"starvations,omitempty"`
 	// Handovers is how long a free resource was waited for, whoever got it.
 	Handovers *Times `json:"handovers,omitempty"`
-	// Stalled is how long nemesis stood still, all together.
+	// Stalled is how long nothing could be asked, since nemesis stood still or failed itself.
 	Stalled int64 `json:"stalled"`
 }
 

@@ -82,7 +82,7 @@ func (w *work) stable(p *piece) int64 {
 		if o.Call > p.to {
 			break
 		}
-		if o.F == history.FAcquire || o.End > p.to {
+		if o.F == history.FAcquire || o.End > p.to || !o.Asked() {
 			continue
 		}
 		k := (o.End - p.from) / stableWindow

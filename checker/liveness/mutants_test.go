@@ -13,12 +13,15 @@ func TestEveryMutantIsCaught(t *testing.T) {
 	in("classes.go",
 		[3]string{"nobody need have asked", "waited = c.demand.within(v.from, v.to)", "waited = v.length()"},
 		[3]string{"lost time counts as well", "union(open).minus(lost)", "union(open)"},
-		[3]string{"however much was lost", "lost*lostShare <= v.length() && ", ""},
+		[3]string{"however much was lost", "lost*checker.LostShare <= v.length() && ", ""},
+		[3]string{"what was never sent was asked", " || !o.Asked() {", " {"},
 		[3]string{"one attempt is enough", ">= least:", ">= 1:"},
 		[3]string{"an attempt may begin at the very end", "max(v.to-int64(w.OpTimeout), v.from)", "v.to"},
 		[3]string{"the first wait after a heal is never late", "p.after != nil && (first.answered || !p.last)", "p.after != nil && !p.last"},
 		[3]string{"the first wait after a heal counts twice", "if p.whole && p.after != nil && v.first {", "if false {"})
 	in("calendar.go",
+		[3]string{"failures of the control side leave no gap", "span{g.From, g.To}", "span{g.From, g.From}"},
+		[3]string{"a run without enough time to judge is judged", "checker.ControlSideOf(log).TooMuch()", "false"},
 		[3]string{"who was hit must serve", "p.spared[n] = !hit[n]", "p.spared[n] = true"},
 		[3]string{"a majority may be hit", "2*len(hit) < len(c.nodes)", "len(hit) < len(c.nodes)"},
 		[3]string{"any fault disturbs its nodes only", "t.contained && t.undo > from", "t.undo > from"},
@@ -37,7 +40,7 @@ func TestEveryMutantIsCaught(t *testing.T) {
 		}
 	}
 	for seed := range uint64(200) {
-		for _, err := range []error{keeps(seed, &met, &unclear), waits(seed), hands(seed, &met), keepsBack(seed)} {
+		for _, err := range []error{keeps(seed, &met, &unclear), waits(seed), unfit(seed), hands(seed, &met), keepsBack(seed)} {
 			if err != nil {
 				return err
 			}

@@ -18,6 +18,8 @@ type slow struct {
 	bound  int64
 	faults []slowFault
 	stalls []span
+	// asked are the operations that were sent, or might have been.
+	asked []history.Operation
 }
 
 type slowFault struct {
@@ -71,7 +73,7 @@ func (r *slow) count() (recovery, final, availability int) {
 }
 
 func (r *slow) exists(f, node string) bool {
-	return slices.ContainsFunc(r.log.Operations, func(o history.Operation) bool { return o.F == f && (node == "" || o.Node == node) })
+	return slices.ContainsFunc(r.asked, func(o history.Operation) bool { return o.F == f && (node == "" || o.Node == node) })
 }
 
 // well tells whether the clients of a node, or all of them, must be served from t on.
@@ -96,7 +98,7 @@ func (r *slow) waits(f, node string, from, to int64) (late, never, later bool) {
 	begin, first := from, true
 	for t := from; t <= to; t += s {
 		answered := false
-		for _, o := range r.log.Operations {
+		for _, o := range r.asked {
 			answered = answered || o.F == f && (node == "" || o.Node == node) && o.Type == history.OK && o.Return == t
 		}
 		if !answered && t < to {
@@ -118,7 +120,7 @@ func (r *slow) broken(f, node string, from, to int64) bool {
 	waited, lost, attempts := int64(0), int64(0), 0
 	for t := from; t < to; t += s {
 		stalled := slices.ContainsFunc(r.stalls, func(p span) bool { return p.from <= t && t < p.to })
-		asked := slices.ContainsFunc(r.log.Operations, func(o history.Operation) bool {
+		asked := slices.ContainsFunc(r.asked, func(o history.Operation) bool {
 			return o.F == f && (node == "" || o.Node == node) && o.Call <= t && t < o.End+s
 		})
 		switch {
@@ -128,7 +130,7 @@ func (r *slow) broken(f, node string, from, to int64) bool {
 			waited += s
 		}
 	}
-	for _, o := range r.log.Operations {
+	for _, o := range r.asked {
 		if o.F == f && (node == "" || o.Node == node) && o.End > from && o.Call <= max(to-2*s, from) {
 			attempts++
 		}
@@ -165,6 +167,25 @@ func differs(seed uint64, met *[3]int) error {
 		at := g.Int64N(30) * s
 		g.stall(at, at+s)
 		r.stalls = append(r.stalls, span{at, at + s})
+	}
+	ours := g.IntN(3) * g.IntN(4) // operations that failed on the control side, or were declined
+	all := g.IntN(8) == 0         // every one that failed did on the control side
+	for i := range g.log.Operations {
+		o := &g.log.Operations[i]
+		switch {
+		case o.Type != history.Fail || ours == 0 && !all:
+			r.asked = append(r.asked, *o)
+			continue
+		case ours%2 == 0 && !all:
+			o.Cause = history.Declined
+		default:
+			o.Cause = history.ControlSide
+			r.stalls = append(r.stalls, span{o.Call - s, o.End + s})
+		}
+		ours--
+	}
+	if 2*union(slices.Clone(r.stalls)).within(0, g.log.End) > g.log.End {
+		r.stalls = []span{{0, g.log.End}}
 	}
 	o := ten()
 	o.Nodes = nodes

@@ -110,6 +110,52 @@ func TestStories(t *testing.T) {
 			},
 			outcome: checker.Valid, summary: "inconclusive",
 		},
+		"nemesis had no descriptors for the clients of one node": {
+			tell: func(w *world) {
+				others(w, 40*s)
+				w.works("n1", "read", history.OK, 0, 15*s)
+				w.ours("n1", "read", history.ControlSide, 20*s, 35*s)
+			},
+			outcome: checker.Valid, summary: "availability: 6 met",
+		},
+		"silence while nemesis had no descriptors": {
+			tell: func(w *world) {
+				others(w, 80*s)
+				w.works("n1", "read", history.OK, 0, 15*s)
+				w.works("n1", "read", history.Fail, 15*s, 35*s)
+				w.ours("n2", "read", history.ControlSide, 18*s, 22*s)
+				w.works("n1", "read", history.OK, 35*s, 80*s)
+			},
+			outcome: checker.Valid, summary: "availability: 6 met",
+		},
+		"silence for longer than nemesis had no descriptors": {
+			tell: func(w *world) {
+				others(w, 80*s)
+				w.works("n1", "read", history.OK, 0, 15*s)
+				w.works("n1", "read", history.Fail, 15*s, 45*s)
+				w.ours("n2", "read", history.ControlSide, 18*s, 18*s+s/2)
+				w.works("n1", "read", history.OK, 45*s, 80*s)
+			},
+			outcome: checker.Violation, want: []string{"unavailable-without-quorum-loss"},
+		},
+		"silence in a run that nemesis could not carry out": {
+			tell: func(w *world) {
+				others(w, 80*s)
+				w.works("n1", "read", history.OK, 0, 15*s)
+				w.works("n1", "read", history.Fail, 15*s, 35*s)
+				w.works("n1", "read", history.OK, 35*s, 80*s)
+				w.ours("n2", "read", history.ControlSide, 36*s, 80*s)
+			},
+			outcome: checker.Valid, summary: "availability: 6 met",
+		},
+		"a client that does not ask to give back what it does not hold": {
+			tell: func(w *world) {
+				others(w, 40*s)
+				w.works("n1", "release", history.OK, 0, 10*s)
+				w.ours("n1", "release", history.Declined, 10*s, 40*s)
+			},
+			outcome: checker.Valid,
+		},
 		"an agent that took long to tell the time": {
 			tell: func(w *world) {
 				others(w, 40*s)

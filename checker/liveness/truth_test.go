@@ -142,14 +142,32 @@ func TestSystemsThatKeepTheirBoundsAreNeverAccused(t *testing.T) {
 	}
 }
 
-// waits puts one wait that is too long after a correct execution, and tells whether it
-// is found.
+// waits tells whether one wait that is too long is found.
 func waits(seed uint64) error {
-	g := correct(seed)
+	g, want := waiting(seed)
+	r, _ := check(g.done(), g.options())
+	return missed(r, want)
+}
+
+// unfit tells whether anybody is accused of the same wait in a run that nemesis could not
+// carry out for more than half of the time.
+func unfit(seed uint64) error {
+	g, _ := waiting(seed)
+	for at, end := g.log.End+2*s, 2*g.log.End+4*s; at < end; at += s {
+		g.do(g.nodes[0], "read", history.Fail, at, at).Cause = history.ControlSide
+	}
+	r, _ := check(g.done(), g.options())
+	return accused(r)
+}
+
+// waiting puts one wait that is too long after a correct execution, and names what is to be
+// found.
+func waiting(seed uint64) (g *truth, want string) {
+	g = correct(seed)
 	node := g.nodes[g.IntN(len(g.nodes))]
 	// After all that, one more fault, or none, and then a node does not answer for long.
 	from := g.end + 12*s
-	want := "unavailable-without-quorum-loss"
+	want = "unavailable-without-quorum-loss"
 	if g.IntN(2) == 0 {
 		g.fault(100, "kill", []string{node}, from-s, from)
 		want = "slow-recovery"
@@ -166,11 +184,12 @@ func waits(seed uint64) error {
 	case want == "slow-recovery":
 		want = "never-recovered"
 	}
-	r, _ := check(g.done(), g.options())
-	return missed(r, want)
+	return g, want
 }
 
 func TestSeededStuckOperationIsFound(t *testing.T) { every(t, waits) }
+
+func TestNobodyIsAccusedInARunThatNemesisCouldNotCarryOut(t *testing.T) { every(t, unfit) }
 
 // locks makes the execution of a correct lock: whoever waits gets it within 10 s of its
 // latest end, which a slow clock and faults may put off.

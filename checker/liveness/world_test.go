@@ -50,6 +50,13 @@ func (w *world) works(node, f string, kind history.Type, from, to int64) {
 	}
 }
 
+// ours lets clients of a node try to do f twice a second, and fail for a cause of ours.
+func (w *world) ours(node, f string, cause history.Cause, from, to int64) {
+	for at := from; at < to; at += s / 2 {
+		w.do(node, f, history.Fail, at, min(at+s/1000, to)).Cause = cause
+	}
+}
+
 // fault records all stages of one fault.
 func (w *world) fault(id int, kind string, nodes []string, begin, healed int64) *history.Fault {
 	f := &history.Fault{ID: id, Kind: kind, Nodes: nodes, Confirmed: true}

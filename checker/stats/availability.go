@@ -21,6 +21,9 @@ type Unavailability struct {
 	Nodes   []Windows `json:"nodes"`
 	// Recoveries has one entry for every fault that was healed, by the moment of its heal.
 	Recoveries []Recovery `json:"recoveries,omitempty"`
+	// Unclear counts the heals that are left out since nemesis itself failed or stood still
+	// (checker.GapsOf) for a tenth of the time until the first success, or more.
+	Unclear int `json:"unclear,omitempty"`
 }
 
 // Windows are the times in which somebody asked and nobody got an answer.
@@ -31,6 +34,8 @@ type Windows struct {
 	// Total and Longest are lengths; 0 without windows.
 	Total   int64 `json:"total"`
 	Longest int64 `json:"longest"`
+	// Unclear is the length of the windows that are left out, as are heals.
+	Unclear int64 `json:"unclear,omitempty"`
 }
 
 // Window is a time without success, from the completion of one ok operation to
@@ -92,6 +97,9 @@ func measure(pace *checker.Pace, log *history.Log, r *checker.Result) {
 	for i := range log.Operations {
 		pace.Step()
 		o := &log.Operations[i]
+		if !o.Asked() {
+			continue
+		}
 		all = append(all, o)
 		byNode[o.Node] = append(byNode[o.Node], o)
 	}
@@ -103,16 +111,25 @@ func measure(pace *checker.Pace, log *history.Log, r *checker.Result) {
 
 	var d Unavailability
 	successes := make(map[string][]int64)
+	gaps := checker.GapsOf(log)
 	overall := returns(pace, all)
-	d.Overall = windows(pace, all, overall)
+	d.Overall = windows(pace, all, overall, gaps)
 	for _, n := range names {
 		successes[n] = returns(pace, byNode[n])
-		w := windows(pace, byNode[n], successes[n])
+		w := windows(pace, byNode[n], successes[n], gaps)
 		w.Node = n
 		d.Nodes = append(d.Nodes, w)
 	}
 	for _, h := range heals(log) {
 		h.Overall = firstAfter(overall, h.Healed, h.Until)
+		until := h.Until
+		if h.Overall >= 0 {
+			until = h.Healed + h.Overall
+		}
+		if unclear(gaps, h.Healed, until) {
+			d.Unclear++
+			continue
+		}
 		for _, n := range names {
 			pace.Step()
 			h.Nodes = append(h.Nodes, NodeRecovery{n, firstAfter(successes[n], h.Healed, h.Until)})
@@ -144,10 +161,19 @@ func inWords(d Unavailability) string {
 	if worst >= 0 {
 		s += fmt.Sprintf("; after a heal the first success took at most %s", checker.Span(worst))
 	}
+	if d.Overall.Unclear > 0 {
+		s += fmt.Sprintf("; for %s more nemesis itself failed or stood still", checker.Span(d.Overall.Unclear))
+	}
 	if never > 0 {
 		s += fmt.Sprintf("; after %s nothing succeeded before the next fault or the end", checker.Plural(never, "heal"))
 	}
 	return s
+}
+
+// unclear: too much of a stretch of time lies in gaps for its length to say anything.
+func unclear(gaps checker.Gaps, from, to int64) bool {
+	lost := gaps.Within(from, to)
+	return lost > 0 && lost >= (to-from)/checker.LostShare
 }
 
 // served: the operation was done, or refused for something that the system looked up and
@@ -170,8 +196,8 @@ func returns(pace *checker.Pace, ops []*history.Operation) []int64 {
 }
 
 // windows cuts time at the successes and keeps the long pieces in which somebody
-// tried. ops are by call.
-func windows(pace *checker.Pace, ops []*history.Operation, oks []int64) Windows {
+// tried, and nemesis did not stand still. ops are by call.
+func windows(pace *checker.Pace, ops []*history.Operation, oks []int64, gaps checker.Gaps) Windows {
 	w := Windows{OK: len(oks)}
 	if len(ops) == 0 {
 		return w
@@ -201,6 +227,10 @@ func windows(pace *checker.Pace, ops []*history.Operation, oks []int64) Windows 
 		// that succeeded only at the end of a long wait is.
 		n := attempts(from, to)
 		if n == 0 && !waited(ops, from, to) {
+			return
+		}
+		if unclear(gaps, from, to) {
+			w.Unclear += to - from
 			return
 		}
 		window := Window{From: from, To: to, Attempts: n, Open: open, SureFrom: from, SureTo: from}

@@ -86,6 +86,7 @@ func (counts) Check(ctx context.Context, log *history.Log, _ checker.Budget) (r 
 func countAll(pace *checker.Pace, log *history.Log, r *checker.Result) {
 	type tally struct {
 		Count
+		asked   int // operations that the system was asked for
 		latency *hdrhistogram.Histogram
 		errors  map[string]int
 	}
@@ -100,6 +101,9 @@ func countAll(pace *checker.Pace, log *history.Log, r *checker.Result) {
 			tallies[o.F] = t
 		}
 		t.add(o.Type)
+		if o.Asked() {
+			t.asked++
+		}
 		total.add(o.Type)
 		if o.Type == history.OK {
 			record(t.latency, o.Return-o.Call)
@@ -111,8 +115,8 @@ func countAll(pace *checker.Pace, log *history.Log, r *checker.Result) {
 	var never []string
 	for f, t := range tallies {
 		d.Functions = append(d.Functions, Function{F: f, Count: t.Count, Latency: summary(t.latency), Errors: commonest(t.errors)})
-		if n := t.OK + t.Fail + t.Info; t.OK == 0 && n >= MinAttempts {
-			never = append(never, fmt.Sprintf("none of %d %s operations succeeded", n, checker.Show(f)))
+		if t.OK == 0 && t.asked >= MinAttempts {
+			never = append(never, fmt.Sprintf("none of %d %s operations succeeded", t.asked, checker.Show(f)))
 		}
 	}
 	sort.Slice(d.Functions, func(a, b int) bool { return d.Functions[a].F < d.Functions[b].F })

@@ -189,3 +189,41 @@ func TestARecoveryIsJudgedUntilTheNextFault(t *testing.T) {
 		t.Errorf("recoveries %d and %d", a, b)
 	}
 }
+
+// What nemesis itself could not ask is no figure of the system.
+func TestFailuresOfTheControlSideAreNoOutage(t *testing.T) {
+	log := &history.Log{Operations: []history.Operation{op("n1", "read", history.OK, 0, s/10), op("n1", "read", history.OK, 20*s, 20*s+s/10)}}
+	for at := int64(2); at < 20; at++ {
+		log.Operations = append(log.Operations, op("n1", "read", history.Fail, at*s, at*s+s/10), op("n1", "write", history.Fail, at*s, at*s+s/10))
+	}
+	sortByCall(log)
+	log.Events = []history.Event{
+		{Type: history.FaultChange, Time: s, Fault: &history.Fault{ID: 1, Stage: history.Inject, Kind: "kill"}},
+		{Type: history.FaultChange, Time: 4 * s, Fault: &history.Fault{ID: 1, Stage: history.Healed, Kind: "kill"}},
+	}
+	var got Unavailability
+	judge(t, Availability(), log, &got)
+	if len(got.Overall.Windows) != 1 || len(got.Recoveries) != 1 || got.Unclear != 0 {
+		t.Errorf("the system was silent: %+v", got)
+	}
+	var counted Counts
+	if r := judge(t, Stats(), log, &counted); r.Outcome != checker.Vacuous {
+		t.Errorf("no write succeeded, and it is %s", r.Outcome)
+	}
+	for i := range log.Operations {
+		if o := &log.Operations[i]; o.Type == history.Fail {
+			o.Cause = history.ControlSide
+		}
+	}
+	got = Unavailability{}
+	r := judge(t, Availability(), log, &got)
+	if len(got.Overall.Windows) != 0 || len(got.Recoveries) != 0 || got.Unclear != 1 {
+		t.Errorf("nemesis was silent: %+v", got)
+	}
+	if want := "some operation succeeded at all times"; r.Summary != want {
+		t.Errorf("it says %q", r.Summary)
+	}
+	if r := judge(t, Stats(), log, &counted); r.Outcome != checker.Valid || counted.Total.Fail != 36 {
+		t.Errorf("nothing was asked in vain, and it is %s: %s", r.Outcome, r.Summary)
+	}
+}
