@@ -1,6 +1,7 @@
 package campaign
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -101,9 +102,10 @@ func (w *worker) judge(ctx context.Context, out string, dir history.Dir) error {
 }
 
 // conclude makes a result of how a run's process ended and what it left behind. A
-// violation that was written down stands whatever came after it. Who did not end by itself
-// while judging is a checker that hung, crashed or took too much: unknown. Everything else
-// that is not in order is harness.
+// violation that was written down stands whatever came after it. Whom we ended while it
+// judged, since it took too long or too much memory, could not finish: unknown. Everything
+// else that is not in order is harness, a crash above all, whatever its exit status: that of
+// a run's verdict is only believed beside the verdict itself.
 func (w *worker) conclude(ctx context.Context, c child, out string, r *Result) {
 	dir := findRun(out)
 	trouble := c.Ended
@@ -132,28 +134,26 @@ func (w *worker) conclude(ctx context.Context, c child, out string, r *Result) {
 		r.harness("the run did not end in order: " + trouble)
 	case unread == nil:
 		r.harness(fmt.Sprintf("its verdict is %s, but its exit status %d: %s", r.Said, c.Code, trouble))
-	case c.judging():
-		undecided(c, trouble, r)
+	case c.judging() && c.Beyond:
+		undecided(trouble, r)
 	case !exists(dir.Path(history.HistoryFile)):
 		r.harness("the run did not end in order: " + strings.TrimPrefix(trouble+"; it recorded nothing", "; "))
 	default:
-		// It died before it had judged. Nobody must miss a violation for that.
+		// It died before it had judged, or of that. Nobody must miss a violation for it.
 		if w.judge(ctx, out, dir) == nil && r.observe(dir, w.File.Floors) == nil && (r.Said == checker.Violation || r.Said == checker.Exceeded) {
 			r.Reasons = append(r.Reasons, "the run did not end in order: "+trouble)
 			return
 		}
 		if trouble == "" {
-			trouble = unread.Error()
+			trouble = fmt.Sprintf("it ended with status %d: %s", c.Code, unread.Error())
 		}
+		r.Said = "" // that was us
 		r.harness("the run did not end in order: " + trouble)
 	}
 }
 
-// undecided is a result whose history was recorded and could not be judged.
-func undecided(c child, trouble string, r *Result) {
-	if trouble == "" {
-		trouble = fmt.Sprintf("it ended with status %d and wrote no verdict", c.Code)
-	}
+// undecided is a result whose history was recorded and could not be judged within limits.
+func undecided(trouble string, r *Result) {
 	r.Verdict, r.Said = checker.Unknown, ""
 	r.Sentence = visible.Text("The history is recorded, but judging it did not end in order: " + trouble + ".")
 	r.Reasons = append(r.Reasons, visible.Text(trouble))
@@ -167,16 +167,29 @@ func (r *Result) harness(trouble string) {
 	r.Findings = nil
 }
 
-// check lets a child judge a run directory, and tells why there is no verdict.
+// beyondError says that judging went beyond its limits.
+type beyondError struct{ error }
+
+// check lets a child judge a run directory that has no verdict, and tells why there is none
+// afterwards: a beyondError when it was not given the time or the memory.
 func (w *worker) check(ctx context.Context, dir history.Dir) error {
 	c, err := start(ctx, w.limits(), w.cfg.Executable, []string{"check", string(dir), "--quiet"}, w.cfg.Env)
-	switch {
-	case err != nil:
+	if err != nil {
 		return err
+	}
+	ended := cmp.Or(c.Ended, fmt.Sprintf("it ended with status %d", c.Code))
+	if line := lastLine(c.Said); line != "" {
+		ended += ": " + line
+	}
+	switch v, unread := checker.ReadVerdict(dir); {
+	case c.Beyond:
+		return beyondError{errors.New(ended)}
 	case c.crashed():
-		return errors.New(strings.TrimSuffix(c.Ended+": "+lastLine(c.Said), ": "))
-	case c.Code > 5:
-		return errors.New(lastLine(c.Said))
+		return errors.New(ended)
+	case unread != nil:
+		return fmt.Errorf("%s, and left no verdict", ended)
+	case c.Code != v.Outcome.ExitCode():
+		return fmt.Errorf("%s, and its verdict is %s", ended, v.Outcome)
 	}
 	return nil
 }
@@ -208,6 +221,11 @@ func (w *worker) recheck(ctx context.Context, it Item, r *Result) error {
 	if err := w.check(ctx, dir); err != nil {
 		if ctx.Err() != nil {
 			return context.Cause(ctx)
+		}
+		var beyond beyondError
+		if !errors.As(err, &beyond) {
+			r.harness("the stored history could not be judged: " + err.Error())
+			return nil
 		}
 		r.Verdict = checker.Unknown
 		r.Sentence = visible.Text("The stored history could not be judged: " + err.Error() + ".")

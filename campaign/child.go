@@ -7,6 +7,7 @@ import (
 	"errors"
 	"fmt"
 	"os/exec"
+	"regexp"
 	"strings"
 	"sync"
 	"time"
@@ -26,6 +27,8 @@ type child struct {
 	Code int
 	// Ended says why it did not end by itself, as a clause; "" when it did.
 	Ended string
+	// Beyond: we ended it, since it went beyond its limits.
+	Beyond bool
 	// Phase is the last phase that it told of, Dir its run directory.
 	Phase string
 	Dir   string
@@ -75,7 +78,7 @@ func start(ctx context.Context, lim limits, program string, args, env []string) 
 	var c child
 	ended := make(chan struct{})
 	var watching sync.WaitGroup
-	watching.Go(func() { c.Ended = watch(ctx, lim, cmd.Process.Pid, ended) })
+	watching.Go(func() { c.Ended, c.Beyond = watch(ctx, lim, cmd.Process.Pid, ended) })
 	err := cmd.Wait()
 	close(ended)
 	watching.Wait()
@@ -92,9 +95,9 @@ func start(ctx context.Context, lim limits, program string, args, env []string) 
 	return c, nil
 }
 
-// watch ends a child that goes beyond its limits, and says why.
-func watch(ctx context.Context, lim limits, pid int, ended <-chan struct{}) string {
-	var why string
+// watch ends a child that goes beyond its limits, or when ctx ends, and says why. beyond
+// tells the first from the second.
+func watch(ctx context.Context, lim limits, pid int, ended <-chan struct{}) (why string, beyond bool) {
 	limit := time.NewTimer(lim.time)
 	defer limit.Stop()
 	look := time.NewTicker(lookEvery)
@@ -109,13 +112,13 @@ func watch(ctx context.Context, lim limits, pid int, ended <-chan struct{}) stri
 	for {
 		select {
 		case <-ended:
-			return why
+			return why, beyond
 		case <-over:
 			why = interrupted
 			interrupt()
 		case <-limit.C:
 			if why == "" {
-				why = fmt.Sprintf("it took longer than %s", lim.time)
+				why, beyond = fmt.Sprintf("it took longer than %s", lim.time), true
 				interrupt()
 			}
 		case <-kill:
@@ -125,7 +128,7 @@ func watch(ctx context.Context, lim limits, pid int, ended <-chan struct{}) stri
 		case <-look.C:
 			if used := treeMemory(pid); lim.memory > 0 && used > lim.memory {
 				killGroup(pid)
-				return fmt.Sprintf("it used more than %d MiB of memory", lim.memory>>20)
+				return fmt.Sprintf("it used more than %d MiB of memory", lim.memory>>20), true
 			}
 		}
 	}
@@ -211,12 +214,15 @@ func (t *tail) text() string {
 	return strings.TrimSpace(strings.ToValidUTF8(string(t.last), "\uFFFD"))
 }
 
-// lastLine is the one line of a program's last words that says most: the panic if there
-// is one, else the last.
+// runtimeSignal is how the Go runtime begins the dump after a signal: "SIGSEGV: segmentation violation".
+var runtimeSignal = regexp.MustCompile(`^SIG[A-Z]+: `)
+
+// lastLine is the one line of a program's last words that says most: the panic, or the
+// signal that the Go runtime dumped its goroutines for, if there is one, else the last.
 func lastLine(said string) string {
 	lines := strings.Split(said, "\n")
 	for _, line := range lines {
-		if strings.HasPrefix(line, "panic: ") || strings.HasPrefix(line, "fatal error: ") {
+		if strings.HasPrefix(line, "panic: ") || strings.HasPrefix(line, "fatal error: ") || runtimeSignal.MatchString(line) {
 			return line
 		}
 	}

@@ -7,6 +7,7 @@ import (
 	"path/filepath"
 	"slices"
 	"strings"
+	"syscall"
 	"testing"
 	"time"
 
@@ -50,6 +51,8 @@ func fakeMain(args []string) int {
 		}
 		if mode := fakeMode(plan); mode == "hang" || mode == "check-hangs" {
 			time.Sleep(time.Hour)
+		} else if mode == "check-crashes" {
+			return 2
 		}
 		return fakeVerdict(dir, plan, true)
 	case "nodes":
@@ -151,6 +154,20 @@ func fakeRun(item, out string) int {
 	case "crash":
 		fmt.Fprintln(os.Stderr, "panic: a checker is wrong\n\ngoroutine 7 [running]:")
 		return 2
+	case "crashes-silently":
+		return 2
+	case "panics":
+		panic("a checker is wrong")
+	case "aborts":
+		return dieOf("ABRT")
+	case "segfaults":
+		return dieOf("SEGV")
+	case "dumps": // the runtime exits with 2
+		syscall.Kill(os.Getpid(), syscall.SIGABRT)
+		time.Sleep(time.Hour)
+	case "half-a-verdict":
+		os.WriteFile(dir.Path(history.VerdictFile), []byte(`{"schema":2,"verdict":"unk`), 0o644)
+		return 2
 	case "eat":
 		for all := []byte{}; ; time.Sleep(10 * time.Millisecond) {
 			all = append(all, slices.Repeat([]byte{1}, 16<<20)...)
@@ -162,6 +179,13 @@ func fakeRun(item, out string) int {
 		return 2
 	}
 	return code
+}
+
+// dieOf ends this process by a signal, without the Go runtime having a say in it.
+func dieOf(name string) int {
+	err := syscall.Exec("/bin/sh", []string{"sh", "-c", "kill -" + name + " $$"}, os.Environ())
+	fmt.Fprintln(os.Stderr, "nemesis:", err)
+	return 64
 }
 
 // fakeVerdict writes verdict.json as the mode says.

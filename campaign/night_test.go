@@ -243,6 +243,43 @@ func TestSeedsThatFailComeBackAndHistoriesAreJudgedAgain(t *testing.T) {
 	}
 }
 
+// A stored history is judged again by a child of its own. One that crashes says nothing
+// about the history, one that is ended for its time leaves it undecided.
+func TestHowAStoredHistoryIsJudgedWhenTheCheckDoesNotEnd(t *testing.T) {
+	archive := filepath.Join(t.TempDir(), "archive")
+	first := newNight(t, smallNight)
+	first.archive, first.fake = archive, "set=violation"
+	first.run()
+	for mode, want := range map[string]struct {
+		verdict checker.Outcome
+		says    string
+	}{
+		"check-crashes": {checker.Harness, "it ended with status 2, and left no verdict"},
+		"check-hangs":   {checker.Unknown, "it took longer than 1.001s"},
+	} {
+		yaml := smallNight
+		if mode == "check-hangs" {
+			yaml = strings.NewReplacer("run: 30s", "run: 1001ms", "run: {time-limit: 20s}", "run: {time-limit: 1s}").Replace(yaml)
+		}
+		n := newNight(t, yaml)
+		n.archive, n.fake, n.choice.Night, n.choice.Now = archive, "set="+mode, "night-of-"+mode, time.Now()
+		n.run()
+		judged := 0
+		for _, r := range n.results() {
+			if r.Kind != Recheck {
+				continue
+			}
+			judged++
+			if r.Verdict != want.verdict || !strings.Contains(r.Sentence, want.says) {
+				t.Errorf("%s: %s: %s; want %s with %q", mode, r.Verdict, r.Sentence, want.verdict, want.says)
+			}
+		}
+		if judged == 0 {
+			t.Errorf("%s: no stored history was judged", mode)
+		}
+	}
+}
+
 func TestSeedsKeepTheFastestAndThenTheOldest(t *testing.T) {
 	m := testManifest(1)
 	at := func(id string, took time.Duration, day int) Result {
