@@ -75,12 +75,24 @@ type Result struct {
 	// Beside is what the checker concludes where none of its anomalies counts: "" is Valid,
 	// other values say that it could not finish.
 	Beside Outcome `json:"-"`
+	// Unread is what was acknowledged and of which Valid tells nothing, since no read that
+	// began later returned; nil where there is nothing of the sort. Judge makes a run
+	// vacuous where it is all.
+	Unread *Unread `json:"unread,omitempty"`
 	// Operations is how many operations were judged; Took nanoseconds of work.
 	Operations int   `json:"operations"`
 	Took       int64 `json:"took"`
 	// Details is the checker's own data, for reports and tools; its form is
 	// documented with the checker.
 	Details json.RawMessage `json:"details,omitempty"`
+}
+
+// Unread is how many of all acknowledged elements nothing was read of.
+type Unread struct {
+	Number int `json:"number"`
+	All    int `json:"all"`
+	// Text says it as a clause.
+	Text string `json:"text"`
 }
 
 // Anomaly is one anomaly with its proof.

@@ -35,6 +35,8 @@ type Facts struct {
 	// Interrupted says that the user ended the run before its time, as a clause: "the
 	// run was interrupted after 4.4 s". "" when it ran its course.
 	Interrupted string
+	// Notes are copied.
+	Notes []string
 	// Start, Version and Host identify the run; they are copied.
 	Start, Version, Host string
 }
@@ -60,7 +62,7 @@ func Judge(results []Result, faults []Fault, facts Facts) Verdict {
 		Schema: VerdictSchema, Faults: faults,
 		Claim: facts.Claim, Assumptions: slices.Clone(facts.Assumptions),
 		OK: facts.OK, Fail: facts.Fail, Info: facts.Info, Truncated: facts.Truncated,
-		Start: facts.Start, Version: facts.Version, Host: facts.Host,
+		Notes: facts.Notes, Start: facts.Start, Version: facts.Version, Host: facts.Host,
 	}
 	v.Results = make([]Result, len(results))
 	for i, r := range results {
@@ -94,6 +96,9 @@ func Judge(results []Result, faults []Fault, facts Facts) Verdict {
 				vacuous = append(vacuous, line)
 			}
 		case Valid:
+			if r.Unread != nil && r.Unread.Number == r.Unread.All {
+				vacuous = append(vacuous, r.Checker+": "+r.Unread.Text)
+			}
 		default:
 			harness = append(harness, line)
 		}
@@ -151,6 +156,14 @@ func Judge(results []Result, faults []Fault, facts Facts) Verdict {
 	v.Sentence = sentence(v)
 	if v.Outcome == Valid && facts.Interrupted != "" {
 		v.Sentence = strings.TrimSuffix(v.Sentence, ".") + "; " + facts.Interrupted + "."
+	}
+	// Final reads leave little unread, and of a run that had them all its summaries tell it.
+	if v.Outcome == Valid && (facts.Interrupted != "" || facts.Final == 0) {
+		for _, r := range v.Results {
+			if r.Unread != nil {
+				v.Sentence = strings.TrimSuffix(v.Sentence, ".") + "; " + r.Unread.Text + "."
+			}
+		}
 	}
 	if v.Outcome == Exceeded && len(exceeded) > 0 {
 		v.Sentence += " But " + exceeded[0] + "."

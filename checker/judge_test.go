@@ -25,6 +25,40 @@ func fault(id int, confirmed bool) Fault {
 	return Fault{Step: history.Step{ID: id, Kind: "kill"}, Confirmed: confirmed}
 }
 
+// What was acknowledged and not read back is told where no final reads were to show it, and
+// where it is all there is, the run proves nothing.
+func TestVerdictsSayWhatWasNotReadBack(t *testing.T) {
+	const interrupted = "the run was interrupted after 4.4 s, before the final reads"
+	some := &Unread{Number: 3, All: 40, Text: "nothing is known of 3 of 40 acknowledged elements"}
+	all := &Unread{Number: 40, All: 40, Text: "nothing is known of 40 of 40 acknowledged elements"}
+	const valid = "No violation found in 1000 operations (1000 ok, 0 fail, 0 info) under no faults"
+	for _, c := range []struct {
+		name     string
+		unread   *Unread
+		facts    Facts
+		want     Outcome
+		sentence string
+	}{
+		{"interrupted, and some unread", some, Facts{OK: 1000, Interrupted: interrupted}, Valid, valid + "; " + interrupted + "; " + some.Text + "."},
+		{"interrupted, and all read", nil, Facts{OK: 1000, Interrupted: interrupted}, Valid, valid + "; " + interrupted + "."},
+		{"interrupted amid the final reads", some, Facts{OK: 1000, Final: 1, Interrupted: "the run was interrupted after 4.4 s"}, Valid, valid + "; the run was interrupted after 4.4 s; " + some.Text + "."},
+		{"interrupted, and all unread", all, Facts{OK: 1000, Interrupted: interrupted}, Vacuous, "The run proves nothing: " + interrupted + "."},
+		{"no final read succeeded", some, Facts{OK: 1000}, Valid, valid + "; " + some.Text + "."},
+		{"no read succeeded", all, Facts{OK: 1000}, Vacuous, "The run proves nothing: set: " + all.Text + "."},
+		{"with final reads, of what was long done with", some, Facts{OK: 1000, Final: 5}, Valid, valid + "."},
+	} {
+		t.Run(c.name, func(t *testing.T) {
+			v := Judge([]Result{{Checker: "set", Outcome: Valid, Unread: c.unread}}, nil, c.facts)
+			if v.Outcome != c.want || v.Sentence != c.sentence {
+				t.Errorf("%s: %s\nwant %s: %s", v.Outcome, v.Sentence, c.want, c.sentence)
+			}
+			if c.want == Vacuous && !strings.Contains(strings.Join(v.Reasons, "\n"), "set: "+all.Text) {
+				t.Errorf("the reasons are %q", v.Reasons)
+			}
+		})
+	}
+}
+
 func TestVerdicts(t *testing.T) {
 	enough := Facts{OK: 1000, Fail: 10, Info: 1}
 	with := func(change func(*Facts)) Facts {

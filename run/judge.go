@@ -37,6 +37,9 @@ func Judge(ctx context.Context, dir history.Dir, start time.Time, troubles []str
 		Version:       Version(),
 	}
 	facts.Host, _ = os.Hostname()
+	if plan.Cluster.InsecureHostKeys {
+		facts.Notes = append(facts.Notes, "Host keys were not checked (--insecure-host-keys), so nobody knows that the machines which answered are those that were named.")
+	}
 	// The collector keeps to the checkers' budget, where by default it would let the
 	// heap grow to twice what is in use.
 	if plan.CheckerMemory > 0 {
@@ -97,12 +100,19 @@ func beginOf(phase string, log *history.Log) int64 {
 	return history.Never
 }
 
-// interruption is the clause that says when the user ended the run, "" if nobody did.
+// interruption is the clause that says when the user ended the run, "" if nobody did, and
+// whether final reads were still to come: they are what shows whether all that was
+// acknowledged is there in the end.
 func interruption(log *history.Log) string {
 	for _, ev := range log.Events {
-		if ev.Type == history.Interrupt {
-			return "the run was interrupted after " + inSeconds(ev.Time)
+		if ev.Type != history.Interrupt {
+			continue
 		}
+		clause := "the run was interrupted after " + inSeconds(ev.Time)
+		if beginOf(history.PhaseFinal, log) >= ev.Time {
+			clause += ", before the final reads"
+		}
+		return clause
 	}
 	return ""
 }

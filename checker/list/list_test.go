@@ -55,6 +55,34 @@ func number(ops []history.Operation) []history.Operation {
 	return ops
 }
 
+// What no read can have shown is counted, and is no part of what Valid says.
+func TestAppendsThatNoReadTellsOfAreCounted(t *testing.T) {
+	const ok, info = history.OK, history.Info
+	text := "nothing is known of %d of %s, after which no read of their keys began"
+	for _, c := range []struct {
+		name string
+		ops  []history.Operation
+		want *checker.Unread
+	}{
+		{"read back", []history.Operation{tx(1, ok, 0, s, "a x 1"), tx(2, ok, 2*s, 3*s, "r x 1")}, nil},
+		{"appended after the last read", []history.Operation{tx(1, ok, 0, s, "a x 1"), tx(2, ok, 2*s, 3*s, "r x 1"), tx(1, ok, 4*s, 5*s, "a x 2")},
+			&checker.Unread{Number: 1, All: 2, Text: fmt.Sprintf(text, 1, "2 acknowledged appends")}},
+		{"no read of its key", []history.Operation{tx(1, ok, 0, s, "a x 1", "a y 1"), tx(2, ok, 2*s, 3*s, "r x 1")},
+			&checker.Unread{Number: 1, All: 2, Text: fmt.Sprintf(text, 1, "2 acknowledged appends")}},
+		{"no read at all", []history.Operation{tx(1, ok, 0, s, "a x 1")}, &checker.Unread{Number: 1, All: 1, Text: fmt.Sprintf(text, 1, "1 acknowledged append")}},
+		{"a read without an answer", []history.Operation{tx(1, ok, 0, s, "a x 1"), tx(2, info, 2*s, 3*s, "r x 1")},
+			&checker.Unread{Number: 1, All: 1, Text: fmt.Sprintf(text, 1, "1 acknowledged append")}},
+		{"seen by its own transaction", []history.Operation{tx(1, ok, 0, s, "a x 1", "r x 1")}, nil},
+	} {
+		t.Run(c.name, func(t *testing.T) {
+			r := check(number(c.ops))
+			if diff := cmp.Diff(c.want, r.Unread); r.Outcome != checker.Valid || diff != "" {
+				t.Errorf("%s: %s\n%s", r.Outcome, r.Summary, diff)
+			}
+		})
+	}
+}
+
 func TestStoriesOfLists(t *testing.T) {
 	const ok, info, fail = history.OK, history.Info, history.Fail
 	for _, c := range []struct {

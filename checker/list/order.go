@@ -196,6 +196,22 @@ func (h *parsed) findLost(found *checker.Anomalies) {
 	}
 }
 
+// unread counts the acknowledged appends, and those of them that no read tells of: none
+// shows them, and none of their key began later.
+func (h *parsed) unread() (acknowledged, unread int) {
+	for e := range h.elements {
+		one := &h.elements[e]
+		if one.writer < 0 || h.txns[one.writer].kind != history.OK {
+			continue
+		}
+		acknowledged++
+		if k := &h.keys[one.key]; !one.seen && k.last.call <= h.op(one.writer).Return {
+			unread++
+		}
+	}
+	return acknowledged, unread
+}
+
 // checkWriterOrder looks for two appends of one transaction that stand in the
 // wrong order; the graph has no edge from a transaction to itself.
 func (h *parsed) checkWriterOrder(k int32, found *checker.Anomalies) {

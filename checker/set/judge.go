@@ -298,6 +298,9 @@ func (s *set) count(d *Details, times *[]int64) {
 		if e.acked != history.Never {
 			d.Acknowledged++
 		}
+		if e.acked != history.Never && e.fate.shown == 0 && e.fate.missed == 0 {
+			d.Unread++
+		}
 		if e.fate.missed > 0 {
 			*times = append(*times, e.fate.stale)
 		}

@@ -70,8 +70,11 @@ type Details struct {
 	Acknowledged int `json:"acknowledged"`
 	Reads        int `json:"reads"`
 	// Stable elements were shown by every read that had to show them, at least one.
-	Stable     int `json:"stable"`
-	NeverRead  int `json:"neverRead"`
+	Stable    int `json:"stable"`
+	NeverRead int `json:"neverRead"`
+	// Unread are the acknowledged elements that no read showed or had to show: the last
+	// read began before they were acknowledged. Nothing is known of them.
+	Unread     int `json:"unread,omitempty"`
 	Lost       int `json:"lost"`
 	Stale      int `json:"stale"`
 	Flickering int `json:"flickering"`
@@ -150,6 +153,11 @@ func (full) Check(ctx context.Context, log *history.Log, _ checker.Budget) check
 	if result.Outcome == "" {
 		result.Outcome = checker.Valid
 		result.Summary = fmt.Sprintf("%s acknowledged, %s showed each one from then on", checker.Plural(d.Acknowledged, "element"), checker.Plural(d.Reads, "full read"))
+		if d.Unread > 0 {
+			result.Unread = &checker.Unread{Number: d.Unread, All: d.Acknowledged,
+				Text: fmt.Sprintf("nothing is known of %d of %s, after which no read of the set began", d.Unread, checker.Plural(d.Acknowledged, "acknowledged element"))}
+			result.Summary += "; " + result.Unread.Text
+		}
 	}
 	return result
 }

@@ -153,6 +153,35 @@ func TestJepsensSample(t *testing.T) {
 	}
 }
 
+// What no read can have shown is counted, and is no part of what Valid says.
+func TestElementsThatNoReadTellsOfAreCounted(t *testing.T) {
+	for _, c := range []struct {
+		name string
+		ops  []history.Operation
+		want *checker.Unread
+	}{
+		{"read back", []history.Operation{ok(1, "add", "1", 0, s), ok(2, "list", "[1]", 2*s, 3*s)}, nil},
+		{"added after the last read", []history.Operation{ok(1, "add", "1", 0, s), ok(2, "list", "[1]", 2*s, 3*s), ok(1, "add", "2", 4*s, 5*s)},
+			&checker.Unread{Number: 1, All: 2, Text: "nothing is known of 1 of 2 acknowledged elements, after which no read of the set began"}},
+		{"seen by a read that did not have to show it", []history.Operation{ok(1, "add", "1", 0, 4*s), ok(2, "list", "[1]", 2*s, 3*s)}, nil},
+		{"no read at all", []history.Operation{ok(1, "add", "1", 0, s)},
+			&checker.Unread{Number: 1, All: 1, Text: "nothing is known of 1 of 1 acknowledged element, after which no read of the set began"}},
+		{"a read that failed", []history.Operation{ok(1, "add", "1", 0, s), ended(ok(2, "list", "", 2*s, 3*s), history.Info)},
+			&checker.Unread{Number: 1, All: 1, Text: "nothing is known of 1 of 1 acknowledged element, after which no read of the set began"}},
+		{"unknown outcomes may never have been", []history.Operation{ended(ok(1, "add", "1", 0, s), history.Info), ok(3, "add", "2", 0, s), ok(2, "list", "[2]", 2*s, 3*s)}, nil},
+	} {
+		t.Run(c.name, func(t *testing.T) {
+			r := check(number(c.ops))
+			if diff := cmp.Diff(c.want, r.Unread); r.Outcome != checker.Valid || diff != "" {
+				t.Errorf("%s: %s\n%s", r.Outcome, r.Summary, diff)
+			}
+			if c.want != nil && !strings.HasSuffix(r.Summary, "; "+c.want.Text) {
+				t.Errorf("the summary is %s", r.Summary)
+			}
+		})
+	}
+}
+
 func TestAnInterruptedCheckSaysSo(t *testing.T) {
 	ctx, cancel := context.WithCancel(context.Background())
 	cancel()
