@@ -64,6 +64,9 @@ type System struct {
 type Cluster struct {
 	Spec  string   `json:"spec"`
 	Nodes []string `json:"nodes"`
+	// InsecureHostKeys: any host key was accepted, so nobody knows that the machines which
+	// answered are those that were named.
+	InsecureHostKeys bool `json:"insecureHostKeys,omitempty"`
 	// Roles are the kinds of servers and where they run, the main one first; none where
 	// every node has one server of the same kind.
 	Roles []Role `json:"roles,omitempty"`

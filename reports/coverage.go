@@ -171,6 +171,9 @@ func (r *Run) planTree() string {
 		line(1, "binary %s", p.System.Binary)
 	}
 	line(1, "on %s (%s)", strings.Join(p.Cluster.Nodes, " "), p.Cluster.Spec)
+	if p.Cluster.InsecureHostKeys {
+		line(2, "any host key is accepted (--insecure-host-keys)")
+	}
 	rate := "as fast as they can"
 	if p.Workload.Rate > 0 {
 		rate = trimZeros(fmt.Sprintf("%.2f", p.Workload.Rate)) + " operations/s"

@@ -33,6 +33,7 @@ type page struct {
 	Run, Subject, Facts           string
 	Text                          string
 	Options                       string
+	Beside                        []string // the sentence: the verdict's notes
 	Reasons                       []string
 	HeldTo                        string
 	Claimed                       []string
@@ -255,6 +256,9 @@ func (r *Run) page() (*page, error) {
 		Environment: r.environment(), Recovery: r.recovery(),
 	}
 	p.Reasons = r.reasons()
+	for _, note := range v.Notes {
+		p.Beside = append(p.Beside, visible.Text(note))
+	}
 	p.Believed, p.Promised, p.Bounds = r.believed(), promised(r.Plan), r.bounds()
 	p.ClockFaults, p.MoreClockFaults, p.Limits = r.clockFaults()
 	p.Excesses, p.MoreExcesses = r.excesses()

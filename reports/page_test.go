@@ -60,6 +60,19 @@ func TestPageWorksWithoutJavaScript(t *testing.T) {
 	}
 }
 
+func TestNotesOfTheVerdictAreOnThePageAndInTheText(t *testing.T) {
+	r := fixture(t, "valid", false)
+	const note = "Host keys were not checked <b>."
+	r.Verdict.Notes = []string{note}
+	r.Plan.Cluster.InsecureHostKeys = true
+	if text := said(t, rendered(t, r)); strings.Count(text, note) < 1 || !strings.Contains(text, "any host key is accepted (--insecure-host-keys)") {
+		t.Errorf("the page says\n%s", text)
+	}
+	if text := r.Text(100); !strings.Contains(text, note) {
+		t.Errorf("the text says\n%s", text)
+	}
+}
+
 // A core that begins late is worth nothing without the states it begins with.
 func TestWhatWasPossibleBeforeTheCoreIsOnThePageAndInTheText(t *testing.T) {
 	r := fixture(t, "stale-read", false)

@@ -24,6 +24,9 @@ func (r *Run) Text(width int) string {
 	t := &text{width: max(width, 40)}
 	t.line("", "%s  %s", word(v.Outcome), r.subject())
 	t.line("", "%s", visible.Text(v.Sentence))
+	for _, note := range v.Notes {
+		t.line("", "%s", visible.Text(note))
+	}
 	if o := r.options(); o != "" {
 		t.line("", "Options: %s", o)
 	}

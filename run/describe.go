@@ -27,6 +27,9 @@ func Describe(plan history.Plan) string {
 		slow = fmt.Sprintf(", %g times slower than usual", plan.SlowNodes)
 	}
 	fmt.Fprintf(&b, "├─ cluster    %s: %s%s\n", plan.Cluster.Spec, strings.Join(plan.Cluster.Nodes, " "), slow)
+	if plan.Cluster.InsecureHostKeys {
+		b.WriteString("│             any host key is accepted (--insecure-host-keys)\n")
+	}
 	rate := "as fast as they can"
 	if plan.Workload.Rate > 0 {
 		rate = fmt.Sprintf("at %g operations/s in all", plan.Workload.Rate)

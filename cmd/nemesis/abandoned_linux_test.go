@@ -8,6 +8,24 @@ import (
 	"testing"
 )
 
+// A plan says whether the host keys of its nodes were checked.
+func TestUncheckedHostKeysAreInThePlan(t *testing.T) {
+	t.Setenv("XDG_CACHE_HOME", t.TempDir())
+	run := []string{"run", "etcd", "--ssh-config", "none", "--faults", "none", "--binary", "/bin/sh", "--json"}
+	for name, c := range map[string]struct {
+		flags []string
+		want  bool
+	}{
+		"checked":     {[]string{"--nodes", "127.0.0.1:1"}, false},
+		"not checked": {[]string{"--nodes", "127.0.0.1:1", "--insecure-host-keys"}, true},
+	} {
+		out, code := try(t, append(run, c.flags...)...)
+		if got := strings.Contains(out, `"insecureHostKeys":true`); code != 5 || got != c.want || !strings.Contains(out, `"cluster":`) {
+			t.Errorf("%s: exit status %d, and it says\n%s", name, code, out)
+		}
+	}
+}
+
 // What local clusters left whose processes were all killed is removed by whatever comes
 // next, for remote nodes too; what belongs to a living one is not.
 func TestDirectoriesOfDeadLocalClustersAreRemoved(t *testing.T) {

@@ -111,6 +111,7 @@ every interleaving. A fault aimed at a role, such as the leader, is aimed at who
 // and then runs the plan: here for remote nodes, in a world of its own for local ones.
 func runPlan(cmd *cobra.Command, plan history.Plan, cluster clusterFlags, present presentation) error {
 	ctx := cmd.Context()
+	plan.Cluster.InsecureHostKeys = cluster.ssh.InsecureHostKeys && cluster.local() == 0
 	if err := agentBinary(present.AgentBinary); err != nil {
 		return err
 	}
