@@ -48,6 +48,8 @@ type Event struct {
 	Wall time.Duration
 	From Address
 	Body Body
+	// More says that another event is waiting already: a core may put off what is cheaper in bulk until one has none behind it.
+	More bool
 }
 
 // Saved tells a core that the snapshot with this ID is durable.
