@@ -64,6 +64,7 @@ func TestCampaignsOfThisRepositoryCanBeRun(t *testing.T) {
 
 // Nodes that cannot be reached are nobody's finding, and no reason to be green.
 func TestNightWithoutNodesIsHarness(t *testing.T) {
+	t.Parallel()
 	server(t)
 	cmd := invocation(t, "campaign", "run", "small.yaml", "--nodes", "root@127.0.0.1:9,root@127.0.0.2:9,root@127.0.0.3:9", "--insecure-host-keys", "--ssh-config", "none", "--ssh-key", "key")
 	put(t, filepath.Join(cmd.Dir, "key"), "this opens nothing\n")

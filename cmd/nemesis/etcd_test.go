@@ -7,6 +7,7 @@ import (
 	"os"
 	"path/filepath"
 	"slices"
+	"strconv"
 	"strings"
 	"syscall"
 	"testing"
@@ -16,20 +17,26 @@ import (
 )
 
 func TestEtcdKeepsItsPromiseAndTheSeedGivesTheSamePlan(t *testing.T) {
+	t.Parallel()
 	needsLocalNodes(t)
 	server(t)
 	var plans [2]string
-	for i := range plans {
-		o := finish(t, invocation(t, "run", "etcd", "--nodes", "local:3", "--time-limit", "30s", "--seed", "7"))
-		o.want(t, checker.Valid.ExitCode())
-		o.wantFiles(t)
-		wantFaults(t, o.verdict(t), "partition", "kill", "pause")
-		text, err := os.ReadFile(o.dir.Path(history.PlanFile))
-		if err != nil {
-			t.Fatal(err)
+	t.Run("runs", func(t *testing.T) {
+		for i := range plans {
+			t.Run(strconv.Itoa(i), func(t *testing.T) {
+				t.Parallel()
+				o := finish(t, invocation(t, "run", "etcd", "--nodes", "local:3", "--time-limit", "30s", "--seed", "7"))
+				o.want(t, checker.Valid.ExitCode())
+				o.wantFiles(t)
+				wantFaults(t, o.verdict(t), "partition", "kill", "pause")
+				text, err := os.ReadFile(o.dir.Path(history.PlanFile))
+				if err != nil {
+					t.Fatal(err)
+				}
+				plans[i] = string(text)
+			})
 		}
-		plans[i] = string(text)
-	}
+	})
 	if plans[0] != plans[1] {
 		t.Errorf("seed 7 resolved to two plans:\n%s\n%s", plans[0], plans[1])
 	}
@@ -73,6 +80,7 @@ func TestOrdinaryUserCanRunIt(t *testing.T) {
 }
 
 func TestStaleReadIsCaughtAndExplained(t *testing.T) {
+	t.Parallel()
 	needsLocalNodes(t)
 	server(t)
 	o := finish(t, invocation(t, "run", "etcd", "--nodes", "local:5", "--set", "reads=serializable", "--claim", "linearizable", "--faults", "partition", "--time-limit", "30s"))
@@ -93,12 +101,12 @@ func TestStaleReadIsCaughtAndExplained(t *testing.T) {
 				t.Errorf("the counterexample has %d operations", len(f.Core))
 			}
 			if f.Sentence == "" || len(f.Proof) == 0 || f.Rule == "" {
-				t.Errorf("a finding without claim, proof or rule: %+v", f)
+				t.Errorf("an anomaly without sentence, proof or rule: %+v", f)
 			}
 		}
 	}
 	if !found {
-		t.Errorf("a violation without a finding: %+v", v)
+		t.Errorf("a violation without an anomaly: %+v", v)
 	}
 	report, err := os.ReadFile(o.dir.Path(history.ReportFile))
 	if err != nil {
@@ -171,6 +179,7 @@ func TestStaleReadsAreAllowedAsDocumented(t *testing.T) {
 // The nightly hunts for what breaks leases; here is what must not: pauses shorter than
 // the lease, and clocks within what etcd claims to bear.
 func TestEtcdKeepsItsLeasesUnderShortPausesAndSmallDrift(t *testing.T) {
+	t.Parallel()
 	needsLocalNodes(t)
 	server(t)
 	o := finish(t, invocation(t, "run", "etcd", "--nodes", "local:3", "--workload", "lease", "--ttl", "4s", "--time-limit", "30s", "--seed", "7",

@@ -178,6 +178,7 @@ func TestHostilePlansAreRefusedInOneLineThatNamesTheField(t *testing.T) {
 
 // A plan that nemesis resolves passes its own checks, whatever was asked for.
 func TestResolvedPlansPassTheChecksOfPlansFromFiles(t *testing.T) {
+	t.Parallel()
 	for _, said := range []run.Settings{
 		{}, {"faults": "all"}, {"faults": "all,packet,power-off,power-cycle", "time-limit": "10m"},
 		{"faults": "none"}, {"workload": "lease", "faults": "clock,kill"}, {"workload": "election"}, {"faults": "clock", "clocks": "machine", "time-limit": "5m"},

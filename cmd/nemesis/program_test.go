@@ -5,10 +5,13 @@ package main
 import (
 	"bytes"
 	"errors"
+	"flag"
 	"io"
 	"os"
 	"os/exec"
+	"os/signal"
 	"path/filepath"
+	"runtime"
 	"strings"
 	"sync"
 	"syscall"
@@ -28,11 +31,25 @@ func TestMain(m *testing.M) {
 	if len(os.Args) > 1 && os.Args[1] == local.Command {
 		os.Exit(local.Main(os.Args[2:]))
 	}
+	// Started under nohup, this process would hand an ignored hang-up to every run.
+	signal.Notify(make(chan os.Signal, 1), syscall.SIGHUP)
+	waitTogether()
 	code := m.Run()
 	if built.dir != "" {
 		os.RemoveAll(built.dir)
 	}
 	os.Exit(code)
+}
+
+// waitTogether lets four tests run at once where nobody has said how many: those that are
+// parallel have a cluster each and mostly wait for it.
+func waitTogether() {
+	flag.Parse()
+	asked := false
+	flag.Visit(func(f *flag.Flag) { asked = asked || f.Name == "test.parallel" })
+	if !asked && runtime.GOMAXPROCS(0) < 4 {
+		_ = flag.Set("test.parallel", "4")
+	}
 }
 
 // built is the program under test, made once.

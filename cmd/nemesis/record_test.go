@@ -77,6 +77,7 @@ func copyOf(t *testing.T, replaced map[string][]byte) history.Dir {
 }
 
 func TestEventStreamIsOneObjectALine(t *testing.T) {
+	t.Parallel()
 	record(t)
 	seen := map[string]int{}
 	last := ""
@@ -105,6 +106,7 @@ func TestEventStreamIsOneObjectALine(t *testing.T) {
 }
 
 func TestCheckRepeatsTheVerdict(t *testing.T) {
+	t.Parallel()
 	record(t)
 	dir := copyOf(t, nil)
 	out, code := try(t, "check", "--quiet", string(dir))
@@ -120,6 +122,7 @@ func TestCheckRepeatsTheVerdict(t *testing.T) {
 }
 
 func TestHistoryCutAnywhereIsReadAndNeverCalledValid(t *testing.T) {
+	t.Parallel()
 	record(t)
 	whole := recorded.files[history.HistoryFile]
 	cuts := []int{0, 1, 4, 5, len(whole) - 1}
@@ -174,6 +177,7 @@ func frames(file []byte) []int {
 // A run directory is enough: a system that this nemesis does not know is judged and
 // reported all the same.
 func TestRunOfAnUnknownSystemIsJudgedTheSame(t *testing.T) {
+	t.Parallel()
 	record(t)
 	const other = "xyzd"                                   // as long as etcd
 	inDirNamedAlike := func(dir history.Dir) history.Dir { // the page shows the name
@@ -225,6 +229,7 @@ func TestRunOfAnUnknownSystemIsJudgedTheSame(t *testing.T) {
 }
 
 func TestDamagedRunDirectories(t *testing.T) {
+	t.Parallel()
 	record(t)
 	plan := func(change func(map[string]any)) []byte {
 		var p map[string]any
@@ -296,6 +301,7 @@ func recordedTwice(t *testing.T) []byte {
 }
 
 func TestRunDirectoryThatMayNotBeWritten(t *testing.T) {
+	t.Parallel()
 	record(t)
 	if os.Getuid() == 0 {
 		// Root may write anywhere but through a file that is not a directory.

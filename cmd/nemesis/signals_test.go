@@ -38,23 +38,25 @@ func (o outcome) wantInOrder(t *testing.T) {
 
 // Every way in which a run may be asked to end, or lose the one who reads its output.
 func TestRunEndsInOrderHoweverItIsAskedToEnd(t *testing.T) {
+	t.Parallel()
 	for _, tc := range []struct {
 		name string
-		end  func(*stage, *testing.T)
+		end  func(*liveRun, *testing.T)
 	}{
-		{"SIGTERM", func(s *stage, t *testing.T) { s.signal(t, syscall.SIGTERM) }},
-		{"SIGHUP, twice, as from a closed terminal", func(s *stage, t *testing.T) {
+		{"SIGTERM", func(s *liveRun, t *testing.T) { s.signal(t, syscall.SIGTERM) }},
+		{"SIGHUP, twice, as from a closed terminal", func(s *liveRun, t *testing.T) {
 			s.signal(t, syscall.SIGHUP)
 			s.signal(t, syscall.SIGHUP)
 		}},
-		{"the reader of standard output goes away", func(s *stage, t *testing.T) { s.stdout.Close() }},
-		{"Ctrl-C ends tee as well", func(s *stage, t *testing.T) {
+		{"the reader of standard output goes away", func(s *liveRun, t *testing.T) { s.stdout.Close() }},
+		{"Ctrl-C ends tee as well", func(s *liveRun, t *testing.T) {
 			s.stdout.Close()
 			s.signal(t, os.Interrupt)
 		}},
 	} {
 		t.Run(tc.name, func(t *testing.T) {
-			s := raise(t, "--faults", "pause", "--fault-interval", "4s", "--time-limit", "120s")
+			t.Parallel()
+			s := startRun(t, "--faults", "pause", "--fault-interval", "4s", "--time-limit", "120s")
 			s.until(t, inForce)
 			tc.end(s, t)
 			o := s.end(t)
@@ -67,7 +69,8 @@ func TestRunEndsInOrderHoweverItIsAskedToEnd(t *testing.T) {
 // The same for a replay in its plain form with both its streams in one pipe, as under tee,
 // and for a check, whose only output has no reader.
 func TestReplayAndCheckEndInOrderWithoutTheirReader(t *testing.T) {
-	s := raise(t, "--faults", "none", "--time-limit", "120s")
+	t.Parallel()
+	s := startRun(t, "--faults", "none", "--time-limit", "120s")
 	s.until(t, phase("workload"))
 	s.signal(t, syscall.SIGHUP)
 	recorded := s.end(t)
@@ -123,22 +126,24 @@ func endWithoutReader(t *testing.T, cmd *exec.Cmd, word string) (said string, co
 }
 
 func TestCrashIsNoVerdict(t *testing.T) {
+	t.Parallel()
 	for _, tc := range []struct {
 		name  string
-		crash func(*testing.T, *stage)
+		crash func(*testing.T, *liveRun)
 		want  int
 		says  string
 	}{
 		// The Go runtime exits with 2 then, as the first process of a namespace.
-		{"inside the local cluster", func(t *testing.T, s *stage) { signalInner(t, s, syscall.SIGQUIT) },
+		{"inside the local cluster", func(t *testing.T, s *liveRun) { signalInner(t, s, syscall.SIGQUIT) },
 			checker.Harness.ExitCode(), "crashed or was killed"},
-		{"killed inside the local cluster", func(t *testing.T, s *stage) { signalInner(t, s, syscall.SIGKILL) },
+		{"killed inside the local cluster", func(t *testing.T, s *liveRun) { signalInner(t, s, syscall.SIGKILL) },
 			checker.Harness.ExitCode(), "crashed or was killed"},
-		{"of the process that was started", func(t *testing.T, s *stage) { s.signal(t, syscall.SIGQUIT) },
+		{"of the process that was started", func(t *testing.T, s *liveRun) { s.signal(t, syscall.SIGQUIT) },
 			-1, "SIGQUIT"},
 	} {
 		t.Run(tc.name, func(t *testing.T) {
-			s := raise(t, "--faults", "none", "--time-limit", "120s")
+			t.Parallel()
+			s := startRun(t, "--faults", "none", "--time-limit", "120s")
 			s.until(t, phase("workload"))
 			tc.crash(t, s)
 			o := s.end(t)
@@ -155,7 +160,7 @@ func TestCrashIsNoVerdict(t *testing.T) {
 }
 
 // signalInner sends a signal to the process that carries out the run inside its cluster.
-func signalInner(t *testing.T, s *stage, sig syscall.Signal) {
+func signalInner(t *testing.T, s *liveRun, sig syscall.Signal) {
 	t.Helper()
 	for _, found := range processesOf(s.home) {
 		proc, args, _ := strings.Cut(found, " ")
@@ -175,6 +180,7 @@ func signalInner(t *testing.T, s *stage, sig syscall.Signal) {
 }
 
 func TestHangUpEndsACampaignInOrder(t *testing.T) {
+	t.Parallel()
 	needsLocalNodes(t)
 	dir, home := t.TempDir(), t.TempDir()
 	put(t, filepath.Join(dir, "night.yaml"), `
@@ -217,7 +223,7 @@ run: {time-limit: 120s}
 	if len(verdicts) != 1 {
 		t.Errorf("the run that was interrupted has %d verdicts", len(verdicts))
 	}
-	(&stage{home: home}).wantNothingLeft(t)
+	(&liveRun{home: home}).wantNothingLeft(t)
 }
 
 // Writing to a connection that broke raises SIGPIPE as well, and is no reason to end.
