@@ -173,14 +173,14 @@ func TestSubjectReplacesTheFilesVersions(t *testing.T) {
 // Whatever the number of shards, every cell belongs to one, and all shards together run
 // the items that a single one does.
 func TestShardsAreAPartition(t *testing.T) {
+	file, err := Parse("nightly.yaml", []byte(wholeFile))
+	if err != nil {
+		t.Fatal(err)
+	}
 	rapid.Check(t, func(t *rapid.T) {
 		of := rapid.IntRange(1, 9).Draw(t, "shards")
 		night := rapid.StringMatching(`[a-z]{1,8}`).Draw(t, "night")
 		items := func(s Shard) map[string]bool {
-			file, err := Parse("nightly.yaml", []byte(wholeFile))
-			if err != nil {
-				t.Fatal(err)
-			}
 			c, err := file.Resolve(Choice{Night: night, Shard: s, Names: fakeNames})
 			if err != nil {
 				t.Fatal(err)

@@ -57,7 +57,7 @@ func random(seed int64, stream uint64) *mathrand.Rand {
 // Resolve makes a plan. The same options with the same seed give the same plan,
 // byte for byte. Every error is a UsageError of one line.
 func Resolve(opt Options) (history.Plan, error) {
-	r := resolution{systems: opt.Systems, said: opt.Settings, plan: history.Plan{
+	r := resolution{systems: opt.Systems, table: SettingTable(), said: opt.Settings, plan: history.Plan{
 		Schema:  history.PlanSchema,
 		System:  history.System{Name: opt.System},
 		Cluster: history.Cluster{Spec: opt.Spec, Nodes: opt.Nodes},
@@ -80,6 +80,7 @@ func Resolve(opt Options) (history.Plan, error) {
 // they need each other; each fills in what nobody said.
 type resolution struct {
 	systems []clients.System
+	table   []Setting
 	said    Settings
 	system  clients.System
 	work    workload.Workload
@@ -96,7 +97,7 @@ func (r *resolution) readSettings() error {
 	if len(r.plan.Cluster.Nodes) == 0 {
 		return usage("resolve plan: --nodes names no node")
 	}
-	table := SettingTable()
+	table := r.table
 	for name := range r.said {
 		setting, _, _ := strings.Cut(name, ".")
 		if !slices.ContainsFunc(table, func(s Setting) bool { return s.Name == setting && (s.Name == name) == (s.Kind != history.PairsSetting) }) {
@@ -120,7 +121,7 @@ func (r *resolution) get(name string) string {
 	if said, is := r.said[name]; is {
 		return said
 	}
-	for _, s := range SettingTable() {
+	for _, s := range r.table {
 		if s.Name == name {
 			return s.Default
 		}
@@ -225,7 +226,7 @@ func (r *resolution) drawSeed() (err error) {
 
 // check holds what was said to the same checks as a plan that comes from a file.
 func (r *resolution) check() error {
-	for _, s := range SettingTable() {
+	for _, s := range r.table {
 		if s.check == nil {
 			continue
 		}
