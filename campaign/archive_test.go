@@ -17,6 +17,7 @@ import (
 )
 
 func TestNightsOfOneNameDoNotReplaceEachOther(t *testing.T) {
+	t.Parallel()
 	n := newNight(t, smallNight)
 	n.archive = filepath.Join(t.TempDir(), "archive")
 	n.run()
@@ -42,6 +43,7 @@ func TestNightsOfOneNameDoNotReplaceEachOther(t *testing.T) {
 
 // A shard failed, and the night was merged without it. Run again, it adds what it found.
 func TestShardThatIsRunAgainAddsItsSeeds(t *testing.T) {
+	t.Parallel()
 	m := testManifest(3)
 	results := testResults(m, func(int) float64 { return 1 })
 	for _, i := range []int{1, 3} {
@@ -74,6 +76,7 @@ func TestShardThatIsRunAgainAddsItsSeeds(t *testing.T) {
 
 // An anomaly whose shapes have no end must not fill the branch that the archive is.
 func TestHistoriesOfOneAnomalyHaveABound(t *testing.T) {
+	t.Parallel()
 	a, err := OpenArchive(t.TempDir())
 	if err != nil {
 		t.Fatal(err)
@@ -99,6 +102,7 @@ func TestHistoriesOfOneAnomalyHaveABound(t *testing.T) {
 }
 
 func TestSeedsThatFailAreReplayedOnTheNextVersion(t *testing.T) {
+	t.Parallel()
 	old := newNight(t, smallNight)
 	old.archive, old.fake = filepath.Join(t.TempDir(), "archive"), "set=violation"
 	old.run()
@@ -124,6 +128,7 @@ func TestSeedsThatFailAreReplayedOnTheNextVersion(t *testing.T) {
 }
 
 func TestMergeKeepsToItsBudgetAndToItsNight(t *testing.T) {
+	t.Parallel()
 	var dirs []string
 	var parts int64
 	for i := range 2 {
@@ -160,6 +165,7 @@ func TestMergeKeepsToItsBudgetAndToItsNight(t *testing.T) {
 
 // A server under test may have written what a shard left. The job that merges may push.
 func TestMergeWritesNothingOutsideItsDirectories(t *testing.T) {
+	t.Parallel()
 	for name, change := range map[string][3]string{
 		"item":      {ResultsFile, `"id":"`, `"id":"../../../x`},
 		"directory": {ResultsFile, `"dir":"`, `"dir":"../../../x`},
@@ -184,6 +190,7 @@ func TestMergeWritesNothingOutsideItsDirectories(t *testing.T) {
 
 // Both are valid runs of a night, which keeps no histories of those.
 func TestRunsOfANightCanBeCompared(t *testing.T) {
+	t.Parallel()
 	n := newNight(t, smallNight)
 	n.run()
 	var dirs []string
@@ -205,6 +212,7 @@ func TestRunsOfANightCanBeCompared(t *testing.T) {
 }
 
 func TestFirstOutageIsReportedAsATrendChange(t *testing.T) {
+	t.Parallel()
 	trend := defaults().Trend
 	outage := Metrics()[2]
 	before := []Row{{Conclusive: 1}} // a night with replays only: no figures
@@ -223,6 +231,7 @@ func TestFirstOutageIsReportedAsATrendChange(t *testing.T) {
 }
 
 func TestArchiveOfAnotherSchemaIsRefused(t *testing.T) {
+	t.Parallel()
 	dir := t.TempDir()
 	text, _ := json.Marshal(Past{Schema: NightSchema + 1, Night: "n0"})
 	if err := os.MkdirAll(filepath.Join(dir, nightsDir), 0o755); err != nil {

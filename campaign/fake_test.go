@@ -14,6 +14,7 @@ import (
 	"nemesis/checker"
 	"nemesis/checker/stats"
 	"nemesis/history"
+	"nemesis/nodes/local/localtest"
 	"nemesis/run"
 )
 
@@ -36,6 +37,7 @@ func TestMain(m *testing.M) {
 	if _, is := os.LookupEnv(fakeVariable); is && len(os.Args) > 1 && !strings.HasPrefix(os.Args[1], "-test.") {
 		os.Exit(fakeMain(os.Args[1:]))
 	}
+	localtest.WaitTogether()
 	os.Exit(m.Run())
 }
 

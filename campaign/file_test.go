@@ -33,6 +33,7 @@ known:
 `
 
 func TestErrorsInACampaignFileNameTheirLines(t *testing.T) {
+	t.Parallel()
 	for name, tc := range map[string]struct{ old, new, says string }{
 		"unknown key":              {"budget: {wall: 3h,", "budget: {wal: 3h,", `nightly.yaml:2: there is no key "wal" here`},
 		"unknown key at the top":   {"seeds:", "seed:", `nightly.yaml:3: there is no key "seed" here`},
@@ -85,6 +86,7 @@ func TestErrorsInACampaignFileNameTheirLines(t *testing.T) {
 }
 
 func TestFileIsResolvedIntoCells(t *testing.T) {
+	t.Parallel()
 	file, err := Parse("nightly.yaml", []byte(wholeFile))
 	if err != nil {
 		t.Fatal(err)
@@ -115,6 +117,7 @@ search    etcd@v3.5.7/register/none           1       35s       1      2 seeds
 
 // The file allows two local runs at once; on remote nodes they would break each other's network.
 func TestRemoteNodesGetOneRunAtATime(t *testing.T) {
+	t.Parallel()
 	file, err := Parse("nightly.yaml", []byte(wholeFile))
 	if err != nil {
 		t.Fatal(err)
@@ -129,6 +132,7 @@ func TestRemoteNodesGetOneRunAtATime(t *testing.T) {
 
 // What is waited for takes as much longer as the nodes are slower, but what the file gives.
 func TestSlowNodesAreWaitedForInCampaignsToo(t *testing.T) {
+	t.Parallel()
 	text := strings.Replace(wholeFile, "run: {", "run: {slow-nodes: 5, fault-interval: 7s, ", 1)
 	file, err := Parse("nightly.yaml", []byte(text))
 	if err != nil {
@@ -152,6 +156,7 @@ func TestSlowNodesAreWaitedForInCampaignsToo(t *testing.T) {
 func squeeze(s string) string { return strings.Join(strings.Fields(s), " ") }
 
 func TestSubjectReplacesTheFilesVersions(t *testing.T) {
+	t.Parallel()
 	file, err := Parse("nightly.yaml", []byte(strings.Replace(wholeFile, `  - {version: v3.5.7, workload: lease, exclude: "3.5 has issue 15247"}`, "", 1)))
 	if err != nil {
 		t.Fatal(err)
@@ -210,6 +215,7 @@ func TestShardsAreAPartition(t *testing.T) {
 }
 
 func TestCellWeightsAreHonouredFromTheFirstSeed(t *testing.T) {
+	t.Parallel()
 	file, err := Parse("nightly.yaml", []byte(strings.Replace(wholeFile, "per-cell: 2", "per-cell: 0", 1)))
 	if err != nil {
 		t.Fatal(err)

@@ -19,6 +19,7 @@ func op(process int, node, key, f string, kind history.Type, in, out string, cal
 }
 
 func TestFingerprintDependsOnTheShapeOfAFindingOnly(t *testing.T) {
+	t.Parallel()
 	of := func(ops ...history.Operation) string {
 		return Fingerprint("etcd", "linearizable", checker.Anomaly{Class: "non-linearizable", Core: ops})
 	}
@@ -78,6 +79,7 @@ func found(m Manifest, fingerprint string) []Result {
 }
 
 func TestQuarantineEndsOnItsDayAndWithTheFailure(t *testing.T) {
+	t.Parallel()
 	const stale = "etcd/linearizable/non-linearizable/0a0b"
 	day := func(text string) time.Time {
 		d, err := time.Parse(time.DateOnly, text)
@@ -147,6 +149,7 @@ func TestQuarantineEndsOnItsDayAndWithTheFailure(t *testing.T) {
 }
 
 func TestFewRunsThatProveNothingAreTolerated(t *testing.T) {
+	t.Parallel()
 	m := testManifest(1)
 	runs := func(vacuous, harness, unknown int) Night {
 		results := testResults(m, func(int) float64 { return 100 })
@@ -180,6 +183,7 @@ func TestFewRunsThatProveNothingAreTolerated(t *testing.T) {
 }
 
 func TestSeedsThatFailComeBackAndHistoriesAreJudgedAgain(t *testing.T) {
+	t.Parallel()
 	archive := filepath.Join(t.TempDir(), "archive")
 	first := newNight(t, smallNight)
 	first.archive, first.fake = archive, "set=changes-its-mind"
@@ -281,6 +285,7 @@ func TestHowAStoredHistoryIsJudgedWhenTheCheckDoesNotEnd(t *testing.T) {
 }
 
 func TestSeedsKeepTheFastestAndThenTheOldest(t *testing.T) {
+	t.Parallel()
 	m := testManifest(1)
 	at := func(id string, took time.Duration, day int) Result {
 		return Result{ID: id, Kind: Search, Cell: "c", Version: "v1", Verdict: checker.Violation, Took: history.Duration(took), Began: m.Began.AddDate(0, 0, day), Plan: &history.Plan{}}
@@ -312,6 +317,7 @@ func TestSeedsKeepTheFastestAndThenTheOldest(t *testing.T) {
 }
 
 func TestRatesAreToldWithTheirConfidence(t *testing.T) {
+	t.Parallel()
 	for _, tc := range []struct {
 		rate      Rate
 		low, high float64
@@ -340,6 +346,7 @@ func TestRatesAreToldWithTheirConfidence(t *testing.T) {
 }
 
 func TestCompareTellsThePlansFirst(t *testing.T) {
+	t.Parallel()
 	yaml := strings.NewReplacer("per-cell: 2", "per-cell: 6", "[register, set, append]", "[set]").Replace(smallNight)
 	a := newNight(t, yaml)
 	a.run()

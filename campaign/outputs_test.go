@@ -66,6 +66,7 @@ func testResults(m Manifest, perSecond func(cell int) float64) []Result {
 // A month of a hundred cells, whose throughput differs by a twentieth from night to night
 // as it does on machines that others use. In the last one, one cell has lost a third.
 func TestPageOfAMonthShowsTheRegression(t *testing.T) {
+	t.Parallel()
 	const cells, nights, sick = 100, 30, 42
 	rng := rand.New(rand.NewPCG(7, 7))
 	dir := filepath.Join(t.TempDir(), "archive")
@@ -143,6 +144,7 @@ func BenchmarkMonth(b *testing.B) {
 }
 
 func TestHostileTextIsEscapedInCampaignReports(t *testing.T) {
+	t.Parallel()
 	m := testManifest(1)
 	results := testResults(m, func(int) float64 { return 1 })
 	evil := "<script>alert(1)</script> ]]> | `rm` \x1b[2J \u202e [a](http://x) @everyone www.evil.example"
@@ -167,6 +169,7 @@ func TestHostileTextIsEscapedInCampaignReports(t *testing.T) {
 }
 
 func TestSummaryIsNeverTooLong(t *testing.T) {
+	t.Parallel()
 	m := testManifest(10000)
 	results := testResults(m, func(int) float64 { return 1 })
 	for i := range results[1:] {

@@ -10,6 +10,7 @@ import (
 // Nothing that processes do while they are looked at may keep us from looking on: a watch
 // that does not come back is a night that never ends, and says nothing.
 func TestMemoryIsCountedWhileProcessesComeAndGo(t *testing.T) {
+	t.Parallel()
 	busy := exec.Command("sh", "-c", "for i in 1 2 3; do while :; do /bin/true; done & done; wait")
 	busy.SysProcAttr = ownGroup()
 	if err := busy.Start(); err != nil {

@@ -50,6 +50,7 @@ func campaignMain(file string) int {
 }
 
 func TestKilledAtAnyMomentACampaignGoesOnWhereItWas(t *testing.T) {
+	t.Parallel()
 	yaml := strings.Replace(smallNight, "campaign: small", "campaign: small\ncluster: {nodes: \"root@10.0.0.1,root@10.0.0.2,root@10.0.0.3\"}", 1)
 	unkilled := newNight(t, yaml)
 	unkilled.fake, unkilled.world = "set=violation", t.TempDir()
@@ -150,6 +151,7 @@ func TestKilledAtAnyMomentACampaignGoesOnWhereItWas(t *testing.T) {
 }
 
 func TestLineThatWasCutOffIsNoResult(t *testing.T) {
+	t.Parallel()
 	n := newNight(t, smallNight)
 	n.fake = "all=unknown"
 	n.run()
@@ -179,6 +181,7 @@ func TestLineThatWasCutOffIsNoResult(t *testing.T) {
 }
 
 func TestTwoCampaignsDoNotShareADirectory(t *testing.T) {
+	t.Parallel()
 	n := newNight(t, smallNight)
 	n.run()
 	other := newNight(t, strings.Replace(smallNight, "repeat: 2", "repeat: 3", 1))
@@ -199,6 +202,7 @@ func TestTwoCampaignsDoNotShareADirectory(t *testing.T) {
 }
 
 func TestInterruptedCampaignIsResumed(t *testing.T) {
+	t.Parallel()
 	n := newNight(t, smallNight)
 	ctx, cancel := context.WithCancel(t.Context())
 	n.config.Log = lines(func(string) { cancel() }) // after the first result
@@ -225,6 +229,7 @@ func (l lines) Write(text []byte) (int, error) {
 // A night is killed after it was added to its archive, or is judged again: what it has found
 // itself is none of its duties.
 func TestCampaignIgnoresItsOwnFindingsUntilTheNextNight(t *testing.T) {
+	t.Parallel()
 	n := newNight(t, smallNight)
 	n.archive, n.fake = filepath.Join(t.TempDir(), "archive"), "set=violation"
 	n.run()
@@ -251,6 +256,7 @@ func TestCampaignIgnoresItsOwnFindingsUntilTheNextNight(t *testing.T) {
 // We are killed between judging what a run left that had died, and recording it. The
 // verdict in its directory is no run's.
 func TestVerdictThatTheCampaignMadeIsNoResult(t *testing.T) {
+	t.Parallel()
 	n := newNight(t, smallNight)
 	n.fake = "append=loses"
 	n.run()
@@ -288,6 +294,7 @@ func TestVerdictThatTheCampaignMadeIsNoResult(t *testing.T) {
 // The budget is one of the clock. Runs that took little in all may have taken long, one
 // after the other, while the other workers had nothing to do.
 func TestBudgetIsWallClockTime(t *testing.T) {
+	t.Parallel()
 	w := worker{Campaign: &Campaign{File: &File{Budget: Budget{Parallel: 3}}}, done: map[string]Result{}, began: time.Now().Add(-time.Hour)}
 	w.take(Result{ID: "canary", Took: history.Duration(time.Hour)})
 	if !w.over(50*time.Minute) || w.over(70*time.Minute) {
@@ -300,6 +307,7 @@ func TestBudgetIsWallClockTime(t *testing.T) {
 }
 
 func TestServerThatCouldNotBeBuiltIsTriedAgain(t *testing.T) {
+	t.Parallel()
 	n := newNight(t, smallNight)
 	tries := 0
 	n.config.Prepare = func(context.Context, history.System) error {
@@ -321,6 +329,7 @@ func TestServerThatCouldNotBeBuiltIsTriedAgain(t *testing.T) {
 }
 
 func TestNightThatCannotBeArchivedIsRedAndFullyReported(t *testing.T) {
+	t.Parallel()
 	n := newNight(t, smallNight)
 	n.archive = t.TempDir()
 	if err := os.WriteFile(filepath.Join(n.archive, nightsDir), nil, 0o644); err != nil {

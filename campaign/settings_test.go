@@ -10,6 +10,7 @@ import (
 )
 
 func TestCanaryLaysItsSettingsOverThoseOfRulesAndTheFile(t *testing.T) {
+	t.Parallel()
 	file, err := Parse("c.yaml", []byte(`campaign: c
 budget: {wall: 1h}
 subjects: [{system: etcd}]
@@ -45,6 +46,7 @@ canaries:
 }
 
 func TestMistakesInSettingsAreToldWithTheirLines(t *testing.T) {
+	t.Parallel()
 	for name, tc := range map[string]struct{ settings, says string }{
 		"a misspelt one":   {"{\n  rate: 1,\n  time-limt: 3s}", `c.yaml:5: there is no key "time-limt" here; did you mean time-limit?`},
 		"one of the cells": {"{faults: none}", `c.yaml:3: there is no key "faults" here`},

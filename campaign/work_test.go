@@ -15,6 +15,7 @@ import (
 )
 
 func TestNightWithNothingToFindIsGreen(t *testing.T) {
+	t.Parallel()
 	n := newNight(t, smallNight)
 	said := n.run()
 	if said.Outcome != checker.Valid || len(said.Reasons) > 0 {
@@ -36,6 +37,7 @@ func TestNightWithNothingToFindIsGreen(t *testing.T) {
 }
 
 func TestEachEndOfARunHasItsVerdict(t *testing.T) {
+	t.Parallel()
 	for name, tc := range map[string]struct {
 		mode string
 		want checker.Outcome // of the run
@@ -124,6 +126,7 @@ repeat: 0
 }
 
 func TestNightOfVacuousRunsIsRed(t *testing.T) {
+	t.Parallel()
 	n := newNight(t, smallNight+"\ntolerate: {vacuous: 100%}\nfloors: {cells: 0%, operations: 1000, ok: 50%}\n")
 	n.fake = "set=idle append=idle register=idle"
 	said := n.run()
@@ -133,6 +136,7 @@ func TestNightOfVacuousRunsIsRed(t *testing.T) {
 }
 
 func TestCanaryThatBehavesOtherwiseMakesTheNightRed(t *testing.T) {
+	t.Parallel()
 	reasons := func(n *night) (checker.Outcome, string) {
 		said := n.run()
 		if len(said.Reasons) == 0 {
@@ -171,6 +175,7 @@ func TestCanaryThatBehavesOtherwiseMakesTheNightRed(t *testing.T) {
 }
 
 func TestRepeatsEstimateARateAndNeverClearAFinding(t *testing.T) {
+	t.Parallel()
 	n := newNight(t, strings.Replace(smallNight, "repeat: 2", "repeat: 4", 1))
 	n.fake = "set=violation"
 	said := n.run()
@@ -185,6 +190,7 @@ func TestRepeatsEstimateARateAndNeverClearAFinding(t *testing.T) {
 
 // One defect has many shapes. Its rate is that of all, and one round of repeats is enough.
 func TestRepeatsAreOfTheAnomalyNotOfItsShape(t *testing.T) {
+	t.Parallel()
 	n := newNight(t, strings.Replace(smallNight, "per-cell: 2", "per-cell: 4", 1))
 	n.fake = "set=violation-in-many-shapes"
 	said := n.run()
@@ -216,6 +222,7 @@ func TestRepeatsAreOfTheAnomalyNotOfItsShape(t *testing.T) {
 }
 
 func TestNightStopsWhenAllIsBroken(t *testing.T) {
+	t.Parallel()
 	n := newNight(t, strings.Replace(smallNight, "per-cell: 2", "per-cell: 0", 1))
 	n.fake = "all=no-key"
 	said := n.run()
@@ -229,6 +236,7 @@ func TestNightStopsWhenAllIsBroken(t *testing.T) {
 
 // campaignMain is a campaign in a process of its own, to be killed.
 func TestTwoShardsMergedAreTheWhole(t *testing.T) {
+	t.Parallel()
 	whole := newNight(t, smallNight)
 	whole.fake = "set=sometimes append=unknown"
 	want := whole.run()
@@ -309,6 +317,7 @@ func byID(results []Result) map[string]Result {
 }
 
 func TestArtifactsOfLeastValueAreRemovedFirst(t *testing.T) {
+	t.Parallel()
 	n := newNight(t, smallNight+"\nartifacts: {size: 2KB}\n")
 	n.fake = "set=violation append=unknown"
 	said := n.run()

@@ -5,13 +5,11 @@ package main
 import (
 	"bytes"
 	"errors"
-	"flag"
 	"io"
 	"os"
 	"os/exec"
 	"os/signal"
 	"path/filepath"
-	"runtime"
 	"strings"
 	"sync"
 	"syscall"
@@ -22,6 +20,7 @@ import (
 	"nemesis/clients/etcd"
 	"nemesis/history"
 	"nemesis/nodes/local"
+	"nemesis/nodes/local/localtest"
 )
 
 // The tests below this line run the real program against real servers. Some run
@@ -33,23 +32,12 @@ func TestMain(m *testing.M) {
 	}
 	// Started under nohup, this process would hand an ignored hang-up to every run.
 	signal.Notify(make(chan os.Signal, 1), syscall.SIGHUP)
-	waitTogether()
+	localtest.WaitTogether()
 	code := m.Run()
 	if built.dir != "" {
 		os.RemoveAll(built.dir)
 	}
 	os.Exit(code)
-}
-
-// waitTogether lets four tests run at once where nobody has said how many: those that are
-// parallel have a cluster each and mostly wait for it.
-func waitTogether() {
-	flag.Parse()
-	asked := false
-	flag.Visit(func(f *flag.Flag) { asked = asked || f.Name == "test.parallel" })
-	if !asked && runtime.GOMAXPROCS(0) < 4 {
-		_ = flag.Set("test.parallel", "4")
-	}
 }
 
 // built is the program under test, made once.

@@ -128,6 +128,7 @@ func open(t *testing.T, conn *agenttest.Conn, opt agent.Options) *agent.Client {
 }
 
 func TestAnAgentKilledAtAnyMomentIsCleanedUpAfter(t *testing.T) {
+	t.Parallel()
 	for _, at := range []string{"before apply", "after apply", "before undo", "after undo"} {
 		for _, by := range []string{"its watchdog", "the next agent"} {
 			t.Run(at+", by "+by, func(t *testing.T) {

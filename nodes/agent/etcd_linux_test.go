@@ -142,6 +142,7 @@ func (e *etcdServer) lease(t testing.TB, ttl time.Duration) time.Duration {
 //
 //	NEMESIS_SOAK=10m go test ./nodes/agent -run ChangeAllTheTime -v -timeout 20m
 func TestServersSurviveClocksThatChangeAllTheTime(t *testing.T) {
+	t.Parallel()
 	if testing.Short() {
 		t.Skip("starts real servers; run without -short")
 	}

@@ -21,6 +21,7 @@ import (
 // However the agent or its client ends, the server's own readings say that its clocks
 // are right again: the wall clock to the moment, the monotonic clock in its rate.
 func TestServersClocksAreRightAgainHoweverTheAgentEnds(t *testing.T) {
+	t.Parallel()
 	for _, way := range []struct {
 		name string
 		end  func(t *testing.T, dir string, conn *agenttest.Conn, c *agent.Client)
@@ -209,6 +210,7 @@ func TestNodesOfALocalClusterHaveClocksOfTheirOwn(t *testing.T) {
 }
 
 func TestAServerThatAFaultBroughtDownComesBackUnderItsClock(t *testing.T) {
+	t.Parallel()
 	for _, by := range []string{"the agent", "its watchdog", "the next agent"} {
 		t.Run("by "+by, func(t *testing.T) {
 			dir := agenttest.Dir(t)
@@ -251,6 +253,7 @@ func TestAServerThatAFaultBroughtDownComesBackUnderItsClock(t *testing.T) {
 // Whenever the agent dies while it starts a server: either there is none, or it runs
 // under the clock.
 func TestAgentKilledDuringLaunchLeavesNoServerWithWrongClock(t *testing.T) {
+	t.Parallel()
 	exe := self(t)
 	for i := range 6 {
 		dir := agenttest.Dir(t)

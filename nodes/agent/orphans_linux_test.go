@@ -37,6 +37,7 @@ func agentOf(t *testing.T, c *agent.Client) int {
 
 // A client that is gone for good leaves no server behind, with whatever that has forked.
 func TestServersEndWhenNoClientComesBack(t *testing.T) {
+	t.Parallel()
 	for _, gone := range []string{"the client", "the agent"} {
 		held(t, agent.Options{DeadAfter: time.Second, OrphanAfter: 500 * time.Millisecond}, func(t *testing.T, c *agent.Client) {
 			child := daemon(t, c)
@@ -60,6 +61,7 @@ func TestServersEndWhenNoClientComesBack(t *testing.T) {
 }
 
 func TestServersAreFoundAsTheyWereByAClientThatComesBack(t *testing.T) {
+	t.Parallel()
 	dir := agenttest.Dir(t)
 	opt := agent.Options{Dir: dir, DeadAfter: time.Second, OrphanAfter: 2 * time.Second}
 	first := agenttest.NewConn()
@@ -121,6 +123,7 @@ func TestOnlyServersThatAreToBeKeptRunOn(t *testing.T) {
 
 // What a server left behind when it crashed by itself is ended with the rest.
 func TestChildOfACrashedServerIsEnded(t *testing.T) {
+	t.Parallel()
 	held(t, agent.Options{}, func(t *testing.T, c *agent.Client) {
 		child := daemon(t, c)
 		if err := unix.Kill(state(t, c).PID, unix.SIGKILL); err != nil {

@@ -56,6 +56,7 @@ func TestClientSpeaksToTheNextAgentAfterReconnect(t *testing.T) {
 
 // The directory of an agent that lives is locked.
 func TestFailedReconnectKeepsTheAgentBefore(t *testing.T) {
+	t.Parallel()
 	c := agenttest.Connect(t, agenttest.Dir(t))
 	first := c.Alive()
 	if err := c.Reconnect(t.Context(), agenttest.NewConn()); err == nil {

@@ -248,6 +248,7 @@ func TestAServersClocksJumpBothWaysEachAloneAndWithoutBeingStopped(t *testing.T)
 }
 
 func TestAServersClocksRunFastSlowOrNotAtAllEachAlone(t *testing.T) {
+	t.Parallel()
 	c, _ := shadowed(t, agenttest.Dir(t))
 	teller(t, c)
 	for _, of := range []string{history.WallClock, history.MonotonicClock, history.BothClocks} {
@@ -278,6 +279,7 @@ func TestAServersClocksRunFastSlowOrNotAtAllEachAlone(t *testing.T) {
 }
 
 func TestChildrenOfAServerSeeItsShadowClock(t *testing.T) {
+	t.Parallel()
 	for _, way := range []struct {
 		name string
 		argv []string

@@ -112,6 +112,7 @@ func TestAServerOutlivesItsAgentAndTheNextOneKnowsIt(t *testing.T) {
 }
 
 func TestAServerThatAFaultBroughtDownComesBackWhenTheAgentIsKilled(t *testing.T) {
+	t.Parallel()
 	for _, effect := range []agent.Effect{
 		&effects.Kill{ID: "f1", Process: "server"},
 		&effects.Stop{ID: "f1", Process: "server", Grace: time.Minute},

@@ -73,6 +73,7 @@ func descendants(t *testing.T, main int) map[int]string {
 }
 
 func TestPauseStopsPostgreSQLWithItsSessions(t *testing.T) {
+	t.Parallel()
 	held(t, agent.Options{}, func(t *testing.T, c *agent.Client) {
 		_, query, session := postgres(t, c)
 		if got := strings.TrimSpace(session(t, "select 40 + 2")); got != "42" {
@@ -169,6 +170,7 @@ func gone(t *testing.T, pid int) {
 }
 
 func TestChildInASessionOfItsOwnIsPartOfTheServer(t *testing.T) {
+	t.Parallel()
 	held(t, agent.Options{}, func(t *testing.T, c *agent.Client) {
 		child := daemon(t, c)
 		pause := &effects.Pause{ID: "f1", Process: "server"}

@@ -16,7 +16,9 @@ package localtest
 
 import (
 	"context"
+	"flag"
 	"os"
+	"runtime"
 	"testing"
 	"time"
 
@@ -36,6 +38,7 @@ func Main(m *testing.M) int {
 		return local.Main(os.Args[2:])
 	}
 	if local.Inside() {
+		WaitTogether()
 		return m.Run()
 	}
 	code, err := local.Run(context.Background(), local.World{
@@ -46,6 +49,18 @@ func Main(m *testing.M) int {
 		return m.Run()
 	}
 	return code
+}
+
+// WaitTogether lets four parallel tests of this process run at once on a small machine,
+// unless -parallel says otherwise. Tests of real servers wait more than they compute, and
+// as many as there are processors would leave these idle. Call it in TestMain.
+func WaitTogether() {
+	flag.Parse()
+	asked := false
+	flag.Visit(func(f *flag.Flag) { asked = asked || f.Name == "test.parallel" })
+	if !asked && runtime.GOMAXPROCS(0) < 4 {
+		_ = flag.Set("test.parallel", "4")
+	}
 }
 
 // Need skips the test where there are no local nodes.
