@@ -51,7 +51,7 @@ func scanFile(path string, tail *Tail, next func() *Event, yield func(*Event) er
 	}
 	defer f.Close()
 	tail.Size = info.Size()
-	return scan(bufio.NewReaderSize(f, 1<<20), tail, next, yield)
+	return scan(bufio.NewReaderSize(f, int(min(info.Size()+1, 1<<20))), tail, next, yield)
 }
 
 func scan(r *bufio.Reader, tail *Tail, next func() *Event, yield func(*Event) error) error {

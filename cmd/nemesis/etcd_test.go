@@ -25,7 +25,7 @@ func TestEtcdKeepsItsPromiseAndTheSeedGivesTheSamePlan(t *testing.T) {
 		for i := range plans {
 			t.Run(strconv.Itoa(i), func(t *testing.T) {
 				t.Parallel()
-				o := finish(t, invocation(t, "run", "etcd", "--nodes", "local:3", "--time-limit", "30s", "--seed", "7"))
+				o := finish(t, invocation(t, "run", "etcd", "--nodes", "local:3", "--time-limit", "30s", "--rate", "200", "--seed", "7"))
 				o.want(t, checker.Valid.ExitCode())
 				o.wantFiles(t)
 				wantFaults(t, o.verdict(t), "partition", "kill", "pause")
@@ -66,7 +66,7 @@ func TestOrdinaryUserCanRunIt(t *testing.T) {
 	if err := os.Chown(home, nobody, nobody); err != nil {
 		t.Fatal(err)
 	}
-	cmd := invocation(t, "run", "etcd", "--nodes", "local:3", "--time-limit", "30s", "--seed", "7", "--binary", binary)
+	cmd := invocation(t, "run", "etcd", "--nodes", "local:3", "--time-limit", "30s", "--rate", "200", "--seed", "7", "--binary", binary)
 	cmd.Dir = home
 	cmd.Env = []string{"HOME=" + home, "PATH=" + os.Getenv("PATH"), "TMPDIR=" + home}
 	cmd.SysProcAttr.Credential = &syscall.Credential{Uid: nobody, Gid: nobody, NoSetGroups: true}
@@ -169,7 +169,7 @@ func TestStaleReadsAreAllowedAsDocumented(t *testing.T) {
 	t.Parallel()
 	needsLocalNodes(t)
 	server(t)
-	o := finish(t, invocation(t, "run", "etcd", "--nodes", "local:3", "--set", "reads=serializable", "--faults", "partition", "--time-limit", "20s"))
+	o := finish(t, invocation(t, "run", "etcd", "--nodes", "local:3", "--set", "reads=serializable", "--faults", "partition", "--rate", "200", "--time-limit", "20s"))
 	o.want(t, checker.Valid.ExitCode())
 	if c := o.verdict(t).Claim; c.Model != history.StrictSerializableWrites || c.Origin != history.Documented || len(c.Sources) == 0 {
 		t.Errorf("held to %+v", c)
@@ -182,7 +182,7 @@ func TestEtcdKeepsItsLeasesUnderShortPausesAndSmallDrift(t *testing.T) {
 	t.Parallel()
 	needsLocalNodes(t)
 	server(t)
-	o := finish(t, invocation(t, "run", "etcd", "--nodes", "local:3", "--workload", "lease", "--ttl", "4s", "--time-limit", "30s", "--seed", "7",
+	o := finish(t, invocation(t, "run", "etcd", "--nodes", "local:3", "--workload", "lease", "--ttl", "4s", "--time-limit", "30s", "--rate", "200", "--seed", "7",
 		"--faults", "pause,clock-drift", "--fault-hold", "0.5lease", "--fault-interval", "6s", "--bound", "clock-rate=20%", "--clock-change", "monotonic:x0.9"))
 	o.want(t, checker.Valid.ExitCode())
 	o.wantFiles(t)

@@ -43,7 +43,7 @@ func startRun(t *testing.T, flags ...string) *liveRun {
 	needsLocalNodes(t)
 	etcd := server(t)
 	s := &liveRun{home: t.TempDir(), stderr: &lockedBuffer{}}
-	s.Cmd = invocation(t, append([]string{"run", "etcd", "--nodes", "local:3", "--seed", "7", "--binary", etcd, "--json"}, flags...)...)
+	s.Cmd = invocation(t, append([]string{"run", "etcd", "--nodes", "local:3", "--seed", "7", "--rate", "200", "--binary", etcd, "--json"}, flags...)...)
 	s.Env = append(os.Environ(), "XDG_CACHE_HOME="+s.home)
 	s.Cmd.Stderr = s.stderr
 	stdout, err := s.StdoutPipe()

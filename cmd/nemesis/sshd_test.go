@@ -137,7 +137,7 @@ func TestRunOverRealSSHServers(t *testing.T) {
 	}
 	etcd := server(t)
 	m := startMachines(t, 3)
-	o := finish(t, invocation(t, append([]string{"run", "etcd", "--time-limit", "30s", "--seed", "7", "--binary", etcd}, m.flags...)...))
+	o := finish(t, invocation(t, append([]string{"run", "etcd", "--time-limit", "30s", "--rate", "200", "--seed", "7", "--binary", etcd}, m.flags...)...))
 	o.want(t, checker.Valid.ExitCode())
 	o.wantFiles(t)
 	wantFaults(t, o.verdict(t), "partition", "kill", "pause")
