@@ -1,6 +1,7 @@
 package run
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -66,10 +67,14 @@ const (
 )
 
 // Execute carries out a plan and judges what happened. An error means that there
-// is no run directory to look at; every later trouble is in the verdict.
+// is no run directory to look at, as when this process may not have so many connections;
+// every later trouble is in the verdict.
 // Cancelling ctx ends the workload early: the cluster is healed, and what there
 // is gets judged.
 func Execute(ctx context.Context, plan history.Plan, cfg Config) (history.Dir, checker.Verdict, error) {
+	if err := cmp.Or(CheckRoom(plan), checkPorts(plan)); err != nil {
+		return "", checker.Verdict{}, err
+	}
 	start := time.Now()
 	dir, err := history.NewDir(cfg.Out, plan, start)
 	if err != nil {

@@ -90,7 +90,11 @@ func TestAStallIsWrittenDown(t *testing.T) {
 	done := make(chan struct{})
 	i := 0
 	go func() {
-		watchStalls(ctx, ticks, func() int64 { i++; return times[i-1] * int64(time.Millisecond) }, func(e history.Event) { events = append(events, e) })
+		watchdog{
+			now:   func() int64 { i++; return times[i-1] * int64(time.Millisecond) },
+			ticks: ticks, asleep: func() (time.Duration, bool) { return 0, false },
+			record: func(e history.Event) { events = append(events, e) },
+		}.watch(ctx)
 		close(done)
 	}()
 	for range times[1:] {

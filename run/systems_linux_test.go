@@ -36,6 +36,10 @@ func TestMain(m *testing.M) {
 	if len(os.Args) == 4 && os.Args[1] == "toy-once" {
 		os.Exit(serveOnce(os.Args[2], os.Args[3]))
 	}
+	if len(os.Args) == 4 && os.Args[1] == "toy-mute" {
+		fmt.Println(serveMute(os.Args[2]))
+		os.Exit(1)
+	}
 	agenttest.Main(m, effects.Kinds())
 }
 

@@ -195,7 +195,9 @@ func (r *runner) watch(ctx context.Context) (stop func()) {
 	wg.Go(func() {
 		ticker := time.NewTicker(stallTick)
 		defer ticker.Stop()
-		watchStalls(ctx, ticker.C, r.now, r.event)
+		watchdog{now: r.now, ticks: ticker.C, asleep: asleep, record: r.event, suspended: func(d time.Duration) {
+			r.trouble("", "the control node was suspended for %s: its clock stood still, and nothing measured by it is true", d.Round(time.Millisecond))
+		}}.watch(ctx)
 	})
 	if r.abilities.Leads != nil {
 		wg.Go(func() { r.watchLeaders(ctx) })

@@ -115,6 +115,9 @@ func runPlan(cmd *cobra.Command, plan history.Plan, cluster clusterFlags, presen
 	if err := agentBinary(present.AgentBinary); err != nil {
 		return err
 	}
+	if err := run.CheckRoom(plan); err != nil {
+		return err
+	}
 	if err := cluster.possible(ctx); err != nil {
 		return err
 	}
