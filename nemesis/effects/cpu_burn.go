@@ -35,8 +35,6 @@ const (
 	// the queue for them is the longer.
 	leastDemand = 0.8
 	leastBurnt  = 0.01
-	// clockTick is the unit of times in /proc/PID/stat, the same on every Linux we run on.
-	clockTick = 10 * time.Millisecond
 )
 
 // waited is for how long a server had waited for a core when a CPUBurn came into force,
@@ -124,12 +122,8 @@ var burnerGone = history.Evidence{Undone: true, Summary: "the process that burnt
 // ended reports whether a process runs no more: it is gone, or its parent has yet to learn
 // that it is dead, as in the moment after a kill -9.
 func ended(pid int) bool {
-	text, err := os.ReadFile(fmt.Sprintf("/proc/%d/stat", pid))
-	if err != nil {
-		return true
-	}
-	_, rest, _ := strings.Cut(string(text[strings.LastIndexByte(string(text), ')')+1:]), " ")
-	return strings.HasPrefix(rest, "Z") || strings.HasPrefix(rest, "X")
+	s, err := agent.ReadStat(fmt.Sprintf("/proc/%d/stat", pid))
+	return err != nil || s.Ended()
 }
 
 // Probe reads how much CPU time the process has taken since it was started, for how long
@@ -257,29 +251,11 @@ func schedule(pid int) (ran, waited time.Duration, err error) {
 	return ran, waited, nil
 }
 
-// age is how long a process has lived, by its start and the machine's uptime.
+// age is how long a process has lived.
 func age(pid int) (time.Duration, error) {
-	text, err := os.ReadFile(fmt.Sprintf("/proc/%d/stat", pid))
+	s, err := agent.ReadStat(fmt.Sprintf("/proc/%d/stat", pid))
 	if err != nil {
 		return 0, err
 	}
-	// The name before the last parenthesis may hold anything.
-	fields := strings.Fields(string(text[strings.LastIndexByte(string(text), ')')+1:]))
-	if len(fields) < 20 {
-		return 0, fmt.Errorf("read the start of process %d: %q is not the line of a stat file", pid, text)
-	}
-	ticks, err := strconv.ParseInt(fields[19], 10, 64)
-	if err != nil {
-		return 0, fmt.Errorf("read the start of process %d: %w", pid, err)
-	}
-	text, err = os.ReadFile("/proc/uptime")
-	if err != nil {
-		return 0, err
-	}
-	up, _, _ := strings.Cut(string(text), " ")
-	seconds, err := strconv.ParseFloat(up, 64)
-	if err != nil {
-		return 0, fmt.Errorf("read /proc/uptime: %w", err)
-	}
-	return time.Duration(seconds*float64(time.Second)) - time.Duration(ticks)*clockTick, nil
+	return s.Age()
 }

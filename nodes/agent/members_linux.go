@@ -60,11 +60,11 @@ func (s *supervisor) relatives(p *process) []member {
 // describe reads the state of processes from /proc.
 func describe(pids []int) (out []member) {
 	for _, pid := range pids {
-		st, err := readStat(fmt.Sprintf("/proc/%d/stat", pid))
-		if err != nil || st.state == 'X' {
+		st, err := ReadStat(fmt.Sprintf("/proc/%d/stat", pid))
+		if err != nil || st.State == 'X' {
 			continue
 		}
-		m := member{Member: Member{PID: pid, Name: st.name, State: string(st.state)}, started: st.started, parent: st.parent}
+		m := member{Member: Member{PID: pid, Name: st.Name, State: string(st.State)}, started: st.Started, parent: st.Parent}
 		if m.Threads, m.Stopped = threads(pid); m.Threads == 0 {
 			continue // it has ended
 		}
@@ -84,7 +84,7 @@ func (s *supervisor) related(p *process) []int {
 	}
 	main := 0
 	// Its number says nothing any more when another process has it.
-	if st, err := readStat(fmt.Sprintf("/proc/%d/stat", l.pid)); err == nil && st.started == l.started {
+	if st, err := ReadStat(fmt.Sprintf("/proc/%d/stat", l.pid)); err == nil && st.Started == l.started {
 		main = l.pid
 		all[main] = st // a zombie's children and session are still its own
 	}
@@ -93,8 +93,8 @@ func (s *supervisor) related(p *process) []int {
 	var out []int
 	for pid, st := range all {
 		started, seen := p.known[pid]
-		if seen && started == st.started || all.relatedTo(pid, st, main, tag) {
-			p.known[pid] = st.started
+		if seen && started == st.Started || all.relatedTo(pid, st, main, tag) {
+			p.known[pid] = st.Started
 			out = append(out, pid)
 		}
 	}
@@ -108,7 +108,7 @@ func (s *supervisor) related(p *process) []int {
 }
 
 // processes is one look at /proc.
-type processes map[int]stat
+type processes map[int]Stat
 
 func processTable() (processes, error) {
 	dirs, err := os.ReadDir("/proc")
@@ -121,7 +121,7 @@ func processTable() (processes, error) {
 		if err != nil {
 			continue
 		}
-		if s, err := readStat("/proc/" + d.Name() + "/stat"); err == nil && s.state != 'Z' && s.state != 'X' {
+		if s, err := ReadStat("/proc/" + d.Name() + "/stat"); err == nil && !s.Ended() {
 			all[pid] = s
 		}
 	}
@@ -129,12 +129,12 @@ func processTable() (processes, error) {
 }
 
 // relatedTo reports whether a process is a server's main process, or came from it.
-func (all processes) relatedTo(pid int, st stat, main int, tag string) bool {
+func (all processes) relatedTo(pid int, st Stat, main int, tag string) bool {
 	if main != 0 {
-		if st.session == main {
+		if st.Session == main {
 			return true
 		}
-		for up, ok := pid, true; ok && up > 1; up = all[up].parent {
+		for up, ok := pid, true; ok && up > 1; up = all[up].Parent {
 			if up == main {
 				return true
 			}
@@ -162,7 +162,7 @@ func (m member) send(sig unix.Signal) {
 	if err == nil {
 		defer unix.Close(fd)
 	}
-	if st, e := readStat(fmt.Sprintf("/proc/%d/stat", m.PID)); e != nil || st.started != m.started {
+	if st, e := ReadStat(fmt.Sprintf("/proc/%d/stat", m.PID)); e != nil || st.Started != m.started {
 		return
 	}
 	if err == nil {

@@ -8,52 +8,11 @@ import (
 	"strings"
 )
 
-// stat is what we need of /proc/<pid>/stat.
-type stat struct {
-	name    string // at most 15 bytes, of the process's own choice
-	state   byte   // R, S, D, T (stopped), t (traced), Z (zombie), X (dead)
-	pgrp    int
-	session int
-	parent  int
-	started uint64 // clock ticks since boot
-}
-
-// readStat reads a process's or thread's stat file.
-func readStat(path string) (stat, error) {
-	text, err := os.ReadFile(path)
-	if err != nil {
-		return stat{}, err
-	}
-	return parseStat(string(text))
-}
-
-// parseStat starts after the last parenthesis: the name before it is the process's
-// own choice, and may hold blanks and parentheses.
-func parseStat(text string) (stat, error) {
-	close := strings.LastIndexByte(text, ')')
-	fields := strings.Fields(text[close+1:])
-	if close < 0 || len(fields) < 20 || len(fields[0]) != 1 {
-		return stat{}, fmt.Errorf("read a process's state: %q is not the line of a stat file", firstLine(text))
-	}
-	var err error
-	number := func(i int) uint64 {
-		n, e := strconv.ParseUint(strings.TrimPrefix(fields[i], "-"), 10, 64)
-		if e != nil && err == nil {
-			err = e
-		}
-		return n
-	}
-	// Field 3 of proc_pid_stat(5) is fields[0] here.
-	_, name, _ := strings.Cut(text[:close], "(")
-	s := stat{name: firstLine(name), state: fields[0][0], parent: int(number(1)), pgrp: int(number(2)), session: int(number(3)), started: number(19)}
-	return s, err
-}
-
 // alive reports whether the process with this start time still runs. A zombie has
 // ended: it only waits to be told of.
 func alive(pid int, started uint64) bool {
-	s, err := readStat(fmt.Sprintf("/proc/%d/stat", pid))
-	return err == nil && s.started == started && s.state != 'Z' && s.state != 'X'
+	s, err := ReadStat(fmt.Sprintf("/proc/%d/stat", pid))
+	return err == nil && s.Started == started && !s.Ended()
 }
 
 // threads counts a process's threads and those of them that a signal stopped.
@@ -63,12 +22,12 @@ func threads(pid int) (all, stopped int) {
 		return 0, 0
 	}
 	for _, t := range tasks {
-		s, err := readStat(fmt.Sprintf("/proc/%d/task/%s/stat", pid, t.Name()))
-		if err != nil || s.state == 'Z' || s.state == 'X' {
+		s, err := ReadStat(fmt.Sprintf("/proc/%d/task/%s/stat", pid, t.Name()))
+		if err != nil || s.Ended() {
 			continue // a thread that is ending, or a leader whose threads live on
 		}
 		all++
-		if s.state == 'T' {
+		if s.State == 'T' {
 			stopped++
 		}
 	}
@@ -95,8 +54,8 @@ func findTagged(variable string) (pid int, started uint64, ok bool) {
 			if string(v) != variable {
 				continue
 			}
-			if s, err := readStat("/proc/" + d.Name() + "/stat"); err == nil && s.session == pid && s.state != 'Z' {
-				return pid, s.started, true
+			if s, err := ReadStat("/proc/" + d.Name() + "/stat"); err == nil && s.Session == pid && s.State != 'Z' {
+				return pid, s.Started, true
 			}
 		}
 	}

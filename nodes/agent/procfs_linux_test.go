@@ -8,14 +8,14 @@ import (
 
 func TestAProcessNameCannotForgeItsState(t *testing.T) {
 	const rest = " 1 42 42 0 -1 4194560 1 0 0 0 0 0 0 0 20 0 1 0 987654 1 1"
-	want := stat{state: 'T', parent: 1, pgrp: 42, session: 42, started: 987654}
+	want := Stat{State: 'T', Parent: 1, Group: 42, Session: 42, Started: 987654}
 	for _, name := range []string{"etcd", "a b", "x) R 1 1 1 (", "(((", ")))", "\n", ""} {
 		got, err := parseStat("42 (" + name + ") T" + rest)
-		want.name = firstLine(name)
+		want.Name = firstLine(name)
 		if err != nil {
 			t.Fatalf("%q: %v", name, err)
 		}
-		if d := cmp.Diff(want, got, cmp.AllowUnexported(stat{})); d != "" {
+		if d := cmp.Diff(want, got, cmp.AllowUnexported(Stat{})); d != "" {
 			t.Errorf("%q: %s", name, d)
 		}
 	}

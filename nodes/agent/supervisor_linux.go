@@ -200,9 +200,9 @@ func (s *supervisor) launch(p *process, spec ProcessSpec, by string) error {
 	}
 	l := &instance{pid: cmd.Process.Pid, done: make(chan struct{})}
 	// Our own child stays a zombie until waited for, so its stat is there to read.
-	st, err := readStat(fmt.Sprintf("/proc/%d/stat", l.pid))
+	st, err := ReadStat(fmt.Sprintf("/proc/%d/stat", l.pid))
 	if err == nil {
-		l.started = st.started
+		l.started = st.Started
 	}
 	s.mu.Lock()
 	p.instance, p.PID, p.Started = l, l.pid, l.started
@@ -346,13 +346,13 @@ func (s *supervisor) State(name string) (ProcessState, error) {
 		state.Processes = len(s.members(p))
 		return state, nil
 	}
-	st, err := readStat(fmt.Sprintf("/proc/%d/stat", l.pid))
+	st, err := ReadStat(fmt.Sprintf("/proc/%d/stat", l.pid))
 	switch {
 	case err != nil && !errors.Is(err, os.ErrNotExist) && !errors.Is(err, unix.ESRCH):
 		return state, fmt.Errorf("read the state of process %d: %w", l.pid, err)
-	case err != nil || st.started != l.started || st.state == 'X':
+	case err != nil || st.Started != l.started || st.State == 'X':
 		state.State, state.Code, state.Signal = Exited, -1, "unknown"
-	case st.state == 'Z' && threadCount(l.pid) == 0:
+	case st.State == 'Z' && threadCount(l.pid) == 0:
 		state.State, state.Code, state.Signal = Exited, -1, "unknown" // its watcher is about to say
 	}
 	members := s.members(p)
