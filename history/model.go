@@ -3,6 +3,7 @@ package history
 import (
 	"fmt"
 	"slices"
+	"strconv"
 	"strings"
 )
 
@@ -202,13 +203,16 @@ func FindModel(name string) (Model, error) {
 	// A part of a name is nearer than any misspelling.
 	far := func(m Model) int {
 		asked, known := strings.ToLower(name), strings.ToLower(string(m))
-		if strings.Contains(known, asked) {
+		switch {
+		case strings.Contains(known, asked):
 			return -1
+		case len(asked) > longestMisspelt:
+			return 0
 		}
 		return distance(asked, known)
 	}
 	slices.SortStableFunc(models, func(a, b Model) int { return far(a) - far(b) })
-	return "", fmt.Errorf("find model %q: there is none of that name; the most similar first, there are %s", name, Names(models))
+	return "", fmt.Errorf("find model %s: there is none of that name; the most similar first, there are %s", Quote([]byte(strconv.Quote(name))), Names(models))
 }
 
 // Names lists models in a sentence.

@@ -155,3 +155,11 @@ func TestPlanOfSchema1IsHeldToWhatItWasHeldTo(t *testing.T) {
 		t.Errorf("got %+v", c)
 	}
 }
+
+// A name as long as a file is refused at once, and not repeated whole.
+func TestAnUnknownModelOfAnyLengthIsRefusedInOneShortLine(t *testing.T) {
+	_, err := FindModel(strings.Repeat("a", 1<<20))
+	if err == nil || len(err.Error()) > 2000 || !strings.Contains(err.Error(), "there is none of that name") {
+		t.Errorf("%d bytes: %.200s", len(err.Error()), err)
+	}
+}

@@ -2,13 +2,13 @@ package main
 
 import (
 	"bytes"
-	"context"
 	"errors"
 	"fmt"
 	"os"
 	"os/exec"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"syscall"
 	"testing"
 	"time"
@@ -19,18 +19,30 @@ import (
 	"nemesis/history"
 )
 
-// checked runs `nemesis check` as a process and returns what it said, its exit status, and
-// the most memory that it had at once, in bytes.
+// checked runs `nemesis check` as a process and returns what it said, as one line, its exit
+// status, and the most memory that it had at once, in bytes.
 func checked(t *testing.T, args ...string) (said string, code int, most int64) {
 	t.Helper()
-	ctx, cancel := context.WithTimeout(t.Context(), 5*time.Minute)
-	defer cancel()
-	cmd := exec.CommandContext(ctx, program(t), append([]string{"check"}, args...)...)
+	text, code, most := watched(t, invocation(t, append([]string{"check"}, args...)...))
+	// Lines are as wide as a terminal; what is said is looked for as one.
+	return strings.Join(strings.Fields(text), " "), code, most
+}
+
+// watched runs a command to its end, which it fails the test for not coming to, and returns
+// its output, its exit status, -1 if a signal ended it, and the most memory that it had at
+// once, in bytes.
+func watched(t *testing.T, cmd *exec.Cmd) (text string, code int, most int64) {
+	t.Helper()
 	var out bytes.Buffer
 	cmd.Stdout, cmd.Stderr = &out, &out
 	if err := cmd.Start(); err != nil {
 		t.Fatal(err)
 	}
+	var late atomic.Bool
+	defer time.AfterFunc(5*time.Minute, func() {
+		late.Store(true)
+		cmd.Process.Kill()
+	}).Stop()
 	// What the kernel tells of a child that has ended counts the memory of its parent too,
 	// which it had until its exec.
 	ended := make(chan struct{})
@@ -49,17 +61,16 @@ func checked(t *testing.T, args ...string) (said string, code int, most int64) {
 	close(ended)
 	watching.Wait()
 	if most == 0 {
-		t.Fatal("the memory of nemesis check could not be read")
+		t.Fatalf("the memory of %s could not be read", cmd)
 	}
 	var exit *exec.ExitError
 	if err != nil && !errors.As(err, &exit) {
 		t.Fatal(err)
 	}
-	if ctx.Err() != nil {
-		t.Fatalf("nemesis check does not end: %s", out.String())
+	if late.Load() {
+		t.Fatalf("%s does not end:\n%s", cmd, out.String())
 	}
-	// Lines are as wide as a terminal; what is said is looked for as one.
-	return strings.Join(strings.Fields(out.String()), " "), cmd.ProcessState.ExitCode(), most
+	return out.String(), cmd.ProcessState.ExitCode(), most
 }
 
 // peak is the most memory that a process has had at once since its exec, in bytes; 0 when

@@ -42,9 +42,18 @@ func startRun(t *testing.T, flags ...string) *liveRun {
 	t.Helper()
 	needsLocalNodes(t)
 	etcd := server(t)
+	return startCommand(t, append([]string{"run", "etcd", "--nodes", "local:3", "--seed", "7", "--rate", "200", "--binary", etcd, "--json"}, flags...)...)
+}
+
+// startCommand starts a command with a home of its own.
+func startCommand(t *testing.T, args ...string) *liveRun {
+	t.Helper()
 	s := &liveRun{home: t.TempDir(), stderr: &lockedBuffer{}}
-	s.Cmd = invocation(t, append([]string{"run", "etcd", "--nodes", "local:3", "--seed", "7", "--rate", "200", "--binary", etcd, "--json"}, flags...)...)
-	s.Env = append(os.Environ(), "XDG_CACHE_HOME="+s.home)
+	s.Cmd = invocation(t, args...)
+	if err := os.Mkdir(filepath.Join(s.home, "tmp"), 0o755); err != nil {
+		t.Fatal(err)
+	}
+	s.Env = append(os.Environ(), s.environment()...)
 	s.Cmd.Stderr = s.stderr
 	stdout, err := s.StdoutPipe()
 	if err != nil {
@@ -62,6 +71,11 @@ func startRun(t *testing.T, flags ...string) *liveRun {
 	s.stdout, s.events = stdout, bufio.NewScanner(stdout)
 	s.events.Buffer(nil, 64<<20)
 	return s
+}
+
+// environment puts whatever the program makes below its home.
+func (s *liveRun) environment() []string {
+	return []string{"XDG_CACHE_HOME=" + s.home, "TMPDIR=" + filepath.Join(s.home, "tmp")}
 }
 
 // until reads the event stream up to an event.

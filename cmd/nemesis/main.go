@@ -98,11 +98,15 @@ func statusOf(outcome checker.Outcome) error {
 }
 
 // oneLine makes an error fit for a terminal: several joined errors become one
-// line, and nothing a server said reaches the terminal as a control character.
+// line of a length that can be read, and nothing a server said reaches the terminal as a control character.
 func oneLine(err error) string {
 	lines := strings.FieldsFunc(err.Error(), func(r rune) bool { return r == '\n' || r == '\r' })
-	return visible.Text(strings.Join(lines, "; "))
+	return visible.Line(strings.Join(lines, "; "), longestLine)
 }
+
+// longestLine is more than any error of ours takes, in bytes; one that quotes a file may take
+// megabytes.
+const longestLine = 4000
 
 // newRoot builds the command tree. accepted becomes true once a command line was
 // understood: errors from then on are not the user's spelling.

@@ -50,6 +50,23 @@ func Cap(s string, max int) string {
 	return fmt.Sprintf("%s… (%d bytes)", Text(s[:cut]), len(s))
 }
 
+// Line is Text of at most about max bytes: of a longer one the beginning and the end, and how
+// much lies between them. An error that quotes a file begins with what was attempted and ends
+// with what to do.
+func Line(s string, max int) string {
+	if len(s) <= max {
+		return Text(s)
+	}
+	begin, end := max/2, len(s)-max/2
+	for begin > 0 && !utf8.RuneStart(s[begin]) {
+		begin--
+	}
+	for end < len(s) && !utf8.RuneStart(s[end]) {
+		end++
+	}
+	return fmt.Sprintf("%s… (%d bytes) …%s", Text(s[:begin]), end-begin, Text(s[end:]))
+}
+
 // marksInARow is how many combining marks one letter may carry. Written
 // languages need three; dozens paint over the lines above and below.
 const marksInARow = 3

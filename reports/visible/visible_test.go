@@ -79,3 +79,15 @@ func TestOutputHasNoHiddenCharacters(t *testing.T) {
 		}
 	})
 }
+
+func TestALongLineKeepsItsEnds(t *testing.T) {
+	for text, want := range map[string]string{
+		"short enough": "short enough",
+		"read plan.json: " + strings.Repeat("a", 1<<20) + " is none; do this": "read plan… (1048591 bytes) …; do this",
+		strings.Repeat("ä", 20): "ääää… (24 bytes) …ääää",
+	} {
+		if got := visible.Line(text, 18); got != want {
+			t.Errorf("%q, want %q", got, want)
+		}
+	}
+}
