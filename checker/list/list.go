@@ -59,10 +59,6 @@ type Details struct {
 	Transactions int `json:"transactions"`
 	Keys         int `json:"keys"`
 	Appends      int `json:"appends"`
-	// Acknowledged are the appends that were; Unread those of them that no read showed,
-	// and after which none of their key began. Nothing is known of these.
-	Acknowledged int `json:"acknowledged"`
-	Unread       int `json:"unread,omitempty"`
 	// Anomalies counts anomalies by class.
 	Anomalies map[string]int `json:"anomalies,omitempty"`
 }
@@ -111,7 +107,6 @@ func judge(ctx context.Context, result checker.Result, ops []history.Operation, 
 	}
 
 	d := Details{Transactions: len(h.txns), Keys: len(h.keys), Appends: len(h.elements)}
-	d.Acknowledged, d.Unread = h.unread()
 	result.Anomalies = found.List()
 	if len(result.Anomalies) > 0 {
 		d.Anomalies = make(map[string]int)
@@ -136,9 +131,9 @@ func judge(ctx context.Context, result checker.Result, ops []history.Operation, 
 	default:
 		result.Outcome = checker.Valid
 		result.Summary = fmt.Sprintf("%s on %s have a serial order that respects real time", checker.Plural(len(h.txns), "transaction"), checker.Plural(len(h.keys), "key"))
-		if d.Unread > 0 {
-			result.Unread = &checker.Unread{Number: d.Unread, All: d.Acknowledged,
-				Text: fmt.Sprintf("nothing is known of %d of %s, after which no read of their keys began", d.Unread, checker.Plural(d.Acknowledged, "acknowledged append"))}
+		if acknowledged, unread := h.unread(); unread > 0 {
+			result.Unread = &checker.Unread{Number: unread, All: acknowledged,
+				Text: fmt.Sprintf("nothing is known of %d of %s, after which no read of their keys began", unread, checker.Plural(acknowledged, "acknowledged append"))}
 			result.Summary += "; " + result.Unread.Text
 		}
 	}

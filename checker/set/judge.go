@@ -298,9 +298,6 @@ func (s *set) count(d *Details, times *[]int64) {
 		if e.acked != history.Never {
 			d.Acknowledged++
 		}
-		if e.acked != history.Never && e.fate.shown == 0 && e.fate.missed == 0 {
-			d.Unread++
-		}
 		if e.fate.missed > 0 {
 			*times = append(*times, e.fate.stale)
 		}
@@ -329,6 +326,18 @@ func (s *set) count(d *Details, times *[]int64) {
 			d.Duplicated++
 		}
 	}
+}
+
+// unread is how many acknowledged elements no read showed or had to show: the last one
+// began before they were acknowledged.
+func (s *set) unread() int {
+	n := 0
+	for i := range s.elements {
+		if e := &s.elements[i]; e.acked != history.Never && e.fate.shown == 0 && e.fate.missed == 0 {
+			n++
+		}
+	}
+	return n
 }
 
 func (s *set) name() string {

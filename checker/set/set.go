@@ -70,11 +70,8 @@ type Details struct {
 	Acknowledged int `json:"acknowledged"`
 	Reads        int `json:"reads"`
 	// Stable elements were shown by every read that had to show them, at least one.
-	Stable    int `json:"stable"`
-	NeverRead int `json:"neverRead"`
-	// Unread are the acknowledged elements that no read showed or had to show: the last
-	// read began before they were acknowledged. Nothing is known of them.
-	Unread     int `json:"unread,omitempty"`
+	Stable     int `json:"stable"`
+	NeverRead  int `json:"neverRead"`
 	Lost       int `json:"lost"`
 	Stale      int `json:"stale"`
 	Flickering int `json:"flickering"`
@@ -117,6 +114,7 @@ func (full) Check(ctx context.Context, log *history.Log, _ checker.Budget) check
 	keys, byKey := split(log.Operations)
 	var d Details
 	var times []int64
+	unread := 0
 	found := &checker.Anomalies{Worst: classes}
 	for n, key := range keys {
 		var err error
@@ -125,6 +123,7 @@ func (full) Check(ctx context.Context, log *history.Log, _ checker.Budget) check
 			if s, err = load(pace, key, byKey[key]); err == nil {
 				s.judge(found)
 				s.count(&d, &times)
+				unread += s.unread()
 			}
 		})
 		switch {
@@ -153,9 +152,9 @@ func (full) Check(ctx context.Context, log *history.Log, _ checker.Budget) check
 	if result.Outcome == "" {
 		result.Outcome = checker.Valid
 		result.Summary = fmt.Sprintf("%s acknowledged, %s showed each one from then on", checker.Plural(d.Acknowledged, "element"), checker.Plural(d.Reads, "full read"))
-		if d.Unread > 0 {
-			result.Unread = &checker.Unread{Number: d.Unread, All: d.Acknowledged,
-				Text: fmt.Sprintf("nothing is known of %d of %s, after which no read of the set began", d.Unread, checker.Plural(d.Acknowledged, "acknowledged element"))}
+		if unread > 0 {
+			result.Unread = &checker.Unread{Number: unread, All: d.Acknowledged,
+				Text: fmt.Sprintf("nothing is known of %d of %s, after which no read of the set began", unread, checker.Plural(d.Acknowledged, "acknowledged element"))}
 			result.Summary += "; " + result.Unread.Text
 		}
 	}
