@@ -253,6 +253,36 @@ func TestCampaignIgnoresItsOwnFindingsUntilTheNextNight(t *testing.T) {
 	}
 }
 
+// A campaign whose directory is deleted ends, and can be gone on with.
+func TestACampaignWhoseDirectoryIsDeletedKeepsItsResults(t *testing.T) {
+	n := newNight(t, smallNight)
+	c := n.resolve()
+	s, err := openStore(n.out, c.manifest(n.choice.Now, ""))
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer s.close()
+	if err := s.add(Result{Schema: ResultSchema, ID: "a", Verdict: checker.Valid}); err != nil {
+		t.Fatal(err)
+	}
+	if err := os.RemoveAll(n.out); err != nil {
+		t.Fatal(err)
+	}
+	const says = " was deleted or moved during the night, which ends it; its results were written there again"
+	if err := s.add(Result{Schema: ResultSchema, ID: "b", Verdict: checker.Violation}); err == nil || !strings.Contains(err.Error(), n.out+says) || strings.Contains(err.Error(), "\n") {
+		t.Errorf("says %v", err)
+	}
+	m, results, err := ReadResults(n.out)
+	if err != nil || m.Night != c.Night || len(results) != 2 || results[1].ID != "b" {
+		t.Errorf("%+v: %+v, %v", m, results, err)
+	}
+	again, err := openStore(n.out, c.manifest(n.choice.Now, ""))
+	if err != nil || len(again.results) != 2 {
+		t.Fatalf("it is not gone on with: %v", err)
+	}
+	again.close()
+}
+
 // We are killed between judging what a run left that had died, and recording it. The
 // verdict in its directory is no run's.
 func TestVerdictThatTheCampaignMadeIsNoResult(t *testing.T) {

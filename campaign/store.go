@@ -238,7 +238,31 @@ func (s *store) add(r Result) error {
 		return fmt.Errorf("record a result: %w", err)
 	}
 	s.results = append(s.results, r)
-	return nil
+	return s.stillThere()
+}
+
+// stillThere fails when the campaign's directory was deleted or moved meanwhile. What it
+// knows is written there again, so that the night can be gone on with.
+func (s *store) stillThere() error {
+	ours, err := s.journal.Stat()
+	if err != nil {
+		return fmt.Errorf("record a result: %w", err)
+	}
+	path := filepath.Join(s.dir, ResultsFile)
+	if there, err := os.Stat(path); err == nil && os.SameFile(ours, there) {
+		return nil
+	}
+	err = os.MkdirAll(filepath.Join(s.dir, runsDir), 0o755)
+	if err == nil {
+		err = writeJSON(filepath.Join(s.dir, ManifestFile), s.manifest)
+	}
+	if err == nil {
+		err = writeResults(path, s.results)
+	}
+	if err != nil {
+		return fmt.Errorf("the campaign's directory %s was deleted or moved during the night, and its results cannot be kept: %w", s.dir, err)
+	}
+	return fmt.Errorf("the campaign's directory %s was deleted or moved during the night, which ends it; its results were written there again, without the directories of their runs: the same command goes on with the night", s.dir)
 }
 
 // encode is a line of results.jsonl.

@@ -41,7 +41,8 @@ type Config struct {
 	Keep bool
 	// StartWithin is how long the servers may take until all of them serve; 0 is 90 s.
 	StartWithin time.Duration
-	// Started is called with the run directory as soon as there is one.
+	// Started is called with the run directory as soon as there is one, and with another if
+	// that was deleted meanwhile and the run is kept there.
 	Started func(history.Dir)
 	// Observe is told of the run's progress, from several goroutines at once.
 	Observe func(Progress)
@@ -76,23 +77,18 @@ func Execute(ctx context.Context, plan history.Plan, cfg Config) (history.Dir, c
 		return "", checker.Verdict{}, err
 	}
 	start := time.Now()
-	dir, err := history.NewDir(cfg.Out, plan, start)
+	recording, writer, err := newRecording(cfg.Out, plan, start)
 	if err != nil {
 		return "", checker.Verdict{}, err
 	}
-	if err := dir.WriteJSON(history.ProgramFile, Program()); err != nil {
-		return "", checker.Verdict{}, err
+	defer recording.close()
+	if cfg.Started == nil {
+		cfg.Started = func(history.Dir) {}
 	}
-	writer, err := history.Create(dir.Path(history.HistoryFile))
-	if err != nil {
-		return "", checker.Verdict{}, err
-	}
-	if cfg.Started != nil {
-		cfg.Started(dir)
-	}
+	cfg.Started(recording.current())
 	r := &runner{
 		recorder: newRecorder(writer, start, cfg.Observe),
-		plan:     plan, cfg: cfg, dir: dir,
+		plan:     plan, cfg: cfg, recording: recording,
 	}
 	noted := make(chan struct{})
 	unheard := context.AfterFunc(ctx, func() {
@@ -109,12 +105,30 @@ func Execute(ctx context.Context, plan history.Plan, cfg Config) (history.Dir, c
 	if err := writer.Close(); err != nil {
 		r.unrecorded(err)
 	}
-	verdict, err := Judge(context.WithoutCancel(ctx), dir, start, r.told())
+	verdict, err := r.judge(context.WithoutCancel(ctx))
 	if err != nil {
-		return dir, verdict, err
+		return "", verdict, err
 	}
 	r.observe(Progress{Time: r.now(), Action: "verdict", Verdict: &verdict})
-	return dir, verdict, nil
+	return r.recording.current(), verdict, nil
+}
+
+// judge makes the verdict of the run, in a directory that is there afterwards too.
+func (r *runner) judge(ctx context.Context) (checker.Verdict, error) {
+	for {
+		trouble, err := r.recording.keep()
+		if err != nil {
+			return checker.Verdict{}, err
+		}
+		if trouble != "" {
+			r.tooLate(trouble)
+			r.cfg.Started(r.recording.current())
+		}
+		verdict, err := Judge(ctx, r.recording.current(), r.start, r.told())
+		if !r.recording.lost() {
+			return verdict, err
+		}
+	}
 }
 
 // inSeconds is a moment of the run, for people.
@@ -123,9 +137,9 @@ func inSeconds(at int64) string { return fmt.Sprintf("%.1f s", time.Duration(at)
 // runner is one run under way.
 type runner struct {
 	*recorder
-	plan history.Plan
-	cfg  Config
-	dir  history.Dir
+	plan      history.Plan
+	cfg       Config
+	recording *recording
 
 	system     clients.System
 	workload   workload.Workload
@@ -149,14 +163,30 @@ type runner struct {
 func (r *runner) drive(ctx context.Context) {
 	// A run whose history cannot be written any more proves nothing: end it.
 	ctx, cancel := context.WithCancel(ctx)
+	var watching sync.WaitGroup
+	defer watching.Wait()
 	defer cancel()
-	go func() {
+	watching.Go(func() {
 		select {
 		case <-r.failed:
 			cancel()
 		case <-ctx.Done():
 		}
-	}()
+	})
+	watching.Go(func() {
+		if !r.recording.watch(ctx) {
+			return
+		}
+		trouble, err := r.recording.move()
+		if err != nil {
+			trouble = err.Error()
+		}
+		r.trouble("", "%s", trouble)
+		cancel()
+		if err == nil {
+			r.cfg.Started(r.recording.current())
+		}
+	})
 	after := context.WithoutCancel(ctx)
 	patient := r.plan.Patience
 
@@ -422,7 +452,7 @@ func (r *runner) collect(ctx context.Context) error {
 	var once sync.Once
 	var full error
 	err := r.onAll(ctx, func(ctx context.Context, m *agent.Client) error {
-		dir, err := r.dir.Node(m.Node().Name)
+		dir, err := r.recording.current().Node(m.Node().Name)
 		if err == nil {
 			errs := []error{save(filepath.Join(dir, "agent.log"), func(w io.Writer) error { return m.AgentLog(ctx, w) })}
 			for name, path := range r.servers.LogFiles(m.Node().Name) {

@@ -139,6 +139,13 @@ func (r *recorder) unrecorded(err error) {
 	}
 }
 
+// tooLate adds a trouble that is not in the history, which is whole.
+func (r *recorder) tooLate(trouble string) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	r.troubles = append(r.troubles, trouble)
+}
+
 // unwritable reports whether the history could not be written.
 func (r *recorder) unwritable() bool {
 	select {

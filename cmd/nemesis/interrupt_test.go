@@ -275,3 +275,33 @@ func (l *lockedBuffer) String() string {
 	defer l.mu.Unlock()
 	return l.b.String()
 }
+
+// A store that is deleted during a run ends the run in order. What was recorded is kept, and
+// where is told in the verdict's sentence.
+func TestADeletedStoreEndsTheRunInOrder(t *testing.T) {
+	t.Parallel()
+	s := startRun(t, "--faults", "pause", "--fault-interval", "4s", "--time-limit", "120s")
+	s.until(t, inForce)
+	deleted := s.dir
+	if err := os.RemoveAll(filepath.Dir(filepath.Dir(string(deleted)))); err != nil {
+		t.Fatal(err)
+	}
+	s.until(t, func(p run.Progress) bool { return p.Verdict != nil })
+	o := s.end(t)
+	s.wantNothingLeft(t)
+	o.want(t, checker.Harness.ExitCode())
+	o.wantFiles(t)
+	v := o.verdict(t)
+	want := "The harness failed: the run directory " + string(deleted) + " was deleted or moved during the run, which ends it; what was recorded is kept in its place."
+	if v.Sentence != want || o.dir != deleted {
+		t.Errorf("says %s\nwant %s", v.Sentence, want)
+	}
+	if v.OK < 20 {
+		t.Errorf("of what was recorded there are %d operations", v.OK)
+	}
+	for _, f := range v.Faults {
+		if f.Injected >= 0 && !f.Recovered {
+			t.Errorf("fault %d was not seen to heal: %+v", f.Step.ID, f)
+		}
+	}
+}

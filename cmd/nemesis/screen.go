@@ -58,7 +58,7 @@ func (s *screen) started(dir history.Dir) {
 	case s.JSON:
 		s.encode(run.Progress{Action: "directory", Directory: string(dir)})
 	case !s.Quiet:
-		fmt.Fprintf(s.w, "writing to %s\n", dir)
+		s.line("writing to " + string(dir))
 	}
 }
 
