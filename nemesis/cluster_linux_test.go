@@ -85,7 +85,7 @@ func provedOnACluster(t *testing.T, nodes int, kind string, steps []history.Step
 	var events []history.Event
 	config := Config{
 		Role:     func(context.Context, string) (string, error) { return "n2", nil },
-		Process:  func(string, string) string { return "db" },
+		Servers:  func(string, string) []string { return []string{"db"} },
 		PeerPort: 22,
 		Now:      func() int64 { return int64(time.Since(began)) },
 		Record:   func(e history.Event) { events = append(events, e) },

@@ -103,7 +103,8 @@ func (f cpuBurn) Sentence(step history.Step) string {
 	return fmt.Sprintf("burn %s %% of the cores beside %s", number(100*b.Share), serversOf(step))
 }
 
-// Bind burns beside the server of every target.
+// Bind burns beside a server of every target: a share of a node's cores is burnt once,
+// however many servers it has.
 func (f cpuBurn) Bind(step history.Step, live Live) (Binding, error) {
 	b, err := readBurn(step)
 	if err != nil {
@@ -113,6 +114,8 @@ func (f cpuBurn) Bind(step history.Step, live Live) (Binding, error) {
 	servers.effect = func(id, process string, _ history.Step) agent.Effect {
 		return &effects.CPUBurn{ID: id, Process: process, Share: b.Share}
 	}
+	all := live.Servers
+	live.Servers = func(node, role string) []string { return all(node, role)[:min(1, len(all(node, role)))] }
 	bound, err := servers.Bind(step, live)
 	bound.ProbeTime = time.Second // the agent wants a core as well
 	return bound, err

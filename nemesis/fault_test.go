@@ -76,7 +76,7 @@ func three() Live {
 				&fakeAgent{node: nodes.Node{Name: "n2", Address: addr("10.0.0.2"), Others: []netip.Addr{addr("fd00::2")}}},
 				&fakeAgent{node: nodes.Node{Name: "n3", Address: addr("10.0.0.3")}},
 			},
-			Process: func(node, _ string) string { return "db-" + node },
+			Servers: func(node, _ string) []string { return []string{"db-" + node} },
 		},
 		Roles: map[string]string{"leader": "n2", "holder": "n3", "grantor": "n1"},
 	}

@@ -62,9 +62,9 @@ type Config struct {
 	// Role finds the node that plays a role now: leader, holder or grantor; "" means
 	// nobody who could be asked knows.
 	Role func(ctx context.Context, role string) (string, error)
-	// Process names the server process on a node that has a role, or for "" the main one; ""
-	// where there is none.
-	Process func(node, role string) string
+	// Servers names the server processes on a node that have a role, or for "" the main
+	// ones, in the order of the deployment.
+	Servers func(node, role string) []string
 	// PeerPort is where the servers talk to each other, to connect to across a cut.
 	PeerPort uint16
 	// Now is nanoseconds since the run began, on the clock of the history.

@@ -1,6 +1,7 @@
 package nemesis
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -139,7 +140,7 @@ func (p *powerAction) measure(ctx context.Context) (history.Evidence, error) {
 		limit = min(limit, time.Until(end)*3/4) // what has no answer must be noticed in time
 	}
 	_, err := bounded(ctx, limit, func(ctx context.Context) (agent.ProcessState, error) {
-		return p.agent.ProcessState(ctx, p.cluster.Process(p.node.Name, ""))
+		return p.agent.ProcessState(ctx, cmp.Or(p.cluster.Servers(p.node.Name, "")...)) // the first
 	})
 	var remote *agent.RemoteError
 	if p.silent = p.silent || err != nil && !errors.As(err, &remote); !p.silent {
@@ -172,22 +173,23 @@ func (p *powerAction) Recovered(ctx context.Context) (history.Evidence, error) {
 		seen := history.Evidence{Summary: "the machine did not come back"}
 		return seen, errors.New("still in force after it was undone: " + seen.Summary)
 	}
-	name := p.cluster.Process(p.node.Name, "")
-	state, err := bounded(ctx, p.cluster.patient(stateTime), func(ctx context.Context) (agent.ProcessState, error) { return p.agent.ProcessState(ctx, name) })
-	if err != nil {
-		return history.Evidence{}, fmt.Errorf("probe %s after undoing it: read the state of %s: %w", p.Effect().Kind, name, err)
-	}
-	seen := history.Evidence{
-		Confirmed: state.State == agent.Running,
-		Summary:   fmt.Sprintf("booted again; server %s, process id %d", state.State, state.PID),
-	}
-	if !seen.Confirmed {
-		err = errors.New("still in force after it was undone: " + seen.Summary)
-		if state.State == agent.Exited {
-			err = &endedError{err}
+	seen := history.Evidence{Confirmed: true, Summary: "booted again"}
+	for _, name := range p.cluster.Servers(p.node.Name, "") {
+		state, err := bounded(ctx, p.cluster.patient(stateTime), func(ctx context.Context) (agent.ProcessState, error) { return p.agent.ProcessState(ctx, name) })
+		if err != nil {
+			return history.Evidence{}, fmt.Errorf("probe %s after undoing it: read the state of %s: %w", p.Effect().Kind, name, err)
+		}
+		seen.Summary += fmt.Sprintf("; server %s, process id %d", state.State, state.PID)
+		if state.State != agent.Running {
+			seen.Confirmed = false
+			err = errors.New("still in force after it was undone: " + seen.Summary)
+			if state.State == agent.Exited {
+				err = &endedError{err}
+			}
+			return seen, err
 		}
 	}
-	return seen, err
+	return seen, nil
 }
 
 // UndoAgain: a server that was started again and is not there is only waited for.

@@ -1,6 +1,7 @@
 package nemesis
 
 import (
+	"encoding/json"
 	"slices"
 	"strings"
 	"testing"
@@ -103,11 +104,11 @@ func TestRolesThatDoNotExistAreRefused(t *testing.T) {
 
 func TestAStepNamesTheServersThatItStrikes(t *testing.T) {
 	live := three()
-	live.Process = func(node, role string) string {
+	live.Servers = func(node, role string) []string {
 		if role == "proxy" && node != "n3" {
-			return ""
+			return nil
 		}
-		return role + "-" + node
+		return []string{role + "-" + node}
 	}
 	for _, test := range []struct {
 		step history.Step
@@ -136,5 +137,37 @@ func TestAStepNamesTheServersThatItStrikes(t *testing.T) {
 	}
 	if got := Sentence(history.Step{Kind: "pause", Target: "leader", Process: "db"}); got != "pause the db on the leader" {
 		t.Errorf("got %s", got)
+	}
+}
+
+func TestAFaultStrikesEveryServerOfItsKindOnANode(t *testing.T) {
+	live := three()
+	live.Servers = func(node, role string) []string { return []string{"shard-1", "shard-2"} }
+	for kind, want := range map[string]string{
+		"kill":  "proc.kill f7 shard-1, proc.kill f7-2 shard-2",
+		"pause": "proc.pause f7 shard-1, proc.pause f7-2 shard-2",
+		// A share of the node's cores, which it has once.
+		"cpu-burn": "cpu.burn f7 shard-1",
+	} {
+		step := history.Step{ID: 7, Kind: kind, Process: "shard", Target: "one", Nodes: []string{"n1"}}
+		if kind == "cpu-burn" {
+			step.Params = []byte(`{"share":0.5}`)
+		}
+		_, bound, err := Resolve(step, live)
+		if err != nil {
+			t.Errorf("%s: %v", kind, err)
+			continue
+		}
+		var got []string
+		for _, a := range bound.Actions {
+			var spec struct{ ID, Process string }
+			if err := json.Unmarshal(a.Effect().Spec, &spec); err != nil {
+				t.Fatal(err)
+			}
+			got = append(got, a.Effect().Kind+" "+spec.ID+" "+spec.Process)
+		}
+		if got := strings.Join(got, ", "); got != want {
+			t.Errorf("got %s, want %s", got, want)
+		}
 	}
 }

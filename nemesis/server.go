@@ -115,19 +115,25 @@ func serversOf(step history.Step) string {
 	return "the " + server + "s on " + strings.Join(step.Nodes, " ")
 }
 
-// Bind does one effect to the server of every target.
+// Bind does one effect to each server of the kind on every target.
 func (f serverFault) Bind(step history.Step, live Live) (Binding, error) {
 	var b Binding
 	for _, node := range step.Nodes {
-		name := live.Process(node, step.Process)
-		if name == "" {
+		names := live.Servers(node, step.Process)
+		if len(names) == 0 {
 			return b, fmt.Errorf("%s has no %s", node, cmp.Or(step.Process, "server"))
 		}
-		a, err := live.onAgent(node, f.effect(effectID(step), name, step))
-		if err != nil {
-			return b, err
+		for i, name := range names {
+			id := effectID(step)
+			if i > 0 {
+				id = fmt.Sprintf("%s-%d", id, i+1)
+			}
+			a, err := live.onAgent(node, f.effect(id, name, step))
+			if err != nil {
+				return b, err
+			}
+			b.Actions = append(b.Actions, &serverAction{agentAction: a, name: name, restarts: f.restarts})
 		}
-		b.Actions = append(b.Actions, &serverAction{agentAction: a, name: name, restarts: f.restarts})
 	}
 	return b, nil
 }

@@ -84,7 +84,7 @@ func (w *world) injector() *Injector {
 			}
 			return w.roles[role], nil
 		},
-		Process:  func(string, string) string { return "db" },
+		Servers:  func(string, string) []string { return []string{"db"} },
 		PeerPort: 2380,
 		Now:      w.now,
 		Record: func(e history.Event) {

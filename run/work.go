@@ -80,7 +80,7 @@ func (r *runner) newInjector() *nemesis.Injector {
 	config := nemesis.Config{
 		Machines: machines,
 		Role:     r.roles.of,
-		Process:  r.process,
+		Servers:  r.serversOn,
 		PeerPort: r.peerPort(),
 		Now:      r.now,
 		Record:   r.event,
@@ -93,12 +93,13 @@ func (r *runner) newInjector() *nemesis.Injector {
 	return nemesis.New(config)
 }
 
-// process names the server of a node that process faults are aimed at; "" where there is none.
-func (r *runner) process(node, role string) string {
-	if c := r.servers.WithRole(node, role); c != nil {
-		return c.Name()
+// serversOn names the servers of a node that faults on servers strike.
+func (r *runner) serversOn(node, role string) []string {
+	var names []string
+	for _, c := range r.servers.WithRole(node, role) {
+		names = append(names, c.Name())
 	}
-	return ""
+	return names
 }
 
 // peerPort is where servers talk to each other.

@@ -138,18 +138,22 @@ func (s *Servers) Main(node string) *clients.Component {
 	return main
 }
 
-// WithRole is the first component of a node that has a role; Main where that is "". It is
-// nil where there is none.
-func (s *Servers) WithRole(node, role string) *clients.Component {
+// WithRole are the components of a node that have a role, or for "" that of Main.
+func (s *Servers) WithRole(node, role string) []clients.Component {
 	if role == "" {
-		return s.Main(node)
+		main := s.Main(node)
+		if main == nil {
+			return nil
+		}
+		role = main.Role
 	}
-	for i, c := range s.all {
+	var found []clients.Component
+	for _, c := range s.all {
 		if c.Node == node && c.Role == role {
-			return &s.all[i]
+			found = append(found, c)
 		}
 	}
-	return nil
+	return found
 }
 
 // on are a node's components in the order in which they start.
