@@ -16,8 +16,9 @@
 // Two sources are joined, and each errs on the side that its use demands.
 //
 // A requested change is taken at its word: from the moment before a clock fault was
-// injected to the moment after it was undone its clock may be anywhere that the request
-// allows, whether the fault showed evidence or not. Only requests that, together with
+// injected to the moment after it was undone, or was seen to have been undone by something
+// else, its clock may be anywhere that the request allows, whether the fault showed
+// evidence or not. Only requests that, together with
 // the others in force on the node, are beyond the bounds make a window.
 //
 // A measured excess counts where it is certain. Samples are intervals that hold the true

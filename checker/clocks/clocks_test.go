@@ -46,6 +46,17 @@ func life(id int, c *history.ClockChange, period string) []history.Event {
 		fault(id, history.Heal, 20*second, c, period), fault(id, history.Healed, 21*second, c, period)}
 }
 
+// ended lets something else undo a fault, after the look at one second and before that at
+// another.
+func ended(events []history.Event, seen, gone int64) []history.Event {
+	for _, e := range events {
+		if e.Fault.Stage == history.Heal || e.Fault.Stage == history.Healed {
+			e.Fault.SeenUntil, e.Fault.Ended = seen*second, gone*second
+		}
+	}
+	return events
+}
+
 func TestWindows(t *testing.T) {
 	mono := func(rate float64) *history.ClockChange { return &history.ClockChange{Of: "monotonic", Rate: rate} }
 	jump := func(of string, by int64) *history.ClockChange {
@@ -86,6 +97,9 @@ func TestWindows(t *testing.T) {
 		{"a wall clock beyond its bound", wall, life(1, jump("wall", 5*second), ""), []int64{15}, []int64{9, 22}},
 		{"a wall clock within it", wall, life(1, jump("wall", second/2), ""), nil, []int64{15}},
 		{"a wall clock measured off", wall, []history.Event{sampled("n1", second, 0, 0), sampled("n1", 5*second, 0, 2*second), sampled("n1", 9*second, 0, 0)}, []int64{3, 5, 8}, []int64{0, 10}},
+		{"a drift that something else undid", rateOnly, ended(life(1, mono(0.5), ""), 13, 14), []int64{10, 12, 14, 20, 21}, []int64{9, 15, 19, 22}},
+		{"a jump that something else undid", rateOnly, ended(life(1, jump("monotonic", 5*second), ""), 13, 14), []int64{10, 11, 13, 14, 20, 21}, []int64{9, 12, 15, 19, 22}},
+		{"a wall clock that something else set right", wall, ended(life(1, jump("wall", 5*second), ""), 13, 14), []int64{10, 14}, []int64{9, 15, 19}},
 		{"a fault of which nothing is known", rateOnly, []history.Event{fault(1, history.Inject, 10*second, nil, "")}, []int64{10, 1000}, []int64{9}},
 		{"a fault that was never healed", rateOnly, life(1, mono(2), "")[:2], []int64{15, 1000}, []int64{9}},
 		{"a fault that was not injected", rateOnly, func() []history.Event {

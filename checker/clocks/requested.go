@@ -89,8 +89,18 @@ func requested(events []history.Event) []change {
 				at[p] = append(at[p], len(list))
 				list = append(list, c)
 			case history.Heal:
-				for _, k := range at[p] {
+				for _, k := range slices.Clone(at[p]) {
 					list[k].undo = min(list[k].undo, e.Time)
+					if f.Ended == 0 {
+						continue
+					}
+					// Something else undid it after the last look that showed it. The heal acts on
+					// the clock all the same, which is a change of its own.
+					healing := list[k]
+					healing.from, healing.until = e.Time, e.Time
+					list[k].undo, list[k].to = min(max(f.SeenUntil, list[k].from), f.Ended), f.Ended
+					at[p] = append(slices.DeleteFunc(at[p], func(old int) bool { return old == k }), len(list))
+					list = append(list, healing)
 				}
 			case history.Healed:
 				for _, k := range at[p] {

@@ -38,6 +38,7 @@ type report struct {
 	faults           []checker.Fault
 	inside, exceeded checker.Anomalies
 	claimExclusion   bool
+	gaps             checker.Gaps
 
 	stalest  int64
 	overlaps int
@@ -46,7 +47,7 @@ type report struct {
 }
 
 func newReport(log *history.Log, o Options) *report {
-	r := &report{log: log, windows: clocks.Windows(log.Events, o.Bounds), faults: checker.FaultsOf(nil, log.Events), claimExclusion: o.ClaimExclusion}
+	r := &report{log: log, windows: clocks.Windows(log.Events, o.Bounds), faults: checker.FaultsOf(nil, log.Events), claimExclusion: o.ClaimExclusion, gaps: checker.GapsOf(log)}
 	r.inside.Worst, r.exceeded.Worst = classes, classes
 	return r
 }
@@ -64,7 +65,8 @@ func (r *report) add(class string, onClocks bool, from, to int64, tell func() te
 }
 
 // overlap counts a believed overlap, which is a violation only where the workload
-// promises exclusion to what is guarded.
+// promises exclusion to what is guarded, and the first client did not stand still with
+// nemesis before it could hear that its hold was over.
 func (r *report) overlap(a, b spell, tell func() telling) {
 	r.overlaps++
 	r.longest = max(r.longest, min(a.to, b.to)-b.from)
@@ -72,7 +74,7 @@ func (r *report) overlap(a, b spell, tell func() telling) {
 		f := checker.Tell("believed-overlap", func() checker.Anomaly { return r.anomaly(tell(), "") })
 		r.believed = &f
 	}
-	if r.claimExclusion {
+	if r.claimExclusion && r.gaps.Within(a.from, min(a.to, b.to)) == 0 {
 		r.add("believed-overlap", timed, a.from, min(a.to, b.to), tell)
 	}
 }

@@ -313,6 +313,11 @@ func eachStory(tell func(name string, judge func(errorf func(string, ...any)))) 
 			t.acquires(1, g(1), 0, 0.1).believes(1, "enter", g(1), 0, 0.2).acquires(2, g(2), 4.1, 4.2).
 				believes(2, "enter", g(2), 0, 4.3).believes(1, "lost", g(1), 0, 5).believes(2, "exit", g(2), 0, 6)
 		}, class: "believed-overlap", claim: "Clients 1 and 2 both believed to hold L for 700.0 ms, from 4.300 s on."},
+		{name: "the same where nemesis stood still until the first client woke up", o: Options{ClaimExclusion: true}, tale: func(t *tale) {
+			t.acquires(1, g(1), 0, 0.1).believes(1, "enter", g(1), 0, 0.2).acquires(2, g(2), 4.1, 4.2).
+				believes(2, "enter", g(2), 0, 4.3).believes(1, "lost", g(1), 0, 5).believes(2, "exit", g(2), 0, 6)
+			t.events = append(t.events, history.Event{Type: history.Stall, Time: at(4.05), Value: raw(at(1))})
+		}},
 		{name: "an early end under a clock beyond its bound", tale: func(t *tale) {
 			t.acquires(1, g(1), 0, 0.1).looks(2, nil, 2, 2.5).fault(1, "clock-drift", "n1", 1, 9, &history.ClockChange{Of: "monotonic", Rate: 2})
 		}, class: "early-expiry", claim: "The lease of L was lost 2.5 s after 4 s of it were asked for and granted.", want: checker.Exceeded},

@@ -82,7 +82,11 @@ func faultSpans(events []history.Event) spans {
 			open[ev.Fault.ID] = ev.Time
 		case history.Healed:
 			if from, is := open[ev.Fault.ID]; is {
-				all = append(all, [2]int64{from, ev.Time})
+				to := ev.Time
+				if ended := ev.Fault.Ended; ended > 0 { // by something else
+					to = min(to, ended)
+				}
+				all = append(all, [2]int64{from, to})
 				delete(open, ev.Fault.ID)
 			}
 		}

@@ -52,8 +52,11 @@ type trouble struct {
 	// begin is the last moment before it struck, undo when it began to be undone, over
 	// the first moment at which its end was certain; history.Never for what never came.
 	begin, undo, over int64
-	// contained: only its nodes are disturbed, all the time it lasts.
+	// contained: only its nodes are disturbed, from settled until undo.
 	contained bool
+	settled   int64
+	// lost: something else undid it, which was seen at over.
+	lost bool
 }
 
 // newCalendar begins with the workload and ends with the final reads. A history without
@@ -135,6 +138,10 @@ func nodesOf(log *history.Log) []string {
 
 // troublesOf finds what hit which nodes when, by begin. What could not be shown to be
 // healed lasts until the final reads: they come only once every server answers.
+//
+// A fault lasts as long as it may have been in force, and is contained as long as it was
+// seen in force, all of it. What something else undid is over when that was seen. Healing
+// it later acts on its nodes once more, which is a trouble of its own.
 func troublesOf(log *history.Log, final int64) []trouble {
 	byID := map[int]*trouble{}
 	var all []*trouble
@@ -145,7 +152,7 @@ func troublesOf(log *history.Log, final int64) []trouble {
 			f := ev.Fault
 			t := byID[f.ID]
 			if t == nil {
-				t = &trouble{fault: f.ID, kind: f.Kind, nodes: f.Nodes, begin: ev.Time, undo: history.Never, over: final, contained: isContained(f)}
+				t = &trouble{fault: f.ID, kind: f.Kind, nodes: f.Nodes, begin: ev.Time, undo: history.Never, over: final, contained: isContained(f), settled: ev.Time}
 				byID[f.ID] = t
 				all = append(all, t)
 			}
@@ -156,6 +163,21 @@ func troublesOf(log *history.Log, final int64) []trouble {
 				}
 			case history.Heal:
 				t.undo = ev.Time
+				switch {
+				case f.SeenFrom > 0:
+					t.settled = max(t.begin, f.SeenFrom)
+				case !f.Confirmed:
+					t.contained = false // nothing shows it
+				}
+				if !f.Confirmed {
+					t.undo = min(t.undo, max(f.SeenUntil, t.begin))
+				}
+				if f.Ended > 0 {
+					t.undo, t.over, t.lost = min(t.undo, f.Ended), min(f.Ended, ev.Time), true
+					t = &trouble{fault: f.ID, kind: f.Kind, nodes: f.Nodes, begin: ev.Time, undo: ev.Time, over: final}
+					byID[f.ID] = t
+					all = append(all, t)
+				}
 			case history.Healed:
 				t.undo = min(t.undo, ev.Time)
 				if f.Confirmed {
@@ -164,9 +186,9 @@ func troublesOf(log *history.Log, final int64) []trouble {
 			}
 		case ev.Type == history.RestartFailed:
 			// It is told by another checker, and here its node is hit to the end.
-			all = append(all, &trouble{kind: "server that stays down", nodes: []string{ev.Node}, begin: ev.Time, undo: history.Never, over: history.Never, contained: true})
+			all = append(all, &trouble{kind: "server that stays down", nodes: []string{ev.Node}, begin: ev.Time, undo: history.Never, over: history.Never, contained: true, settled: ev.Time})
 		case ev.Type == history.ServerExit && ev.Exit != nil && !ev.Exit.Expected:
-			all = append(all, &trouble{kind: "crash", nodes: []string{ev.Node}, begin: ev.Time, undo: history.Never, over: final, contained: true})
+			all = append(all, &trouble{kind: "crash", nodes: []string{ev.Node}, begin: ev.Time, undo: history.Never, over: final, contained: true, settled: ev.Time})
 		}
 	}
 	var list []trouble
@@ -206,7 +228,7 @@ func isContained(f *history.Fault) bool {
 func (c *calendar) cut(troubles []trouble) {
 	moments := []int64{c.begin, c.end}
 	for _, t := range troubles {
-		moments = append(moments, t.begin, t.undo, t.over)
+		moments = append(moments, t.begin, t.settled, t.undo, t.over)
 	}
 	slices.Sort(moments)
 	moments = slices.Compact(moments)
@@ -220,7 +242,7 @@ func (c *calendar) cut(troubles []trouble) {
 		var why []string
 		for k := range troubles {
 			t := &troubles[k]
-			if t.over == from || (t.begin == from && p.after == nil) {
+			if t.over == from || ((t.begin == from || t.settled == from) && p.after == nil) {
 				p.after = t
 			}
 			if t.begin > from || t.over <= from {
@@ -228,7 +250,7 @@ func (c *calendar) cut(troubles []trouble) {
 			}
 			p.whole = false
 			// While it is being undone, nobody knows what is left of it.
-			allContained = allContained && t.contained && t.undo > from
+			allContained = allContained && t.contained && t.settled <= from && t.undo > from
 			for _, n := range t.nodes {
 				hit[n] = true
 			}

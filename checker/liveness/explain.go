@@ -106,6 +106,8 @@ func (w *work) beginning(p *piece, v wait) string {
 		return "an earlier answer at " + checker.Moment(v.from)
 	case p.after == nil:
 		return "the workload's begin"
+	case p.whole && p.after.lost:
+		return fmt.Sprintf("the end of fault %d (%s), which something else had undone by %s", p.after.fault, p.after, checker.Moment(p.from))
 	case p.whole && p.after.fault != 0:
 		return fmt.Sprintf("the heal of fault %d (%s), confirmed at %s", p.after.fault, p.after, checker.Moment(p.from))
 	case p.whole:

@@ -16,8 +16,9 @@
 //
 // A calendar cuts the run into pieces in which nothing changed: no fault struck and
 // none was healed. A fault begins at the last moment at which nothing had been done
-// and ends when its recovery was probed and confirmed, so that what is taken to be
-// well was well. Operations are gathered in classes: an operation's function (F), for
+// and ends when its recovery was probed and confirmed, or when it was seen that something
+// else had undone it, so that what is taken to be well was well. Only while all of it was
+// seen in force does it hit no others than it is to hit. Operations are gathered in classes: an operation's function (F), for
 // all clients together and for those of each node. In every piece the answers of a
 // class cut time into waits, and the length of a wait is the time in it
 //
@@ -51,7 +52,7 @@
 //     the workload and the final reads. Breaks are never-recovered.
 //   - availability: while nothing is hit, or kills, stops, pauses and two-way cuts hit
 //     no more than a minority, the clients of the nodes that are not hit wait at most
-//     Bounds.Outage, counted from the moment a fault struck. Clocks that run wrong, cuts
+//     Bounds.Outage, counted from the moment a fault was seen in force. Clocks that run wrong, cuts
 //     in one direction, flapping ones and those that leave a bridge may disturb
 //     everybody, so nothing is judged while they last. Breaks are
 //     unavailable-without-quorum-loss.

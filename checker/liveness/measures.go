@@ -18,7 +18,7 @@ func (w *work) measure() {
 	for n := range w.calendar.pieces {
 		w.pace.Step()
 		p := &w.calendar.pieces[n]
-		if p.whole && p.after != nil && p.after.fault != 0 {
+		if p.whole && p.after != nil && p.after.fault != 0 && !p.after.lost {
 			w.recoveries = append(w.recoveries, w.recovered(p))
 		}
 	}

@@ -24,7 +24,7 @@ func TestEveryMutantIsCaught(t *testing.T) {
 		[3]string{"a run without enough time to judge is judged", "checker.ControlSideOf(log).TooMuch()", "false"},
 		[3]string{"who was hit must serve", "p.spared[n] = !hit[n]", "p.spared[n] = true"},
 		[3]string{"a majority may be hit", "2*len(hit) < len(c.nodes)", "len(hit) < len(c.nodes)"},
-		[3]string{"any fault disturbs its nodes only", "t.contained && t.undo > from", "t.undo > from"},
+		[3]string{"any fault disturbs its nodes only", "t.contained && t.settled <= from && t.undo > from", "t.settled <= from && t.undo > from"},
 		[3]string{"a fault is over when its heal begins", "t.over = ev.Time\n", "t.over = t.undo\n"})
 	in("handover.go",
 		[3]string{"a renewal does not count", `case history.FAcquire, history.FRenew, history.FRelease:`, `case history.FAcquire, history.FRelease:`},

@@ -110,6 +110,53 @@ func TestStories(t *testing.T) {
 			},
 			outcome: checker.Valid, summary: "inconclusive",
 		},
+		"a killed server that somebody started before its heal": {
+			tell: func(w *world) {
+				others(w, 60*s)
+				w.works("n1", "read", history.OK, 0, 10*s)
+				w.observed("kill", five[:1], 10*s, 50*s, 11*s, 14*s, 15*s)
+				w.works("n1", "read", history.Fail, 15*s, 30*s)
+				w.works("n1", "read", history.OK, 30*s, 60*s)
+			},
+			outcome: checker.Violation, want: []string{"slow-recovery"},
+		},
+		"one that was down until its heal": {
+			tell: func(w *world) {
+				others(w, 60*s)
+				w.works("n1", "read", history.OK, 0, 10*s)
+				w.observed("kill", five[:1], 10*s, 28*s, 11*s, 28*s, 0)
+				w.works("n1", "read", history.Fail, 15*s, 30*s)
+				w.works("n1", "read", history.OK, 30*s, 60*s)
+			},
+			outcome: checker.Valid, summary: "recovery: 6 met",
+		},
+		"a cut that holds to its heal, while the others are silent": {
+			tell: func(w *world) {
+				w.works("n2", "read", history.OK, 0, 10*s)
+				w.observed("partition", five[:1], 10*s, 40*s, 11*s, 40*s, 0)
+				w.works("n2", "read", history.Fail, 10*s, 39*s)
+				w.works("n2", "read", history.OK, 40*s, 60*s)
+			},
+			outcome: checker.Violation, want: []string{"unavailable-without-quorum-loss"},
+		},
+		"a cut of which a part was gone soon, while the others are silent": {
+			tell: func(w *world) {
+				w.works("n2", "read", history.OK, 0, 10*s)
+				w.observed("partition", five[:1], 10*s, 40*s, 11*s, 14*s, 0)
+				w.works("n2", "read", history.Fail, 10*s, 39*s)
+				w.works("n2", "read", history.OK, 40*s, 60*s)
+			},
+			outcome: checker.Valid, summary: "recovery: 2 met",
+		},
+		"a cut that took long to come into force, while the others are silent": {
+			tell: func(w *world) {
+				w.works("n2", "read", history.OK, 0, 10*s)
+				w.observed("partition", five[:1], 10*s, 40*s, 31*s, 40*s, 0)
+				w.works("n2", "read", history.Fail, 10*s, 39*s)
+				w.works("n2", "read", history.OK, 40*s, 60*s)
+			},
+			outcome: checker.Valid, summary: "recovery: 2 met",
+		},
 		"nemesis had no descriptors for the clients of one node": {
 			tell: func(w *world) {
 				others(w, 40*s)

@@ -71,6 +71,30 @@ func (w *world) fault(id int, kind string, nodes []string, begin, healed int64) 
 	return w.log.Events[len(w.log.Events)-1].Fault
 }
 
+// observed is fault for one that was seen in force from one moment to another, all of it,
+// and that something else undid, which was seen at ended; 0 when nothing did.
+func (w *world) observed(kind string, nodes []string, begin, healed, seenFrom, seenUntil, ended int64) {
+	w.fault(1, kind, nodes, begin, healed)
+	for _, ev := range w.log.Events {
+		if f := ev.Fault; f != nil && f.ID == 1 {
+			if f.Stage == history.Heal {
+				f.SeenFrom, f.SeenUntil = seenFrom, seenUntil
+				f.Confirmed = seenUntil >= healed-s
+			}
+			if f.Stage == history.Heal || f.Stage == history.Healed {
+				f.Ended = ended
+			}
+			if kind == "partition" {
+				for _, other := range five[len(nodes):] {
+					for _, n := range nodes {
+						f.Links = append(f.Links, history.Link{From: n, To: other}, history.Link{From: other, To: n})
+					}
+				}
+			}
+		}
+	}
+}
+
 func (w *world) event(ev history.Event) {
 	w.log.End = max(w.log.End, ev.Time)
 	w.log.Events = append(w.log.Events, ev)
