@@ -50,5 +50,5 @@
 //
 // A node that hears nothing of a leader for its view timeout asks whether others would support it (a pre-vote: Ongaro,
 // section 9.6), and runs phase 1 if a quorum would. The timeout doubles with each attempt that fails, to a limit, and is
-// reset once a leader has been heard for a while. A leader that hears from no quorum for a view timeout steps down.
+// reset once a leader has been heard for a while. A leader that hears from no quorum for two view timeouts steps down.
 package paxos

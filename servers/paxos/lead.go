@@ -40,7 +40,7 @@ type lead struct {
 // report is the vote of the highest ballot that promises tell of a slot.
 type report struct {
 	Vote
-	count int // reports so far: R06 only
+	by []core.Address // who told this value: R06 and R09 only
 }
 
 // proposal is a slot in phase 2.
@@ -89,16 +89,22 @@ func newLead(b Ballot) lead {
 }
 
 // report notes a vote told by a promise.
-func (l *lead) report(v Vote, d defect.ID) {
+func (l *lead) report(from core.Address, v Vote, d defect.ID) {
 	if l.next > v.Slot {
 		return // proposed already
 	}
 	had, there := l.reports[v.Slot]
 	better := v.Chosen || !had.Chosen && v.Ballot.Compare(had.Ballot) > 0
+	same := there && bytes.Equal(had.Batch.encoded, v.Batch.encoded)
 	if !there || better && d != defect.R05 {
 		had.Vote = v
+		if !same {
+			had.by = nil
+		}
 	}
-	had.count++
+	if bytes.Equal(had.Batch.encoded, v.Batch.encoded) {
+		had.by = append(had.by, from)
+	}
 	l.reports[v.Slot] = had
 	l.highest, l.barrier = max(l.highest, v.Slot), max(l.barrier, v.Slot)
 }
@@ -180,7 +186,7 @@ func (c *Core) elapseLeading() {
 	case !g.has(c.opt.ID): // removed
 		c.stepDown()
 		return
-	case c.now-heard > c.opt.ViewTimeout, c.now-c.lead.aliveAt > 2*c.timeout:
+	case c.now-heard > 2*c.opt.ViewTimeout, c.now-c.lead.aliveAt > 2*c.timeout:
 		c.timeout = min(2*c.timeout, c.opt.MaxViewTimeout)
 		c.stepDown()
 		return

@@ -128,7 +128,7 @@ func (c *Core) propose() {
 			return // retryCandidate asks for more promises, or what others have executed is fetched
 		}
 		told, reported := l.reports[l.next]
-		if reported && c.opt.Defect == defect.R06 && told.count < 2 && !told.Chosen {
+		if reported && c.opt.Defect == defect.R06 && len(told.by) < 2 && !told.Chosen {
 			reported = false
 		}
 		switch {
@@ -138,6 +138,11 @@ func (c *Core) propose() {
 			c.execute()
 		case reported:
 			c.open(told.Batch)
+			if c.opt.Defect == defect.R09 {
+				for _, n := range told.by {
+					l.inflight[l.next-1].votes[n] = true
+				}
+			}
 		case l.next <= l.highest:
 			c.open(newBatch(nil))
 		case l.next <= l.barrier && c.opt.Defect != defect.R10:

@@ -186,6 +186,9 @@ func (c *Core) onPrepare(from core.Address, m *Prepare) {
 		if from != c.opt.ID {
 			c.leader = 0
 			c.waitForLeader() // give it the time to win
+			if c.opt.Defect == defect.R24 {
+				c.electionAt = never
+			}
 		}
 	}
 	for _, p := range c.votesAbove(m) {
@@ -242,7 +245,7 @@ func (c *Core) onPromise(from core.Address, m *Promise) {
 	}
 	p.parts[m.Part] = true
 	for _, v := range m.Votes {
-		c.lead.report(v, c.opt.Defect)
+		c.lead.report(from, v, c.opt.Defect)
 	}
 	if p.whole || uint64(len(p.parts)) < m.Parts {
 		return

@@ -3,6 +3,7 @@ package sim
 import (
 	"fmt"
 	"math/rand/v2"
+	"slices"
 	"time"
 
 	"nemesis/servers/core"
@@ -27,7 +28,7 @@ const (
 	Slow      Kind = "slow"       // messages take up to Amount times longer
 	SlowDisk  Kind = "slow-disk"  // syncs of Node take Amount times longer
 	FullDisk  Kind = "full-disk"  // writes of Node fail
-	NoFiles   Kind = "no-files"   // Node is killed, and cannot open files when it starts again
+	NoFiles   Kind = "no-files"   // Node is killed, and cannot read files when it starts again
 	Rate      Kind = "rate"       // Node's clock takes another rate within the declared bound
 	FastClock Kind = "fast-clock" // Node's clock goes Amount times too fast: beyond the bound
 	WallBack  Kind = "wall-back"  // Node's wall clock goes back by Amount seconds; 0 for all nodes
@@ -65,6 +66,9 @@ type Mix struct {
 // Schedule makes faults from a seed. All end by until.
 func Schedule(seed uint64, mix Mix, nodes []core.Address, until time.Duration) []Fault {
 	rng := rand.New(rand.NewPCG(seed, 0xfa17))
+	if len(mix.Order) == 0 {
+		return nil
+	}
 	total := 0
 	for _, k := range mix.Order {
 		total += mix.Weights[k]
@@ -238,7 +242,7 @@ func (w *world) resume(n *node, life int) {
 	}
 }
 
-// heal ends every fault and starts every node.
+// heal ends every fault and starts every node but those that stay down.
 func (w *world) heal() {
 	w.healed = true
 	for l := range w.net.cut {
@@ -249,9 +253,14 @@ func (w *world) heal() {
 		n := w.nodes[a]
 		n.disk.full, n.disk.closed, n.disk.loseIn, n.syncBy = false, false, 0, 1
 		w.resume(n, n.life)
+		if slices.Contains(w.opt.KeepDown, a) {
+			w.crash(n, false)
+			n.dead = true
+		}
 		if !n.up && !n.dead {
 			w.start(n)
 		}
+		n.clock.set(w.now, 1, 0)
 		w.drift(n, 1)
 		w.reschedule(n)
 	}

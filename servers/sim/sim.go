@@ -56,6 +56,8 @@ type Options struct {
 	Faults []Fault
 	// Until is when the last fault has ended. The run goes on until all is answered.
 	Until time.Duration
+	// KeepDown are nodes that do not run after Until: fewer than half.
+	KeepDown []core.Address
 
 	Delay  time.Duration // of a message on average; 1 ms if 0
 	Sync   time.Duration // of a disk on average; 1 ms if 0

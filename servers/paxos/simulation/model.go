@@ -9,7 +9,6 @@ package simulation
 
 import (
 	"bytes"
-	"errors"
 	"fmt"
 	"hash/maphash"
 	"math/rand/v2"
@@ -42,7 +41,9 @@ type Config struct {
 	// Think is the time between a client's requests on average.
 	Think time.Duration
 	// Retry is after which a client sends a request again.
-	Retry       time.Duration
+	Retry time.Duration
+	// View is the view timeout: 250 ms if 0. Leases and heartbeats follow it.
+	View        time.Duration
 	MaxSessions int
 }
 
@@ -63,7 +64,6 @@ type model struct {
 	digests  map[paxos.Slot]uint64
 	hash     maphash.Seed
 	members  int // as the admin believes
-	executes int
 }
 
 func newModel(cfg Config, seed uint64) (*model, error) {
@@ -94,10 +94,14 @@ func newModel(cfg Config, seed uint64) (*model, error) {
 
 // options are small, so that a few seconds see truncation, snapshots and full windows.
 func (m *model) options(id core.Address) paxos.Options {
+	view := m.cfg.View
+	if view == 0 {
+		view = 250 * time.Millisecond
+	}
 	o := paxos.Options{
 		ID: id, App: paxos.NewKV(m.cfg.Defect), Window: m.cfg.Window, LogWindow: 6 * m.cfg.Window, SnapshotEvery: 3 * m.cfg.Window,
-		BatchCount: 6, BatchDelay: 2 * time.Millisecond, Heartbeat: 40 * time.Millisecond, Retry: 60 * time.Millisecond,
-		ViewTimeout: 250 * time.Millisecond, MaxViewTimeout: time.Second, Lease: 200 * time.Millisecond, ClockError: 20 * time.Millisecond,
+		BatchCount: 6, BatchDelay: 2 * time.Millisecond, Heartbeat: view * 4 / 25, Retry: view / 4,
+		ViewTimeout: view, MaxViewTimeout: 4 * view, Lease: view * 4 / 5, ClockError: view * 2 / 25,
 		Reads: m.cfg.Reads, MaxSessions: m.cfg.MaxSessions, Seed: m.seed, Trace: true, Defect: m.cfg.Defect,
 	}
 	for i := range m.cfg.Nodes {
@@ -147,8 +151,6 @@ func (m *model) Stepped(now time.Duration, at core.Address, c core.Core, e core.
 			continue
 		case spec.Invoke:
 			m.live.Invoke(t.Request, now)
-		case spec.Execution:
-			m.executes++
 		}
 		if err := m.rsm.Next(event); err != nil {
 			return err
@@ -185,13 +187,7 @@ func (m *model) Finished(now time.Duration) (bool, error) {
 	if late := m.live.Overdue(now); late != nil {
 		return false, fmt.Errorf("liveness: request %v of session %#x has had no answer for %v after the faults ended", late[0].Seq, late[0].Client, m.live.Bound)
 	}
-	if now < m.cfg.Until+lag || m.live.Pending() > 0 {
-		return false, nil
-	}
-	if m.executes == 0 {
-		return false, errors.New("nothing was executed")
-	}
-	return true, nil
+	return now >= m.cfg.Until+lag && m.live.Pending() == 0, nil
 }
 
 // Change adds a new node or removes one, one change after another.

@@ -2,6 +2,7 @@ package simulation
 
 import (
 	"math/rand/v2"
+	"slices"
 	"time"
 
 	"nemesis/servers/core"
@@ -37,6 +38,10 @@ type Plan struct {
 	Encode  bool
 	Trace   int
 	Network time.Duration // delay of messages on average
+	// KeepDown are nodes that stay down after the faults: fewer than half.
+	KeepDown []core.Address
+
+	mix sim.Mix // that Faults were made of
 }
 
 // NewPlan makes a plan from a seed: groups of 3 to 5 nodes, all ways to read, and faults of the mix.
@@ -53,12 +58,13 @@ func NewPlan(seed uint64, m sim.Mix, d defect.ID) Plan {
 		Think:   time.Duration(1+rng.IntN(30)) * time.Millisecond,
 		Retry:   time.Duration(60+rng.IntN(300)) * time.Millisecond,
 	}
-	p := Plan{Seed: seed, Config: cfg, Encode: rng.IntN(8) == 0, Network: []time.Duration{time.Millisecond, 3 * time.Millisecond}[rng.IntN(2)]}
-	nodes := make([]core.Address, cfg.Nodes)
-	for i := range nodes {
-		nodes[i] = core.Address(i + 1)
-	}
+	p := Plan{Seed: seed, mix: m, Config: cfg, Encode: rng.IntN(8) == 0, Network: []time.Duration{time.Millisecond, 3 * time.Millisecond}[rng.IntN(2)]}
+	nodes := addresses(cfg.Nodes)
 	p.Faults = sim.Schedule(seed, m, nodes, cfg.Until)
+	if rng.IntN(4) == 0 {
+		p.KeepDown = nodes[:(cfg.Nodes-1)/2]
+		p.Faults = slices.DeleteFunc(p.Faults, func(f sim.Fault) bool { return f.Kind == AddNode || f.Kind == RemoveNode })
+	}
 	return p
 }
 
@@ -70,7 +76,16 @@ func (p Plan) Run() sim.Result {
 	}
 	o := m.options(1)
 	return sim.Run(m, sim.Options{
-		Seed: p.Seed, Faults: p.Faults, Until: p.Config.Until, Encode: p.Encode, Delay: p.Network, Trace: p.Trace,
+		Seed: p.Seed, Faults: p.Faults, Until: p.Config.Until, Encode: p.Encode, Delay: p.Network, Trace: p.Trace, KeepDown: p.KeepDown,
 		ClockError: o.ClockError, ClockSpan: o.Lease, Defect: p.Config.Defect,
 	})
+}
+
+// addresses are those of the first n nodes.
+func addresses(n int) []core.Address {
+	all := make([]core.Address, n)
+	for i := range all {
+		all[i] = core.Address(i + 1)
+	}
+	return all
 }
