@@ -82,6 +82,12 @@ type Composed interface {
 	Roles(nodes []string, options map[string]string) []history.Role
 }
 
+// Led is a System in which nodes lead with these options. No fault is aimed at the leader
+// of any other. Its deployment is Leading.
+type Led interface {
+	HasLeaders(options map[string]string) bool
+}
+
 // Prober is a Deployment that can ask a server whether it serves clients. Of the servers
 // of any other, those serve that accept connections.
 type Prober interface {

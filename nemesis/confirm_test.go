@@ -22,7 +22,7 @@ func anyStep(t *testing.T, fault Fault) history.Step {
 	if err != nil {
 		t.Fatal(err)
 	}
-	form := fitting(fault, 3, true)[0]
+	form := fitting(fault, 3, Options{Leases: true})[0]
 	step := on(fault, "n1")
 	if form.Shape != "" {
 		step = aimed(fault, Form{Shape: form.Shape, Target: "one"}, []string{"n1"})

@@ -270,12 +270,12 @@ func noParameters(step history.Step) error {
 }
 
 // fitting are the forms that mean something on a cluster of n nodes, with or without
-// leases.
-func fitting(f Fault, n int, leases bool) []Form {
+// leaders and leases.
+func fitting(f Fault, n int, opt Options) []Form {
 	var forms []Form
 	for _, form := range f.Info().Forms {
 		role, _ := roleOf(form.Target)
-		if n >= form.Least && (leases || !role.leases) {
+		if n >= form.Least && (opt.Leases || !role.leases) && !(role.leads && opt.Leaderless) {
 			forms = append(forms, form)
 		}
 	}

@@ -225,7 +225,7 @@ func TestEveryFormOfEveryFaultResolves(t *testing.T) {
 			if err != nil {
 				t.Fatal(err)
 			}
-			for _, form := range fitting(fault, len(names), true) {
+			for _, form := range fitting(fault, len(names), Options{Leases: true}) {
 				drawn := Draw(fault, rng, names, form)
 				drawn.Hold = history.Duration(3 * time.Second)
 				if err := (&cards{fault: fault, parameters: dealer}).dealParameters(&drawn); err != nil {

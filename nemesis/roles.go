@@ -10,13 +10,13 @@ type role struct {
 	who, node, server string
 	// nobody says that it is played by nobody.
 	nobody string
-	// leases: only workloads with leases have it.
-	leases bool
+	// leases: only workloads with leases have it. leads: only systems with leaders do.
+	leases, leads bool
 }
 
 func roles() []role {
 	return []role{
-		{name: "leader", who: "leader", node: "the leader", server: "the leader's server", nobody: "nobody leads"},
+		{name: "leader", who: "leader", node: "the leader", server: "the leader's server", nobody: "nobody leads", leads: true},
 		{name: "holder", who: "lease holder", node: "the lease holder's node", server: "the server on the lease holder's node", nobody: "nobody holds a lease", leases: true},
 		{name: "grantor", who: "grantor", node: "the grantor's node", server: "the server on the grantor's node", nobody: "nobody grants leases", leases: true},
 	}

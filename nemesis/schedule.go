@@ -30,6 +30,8 @@ type Options struct {
 	Timing history.Timing
 	// Leases: there are leases, so there are nodes that hold and grant them to aim at.
 	Leases bool
+	// Leaderless: no node leads, so none can be aimed at for it.
+	Leaderless bool
 	// Roles are the kinds of servers and where they run, the main one first. Their names are
 	// targets as well: a node that has such a server.
 	Roles []history.Role
@@ -136,8 +138,12 @@ func (opt Options) check() error {
 		return fmt.Errorf("schedule faults: %s %s how faults strike, and there are none; add some to --faults", strings.Join(unused, ", "), say)
 	}
 	for _, target := range opt.Targets {
-		if role, _ := roleOf(target); role.leases && !opt.Leases {
+		role, _ := roleOf(target)
+		switch {
+		case role.leases && !opt.Leases:
 			return fmt.Errorf("schedule faults: no node plays %s where there are no leases; leave it out of --fault-target or take another workload", target)
+		case role.leads && opt.Leaderless:
+			return fmt.Errorf("schedule faults: no node plays %s in this system; leave it out of --fault-target", target)
 		}
 	}
 	return nil
@@ -152,7 +158,7 @@ type cards struct {
 
 // cardsOf makes the decks of a fault out of what the options leave of it.
 func cardsOf(f Fault, rng *rand.Rand, opt Options) (*cards, error) {
-	name, fitting := f.Info().Name, fitting(f, len(opt.cluster(f)), opt.Leases)
+	name, fitting := f.Info().Name, fitting(f, len(opt.cluster(f)), opt)
 	if len(fitting) == 0 {
 		return nil, fmt.Errorf("schedule faults: a cluster of %d node cannot have a %s; give more nodes or leave it out of --faults", len(opt.Nodes), name)
 	}

@@ -218,9 +218,22 @@ func TestFaultsStartAboutOneIntervalApart(t *testing.T) {
 	}
 }
 
+func TestNoFaultIsAimedAtTheLeaderOfALeaderlessSystem(t *testing.T) {
+	steps, err := Schedule(dice(3), Options{Faults: append(all(t), "packet"), Nodes: named(5), TimeLimit: time.Hour, Leaderless: true})
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, step := range steps {
+		if step.Target == "leader" {
+			t.Errorf("%s %s", step.Kind, step.Shape)
+		}
+	}
+}
+
 func TestAScheduleThatCannotBe(t *testing.T) {
 	for want, opt := range map[string]Options{
 		`schedule faults: find fault "flood": there is no such fault; choose from ` + strings.Join(kinds(), ", "):   {Faults: []string{"flood"}, Nodes: named(3)},
+		`schedule faults: no node plays leader in this system; leave it out of --fault-target`:                      {Faults: []string{"kill"}, Nodes: named(3), Leaderless: true, Targets: []string{"leader"}},
 		`schedule faults: a cluster of 1 node cannot have a partition; give more nodes or leave it out of --faults`: {Faults: []string{"partition"}, Nodes: named(1)},
 	} {
 		opt.TimeLimit = time.Minute

@@ -259,7 +259,10 @@ func (r *resolution) scheduleOptions() (nemesis.Options, error) {
 	out := nemesis.Options{
 		Faults: plan.Faults, Nodes: plan.Cluster.Nodes, TimeLimit: time.Duration(plan.TimeLimit), Interval: time.Duration(plan.FaultInterval),
 		Timing: plan.Timing, Leases: plan.Workload.TTL > 0, Settings: map[string]string{},
-		Roles: plan.Roles(),
+		Roles: plan.Roles(), Leaderless: true,
+	}
+	if led, is := r.system.(clients.Led); is {
+		out.Leaderless = !led.HasLeaders(plan.System.Options)
 	}
 	for _, s := range nemesis.Settings() {
 		if s.Name != faultTarget && s.Name != faultHold {

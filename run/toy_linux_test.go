@@ -28,6 +28,7 @@ func (toy) DefaultVersion() string                  { return "v1" }
 func (toy) CheckVersion(string) error               { return nil }
 func (toy) Options() []clients.Option               { return nil }
 func (toy) Workloads() []string                     { return []string{"register"} }
+func (toy) HasLeaders(map[string]string) bool       { return true }
 func (toy) Timing(map[string]string) history.Timing { return history.Timing{} }
 
 func (toy) Claim(map[string]string) history.Claim {

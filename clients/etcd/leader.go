@@ -91,6 +91,9 @@ func (l *leaders) learn(views []view) map[uint64]string {
 	return known
 }
 
+// HasLeaders: one member leads, whatever the options.
+func (System) HasLeaders(map[string]string) bool { return true }
+
 // lateClaims is how long to wait for a second claim once it is settled who leads.
 const lateClaims = 100 * time.Millisecond
 
