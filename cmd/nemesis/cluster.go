@@ -152,7 +152,7 @@ func (c clusterFlags) remote(ctx context.Context) (cluster, error) {
 
 // withPower is the cluster of Vagrant's machines once all have their power: of one that is off
 // Vagrant cannot say where it is. Why is what it said.
-func (c clusterFlags) withPower(ctx context.Context, plug nodes.Power, why error) (cluster, error) {
+func (c clusterFlags) withPower(ctx context.Context, powerSwitch nodes.Power, why error) (cluster, error) {
 	ctx, cancel := context.WithTimeout(ctx, nodesDeadline/2)
 	defer cancel()
 	names, err := c.names()
@@ -160,7 +160,7 @@ func (c clusterFlags) withPower(ctx context.Context, plug nodes.Power, why error
 		return nil, err
 	}
 	for _, name := range names {
-		if err := plug.On(ctx, name); err != nil {
+		if err := powerSwitch.On(ctx, name); err != nil {
 			return nil, fmt.Errorf("%w; nor could its power be turned on: %w", why, err)
 		}
 	}
@@ -187,11 +187,11 @@ func (c clusterFlags) power() (nodes.Power, error) {
 		if c.local() > 0 {
 			return nil, &run.UsageError{Err: fmt.Errorf("read --power-off: local nodes are no machines, and have no power of their own")}
 		}
-		plug, err := power.NewCommand(c.off, c.on)
+		powerSwitch, err := power.NewCommand(c.off, c.on)
 		if err != nil {
 			return nil, &run.UsageError{Err: err}
 		}
-		return plug, nil
+		return powerSwitch, nil
 	case c.spec == vagrant:
 		machines, err := c.machines()
 		if err != nil {

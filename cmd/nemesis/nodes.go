@@ -35,7 +35,7 @@ type nodesJob struct {
 	StopKept    bool
 	AgentBinary string
 
-	plug nodes.Power // who can turn the machines off and on; nil, as for local nodes, for nobody
+	powerSwitch nodes.Power // who can turn the machines off and on; nil, as for local nodes, for nobody
 }
 
 func nodesCommand() *cobra.Command {
@@ -73,11 +73,11 @@ func nodesSubcommand(name, short string, heal bool) *cobra.Command {
 			if err := cluster.possible(cmd.Context()); err != nil {
 				return err
 			}
-			plug, err := cluster.power()
+			powerSwitch, err := cluster.power()
 			if err != nil {
 				return err
 			}
-			job.plug = plug
+			job.powerSwitch = powerSwitch
 			if heal {
 				removed, err := local.RemoveAbandoned("")
 				tellAbandoned(cmd.OutOrStdout(), removed)
@@ -90,7 +90,7 @@ func nodesSubcommand(name, short string, heal bool) *cobra.Command {
 			}
 			remote, err := cluster.remote(cmd.Context())
 			if err != nil && heal && cluster.spec == vagrant {
-				remote, err = cluster.withPower(cmd.Context(), plug, err)
+				remote, err = cluster.withPower(cmd.Context(), powerSwitch, err)
 			}
 			if err != nil {
 				return err
@@ -147,7 +147,7 @@ func (j nodesJob) one(ctx context.Context, cluster cluster, node nodes.Node) (st
 	// Whether clocks can be changed is only tested when --clocks asks for it.
 	var power nodes.Power // to look at a node is no reason to turn it on
 	if j.Heal {
-		power = j.plug
+		power = j.powerSwitch
 	}
 	conn, client, err := run.ReachOrPowerOn(ctx, cluster, power, node, agent.Options{Binary: j.AgentBinary, Shadow: !j.Heal})
 	if err != nil {
@@ -202,7 +202,7 @@ func (j nodesJob) one(ctx context.Context, cluster cluster, node nodes.Node) (st
 		}
 		return visible.Text(node.Name+": "+strings.Join(done, "; ")) + "\n", nil
 	}
-	return describeNode(node, facts, clock, j.plug != nil), nil
+	return describeNode(node, facts, clock, j.powerSwitch != nil), nil
 }
 
 // describeNode is what a node is, what it offers, and which faults that allows.

@@ -49,7 +49,7 @@ func TestWhatIsToldOfANode(t *testing.T) {
 		t.Errorf("it can have %s", can)
 	}
 	if got := describeNode(machine, agent.Facts{}, history.ClockSample{}, false); !strings.Contains(got, "cannot have power-off, power-cycle: nobody is named who turns its machine off and on; pass --power-off and --power-on\n") {
-		t.Errorf("without anybody at the plug:\n%s", got)
+		t.Errorf("without a power switch:\n%s", got)
 	}
 }
 

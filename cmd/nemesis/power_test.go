@@ -14,7 +14,7 @@ import (
 	"nemesis/run"
 )
 
-// hardStop is the nearest to a plug that a namespace has: agent and server are killed at once,
+// hardStop is the nearest to a power switch that a namespace has: agent and server are killed at once,
 // and come back when somebody reaches the node again. The kernel below lives on, so
 // its boot id stays.
 type hardStop struct {
@@ -45,8 +45,8 @@ func TestARunGoesOnAfterItsAgentsWentDownWithTheirMachines(t *testing.T) {
 	}
 	etcd := server(t)
 	m := startMachines(t, 3)
-	plug := hardStop{t, m, map[string]string{"10.77.0.1": "n1", "10.77.0.2": "n2", "10.77.0.3": "n3"}}
-	verdict, dir := m.execute(t, etcd, run.Config{Power: plug}, func(plan *history.Plan) {
+	power := hardStop{t, m, map[string]string{"10.77.0.1": "n1", "10.77.0.2": "n2", "10.77.0.3": "n3"}}
+	verdict, dir := m.execute(t, etcd, run.Config{Power: power}, func(plan *history.Plan) {
 		plan.Faults = []string{"power-off"}
 		plan.Schedule = []history.Step{
 			{ID: 1, Kind: "power-off", Target: "one", Nodes: plan.Cluster.Nodes[:1], At: history.Duration(500 * time.Millisecond), Hold: history.Duration(time.Second)},

@@ -14,20 +14,20 @@ import (
 	"nemesis/history"
 )
 
-// stranger is one client: several processes one after the other.
-type stranger struct {
-	*town
+// unusualClient is one client: several processes one after the other.
+type unusualClient struct {
+	*execution
 	name    string
 	process int
-	s       *tenure
+	s       *serviceLease
 	holds   map[string]history.Grant
 	locks   map[string]*possession
 	old     map[string]history.Grant
 }
 
 // op performs: attempts arrive one after another, maybe late; effect returns done.
-func (c *stranger) op(f, k string, in any, retry bool, effect func(answer func(kind history.Type, out any, then func()))) {
-	a := c.town
+func (c *unusualClient) op(f, k string, in any, retry bool, effect func(answer func(kind history.Type, out any, then func()))) {
+	a := c.execution
 	i := len(a.log.Operations)
 	a.log.Operations = append(a.log.Operations, history.Operation{Process: c.process, F: f, Key: k, Type: history.Info, Input: raw(in), Call: a.now, Return: history.Never})
 	o := func() *history.Operation { return &a.log.Operations[i] }
@@ -89,7 +89,7 @@ func (c *stranger) op(f, k string, in any, retry bool, effect func(answer func(k
 }
 
 // think is how long a client does nothing.
-func (c *stranger) think() int64 {
+func (c *unusualClient) think() int64 {
 	if c.p(.15) {
 		return c.r.Int64N(5 * second)
 	}
@@ -97,8 +97,8 @@ func (c *stranger) think() int64 {
 }
 
 // retire lets another process take the place of one whose outcome is unknown.
-func (c *stranger) retire(me int) {
-	a := c.town
+func (c *unusualClient) retire(me int) {
+	a := c.execution
 	locks, s := c.locks, c.s
 	if a.p(.5) {
 		for _, k := range sortedK(c.holds) {
@@ -135,8 +135,8 @@ func sortedK(m map[string]history.Grant) (l []string) {
 }
 
 // step chooses what a client does next.
-func (c *stranger) step() {
-	a := c.town
+func (c *unusualClient) step() {
+	a := c.execution
 	if a.now > 40*second {
 		return
 	}
@@ -229,8 +229,8 @@ func (c *stranger) step() {
 	}
 }
 
-func (c *stranger) acquire(k string) {
-	a := c.town
+func (c *unusualClient) acquire(k string) {
+	a := c.execution
 	me := c.process
 	wait := a.queues && a.p(.6)
 	owner := c.name
@@ -241,7 +241,7 @@ func (c *stranger) acquire(k string) {
 		s := c.s
 		alone := !a.leases || !a.sessions && !a.sticky
 		if alone || s == nil || !s.alive(a) || c.process != me && !a.sticky {
-			s = &tenure{name: fmt.Sprint("L", a.sn)}
+			s = &serviceLease{name: fmt.Sprint("L", a.sn)}
 			a.extend(s)
 			if !alone {
 				if c.process == me || a.sticky {
@@ -302,8 +302,8 @@ func (c *stranger) acquire(k string) {
 }
 
 // keep renews in the background.
-func (c *stranger) keep(s *tenure, me int) {
-	a := c.town
+func (c *unusualClient) keep(s *serviceLease, me int) {
+	a := c.execution
 	gen := s.gen
 	a.at(a.now+a.ttl/3+a.d(), func() {
 		if s.gen != gen || a.now > 40*second {
@@ -336,10 +336,10 @@ func (c *stranger) keep(s *tenure, me int) {
 	})
 }
 
-// strangers runs one execution.
-func strangers(seed uint64) *town {
+// unusualClients runs one execution.
+func unusualClients(seed uint64) *execution {
 	r := rand.New(rand.NewPCG(77, seed))
-	a := &town{r: r, held: map[string]*possession{}, queue: map[string][]*queued{}, fence: map[string]int64{}, value: map[string]int64{}}
+	a := &execution{r: r, held: map[string]*possession{}, queue: map[string][]*queued{}, fence: map[string]int64{}, value: map[string]int64{}}
 	b := func(p float64) bool { return r.Float64() < p }
 	a.tokens, a.leases, a.owners = b(.5), b(.7), b(.5)
 	a.sticky = b(.25)
@@ -353,7 +353,7 @@ func strangers(seed uint64) *town {
 	a.slack = second / 2
 	a.o = Options{Bounds: history.Bounds{ClockRate: rho, ClockOffset: -1, Expiry: history.Duration(a.slack)}, Fenced: a.tokens, Explicit: !a.background, TTL: 0}
 	for i := range 3 {
-		c := &stranger{town: a, name: fmt.Sprint("c", i), process: a.proc, holds: map[string]history.Grant{}, locks: map[string]*possession{}, old: map[string]history.Grant{}}
+		c := &unusualClient{execution: a, name: fmt.Sprint("c", i), process: a.proc, holds: map[string]history.Grant{}, locks: map[string]*possession{}, old: map[string]history.Grant{}}
 		a.proc++
 		a.at(r.Int64N(second), c.step)
 	}
@@ -377,17 +377,17 @@ func strangers(seed uint64) *town {
 	return a
 }
 
-func TestNoAlarmOnCorrectServicesWithStrangeClients(t *testing.T) {
-	if err := noStrangeAlarm(2 * executions(t)); err != nil {
+func TestNoAlarmOnCorrectServicesWithUnusualClients(t *testing.T) {
+	if err := noAlarmWithUnusualClients(2 * executions(t)); err != nil {
 		t.Error(err)
 	}
 }
 
-// noStrangeAlarm says on which correct execution the checker raises an alarm.
-func noStrangeAlarm(executions int) error {
+// noAlarmWithUnusualClients says on which correct execution the checker raises an alarm.
+func noAlarmWithUnusualClients(executions int) error {
 	valid := 0
 	for n := range executions {
-		a := strangers(uint64(n))
+		a := unusualClients(uint64(n))
 		r := Checker(a.o).Check(context.Background(), &a.log, checker.Budget{})
 		switch r.Outcome {
 		case checker.Valid:

@@ -16,8 +16,8 @@ import (
 // came, and take a release of nothing for done. This file has the service, strange_test.go the
 // clients.
 
-// tenure is a lease as the service knows it.
-type tenure struct {
+// serviceLease is a lease as the service knows it.
+type serviceLease struct {
 	name    string
 	expires int64
 	gen     int
@@ -25,22 +25,22 @@ type tenure struct {
 
 // possession is a hold as the service knows it.
 type possession struct {
-	s     *tenure
+	s     *serviceLease
 	owner string
 	token int64
 }
 
 // queued is a client that waits at the service.
 type queued struct {
-	s     *tenure
+	s     *serviceLease
 	owner string
 	token int64
 	try   func() // on being first
 	dead  bool
 }
 
-// town is one execution.
-type town struct {
+// execution is a lease service and its clients, whose events are in the history.
+type execution struct {
 	r       *rand.Rand
 	q       timers
 	now, sn int64
@@ -59,13 +59,13 @@ type town struct {
 }
 
 // at lets something happen later.
-func (a *town) at(t int64, f func()) { a.sn++; heap.Push(&a.q, timer{max(t, a.now), a.sn, f}) }
+func (a *execution) at(t int64, f func()) { a.sn++; heap.Push(&a.q, timer{max(t, a.now), a.sn, f}) }
 
 // p is a chance.
-func (a *town) p(x float64) bool { return a.r.Float64() < x }
+func (a *execution) p(x float64) bool { return a.r.Float64() < x }
 
 // d is how long a message takes.
-func (a *town) d() int64 {
+func (a *execution) d() int64 {
 	switch {
 	case a.p(0.1):
 		return a.r.Int64N(4 * second)
@@ -76,7 +76,7 @@ func (a *town) d() int64 {
 }
 
 // lasts is how long a TTL takes by a clock within the bounds, and until the service notices.
-func (a *town) lasts() int64 {
+func (a *execution) lasts() int64 {
 	rate := 1 + rho*(2*a.r.Float64()-1)
 	if a.p(.5) {
 		rate = 1 + rho
@@ -90,8 +90,8 @@ func (a *town) lasts() int64 {
 	return d
 }
 
-// extend renews a tenure, and lets what hangs on it end when it does.
-func (a *town) extend(s *tenure) {
+// extend renews a serviceLease, and lets what hangs on it end when it does.
+func (a *execution) extend(s *serviceLease) {
 	s.expires = a.now + a.lasts()
 	a.at(s.expires, func() {
 		if s.expires > a.now {
@@ -122,10 +122,10 @@ func keysOf(m map[string]*possession) (l []string) {
 	return
 }
 
-func (s *tenure) alive(a *town) bool { return s.expires > a.now }
+func (s *serviceLease) alive(a *execution) bool { return s.expires > a.now }
 
 // drop ends a hold, which a watcher may see.
-func (a *town) drop(k string) {
+func (a *execution) drop(k string) {
 	l := a.held[k]
 	delete(a.held, k)
 	if a.p(.5) && (a.tokens || a.leases && !a.sticky && !a.sessions) {
@@ -137,7 +137,7 @@ func (a *town) drop(k string) {
 }
 
 // serve lets in who waits.
-func (a *town) serve(k string) {
+func (a *execution) serve(k string) {
 	for a.held[k] == nil && len(a.queue[k]) > 0 {
 		w := a.queue[k][0]
 		a.queue[k] = a.queue[k][1:]
@@ -148,7 +148,7 @@ func (a *town) serve(k string) {
 }
 
 // grant is what a client is told of a hold.
-func (a *town) grant(l *possession) history.Grant {
+func (a *execution) grant(l *possession) history.Grant {
 	g := history.Grant{TTL: a.ttl / 1e6}
 	if a.norefresh {
 		g.TTL = max(1, min(g.TTL, int64(float64(l.s.expires-a.slack-a.now)*(1-rho)*(1-rho))/1e6))
@@ -165,6 +165,6 @@ func (a *town) grant(l *possession) history.Grant {
 	return g
 }
 
-func (a *town) belief(p int, f, k string, g history.Grant, sent int64) {
+func (a *execution) belief(p int, f, k string, g history.Grant, sent int64) {
 	a.log.Events = append(a.log.Events, history.Event{Type: history.BeliefChange, F: f, Key: k, Process: p, Time: a.now, Value: raw(history.Belief{Grant: g, At: a.now, Sent: sent})})
 }
