@@ -151,9 +151,14 @@ func (c *Core) clockWentBack() {
 }
 
 func (c *Core) receive(from core.Address, body core.Body) {
-	switch m := body.(type) {
-	case *Request:
+	if m, ok := body.(*Request); ok {
 		c.onRequest(from, m)
+		return
+	}
+	if from.IsClient() {
+		return // a client has no part in the protocol
+	}
+	switch m := body.(type) {
 	case *Accept:
 		c.onAccept(from, m)
 	case *Accepted:
@@ -282,3 +287,18 @@ func (c *Core) Digest() []byte { return c.state.encode() }
 
 // Members returns the newest configuration that this node knows of.
 func (c *Core) Members() []Member { return c.state.newest().members }
+
+// AddressOf is where a node listens, or "" if this node does not know.
+func (c *Core) AddressOf(n core.Address) string {
+	for i := len(c.state.configs) - 1; i >= 0; i-- {
+		for _, m := range c.state.configs[i].members {
+			if m.ID == n {
+				return m.Address
+			}
+		}
+	}
+	if j := c.lead.joining; j != nil && j.member.ID == n {
+		return j.member.Address
+	}
+	return ""
+}

@@ -1,0 +1,80 @@
+package host
+
+import (
+	"sync"
+	"time"
+
+	"nemesis/servers/core"
+)
+
+// event is what waits for the core: a message, or messages that a sync has released.
+type event struct {
+	from     core.Address
+	body     core.Body
+	released []core.Message
+	size     int
+}
+
+// inbox is the queue of what waits for the core. Readers of connections wait while it holds too much.
+type inbox struct {
+	mu     sync.Mutex
+	room   *sync.Cond
+	events []event
+	size   int
+	limit  int
+	woken  chan struct{}
+	spare  []event
+}
+
+func newInbox(limit int) *inbox {
+	b := &inbox{limit: limit, woken: make(chan struct{}, 1)}
+	b.room = sync.NewCond(&b.mu)
+	return b
+}
+
+// put appends an event of a size in bytes. One with a size waits for room.
+func (b *inbox) put(e event, size int) {
+	b.mu.Lock()
+	for size > 0 && b.size > 0 && b.size+size > b.limit {
+		b.room.Wait()
+	}
+	e.size = size
+	b.size += size
+	b.events = append(b.events, e)
+	first := len(b.events) == 1
+	b.mu.Unlock()
+	if first {
+		b.wake()
+	}
+}
+
+func (b *inbox) wake() {
+	select {
+	case b.woken <- struct{}{}:
+	default:
+	}
+}
+
+// take returns everything that waits, once there is something or the timer fires. The result is valid until the next take.
+func (b *inbox) take(timer <-chan time.Time) []event {
+	select {
+	case <-b.woken:
+	case <-timer:
+	}
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	taken := b.events
+	clear(b.spare[:cap(b.spare)])
+	b.events, b.spare = b.spare[:0], taken
+	b.size = 0
+	b.room.Broadcast()
+	return taken
+}
+
+// clear drops everything.
+func (b *inbox) clear() {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	b.events, b.size = nil, 0
+	b.room.Broadcast()
+}
