@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"net"
+	"strings"
 	"sync"
 
 	"nemesis/history"
@@ -64,8 +65,12 @@ func (d *Dialer) Sort(done Completion) Completion {
 	if !connected && done.Type == history.Info {
 		done.Type = history.Fail
 	}
-	if done.Error == "" {
-		done.Error = Printable(failure.Error())
+	// A client library may still tell of an older attempt, such as one that was refused.
+	switch here := Printable(failure.Error()); {
+	case done.Error == "":
+		done.Error = here
+	case !strings.Contains(done.Error, here):
+		done.Error = Printable(here + "; the client says: " + done.Error)
 	}
 	return done
 }

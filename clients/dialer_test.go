@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"net"
 	"os"
+	"strings"
 	"syscall"
 	"testing"
 
@@ -67,6 +68,9 @@ func TestOperationsAreSortedByTheLastAttemptToConnect(t *testing.T) {
 			got := d.Sort(test.done)
 			if got.Cause != test.cause || got.Type != test.want {
 				t.Errorf("got %s, cause %q", got.Type, got.Cause)
+			}
+			if failed := test.attempts; test.want == history.Fail && got.Cause == history.ControlSide && (!strings.Contains(got.Error, failed[len(failed)-1].Error()) || !strings.Contains(got.Error, test.done.Error)) {
+				t.Errorf("says %q", got.Error)
 			}
 		})
 	}

@@ -113,8 +113,8 @@ func controlTroubles() []controlTrouble {
 				os.Remove(out)
 				put(t, out, "mine")
 			}},
-		{name: "the store deleted in the workload", flags: kills, at: workload, while: deleted, codes: []int{harness}, says: []string{"no such file"}},
-		{name: "the store deleted while it settles", flags: kills, at: phase(history.PhaseSettle), while: deleted, codes: []int{harness}, says: []string{"no such file"}},
+		{name: "the store deleted in the workload", flags: kills, at: workload, while: deleted, codes: []int{harness}, says: []string{"was deleted or moved during the run"}},
+		{name: "the store deleted while it settles", flags: kills, at: phase(history.PhaseSettle), while: deleted, codes: []int{harness}, says: []string{"was deleted or moved during the run"}},
 		{name: "stopped for 12 s in the workload", flags: kills, at: workload, while: stopped(12 * time.Second), codes: inconclusive},
 		{name: "stopped for 12 s with a fault in force", flags: kills, at: inForce, while: stopped(12 * time.Second), codes: inconclusive},
 		{name: "stopped for 12 s while it settles", flags: kills, at: phase(history.PhaseSettle), while: stopped(12 * time.Second), codes: inconclusive},

@@ -90,7 +90,7 @@ func signals(t *testing.T, r *rand.Rand, n int) []attack {
 				if replayed == "" {
 					replayed = recordToReplay(t, flags)
 				}
-				s := startCommand(t, "replay", string(replayed), "--json", "--binary", server(t))
+				s := startCommand(t, "replay", string(replayed), "--json")
 				left := &remains{liveRun: s}
 				s.until(t, moment.is)
 				left.note()

@@ -108,6 +108,9 @@ func tryAttacks(t *testing.T, seed uint64, count func(attackKind) int) {
 				})
 			}
 		})
+		if tried == 0 {
+			continue // -run named others
+		}
 		fmt.Fprintf(&table, "\n%-28s %5d tried %5d held", kind.name, tried, held)
 		if skipped > 0 {
 			fmt.Fprintf(&table, " %5d not possible here", skipped)
