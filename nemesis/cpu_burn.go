@@ -111,7 +111,7 @@ func (f cpuBurn) Bind(step history.Step, live Live) (Binding, error) {
 		return Binding{}, err
 	}
 	servers := f.servers()
-	servers.effect = func(id, process string, _ history.Step) agent.Effect {
+	servers.effect = func(id, process string, _ []uint16, _ history.Step) agent.Effect {
 		return &effects.CPUBurn{ID: id, Process: process, Share: b.Share}
 	}
 	all := live.Servers

@@ -15,8 +15,8 @@ func kill() Fault {
 		doc:      "kill -9 servers and start them again",
 		needs:    effects.KillKind,
 		restarts: true,
-		effect: func(id, process string, _ history.Step) agent.Effect {
-			return &effects.Kill{ID: id, Process: process}
+		effect: func(id, process string, ports []uint16, _ history.Step) agent.Effect {
+			return &effects.Kill{ID: id, Process: process, Ports: ports}
 		},
 	}
 }

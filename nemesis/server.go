@@ -17,7 +17,7 @@ type serverFault struct {
 	name, doc string
 	verb      string // of its sentence
 	needs     string
-	effect    func(id, process string, step history.Step) agent.Effect
+	effect    func(id, process string, ports []uint16, step history.Step) agent.Effect
 	// restarts: healing it brings up a new process; otherwise the old one goes on.
 	restarts bool
 }
@@ -128,7 +128,11 @@ func (f serverFault) Bind(step history.Step, live Live) (Binding, error) {
 			if i > 0 {
 				id = fmt.Sprintf("%s-%d", id, i+1)
 			}
-			a, err := live.onAgent(node, f.effect(id, name, step))
+			var ports []uint16
+			if live.Ports != nil {
+				ports = live.Ports(node, name)
+			}
+			a, err := live.onAgent(node, f.effect(id, name, ports, step))
 			if err != nil {
 				return b, err
 			}

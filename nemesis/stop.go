@@ -21,8 +21,8 @@ func stop() Fault {
 		doc:      "stop servers gracefully and start them again",
 		needs:    effects.StopKind,
 		restarts: true,
-		effect: func(id, process string, step history.Step) agent.Effect {
-			return &effects.Stop{ID: id, Process: process, Grace: max(min(stopGrace, time.Duration(step.Hold)/2), 100*time.Millisecond)}
+		effect: func(id, process string, ports []uint16, step history.Step) agent.Effect {
+			return &effects.Stop{ID: id, Process: process, Grace: max(min(stopGrace, time.Duration(step.Hold)/2), 100*time.Millisecond), Ports: ports}
 		},
 	}
 }

@@ -81,6 +81,7 @@ func (r *runner) newInjector() *nemesis.Injector {
 		Machines: machines,
 		Role:     r.roles.of,
 		Servers:  r.serversOn,
+		Ports:    r.ports,
 		PeerPort: r.peerPort(),
 		Now:      r.now,
 		Record:   r.event,
@@ -100,6 +101,19 @@ func (r *runner) serversOn(node, role string) []string {
 		names = append(names, c.Name())
 	}
 	return names
+}
+
+// ports are where a server process listens.
+func (r *runner) ports(node, process string) []uint16 {
+	var ports []uint16
+	for _, c := range r.servers.Components() {
+		for _, port := range []uint16{c.ClientPort, c.PeerPort} {
+			if c.Node == node && c.Name() == process && port != 0 && !slices.Contains(ports, port) {
+				ports = append(ports, port)
+			}
+		}
+	}
+	return ports
 }
 
 // peerPort is where servers talk to each other.

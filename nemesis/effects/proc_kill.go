@@ -16,6 +16,9 @@ type Kill struct {
 	ID string `json:"id"`
 	// Process is the supervised process's name.
 	Process string `json:"process"`
+	// Ports are where it listens: who listens there while it is down was started by
+	// somebody else.
+	Ports []uint16 `json:"ports,omitempty"`
 }
 
 // Kind is KillKind.
@@ -43,11 +46,13 @@ func (k *Kill) Undo(h *agent.Host) error { return h.Processes.Restore(k.Process,
 
 // Probe looks whether the process that was killed is gone, or one runs again.
 func (k *Kill) Probe(h *agent.Host) (history.Evidence, error) {
-	return probeDown(h, k, k.Process, k.by())
+	return probeDown(h, k, k.Process, k.by(), k.Ports)
 }
 
-// probeDown is the evidence of an effect that keeps a process down.
-func probeDown(h *agent.Host, effect agent.Effect, process, by string) (history.Evidence, error) {
+// probeDown is the evidence of an effect that keeps a process down. A server that somebody
+// else started is seen by the group or the tag of its processes, or, outside of both, by
+// the ports that it listens at; never by its name.
+func probeDown(h *agent.Host, effect agent.Effect, process, by string, ports []uint16) (history.Evidence, error) {
 	state, err := h.Processes.State(process)
 	if err != nil {
 		return history.Evidence{}, err
@@ -59,16 +64,24 @@ func probeDown(h *agent.Host, effect agent.Effect, process, by string) (history.
 	}}
 	addProcesses(h, &e, process, state, hold)
 	if h.InForce(effect) {
+		taken, err := listening(ports)
+		if err != nil {
+			return history.Evidence{}, err
+		}
 		switch {
 		case up:
 			e.Undone = true
 			e.Summary = fmt.Sprintf("%s runs, pid %d", process, state.PID)
+		case len(taken) > 0 && state.Processes == 0:
+			e.Undone = true
+			e.Summary = fmt.Sprintf("%s is down, but another process listens at its port %d", process, taken[0])
 		case !held:
 			e.Summary = process + " is down, and not by this fault"
 		case hold.PID == 0:
 			// It happened to a process that was down already: nothing was broken by it.
 			e.Summary = process + " had already been ended by another fault; it is kept down"
 		case state.Processes > 0:
+			e.Undone = true
 			e.Summary = fmt.Sprintf("%s, pid %d, is gone after %s, but %d of its processes run%s", process, hold.PID, hold.Ending, state.Processes, heldBy(state))
 		default:
 			e.Confirmed = true

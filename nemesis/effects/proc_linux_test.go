@@ -3,6 +3,9 @@ package effects_test
 import (
 	"context"
 	"fmt"
+	"net"
+	"os"
+	"os/exec"
 	"strings"
 	"testing"
 	"time"
@@ -139,6 +142,56 @@ func TestAKilledServerIsDownAndComesBack(t *testing.T) {
 		t.Error("it never was away")
 	}
 	n.shows(kill1, true, "server runs, pid %d", now)
+}
+
+// A server that somebody started by hand while ours is held down is seen by its processes,
+// which inherit the tag, or else by its port.
+func TestAServerThatSomebodyElseStartedIsNoticed(t *testing.T) {
+	for _, effect := range []agent.Effect{
+		&effects.Kill{ID: "f1", Process: "server"},
+		&effects.Stop{ID: "f1", Process: "server", Grace: time.Minute},
+	} {
+		n := newNode(t)
+		pid := n.state().PID
+		environment, err := os.ReadFile(fmt.Sprintf("/proc/%d/environ", pid))
+		if err != nil {
+			t.Fatal(err)
+		}
+		n.apply(effect)
+		again := exec.Command("sleep", "1000")
+		again.Env = strings.Split(strings.TrimRight(string(environment), "\x00"), "\x00")
+		if err := again.Start(); err != nil {
+			t.Fatal(err)
+		}
+		defer again.Wait()
+		defer again.Process.Kill()
+		if got, err := n.Probe(context.Background(), effect); err != nil || got.Confirmed || !got.Undone {
+			t.Errorf("%s: %+v, %v", effect.Kind(), got, err)
+		}
+	}
+	listener, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	port := uint16(listener.Addr().(*net.TCPAddr).Port)
+	for _, effect := range []agent.Effect{
+		&effects.Kill{ID: "f1", Process: "server", Ports: []uint16{port}},
+		&effects.Stop{ID: "f1", Process: "server", Grace: time.Minute, Ports: []uint16{port}},
+	} {
+		n := newNode(t)
+		pid := n.state().PID
+		n.apply(effect)
+		n.shows(effect, false, fmt.Sprintf("server is down, but another process listens at its port %d", port), pid)
+		if got, _ := n.Probe(context.Background(), effect); !got.Undone {
+			t.Errorf("%s: nobody undid it: %+v", effect.Kind(), got)
+		}
+		listener.Close()
+		n.shows(effect, true, "server, pid %d, is gone after "+map[string]string{effects.KillKind: "SIGKILL", effects.StopKind: "SIGTERM"}[effect.Kind()], pid)
+		if listener, err = net.Listen("tcp", fmt.Sprintf("127.0.0.1:%d", port)); err != nil {
+			t.Fatal(err)
+		}
+	}
+	listener.Close()
 }
 
 func TestAStoppedServerSaysHowItEnded(t *testing.T) {

@@ -20,6 +20,8 @@ type Stop struct {
 	// Grace is how long the server may take before it is killed, in nanoseconds;
 	// above 0 and at most a minute.
 	Grace time.Duration `json:"grace"`
+	// Ports are where it listens, as in Kill.
+	Ports []uint16 `json:"ports,omitempty"`
 }
 
 // Kind is StopKind.
@@ -51,5 +53,5 @@ func (s *Stop) Undo(h *agent.Host) error { return h.Processes.Restore(s.Process,
 
 // Probe looks whether the process that was stopped is gone, or one runs again.
 func (s *Stop) Probe(h *agent.Host) (history.Evidence, error) {
-	return probeDown(h, s, s.Process, s.by())
+	return probeDown(h, s, s.Process, s.by(), s.Ports)
 }

@@ -68,7 +68,7 @@ type ProcessState struct {
 	// HeldBy is how the server's processes are found: HeldByCgroup or HeldByTag.
 	HeldBy string `json:"heldBy,omitempty"`
 	// Processes counts the processes of the server, those included that it forked. Of a
-	// server that has exited it counts what is left.
+	// server that has exited it counts what is left, and what somebody started by hand.
 	Processes int `json:"processes,omitempty"`
 	// Threads counts their threads, Stopped those of them that a signal stopped.
 	Threads int `json:"threads,omitempty"`

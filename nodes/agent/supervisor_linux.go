@@ -343,7 +343,8 @@ func (s *supervisor) State(name string) (ProcessState, error) {
 	}
 	s.mu.Unlock()
 	if state.State == Exited {
-		state.Processes = len(s.members(p))
+		// Somebody may have started it by hand, outside of its group.
+		state.Processes = len(s.relatives(p))
 		return state, nil
 	}
 	st, err := ReadStat(fmt.Sprintf("/proc/%d/stat", l.pid))
