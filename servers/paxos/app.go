@@ -54,14 +54,16 @@ const (
 	KVCAS       // sets Value if the value is Expect, which nil means absent
 	KVAppend    // appends Value to the value
 	KVIncrement // adds one to the value, 8 bytes big-endian, and returns it
+	KVTransact  // executes Parts, one after another with nothing between them
 )
 
-// KVOp is an operation on a key.
+// KVOp is an operation on a key, or several at once.
 type KVOp struct {
 	Kind   KVKind
 	Key    string
 	Value  []byte
 	Expect []byte
+	Parts  []KVOp // of KVTransact, none of them a KVTransact; a cas that does not match does not stop those behind it
 }
 
 // Encode returns the operation's encoding.
@@ -72,6 +74,12 @@ func (o KVOp) Encode() []byte {
 	if o.Kind == KVCAS {
 		b = appendBool(b, o.Expect != nil)
 		b = appendBytes(b, o.Expect)
+	}
+	if o.Kind == KVTransact {
+		b = appendUint(b, uint64(len(o.Parts)))
+		for _, part := range o.Parts {
+			b = appendBytes(b, part.Encode())
+		}
 	}
 	return b
 }
@@ -88,13 +96,29 @@ func decodeKVOp(b []byte) (KVOp, error) {
 			o.Expect = []byte{}
 		}
 	}
-	if o.Kind < KVGet || o.Kind > KVIncrement {
+	if o.Kind == KVTransact {
+		for range r.count() {
+			b := r.bytes()
+			if len(b) > 0 && KVKind(b[0]) == KVTransact {
+				r.fail()
+				break
+			}
+			part, err := decodeKVOp(b)
+			if err != nil {
+				r.fail()
+				break
+			}
+			o.Parts = append(o.Parts, part)
+		}
+	}
+	if o.Kind < KVGet || o.Kind > KVTransact {
 		r.fail()
 	}
 	return o, r.end()
 }
 
-// KVStatus is the first byte of a KV's result; the rest is the value.
+// KVStatus is the first byte of a KV's result; the rest is the value. Of a KVTransact it is the results of the parts, each
+// with its length before it.
 type KVStatus byte
 
 // Statuses of results.
@@ -102,7 +126,7 @@ const (
 	KVInvalid  KVStatus = iota // the operation is none
 	KVFound                    // get: the value; delete: there was one
 	KVAbsent                   // get, delete: there is no value
-	KVDone                     // set, append, increment (with the new value), cas that took place
+	KVDone                     // set, append, increment (with the new value), transact, cas that took place
 	KVMismatch                 // cas: the value is another
 )
 
@@ -124,8 +148,14 @@ func (kv *KV) Apply(op []byte) []byte {
 		}
 		return []byte{byte(KVInvalid)}
 	}
+	return kv.apply(o)
+}
+
+func (kv *KV) apply(o KVOp) []byte {
 	value, there := kv.data[o.Key]
 	switch o.Kind {
+	case KVTransact:
+		return transact(o.Parts, kv.apply)
 	case KVGet:
 		return kv.get(o.Key)
 	case KVSet:
@@ -155,13 +185,27 @@ func (kv *KV) Apply(op []byte) []byte {
 	return []byte{byte(KVDone)}
 }
 
-// Query executes a KVOp that is a get.
+// Query executes a KVOp that is a get, or several of them at once.
 func (kv *KV) Query(op []byte) []byte {
 	o, err := decodeKVOp(op)
-	if err != nil || o.Kind != KVGet {
+	changes := func(o KVOp) bool { return o.Kind != KVGet }
+	switch {
+	case err != nil:
+		return []byte{byte(KVInvalid)}
+	case o.Kind == KVTransact && !slices.ContainsFunc(o.Parts, changes):
+		return transact(o.Parts, func(part KVOp) []byte { return kv.get(part.Key) })
+	case changes(o):
 		return []byte{byte(KVInvalid)}
 	}
 	return kv.get(o.Key)
+}
+
+func transact(parts []KVOp, do func(KVOp) []byte) []byte {
+	result := []byte{byte(KVDone)}
+	for _, part := range parts {
+		result = appendBytes(result, do(part))
+	}
+	return result
 }
 
 func (kv *KV) get(key string) []byte {

@@ -151,8 +151,12 @@ func (c *Core) clockWentBack() {
 }
 
 func (c *Core) receive(from core.Address, body core.Body) {
-	if m, ok := body.(*Request); ok {
+	switch m := body.(type) {
+	case *Request:
 		c.onRequest(from, m)
+		return
+	case *Inquiry:
+		c.onInquiry(from)
 		return
 	}
 	if from.IsClient() {
@@ -188,6 +192,14 @@ func (c *Core) receive(from core.Address, body core.Body) {
 	case core.Saved:
 		c.onSaved(Slot(m.ID))
 	}
+}
+
+func (c *Core) onInquiry(from core.Address) {
+	standing := &Standing{Promised: c.promised, Leader: c.leader, Executed: c.state.executed}
+	if ballot, leads := c.Leading(); leads {
+		standing.Promised, standing.Leader = ballot, c.opt.ID
+	}
+	c.send(from, standing)
 }
 
 // elapse does what is due.

@@ -22,6 +22,8 @@ const (
 	tagChunk
 	tagRequest
 	tagReply
+	tagInquiry
+	tagStanding
 )
 
 // Canvass asks whether the receiver would promise the ballot now (a pre-vote). It binds nobody.
@@ -158,6 +160,17 @@ type Reply struct {
 	Result  []byte
 }
 
+// Inquiry asks a node where it stands. Anybody may ask.
+type Inquiry struct{}
+
+// Standing answers an Inquiry. Promised is the ballot of a sender that leads, and otherwise the highest that it has
+// promised; Leader is whom it takes for the leader, or 0.
+type Standing struct {
+	Promised Ballot
+	Leader   core.Address
+	Executed Slot
+}
+
 // Append appends the encoding.
 func (m *Canvass) Append(b []byte) []byte {
 	return appendUint(appendBallot(append(b, tagCanvass), m.Ballot), m.Executed)
@@ -246,6 +259,14 @@ func (m *Reply) Append(b []byte) []byte {
 	return appendBytes(appendUint(append(b, byte(m.Status)), m.Leader), m.Result)
 }
 
+// Append appends the encoding.
+func (m *Inquiry) Append(b []byte) []byte { return append(b, tagInquiry) }
+
+// Append appends the encoding.
+func (m *Standing) Append(b []byte) []byte {
+	return appendUint(appendUint(appendBallot(append(b, tagStanding), m.Promised), m.Leader), m.Executed)
+}
+
 // Decode reads one message. The message shares memory with b.
 func Decode(b []byte) (core.Body, error) {
 	r := &reader{b: b}
@@ -295,6 +316,10 @@ func Decode(b []byte) (core.Body, error) {
 			r.fail()
 		}
 		m = p
+	case tagInquiry:
+		m = &Inquiry{}
+	case tagStanding:
+		m = &Standing{r.ballot(), r.address(), r.slot()}
 	default:
 		return nil, fmt.Errorf("decode a message: there is no kind %d", tag)
 	}
