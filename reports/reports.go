@@ -93,7 +93,8 @@ func Read(dir string) (*Run, error) {
 		}
 		return nil, fmt.Errorf("%w; run nemesis check to write it anew", err)
 	}
-	if r.Log, err = d.LoadWithin(plan.CheckerMemory); err != nil {
+	memory, _ := checker.Memory(plan.CheckerMemory) // the verdict's notes tell where that is less
+	if r.Log, err = d.LoadWithin(memory); err != nil {
 		r.Log, r.Unread = nil, err.Error()
 	}
 	for _, node := range plan.Cluster.Nodes {

@@ -42,8 +42,8 @@ func (r BenchRow) String() string {
 // Histories are written below dir, which must exist, and removed again. A ctx that
 // ends stops it with what has been measured so far.
 func Bench(ctx context.Context, dir string, operations, concurrency int) ([]BenchRow, error) {
-	if operations < 1 || concurrency < 1 {
-		return nil, fmt.Errorf("measure the interpreter: %d operations by %d clients is nothing to measure", operations, concurrency)
+	if operations < 1 || concurrency < 1 || concurrency > mostClients {
+		return nil, fmt.Errorf("measure the interpreter: %d operations by %d clients is nothing to measure; give at least 1, and at most 100000 clients", operations, concurrency)
 	}
 	var rows []BenchRow
 	for _, measure := range []func(context.Context, string, int, int) (BenchRow, error){unrecorded, recorded} {

@@ -42,10 +42,14 @@ func Judge(ctx context.Context, dir history.Dir, start time.Time, troubles []str
 	}
 	// The collector keeps to the checkers' budget, where by default it would let the
 	// heap grow to twice what is in use.
-	if plan.CheckerMemory > 0 {
-		defer debug.SetMemoryLimit(debug.SetMemoryLimit(plan.CheckerMemory))
+	memory, note := checker.Memory(plan.CheckerMemory)
+	if note != "" {
+		facts.Notes = append(facts.Notes, note)
 	}
-	log, err := dir.LoadWithin(plan.CheckerMemory)
+	if memory > 0 {
+		defer debug.SetMemoryLimit(debug.SetMemoryLimit(memory))
+	}
+	log, err := dir.LoadWithin(memory)
 	var beyond *history.BudgetError
 	if errors.As(err, &beyond) {
 		facts.Harness = troubles
@@ -75,7 +79,7 @@ func Judge(ctx context.Context, dir history.Dir, start time.Time, troubles []str
 			facts.Info++
 		}
 	}
-	results := checker.Run(ctx, log, work.Checkers(plan), time.Duration(plan.CheckerTime), plan.CheckerMemory)
+	results := checker.Run(ctx, log, work.Checkers(plan), time.Duration(plan.CheckerTime), memory)
 	return conclude(dir, results, checker.FaultsOf(plan.Schedule, log.Events), facts), nil
 }
 

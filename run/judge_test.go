@@ -94,6 +94,18 @@ func TestInterruptedBeforeTheFinalReads(t *testing.T) {
 	}
 }
 
+// A plan may come from a machine with more memory.
+func TestCheckersAreGivenNoMoreMemoryThanTheMachineHas(t *testing.T) {
+	plan := told(t, "register")
+	for memory, tells := range map[int64]bool{64 << 20: false, 1 << 50: true} {
+		plan.CheckerMemory = memory
+		v, err := Judge(t.Context(), writeRun(t, plan, []history.Event{{Type: history.PhaseChange, Message: history.PhaseDone}}), time.Now(), nil)
+		if err != nil || (len(v.Notes) == 1 && strings.Contains(v.Notes[0], "and not the 1073741824 MiB that were asked for (--checker-memory)")) != tells {
+			t.Errorf("%d MiB: %v, notes %q", memory>>20, err, v.Notes)
+		}
+	}
+}
+
 // That any host key was accepted is told with every verdict.
 func TestUncheckedHostKeysAreTold(t *testing.T) {
 	plan := told(t, "register")

@@ -4,6 +4,7 @@ import (
 	"fmt"
 	"slices"
 
+	"nemesis/checker"
 	"nemesis/history"
 	"nemesis/nemesis"
 )
@@ -24,7 +25,8 @@ func PlanToReplay(dir history.Dir, asRecorded bool) (history.Plan, error) {
 	if !asRecorded {
 		return plan, nil
 	}
-	log, err := dir.LoadWithin(plan.CheckerMemory)
+	memory, _ := checker.Memory(plan.CheckerMemory)
+	log, err := dir.LoadWithin(memory)
 	if err != nil {
 		return plan, err
 	}

@@ -77,6 +77,10 @@ func (f *foreignFlags) judge(ctx context.Context, w, aside io.Writer, path strin
 	if err != nil {
 		return &run.UsageError{Err: err}
 	}
+	memory, note := checker.Memory(memory)
+	if note != "" {
+		fmt.Fprintln(aside, note)
+	}
 	// The collector keeps to the budget, where by default it would let the heap grow to
 	// twice what is in use.
 	if memory > 0 {
@@ -92,7 +96,7 @@ func (f *foreignFlags) judge(ctx context.Context, w, aside io.Writer, path strin
 		return &run.UsageError{Err: err}
 	}
 	if read.Format != format {
-		if chosen, limit, memory, err = f.checker(read.Format); err != nil {
+		if chosen, limit, _, err = f.checker(read.Format); err != nil {
 			return &run.UsageError{Err: err}
 		}
 	}

@@ -175,3 +175,13 @@ func TestWhatWasNotReadIsToldAside(t *testing.T) {
 		t.Errorf("exit status %d\n%s", code, out)
 	}
 }
+
+func TestMoreMemoryThanThereIsIsToldAndNotGiven(t *testing.T) {
+	for memory, tells := range map[string]bool{"1000TiB": true, "64MiB": false} {
+		out, code := try(t, "check", "--checker-memory", memory, "testdata/foreign/history.txt")
+		first, _, _ := strings.Cut(out, "\n")
+		if code == usageCode || strings.HasPrefix(first, "The checkers were given ") != tells {
+			t.Errorf("with %s: exit status %d, and it says\n%s", memory, code, out)
+		}
+	}
+}

@@ -106,7 +106,7 @@ func ranges(pattern string) ([]string, error) {
 		first, last, err1, err2 = int(from[0]), int(to[0]), nil, nil
 		write = func(i int) string { return string(rune(i)) }
 	}
-	if err1 != nil || err2 != nil || last < first || step < 1 || (last-first)/step >= maxHosts {
+	if err1 != nil || err2 != nil || last < first || step < 1 || (last-first)/step >= maxHosts || len(from) > 9 {
 		return nil, fmt.Errorf("%q is not a range of up to %d names; write it as n[1:5] or n[a:e]", pattern[at[0]:at[1]], maxHosts)
 	}
 	var names []string
