@@ -23,6 +23,10 @@ type settings struct {
 	certificates   []string // files, beside those that lie next to a key
 	agentSocket    string
 	knownHosts     []string
+	// revoked is a file of host keys that are refused, "" for none.
+	revoked string
+	// keysCommand is a command that would print known hosts, which is not run; "" for none.
+	keysCommand string
 	// acceptNew remembers the key of a host that none is known of; a changed key is refused.
 	acceptNew bool
 	jump      string // as ProxyJump says it, "" for none
@@ -46,7 +50,7 @@ func settle(h Host, opt Options) (settings, error) {
 	if h.Alias && !files.names(name) {
 		return settings{}, &UsageError{fmt.Sprintf("find ssh-config:%s: no Host block names it in %s", name, files.paths())}
 	}
-	said, err := files.find(hostQuery{name: name, user: first(h.User, opt.User), home: home})
+	said, err := files.find(hostQuery{name: name, user: first(h.User, opt.User), home: home, relayed: !strings.EqualFold(first(h.Jump, opt.Jump, "none"), "none")})
 	if err != nil {
 		return settings{}, notSettled(name, err)
 	}
@@ -107,7 +111,14 @@ func (s *settings) settleTarget(opt Options, said found, source string) (err err
 
 // settleJump is through whom to connect.
 func (s *settings) settleJump(h Host, opt Options, said found) error {
-	if s.jump = first(h.Jump, opt.Jump, said.one("proxyjump")); strings.EqualFold(s.jump, "none") {
+	if s.jump = first(h.Jump, opt.Jump); s.jump == "" {
+		tokens := map[byte]string{'h': s.hostName, 'n': s.name, 'p': strconv.Itoa(s.port), 'r': s.user}
+		var err error
+		if s.jump, err = expandTokens(said.one("proxyjump"), tokens, false); err != nil {
+			return notSettled(s.name, err)
+		}
+	}
+	if s.jump = strings.ReplaceAll(s.jump, "ssh://", ""); strings.EqualFold(s.jump, "none") {
 		s.jump = ""
 	}
 	if v := said.one("proxycommand"); v != "" && !strings.EqualFold(v, "none") && first(h.Jump, opt.Jump) == "" {
@@ -149,17 +160,27 @@ func (s *settings) settleIdentities(h Host, opt Options, said found, home string
 // settleKnownHosts is where the host's key is looked up.
 func (s *settings) settleKnownHosts(opt Options, said found, home string, paths *expander) {
 	s.acceptNew = strings.EqualFold(said.one("stricthostkeychecking"), "accept-new")
+	if v := said.one("revokedhostkeys"); !strings.EqualFold(v, "none") {
+		s.revoked = strings.Join(paths.expand(said["revokedhostkeys"]), "")
+	}
 	if s.knownHosts = opt.KnownHosts; len(s.knownHosts) > 0 {
 		return
 	}
+	if v := said.one("knownhostscommand"); !strings.EqualFold(v, "none") {
+		s.keysCommand = v
+	}
 	s.knownHosts = paths.expand(said["userknownhostsfile"])
 	if said["userknownhostsfile"] == nil && home != "" {
-		s.knownHosts = []string{filepath.Join(home, ".ssh", "known_hosts")}
+		s.knownHosts = []string{filepath.Join(home, ".ssh", "known_hosts"), filepath.Join(home, ".ssh", "known_hosts2")}
 	}
-	if global := said["globalknownhostsfile"]; global != nil {
-		s.knownHosts = append(s.knownHosts, paths.expand(global)...)
-	} else {
-		s.knownHosts = append(s.knownHosts, "/etc/ssh/ssh_known_hosts")
+	global := said["globalknownhostsfile"] // in which nothing is expanded
+	if global == nil {
+		global = []string{"/etc/ssh/ssh_known_hosts", "/etc/ssh/ssh_known_hosts2"}
+	}
+	for _, path := range global {
+		if !strings.EqualFold(path, "none") {
+			s.knownHosts = append(s.knownHosts, path)
+		}
 	}
 }
 

@@ -56,7 +56,8 @@ func TestConnectionSettingsOfAHost(t *testing.T) {
 	if err := os.WriteFile(path, []byte(sample), 0o600); err != nil {
 		t.Fatal(err)
 	}
-	known := []string{home + "/.ssh/known_hosts", "/etc/ssh/ssh_known_hosts"}
+	global := []string{"/etc/ssh/ssh_known_hosts", "/etc/ssh/ssh_known_hosts2"}
+	known := append([]string{home + "/.ssh/known_hosts", home + "/.ssh/known_hosts2"}, global...)
 	defaults := []string{home + "/.ssh/id_ed25519", home + "/.ssh/id_ecdsa", home + "/.ssh/id_rsa"}
 	for name, c := range map[string]struct {
 		host Host
@@ -65,16 +66,16 @@ func TestConnectionSettingsOfAHost(t *testing.T) {
 	}{
 		"everything from the file": {Host{HostName: "db1", Alias: true}, Options{},
 			settings{name: "db1", hostName: "10.0.0.11", port: 2222, user: "vagrant", checkAs: "10.0.0.11:2222", keys: []string{"/keys/with space/id"},
-				identitiesOnly: true, agentSocket: "/run/agent", knownHosts: []string{"/dev/null", "/etc/ssh/ssh_known_hosts"}}},
+				identitiesOnly: true, agentSocket: "/run/agent", knownHosts: append([]string{"/dev/null"}, global...)}},
 		"what is written beside the host comes first": {Host{HostName: "db1", User: "me", Port: 22}, Options{User: "flag", Port: 99},
 			settings{name: "db1", hostName: "10.0.0.11", port: 22, user: "me", checkAs: "10.0.0.11:22", keys: []string{"/keys/with space/id"},
-				identitiesOnly: true, agentSocket: "/run/agent", knownHosts: []string{"/dev/null", "/etc/ssh/ssh_known_hosts"}}},
+				identitiesOnly: true, agentSocket: "/run/agent", knownHosts: append([]string{"/dev/null"}, global...)}},
 		"flags come before the file": {Host{HostName: "db1"}, Options{User: "flag", Port: 99, Keys: []string{"k"}, KnownHosts: []string{"kh"}},
 			settings{name: "db1", hostName: "10.0.0.11", port: 99, user: "flag", checkAs: "10.0.0.11:99", keys: []string{"k"}, keysNamed: true,
 				identitiesOnly: true, agentSocket: "/run/agent", knownHosts: []string{"kh"}}},
 		"paths and names are expanded": {Host{HostName: "db2"}, Options{},
 			settings{name: "db2", hostName: "db2.example.org", port: 22, user: "anybody", checkAs: "second:22", keys: []string{home + "/.ssh/anybody-key", "/keys/second"},
-				agentSocket: home + "/agent.sock", knownHosts: []string{home + "/kh1", home + "/kh2", "/etc/ssh/ssh_known_hosts"}}},
+				agentSocket: home + "/agent.sock", knownHosts: append([]string{home + "/kh1", home + "/kh2"}, global...)}},
 		"a host that no block names": {Host{HostName: "10.9.9.9"}, Options{},
 			settings{name: "10.9.9.9", hostName: "10.9.9.9", port: 22, user: "anybody", checkAs: "10.9.9.9:22", keys: defaults, agentSocket: "/run/agent", knownHosts: known}},
 		"a Match block": {Host{HostName: "db4", Alias: true}, Options{},
@@ -130,9 +131,10 @@ func TestConfigurationThatPreventsAConnectionIsRefused(t *testing.T) {
 			`^connect to db1: read its ssh configuration: \S+/config:2: whether its port holds for db1 is not known: \S+/config:1: nemesis does not know Match tagged; --ssh-config none does without$`},
 		"a variable that is not set": {"IdentityFile ${NEMESIS_NO_SUCH}/id\n", "db1", false, true,
 			`^connect to db1: read its ssh configuration: the environment has no NEMESIS_NO_SUCH, which "\$\{NEMESIS_NO_SUCH\}/id" asks for; --ssh-config none does without$`},
-		"a token that nobody knows": {"IdentityFile ~/%z\n", "db1", false, true, `: nothing is known for %z in "\S+/%z"; --ssh-config none does without$`},
-		"a quote that is left open": {"Host db1\n  User \"me\n", "db1", false, true, `: \S+/config:2: a quote is never closed; --ssh-config none does without$`},
-		"a name that DNS completes": {"CanonicalizeHostname yes\nCanonicalDomains example.org\n", "db1", false, true, `: CanonicalDomains may complete the name db1, and nemesis does not do that; give it a HostName; --ssh-config none does without$`},
+		"a token that nobody knows":       {"IdentityFile ~/%z\n", "db1", false, true, `: nothing is known for %z in "\S+/%z"; --ssh-config none does without$`},
+		"a quote that is left open":       {"Host db1\n  User \"me\n", "db1", false, true, `: \S+/config:2: a quote is never closed; --ssh-config none does without$`},
+		"a name that no domain completes": {"CanonicalizeHostname yes\nCanonicalDomains example.invalid\nCanonicalizeFallbackLocal no\n", "db1", false, true, `: no address is known for db1 in any of CanonicalDomains \(example.invalid\), and CanonicalizeFallbackLocal is no; give it a HostName; --ssh-config none does without$`},
+		"a name that a CNAME may change":  {"CanonicalizeHostname yes\nCanonicalizePermittedCNAMEs *:*.example.org\n", "db1", false, true, `: CanonicalizePermittedCNAMEs may give db1 another name, and nemesis does not follow CNAMEs; give it a HostName; --ssh-config none does without$`},
 	} {
 		t.Run(name, func(t *testing.T) {
 			_, err := settle(Host{HostName: c.host, Alias: c.alias}, Options{Config: save(c.content)})

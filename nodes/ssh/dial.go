@@ -262,14 +262,12 @@ func hungUp(err error) bool {
 
 func (a *attempt) loginRefused(err error) string {
 	s := a.settings
-	// A server may offer keyboard-interactive and refuse it without a question, by message
-	// 51 of RFC 4252. The library takes that for a mistake of the server's.
-	unasked := strings.Contains(err.Error(), "unexpected message type 51")
+	unasked := refusedUnasked(err)
 	if unasked && a.signed != "" {
 		a.wanted = first(a.wanted, "keyboard-interactive")
 	}
 	// sshd disconnects, with or without a message, after too many wrong keys.
-	if !unasked && !hungUp(err) && !errors.Is(err, errNotAnswered) && !strings.Contains(err.Error(), "unable to authenticate") && !strings.Contains(err.Error(), "disconnect") {
+	if !unasked && !hungUp(err) && !errors.Is(err, errNotAnswered) && !ranOut(err) {
 		return "the login failed: " + nodes.OneLine(strings.TrimPrefix(err.Error(), "ssh: handshake failed: "))
 	}
 	passed := ""

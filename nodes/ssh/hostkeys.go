@@ -45,13 +45,19 @@ func knownKeys(s settings, opt Options) (hostKeys, error) {
 	if err != nil {
 		return hostKeys{}, &UsageError{fmt.Sprintf("read known hosts: %s; mend that line or name another file with --known-hosts", strings.TrimPrefix(err.Error(), "knownhosts: "))}
 	}
+	revoked, err := readRevoked(s)
+	if err != nil {
+		return hostKeys{}, err
+	}
 	check := func(_ string, remote net.Addr, key gossh.PublicKey) error {
-		err := known(s.checkAs, remote, key)
-		if cert, ok := key.(*gossh.Certificate); ok && err != nil && strings.Contains(err.Error(), "no authorities") {
+		if revoked.has(key) {
+			return because(errRevoked, "its host key %s %s is revoked by %s; ask whoever runs the host", key.Type(), gossh.FingerprintSHA256(key), shown(s.revoked))
+		}
+		if cert, ok := key.(*gossh.Certificate); ok && !slices.ContainsFunc(wanted(known, s.checkAs), isAuthority) {
 			// A host may have a certificate and still be known by its plain key alone.
 			key = cert.Key
-			err = known(s.checkAs, remote, key)
 		}
+		err := known(s.checkAs, remote, key)
 		if s.acceptNew && isUnknown(err) {
 			return remember(s, key)
 		}
@@ -169,6 +175,9 @@ func explainKey(err error, key gossh.PublicKey, s settings, skipped string) erro
 				file = shown(s.knownHosts[0])
 			}
 			advice = fmt.Sprintf("then add it with: ssh-keyscan -p %d %s >> %s", s.port, s.hostName, file)
+		}
+		if s.keysCommand != "" {
+			advice += "; nemesis does not run the KnownHostsCommand of its ssh configuration, " + s.keysCommand
 		}
 		if skipped != "" {
 			advice += "; lines that cannot be read were skipped: " + skipped

@@ -58,6 +58,9 @@ func gather(s settings, opt Options) (*keyring, error) {
 	}
 	if !s.keysNamed && !s.identitiesOnly {
 		for _, signer := range held {
+			for _, certified := range certificates("", signer, s.certificates) {
+				k.add("the agent's key with its certificate", certified)
+			}
 			k.add("the agent's key", signer)
 		}
 	}
@@ -96,12 +99,25 @@ func (k *keyring) askAgent(socket string) []gossh.Signer {
 	return signers
 }
 
-// readKey reads a private key file, or finds the key in the agent if the file
-// is encrypted.
+// readKey reads a private key file, or finds the key in the agent if the file is encrypted,
+// has the public half alone, or is not there and the public half lies beside.
 func readKey(path string, held []gossh.Signer) (gossh.Signer, error) {
 	content, err := readFile(path)
+	if errors.Is(err, fs.ErrNotExist) {
+		if public := readPublic(path + ".pub"); public != nil {
+			if signer := inAgent(public, held); signer != nil {
+				return signer, nil
+			}
+		}
+	}
 	if err != nil {
 		return nil, why(err) // the caller names the path
+	}
+	if public, _, _, _, err := gossh.ParseAuthorizedKey(content); err == nil {
+		if signer := inAgent(public, held); signer != nil {
+			return signer, nil
+		}
+		return nil, errors.New("it is a public key, and no agent holds its private half")
 	}
 	signer, err := gossh.ParsePrivateKey(content)
 	var locked *gossh.PassphraseMissingError
@@ -113,36 +129,50 @@ func readKey(path string, held []gossh.Signer) (gossh.Signer, error) {
 	}
 	public := locked.PublicKey
 	if public == nil { // older formats keep it in a file beside
-		if beside, err := readFile(path + ".pub"); err == nil {
-			public, _, _, _, _ = gossh.ParseAuthorizedKey(beside)
-		}
+		public = readPublic(path + ".pub")
 	}
 	if public != nil {
-		want := gossh.FingerprintSHA256(public)
-		for _, signer := range held {
-			if gossh.FingerprintSHA256(signer.PublicKey()) == want {
-				return signer, nil
-			}
+		if signer := inAgent(public, held); signer != nil {
+			return signer, nil
 		}
 	}
 	return nil, fmt.Errorf("it is encrypted and no agent holds it; unlock it with ssh-add %s", shown(path))
 }
 
+// readPublic reads a file that has a public key; nil if it has none.
+func readPublic(path string) gossh.PublicKey {
+	content, err := readFile(path)
+	if err != nil {
+		return nil
+	}
+	public, _, _, _, err := gossh.ParseAuthorizedKey(content)
+	if err != nil {
+		return nil
+	}
+	return public
+}
+
+// inAgent is the agent's signer of a key, nil when it holds none.
+func inAgent(public gossh.PublicKey, held []gossh.Signer) gossh.Signer {
+	want := gossh.FingerprintSHA256(public)
+	for _, signer := range held {
+		if gossh.FingerprintSHA256(signer.PublicKey()) == want {
+			return signer
+		}
+	}
+	return nil
+}
+
 // certificates are those that authorities have signed for a key: in the file beside
-// it, or in one that the configuration names. A certificate of another key, or a
+// its path, if it has one, or in one that the configuration names. A certificate of another key, or a
 // file that is none, says nothing about this key.
 func certificates(path string, key gossh.Signer, more []string) []gossh.Signer {
 	var signed []gossh.Signer
-	for _, file := range append([]string{path + "-cert.pub"}, more...) {
-		content, err := readFile(file)
-		if err != nil {
-			continue
-		}
-		public, _, _, _, err := gossh.ParseAuthorizedKey(content)
-		if err != nil {
-			continue
-		}
-		if cert, ok := public.(*gossh.Certificate); ok {
+	if path != "" {
+		more = append([]string{path + "-cert.pub"}, more...)
+	}
+	for _, file := range more {
+		if cert, ok := readPublic(file).(*gossh.Certificate); ok {
 			if signer, err := gossh.NewCertSigner(cert, key); err == nil {
 				signed = append(signed, signer)
 			}

@@ -17,6 +17,10 @@ type hostQuery struct {
 	name string // as the user wrote it
 	user string // that the user named, "" for none
 	home string
+	// relayed: it is reached through another host, whatever the files say.
+	relayed bool
+	// resolves says whether an address is known for a name; nil asks DNS.
+	resolves func(host string) bool
 }
 
 // found is what the files say about a host: of each keyword the first line that applies.
@@ -32,7 +36,8 @@ func (f found) one(keyword string) string {
 // keywords are those that matter to us. All others are skipped, whatever they say.
 var keywords = []string{"hostname", "user", "port", "proxyjump", "proxycommand", "identityfile", "certificatefile",
 	"identitiesonly", "identityagent", "userknownhostsfile", "globalknownhostsfile", "hostkeyalias", "stricthostkeychecking",
-	"canonicalizehostname", "canonicaldomains", "canonicalizemaxdots"}
+	"knownhostscommand", "revokedhostkeys",
+	"canonicalizehostname", "canonicaldomains", "canonicalizemaxdots", "canonicalizefallbacklocal", "canonicalizepermittedcnames"}
 
 // accumulates tells the keywords of which every line counts.
 func accumulates(keyword string) bool {
@@ -65,9 +70,10 @@ func (f configFiles) find(q hostQuery) (found, error) {
 	if err := l.pass(f); err != nil {
 		return nil, err
 	}
-	canonical := strings.ToLower(l.found.one("canonicalizehostname"))
-	if canonical == "yes" || canonical == "true" || canonical == "always" {
-		if err := l.canonical(); err != nil {
+	canonical := ""
+	if v := l.found.one("canonicalizehostname"); isYes(v) || strings.EqualFold(v, "always") {
+		var err error
+		if canonical, err = l.canonical(); err != nil {
 			return nil, err
 		}
 		l.wantsFinal = true
@@ -79,23 +85,11 @@ func (f configFiles) find(q hostQuery) (found, error) {
 	if err != nil {
 		return nil, err
 	}
+	host = first(canonical, host)
 	l.found["hostname"] = []string{strings.ToLower(host)}
 	l.final = true
 	// The lines that accumulate are gone through once more, and count once.
 	return l.found, l.pass(f)
-}
-
-// canonical refuses a host whose name the ssh command would complete by asking DNS.
-func (l *lookup) canonical() error {
-	host, err := l.hostName()
-	if err != nil || len(l.found["canonicaldomains"]) == 0 || strings.EqualFold(l.found.one("canonicaldomains"), "none") {
-		return err
-	}
-	most := first(l.found.one("canonicalizemaxdots"), "1")
-	if isAddress(host) || strings.HasSuffix(host, ".") || fmt.Sprint(strings.Count(host, ".")) > most {
-		return nil
-	}
-	return fmt.Errorf("CanonicalDomains may complete the name %s, and nemesis does not do that; give it a HostName", host)
 }
 
 // blockName is what Host blocks are compared with: in the second pass what the first has
@@ -179,7 +173,7 @@ func (l *lookup) take(line *configLine, state *applies) error {
 		return nil
 	case state.unless != "":
 		return fmt.Errorf("%s: whether its %s holds for %s is not known: %s", line.at, k, l.name, state.unless)
-	case k == "proxycommand":
+	case k == "proxycommand" || k == "knownhostscommand":
 		l.found[k] = []string{line.rest}
 		return nil
 	case line.bad != "":

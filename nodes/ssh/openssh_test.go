@@ -17,7 +17,7 @@ import (
 
 // asOpenSSH is what the ssh command makes of a file, in the words of settings: what -G
 // prints, and the key files that -v names, in which everything is put in.
-func asOpenSSH(t *testing.T, program, file, host string) (want settings, command string) {
+func asOpenSSH(t *testing.T, program, file, host string) (want settings, global []string, command string) {
 	t.Helper()
 	out, err := exec.Command(program, "-G", "-F", file, host).CombinedOutput()
 	if err != nil {
@@ -48,6 +48,16 @@ func asOpenSSH(t *testing.T, program, file, host string) (want settings, command
 			want.checkAs = net.JoinHostPort(value, "22")
 		case "userknownhostsfile":
 			want.knownHosts = strings.Fields(value)
+		case "globalknownhostsfile":
+			global = strings.Fields(value)
+		case "knownhostscommand":
+			if want.keysCommand = value; value == "none" {
+				want.keysCommand = ""
+			}
+		case "revokedhostkeys":
+			if want.revoked = value; value == "none" {
+				want.revoked = ""
+			}
 		}
 	}
 	if want.checkAs == "" {
@@ -69,7 +79,7 @@ func asOpenSSH(t *testing.T, program, file, host string) (want settings, command
 			}
 		}
 	}
-	return want, command
+	return want, global, command
 }
 
 // conforms holds settle to the ssh command for one file and host.
@@ -79,7 +89,7 @@ func conforms(t *testing.T, program, content, host string) {
 	if err := os.WriteFile(path, []byte(content), 0o600); err != nil {
 		t.Fatal(err)
 	}
-	want, command := asOpenSSH(t, program, path, host)
+	want, global, command := asOpenSSH(t, program, path, host)
 	got, err := settle(Host{HostName: host}, Options{Config: path})
 	if command != "" && command != "none" {
 		if err == nil || !strings.Contains(err.Error(), "ssh_config says ProxyCommand "+command) {
@@ -92,9 +102,9 @@ func conforms(t *testing.T, program, content, host string) {
 		return
 	}
 	home := os.Getenv("HOME")
-	if slices.Equal(want.knownHosts, []string{filepath.Join(home, ".ssh/known_hosts"), filepath.Join(home, ".ssh/known_hosts2")}) ||
-		slices.Equal(want.knownHosts, []string{"~/.ssh/known_hosts", "~/.ssh/known_hosts2"}) {
-		want.knownHosts = want.knownHosts[:1] // the second has been obsolete for twenty years
+	// What ssh fills in later, when it needs it.
+	if want.jump, err = expandTokens(want.jump, map[byte]string{'h': want.hostName, 'n': host, 'p': fmt.Sprint(want.port), 'r': want.user}, false); err != nil {
+		t.Fatal(err)
 	}
 	tokens := tokensOf(got, home, fmt.Sprint(got.port), host)
 	for i, path := range want.knownHosts {
@@ -102,13 +112,13 @@ func conforms(t *testing.T, program, content, host string) {
 			t.Fatal(err)
 		}
 	}
-	if slices.Equal(want.knownHosts, []string{"none"}) {
-		want.knownHosts = nil
+	if want.revoked, err = expandPath(want.revoked, tokens); err != nil {
+		t.Fatal(err)
 	}
-	got.knownHosts = slices.DeleteFunc(got.knownHosts, func(s string) bool { return s == "/etc/ssh/ssh_known_hosts" })
+	want.knownHosts = slices.DeleteFunc(append(want.knownHosts, global...), func(s string) bool { return s == "none" })
 	got.agentSocket, got.certificates = "", nil // no other program tells
 	if len(got.knownHosts) == 0 {
-		got.knownHosts = nil
+		got.knownHosts, want.knownHosts = nil, nil
 	}
 	if diff := cmp.Diff(want, got, cmp.AllowUnexported(settings{})); diff != "" {
 		t.Errorf("%s (-ssh +nemesis):\n%s\nof\n%s", host, diff, content)
@@ -218,6 +228,39 @@ func TestConfigurationIsReadAsOpenSSHReadsIt(t *testing.T) {
 		"a name in capitals":               "HostName DB1.Example.ORG\n",
 		"a percent in a name":              "Host db1\n  HostName a%%b\n",
 		"an IPv6 address":                  "Host db1\n  HostName fd00::1\n",
+		"jumps with tokens":                "Host db*\n  HostName %h.example.org\n  Port 2200\n  User me\n  ProxyJump %r@gate.%n:2200,%h-gate\n",
+		"a percent in a jump":              "ProxyJump a%%b\n",
+		"a jump as an address":             "ProxyJump ssh://me@bastion:2222\n",
+		"a jump to an IPv6 address":        "ProxyJump me@[fd00::1]:2222\n",
+		"a jump for all but the bastion":   "Host * !web-1\n  ProxyJump web-1\n",
+		"all jumps in a final pass":        "Match final host *.example.org\n  ProxyJump gate\nHost db1\n  HostName db1.example.org\n",
+		"many known hosts":                 "UserKnownHostsFile ~/a ~/b ~/c ~root/d\nUserKnownHostsFile ~/e\n",
+		"known hosts of the system":        "GlobalKnownHostsFile /a /b\n",
+		"no known hosts of the system":     "GlobalKnownHostsFile none\n",
+		"nothing is put in for the system": "GlobalKnownHostsFile ~/g/%h ${HOME}/g\n",
+		"known hosts from the environment": "UserKnownHostsFile ${HOME}/kh\n",
+		"known hosts in a block of hosts":  "Host db1\n  UserKnownHostsFile /only/db1\n  GlobalKnownHostsFile /all/db1\n",
+		"no known hosts at all":            "UserKnownHostsFile none\nGlobalKnownHostsFile none\n",
+		"all tokens of known hosts":        "Host *\n  HostName %h.x\n  User u\n  HostKeyAlias ali\n  UserKnownHostsFile /%C/%d/%h/%i/%k/%L/%l/%n/%p/%r/%u\n",
+		"a command for known hosts":        "Host db1\n  KnownHostsCommand /bin/echo %H %t \"a b\"\n",
+		"no command for known hosts":       "KnownHostsCommand none\n",
+		"revoked keys":                     "RevokedHostKeys ~/revoked/%h\n",
+		"no revoked keys":                  "RevokedHostKeys none\nHost db1\n  RevokedHostKeys /later\n",
+		"certificates":                     "Host db1\n  CertificateFile ~/c1-cert.pub\n  CertificateFile /c2-cert.pub\n  IdentityFile /a\n",
+		"a canonical name that is none":    "CanonicalizeHostname yes\nCanonicalDomains example.invalid other.invalid\n",
+		"canonical, always":                "CanonicalizeHostname always\nCanonicalDomains example.invalid\nProxyJump gate\nMatch canonical all\n  Port 9\n",
+		"canonical, with a jump":           "CanonicalizeHostname yes\nCanonicalDomains example.invalid\nProxyJump gate\nMatch canonical host db1\n  Port 9\n",
+		"canonical, with a command":        "CanonicalizeHostname yes\nCanonicalDomains example.invalid\nProxyCommand nc %h %p\n",
+		"canonical, no domains":            "CanonicalizeHostname true\nCanonicalDomains none\nMatch canonical\n  Port 9\n",
+		"canonical, enough dots":           "CanonicalizeHostname yes\nCanonicalDomains example.invalid\nCanonicalizeMaxDots 0\nHost *\n  HostName a.b.c\nHost a.b.*\n  Port 9\n",
+		"canonical, an address":            "CanonicalizeHostname yes\nCanonicalDomains example.invalid\nCanonicalizeFallbackLocal no\nHost *\n  HostName 10.0.0.7\nHost 10.*\n  Port 9\n",
+		"canonical, switched off":          "CanonicalizeHostname no\nCanonicalDomains example.invalid\nMatch canonical all\n  Port 9\n",
+		"canonical and final":              "CanonicalizeHostname yes\nMatch final all\n  Port 8\nMatch canonical all\n  User c\n",
+		"canonical, identities":            "CanonicalizeHostname yes\nIdentityFile /a\nMatch canonical all\n  IdentityFile /b\n",
+		"not canonical":                    "Match !canonical all\n  Port 9\n",
+		"canonical in a block":             "Host db1\n  CanonicalizeHostname yes\nMatch canonical all\n  Port 9\n",
+		"identity agents":                  "IdentityAgent ~/sock\nHost db1\n  IdentityAgent none\n",
+		"identities by block":              "Host db1\n  IdentityFile ~/.ssh/db_%n\nHost *\n  IdentityFile ~/.ssh/all_%r\n  IdentitiesOnly yes\n",
 		"nothing that matters":             "Host *\n  ServerAliveInterval 30\n  SendEnv LANG LC_*\n  Compression yes\n",
 		"one block, many lines of nothing": "Host db1\n\n\n# c\n   # c\n\n  User me\n",
 	} {

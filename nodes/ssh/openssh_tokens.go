@@ -20,9 +20,20 @@ func tokensOf(s settings, home, port, alias string) map[byte]string {
 	if me, err := user.Current(); err == nil {
 		name, id = me.Username, me.Uid
 	}
-	sum := sha1.Sum([]byte(machine + s.hostName + port + s.user + s.jump))
+	// The jump host proper is the last one, without user and port.
+	_, jump, several := cutLast(s.jump, ",")
+	if !several {
+		jump = s.jump
+	}
+	if _, host, is := cutLast(jump, "@"); is {
+		jump = host
+	}
+	if host, _, err := splitPort(jump); err == nil {
+		jump = host
+	}
+	sum := sha1.Sum([]byte(machine + s.hostName + port + s.user + jump))
 	return map[byte]string{
-		'C': hex.EncodeToString(sum[:]), 'L': short, 'd': home, 'h': s.hostName, 'i': id, 'j': s.jump, 'k': alias,
+		'C': hex.EncodeToString(sum[:]), 'L': short, 'd': home, 'h': s.hostName, 'i': id, 'j': jump, 'k': alias,
 		'l': machine, 'n': s.name, 'p': port, 'r': s.user, 'u': name,
 	}
 }

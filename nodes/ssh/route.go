@@ -46,7 +46,7 @@ func legsTo(host Host, opt Options, left int) ([]leg, error) {
 	}
 	var legs []leg
 	if l.settings.jump != "" {
-		jumps, err := parser{opt: opt}.list(strings.ReplaceAll(l.settings.jump, "ssh://", ""))
+		jumps, err := parser{opt: opt}.list(l.settings.jump)
 		if err == nil && len(jumps) == 0 {
 			err = fmt.Errorf("it names no host")
 		}
