@@ -139,6 +139,12 @@ type comparedEffect interface {
 	Compare(before history.Evidence, during ...history.Evidence) history.Evidence
 }
 
+// glancingEffect is an effect whose probe takes long; that of Glancing only looks whether
+// it is there.
+type glancingEffect interface {
+	Glancing() agent.Effect
+}
+
 func (a *agentAction) Effect() history.Effect {
 	return history.Effect{Node: a.machine.Node().Name, Kind: a.effect.Kind(), Spec: a.spec}
 }
@@ -191,10 +197,28 @@ func (a *agentAction) Probe(ctx context.Context) (history.Evidence, error) {
 	return seen, err
 }
 
+// Glance looks whether something else has undone it, and measures nothing.
+func (a *agentAction) Glance(ctx context.Context) {
+	effect := a.effect
+	if long, is := effect.(glancingEffect); is {
+		effect = long.Glancing()
+	}
+	seen, err := a.askOf(ctx, effect)
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	if err == nil && a.shown && seen.Undone && !a.undone && a.lost == "" {
+		a.lost = seen.Summary
+	}
+}
+
 // ask lets the agent probe the effect.
 func (a *agentAction) ask(ctx context.Context) (history.Evidence, error) {
+	return a.askOf(ctx, a.effect)
+}
+
+func (a *agentAction) askOf(ctx context.Context, effect agent.Effect) (history.Evidence, error) {
 	return bounded(ctx, a.cluster.patient(callTime), func(ctx context.Context) (history.Evidence, error) {
-		return a.machine.Probe(ctx, a.effect)
+		return a.machine.Probe(ctx, effect)
 	})
 }
 

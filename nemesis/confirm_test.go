@@ -162,6 +162,47 @@ func TestFaultUndoneByOthersIsNotConfirmedForItsHold(t *testing.T) {
 	}
 }
 
+// What takes long to measure is looked at in between all the same.
+func TestAPacketFaultThatIsUndoneIsSeenBeforeItsNextMeasurement(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		const struck = 6200 * time.Millisecond
+		w := newWorld(3)
+		step := anyStep(t, packet{})
+		step.Hold = history.Duration(20 * time.Second)
+		time.AfterFunc(struck, func() {
+			w.mu.Lock()
+			defer w.mu.Unlock()
+			for _, a := range w.agents {
+				a.swept = true
+				clear(a.changed)
+			}
+		})
+		_ = w.injector().Run(t.Context(), []history.Step{step}, 0)
+		heal := w.stages(1)[history.Heal]
+		if heal.Confirmed || heal.SeenUntil == 0 || heal.Ended < int64(struck) || heal.Ended > int64(struck+time.Second) {
+			t.Errorf("confirmed %v, seen until %s, ended at %s", heal.Confirmed, time.Duration(heal.SeenUntil), time.Duration(heal.Ended))
+		}
+	})
+}
+
+// A fault that goes between its last look and its heal was not in force to the end.
+func TestAFaultUndoneJustBeforeItsHealIsNotConfirmed(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		stages := anyFault(t, partition{}, func(p *plugs) {
+			time.AfterFunc(3950*time.Millisecond, func() { // it heals at 4 s
+				p.mu.Lock()
+				defer p.mu.Unlock()
+				for _, a := range p.agents {
+					a.filters, a.swept = nil, true
+				}
+			})
+		})
+		if heal := stages[history.Heal]; heal.Confirmed || heal.Ended < int64(3950*time.Millisecond) {
+			t.Errorf("confirmed %v, ended at %s", heal.Confirmed, time.Duration(heal.Ended))
+		}
+	})
+}
+
 func eventsOf(stages map[history.Stage]*history.Fault) []history.Event {
 	var events []history.Event
 	for i, stage := range []history.Stage{history.Inject, history.Active, history.Heal, history.Healed} {

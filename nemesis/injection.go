@@ -166,6 +166,9 @@ func (i *injection) hold(ctx context.Context, healAt int64) {
 		a.err, a.took, a.done = nil, 0, 0 // of applying: told with Active
 	}
 	i.in.wait(ctx, healAt)
+	if inForce {
+		i.glance(context.WithoutCancel(ctx)) // between the last look and the heal it may have gone
+	}
 	if i.returnNodes(ctx) {
 		i.look(context.WithoutCancel(ctx)) // by what boots they are in
 	}
@@ -267,23 +270,49 @@ func (i *injection) look(ctx context.Context) {
 		i.seenFrom, i.seenUntil = i.in.Now(), i.in.Now()
 	case confirmed:
 		i.seenUntil = max(i.seenUntil, began)
-	case i.ended == 0 && len(i.acts) > 0 && !slices.ContainsFunc(i.acts, func(a *act) bool { return !a.Lost() }):
+	default:
+		i.noteEnd()
+	}
+}
+
+// noteEnd takes note that something else has undone every action.
+func (i *injection) noteEnd() {
+	if i.ended == 0 && len(i.acts) > 0 && !slices.ContainsFunc(i.acts, func(a *act) bool { return !a.Lost() }) {
 		i.ended = i.in.Now()
 	}
 }
 
+// glance looks whether something else has undone an action, where that can be seen at once.
+func (i *injection) glance(ctx context.Context) {
+	ctx, cancel := context.WithTimeout(ctx, i.in.patient(glanceTime))
+	defer cancel()
+	i.each(func(a *act) {
+		if g, is := a.Action.(interface{ Glance(context.Context) }); is {
+			g.Glance(ctx)
+		}
+	})
+	i.noteEnd()
+}
+
 // lookUntil waits, and looks now and then: what the fault does may be undone by something
-// else long before it is to be healed.
+// else long before it is to be healed. Between looks that take long it glances.
 func (i *injection) lookUntil(ctx context.Context, until int64) {
-	every := max(lookEvery, 2*i.bound.ProbeTime)
+	every := int64(i.in.patient(max(lookEvery, 2*i.bound.ProbeTime)))
+	last := i.in.Now()
 	for {
-		next := i.in.Now() + int64(i.in.patient(every))
-		if next >= until-int64(every)/2 || !i.in.wait(ctx, next) {
+		next := i.in.Now() + int64(i.in.patient(lookEvery))
+		if next >= until-int64(i.in.patient(lookEvery))/2 || !i.in.wait(ctx, next) {
 			break
 		}
-		look, cancel := context.WithTimeout(ctx, time.Duration(until-i.in.Now()))
+		now := i.in.Now()
+		if now-last < every || until-now <= every/2 {
+			i.glance(ctx)
+			continue
+		}
+		look, cancel := context.WithTimeout(ctx, time.Duration(until-now))
 		i.look(look)
 		cancel()
+		last = i.in.Now()
 	}
 	i.in.wait(ctx, until)
 }

@@ -31,6 +31,8 @@ const (
 	lookEvery = 500 * time.Millisecond
 	// lookTime is set aside before a heal for the last look at the fault.
 	lookTime = 300 * time.Millisecond
+	// glanceTime bounds looking whether something else has undone a fault.
+	glanceTime = 200 * time.Millisecond
 	// recoveryTime bounds a heal and its probes; leastRecovery is what they get even
 	// when the next fault is due.
 	recoveryTime  = 10 * time.Second

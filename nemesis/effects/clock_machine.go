@@ -89,11 +89,17 @@ func (m *Machine) Probe(h *agent.Host) (history.Evidence, error) {
 	}
 	b := clockChanger{theKernel(), noteOf(h, MachineKind, m.ID)}
 	if h.InForce(m) {
-		e, err := b.probe(m.Change)
-		e.Undone = err == nil && !e.Confirmed // the clock does not stand where it was set
-		return e, err
+		return b.probeInForce(m.Change)
 	}
 	return b.probeUndone()
+}
+
+// probeInForce is probe for a change that should be in force: a clock that does not stand
+// where it was set, or run as it should, was set by somebody else.
+func (b clockChanger) probeInForce(c history.ClockChange) (history.Evidence, error) {
+	e, err := b.probe(c)
+	e.Undone = err == nil && !e.Confirmed
+	return e, err
 }
 
 // kernel is the part of a machine's kernel that keeps its time.

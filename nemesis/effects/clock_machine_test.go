@@ -137,6 +137,35 @@ func TestAMachinesClockComesBackToTheTruth(t *testing.T) {
 	})
 }
 
+// A clock that somebody sets right, or lets run right, while it should be wrong is not
+// changed any more.
+func TestAMachinesClockThatSomebodySetIsNoticed(t *testing.T) {
+	for name, story := range map[string]struct {
+		change history.ClockChange
+		mend   func(*clockwork)
+	}{
+		"the time of day": {wallBy(time.Hour), func(k *clockwork) { k.Wall -= int64(time.Hour) }},
+		"half of it":      {wallBy(time.Hour), func(k *clockwork) { k.Wall -= int64(time.Hour / 2) }},
+		"the rate":        {bothAt(1.1), func(k *clockwork) { k.running = newClockwork().running; k.pass(time.Minute) }},
+	} {
+		t.Run(name, func(t *testing.T) {
+			k := newClockwork()
+			b := clockChanger{k, machineNote(t.TempDir())}
+			if err := b.change(story.change); err != nil {
+				t.Fatal(err)
+			}
+			k.pass(time.Second)
+			if e, err := b.probeInForce(story.change); err != nil || !e.Confirmed || e.Undone {
+				t.Fatalf("%+v, %v", e, err)
+			}
+			story.mend(k)
+			if e, err := b.probeInForce(story.change); err != nil || e.Confirmed || !e.Undone {
+				t.Errorf("%+v, %v", e, err)
+			}
+		})
+	}
+}
+
 func TestAMachineThatRebootedKeepsTheTimeItFound(t *testing.T) {
 	for name, story := range map[string]struct {
 		boots time.Duration // what the battery-backed clock says, after the time before

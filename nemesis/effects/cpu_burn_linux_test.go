@@ -82,6 +82,7 @@ func TestBurnerThatSomebodyEndedIsNoticed(t *testing.T) {
 	if got := n.seen(e, false); !strings.Contains(got.Summary, "gone: something else on the node ended it") {
 		t.Error(got.Summary)
 	}
+	n.undoneByOthers(e)
 	n.undo(e)
 	n.seen(e, true)
 }

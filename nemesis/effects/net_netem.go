@@ -35,6 +35,16 @@ type Netem struct {
 	// Peers are the addresses of the other nodes, IPv4 and IPv6.
 	Peers  []netip.Addr         `json:"peers"`
 	Change history.PacketChange `json:"change"`
+	// Glance: a probe only looks whether the tree is there, which takes no time. It is no
+	// part of what is in force.
+	Glance bool `json:"glance,omitempty"`
+}
+
+// Glancing is the effect for a probe that takes no time.
+func (n *Netem) Glancing() agent.Effect {
+	glance := *n
+	glance.Glance = true
+	return &glance
 }
 
 // Kind is NetemKind.

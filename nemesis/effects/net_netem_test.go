@@ -273,14 +273,28 @@ func TestQueueingDisciplineThatChangedMeanwhileIsTold(t *testing.T) {
 	}
 }
 
+// blind is wiring whose echoes take for ever.
+type blind struct{ *wiring }
+
+func (blind) echo([]netip.Addr, history.PacketChange) (map[netip.Addr]echoes, error) {
+	panic("a glance sends no echoes")
+}
+
 func TestATreeThatIsGoneActsNoMore(t *testing.T) {
 	w, inForce := newWiring(), true
 	s := shaping(t, w, &Netem{ID: "f1", Peers: twoPeers, Change: history.PacketChange{Loss: 0.1}}, &inForce)
 	if e, err := s.probe(); err != nil || e.Confirmed || e.Summary != "the queueing discipline is gone: something else on the node deleted it" {
 		t.Errorf("%+v, %v", e, err)
 	}
+	glance := s.Netem.Glancing().(*Netem).shaper(s.host, blind{w})
+	if e, err := glance.probe(); err != nil || !e.Undone {
+		t.Errorf("at a glance: %+v, %v", e, err)
+	}
 	if err := s.apply(); err != nil {
 		t.Fatal(err)
+	}
+	if e, err := glance.probe(); err != nil || e.Undone || e.Summary == "" {
+		t.Errorf("at a glance: %+v, %v", e, err)
 	}
 	inForce = false
 	if e, err := s.probe(); err != nil || e.Confirmed || e.Summary != "the queueing discipline of eth0 is still there" {

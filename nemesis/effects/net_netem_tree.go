@@ -220,19 +220,27 @@ func (s shaper) found() ([]shaped, error) {
 // probe tells what the emulators did so far, and how long echoes take and what becomes
 // of them. Before the effect is in force the echoes alone are told, to compare with.
 func (s shaper) probe() (history.Evidence, error) {
-	// The echoes first, so that those which the emulators lose are counted.
-	seen, unseen := s.traffic.echo(s.Peers, s.Change)
+	asked := *s.Netem
+	asked.Glance = false // as it is in the ledger
+	var seen map[netip.Addr]echoes
+	var unseen error
+	if !s.Glance {
+		// The echoes first, so that those which the emulators lose are counted.
+		seen, unseen = s.traffic.echo(s.Peers, s.Change)
+	}
 	found, err := s.found()
 	if err != nil {
 		return history.Evidence{}, err
 	}
 	var e history.Evidence
 	switch {
-	case s.host.InForce(s.Netem):
+	case s.host.InForce(&asked):
 		if len(found) == 0 {
 			return history.Evidence{Undone: true, Summary: "the queueing discipline is gone: something else on the node deleted it"}, nil
 		}
-		e = counted(found)
+		if e = counted(found); s.Glance {
+			return e, nil
+		}
 	case len(found) > 0:
 		return history.Evidence{Summary: "the queueing discipline of " + found[0].name + " is still there"}, nil
 	default:

@@ -83,6 +83,14 @@ func (n node) shows(e agent.Effect, confirmed bool, want string, pid int) {
 	}
 }
 
+// undoneByOthers checks that the evidence says so.
+func (n node) undoneByOthers(e agent.Effect) {
+	n.t.Helper()
+	if got, err := n.Probe(context.Background(), e); err != nil || !got.Undone || got.Confirmed {
+		n.t.Errorf("%s: %+v, %v", e.Kind(), got, err)
+	}
+}
+
 func (n node) is(state string) agent.ProcessState {
 	n.t.Helper()
 	st := n.state()
@@ -124,6 +132,7 @@ func TestSomebodyElsesContinueIsNoticed(t *testing.T) {
 		t.Fatal(err)
 	}
 	n.shows(pause1, false, "0 of 1 threads of server, pid %d, stopped (state T)", pid)
+	n.undoneByOthers(pause1)
 }
 
 func TestAKilledServerIsDownAndComesBack(t *testing.T) {
@@ -165,9 +174,7 @@ func TestAServerThatSomebodyElseStartedIsNoticed(t *testing.T) {
 		}
 		defer again.Wait()
 		defer again.Process.Kill()
-		if got, err := n.Probe(context.Background(), effect); err != nil || got.Confirmed || !got.Undone {
-			t.Errorf("%s: %+v, %v", effect.Kind(), got, err)
-		}
+		n.undoneByOthers(effect)
 	}
 	listener, err := net.Listen("tcp", "127.0.0.1:0")
 	if err != nil {
@@ -182,9 +189,7 @@ func TestAServerThatSomebodyElseStartedIsNoticed(t *testing.T) {
 		pid := n.state().PID
 		n.apply(effect)
 		n.shows(effect, false, fmt.Sprintf("server is down, but another process listens at its port %d", port), pid)
-		if got, _ := n.Probe(context.Background(), effect); !got.Undone {
-			t.Errorf("%s: nobody undid it: %+v", effect.Kind(), got)
-		}
+		n.undoneByOthers(effect)
 		listener.Close()
 		n.shows(effect, true, "server, pid %d, is gone after "+map[string]string{effects.KillKind: "SIGKILL", effects.StopKind: "SIGTERM"}[effect.Kind()], pid)
 		if listener, err = net.Listen("tcp", fmt.Sprintf("127.0.0.1:%d", port)); err != nil {
