@@ -101,7 +101,7 @@ func signals(t *testing.T, r *rand.Rand, n int) []attack {
 				attackCampaign(t, moment.name, ending.end, ending.crash)
 			})
 		}
-		for _, wait := range []time.Duration{0, 300 * time.Millisecond, time.Second, 3 * time.Second} {
+		for _, wait := range []time.Duration{0, 200 * time.Millisecond, time.Second, 3 * time.Second} {
 			add(fmt.Sprintf("check of a run, %s after %s", ending.name, wait), func(t *testing.T) {
 				attackCheck(t, ending.end, ending.crash, wait, false)
 			})
@@ -221,6 +221,7 @@ func attackCheck(t *testing.T, end func(*testing.T, *liveRun), crash bool, wait 
 	}
 	s := startCommand(t, args...)
 	left := &remains{liveRun: s}
+	s.untilItReads(dir)
 	time.Sleep(wait)
 	left.note()
 	end(t, s)
@@ -229,7 +230,6 @@ func attackCheck(t *testing.T, end func(*testing.T, *liveRun), crash bool, wait 
 	status := s.ProcessState.Sys().(syscall.WaitStatus)
 	switch {
 	case crash && status.Signaled() && status.Signal() == syscall.SIGABRT:
-	case wait == 0 && status.Signaled(): // before the program has its handlers, the kernel's are in force
 	case crashed.MatchString(o.text):
 		t.Errorf("it crashed:\n%s", o.text)
 	case o.code != 0 && o.code != checker.Unknown.ExitCode():
@@ -244,6 +244,27 @@ func attackCheck(t *testing.T, end func(*testing.T, *liveRun), crash bool, wait 
 			t.Errorf("half a verdict was written: %v", err)
 		}
 	}
+}
+
+// untilItReads waits until the program has opened a file below a directory, or has ended.
+// Before its main function begins, the runtime's own handlers of signals are in force.
+func (s *liveRun) untilItReads(dir string) {
+	for (process{pid: s.Process.Pid}).runs() {
+		open, _ := filepath.Glob(fmt.Sprintf("/proc/%d/fd/*", s.Process.Pid))
+		for _, fd := range open {
+			if path, _ := os.Readlink(fd); strings.HasPrefix(path, dir+"/") {
+				return
+			}
+		}
+		time.Sleep(time.Millisecond)
+	}
+}
+
+// runs reports whether a child of this process has not ended.
+func (p process) runs() bool {
+	stat, err := os.ReadFile(fmt.Sprintf("/proc/%d/stat", p.pid))
+	at := bytes.LastIndexByte(stat, ')')
+	return err == nil && at >= 0 && !bytes.HasPrefix(stat[at:], []byte(") Z"))
 }
 
 // recordLongRun writes a run directory that takes a moment to judge.

@@ -130,25 +130,54 @@ func onlyTest(name string) string {
 
 var crashed = regexp.MustCompile(`panic: |goroutine \d+ \[|fatal error: |runtime error: |SIG[A-Z]+: `)
 
-// wantWellBehaved fails the test unless a command ended with one of its exit statuses, said
-// nothing that a crashed program says, nothing invisible, and no more than a line of a
+// misbehaviour is what is wrong with how a command ended, "" for nothing: another exit status
+// than there are, what a crashed program says, what nobody sees, and more than a line about a
 // mistake of the user's.
-func wantWellBehaved(t *testing.T, text string, code int) {
-	t.Helper()
-	if code != usageCode && (code < 0 || code > checker.Harness.ExitCode()) {
-		t.Errorf("exit status %d:\n%s", code, shortened(text))
-	}
-	if crashed.MatchString(text) {
-		t.Errorf("it crashed:\n%s", shortened(text))
+func misbehaviour(text string, code int) string {
+	switch line := strings.TrimSuffix(text, "\n"); {
+	case code != usageCode && (code < 0 || code > checker.Harness.ExitCode()):
+		return "there is no such exit status"
+	case crashed.MatchString(text):
+		return "it crashed"
+	case code == usageCode && (strings.Contains(line, "\n") || !strings.HasPrefix(line, "nemesis: ") || len(line) > 2*longestLine):
+		return "a mistake is not told in one line"
 	}
 	for line := range strings.Lines(text) {
 		if line = strings.TrimSuffix(line, "\n"); line != visible.Text(line) {
-			t.Errorf("a line with characters that nobody sees: %q", shortened(line))
-			break
+			return fmt.Sprintf("a line has characters that nobody sees: %q", shortened(line))
 		}
 	}
-	if line := strings.TrimSuffix(text, "\n"); code == usageCode && (strings.Contains(line, "\n") || !strings.HasPrefix(line, "nemesis: ") || len(line) > 2*longestLine) {
-		t.Errorf("a mistake is not told in one line:\n%s", shortened(text))
+	return ""
+}
+
+func wantWellBehaved(t *testing.T, text string, code int) {
+	t.Helper()
+	if wrong := misbehaviour(text, code); wrong != "" {
+		t.Errorf("%s; exit status %d:\n%s", wrong, code, shortened(text))
+	}
+}
+
+func TestMisbehaviourIsSeen(t *testing.T) {
+	for _, c := range []struct {
+		text string
+		code int
+		bad  bool
+	}{
+		{"VALID store/x\n", 0, false},
+		{"nemesis: read plan.json: timeLimit: it is negative\n", usageCode, false},
+		{"killed", -1, true},
+		{"", 6, true},
+		{"panic: runtime error: index out of range\n\ngoroutine 1 [running]:\n", 2, true},
+		{"SIGQUIT: quit\n", 2, true},
+		{"fatal error: out of memory\n", 5, true},
+		{"nemesis: one\ntwo\n", usageCode, true},
+		{"Usage: nemesis\n", usageCode, true},
+		{"nemesis: " + strings.Repeat("a", 3*longestLine), usageCode, true},
+		{"VIOLATION of \x1b[2J\n", 1, true},
+	} {
+		if wrong := misbehaviour(c.text, c.code); (wrong != "") != c.bad {
+			t.Errorf("%q with status %d: %q", shortened(c.text), c.code, wrong)
+		}
 	}
 }
 

@@ -14,6 +14,7 @@ import (
 	"errors"
 	"fmt"
 	"os"
+	"slices"
 	"strings"
 	"syscall"
 
@@ -79,10 +80,18 @@ func status(err error, accepted bool) int {
 		return 0
 	case errors.As(err, &exit):
 		return int(exit)
+	case ofThisMachine(err):
 	case !accepted, errors.As(err, &bad), errors.As(err, &host):
 		return usageCode
 	}
 	return checker.Harness.ExitCode()
+}
+
+// ofThisMachine reports whether something failed for want of what this machine has to give,
+// so that nothing is known of what the user named.
+func ofThisMachine(err error) bool {
+	var errno syscall.Errno
+	return errors.As(err, &errno) && slices.Contains([]syscall.Errno{syscall.EMFILE, syscall.ENFILE, syscall.ENOMEM, syscall.ENOBUFS, syscall.EIO}, errno)
 }
 
 // exitStatus ends the program with a status after everything was already said.

@@ -2,8 +2,13 @@ package main
 
 import (
 	"bytes"
+	"fmt"
+	"io/fs"
 	"strings"
+	"syscall"
 	"testing"
+
+	"nemesis/run"
 )
 
 // try runs a command line in this process and returns what it printed.
@@ -96,5 +101,18 @@ func TestEveryCommandHasHelpWithAnExample(t *testing.T) {
 	}
 	if out, code := try(t, "completion", "bash"); code != 0 || !strings.Contains(out, "nemesis") {
 		t.Errorf("completion bash: exit status %d", code)
+	}
+}
+
+// A file that cannot be opened for want of descriptors is no mistake of the user's.
+func TestWhatThisMachineLacksIsNoMistake(t *testing.T) {
+	for errno, want := range map[syscall.Errno]int{
+		syscall.EMFILE: 5, syscall.ENFILE: 5, syscall.ENOMEM: 5, syscall.EIO: 5,
+		syscall.ENOENT: usageCode, syscall.EACCES: usageCode, syscall.EISDIR: usageCode,
+	} {
+		err := &run.UsageError{Err: fmt.Errorf("read run: %w", &fs.PathError{Op: "open", Path: "plan.json", Err: errno})}
+		if got := status(err, true); got != want {
+			t.Errorf("%s: exit status %d, want %d", errno, got, want)
+		}
 	}
 }
