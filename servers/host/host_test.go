@@ -26,7 +26,8 @@ import (
 
 // group is nodes of a counter in this process, each with its directory and port.
 type group struct {
-	t       *testing.T
+	t       testing.TB
+	every   int // slots from one snapshot to the next
 	members []paxos.Member
 	nodes   map[core.Address]*running
 	reads   paxos.ReadMode
@@ -91,9 +92,9 @@ func (f faultyFile) Write(p []byte) (int, error) {
 	return f.File.Write(p)
 }
 
-func newGroup(t *testing.T, n int) *group {
+func newGroup(t testing.TB, n int) *group {
 	t.Helper()
-	g := &group{t: t, nodes: map[core.Address]*running{}, reads: paxos.ReadLease}
+	g := &group{t: t, nodes: map[core.Address]*running{}, reads: paxos.ReadLease, every: 200}
 	for i := range n {
 		g.members = append(g.members, paxos.Member{ID: core.Address(i + 1), Address: freeAddress(t)})
 		g.nodes[core.Address(i+1)] = &running{dir: filepath.Join(t.TempDir(), "data"), disk: &faultyFS{full: &atomic.Bool{}}, said: &said{}}
@@ -101,7 +102,7 @@ func newGroup(t *testing.T, n int) *group {
 	return g
 }
 
-func freeAddress(t *testing.T) string {
+func freeAddress(t testing.TB) string {
 	t.Helper()
 	l, err := net.Listen("tcp", "127.0.0.1:0")
 	if err != nil {
@@ -112,7 +113,7 @@ func freeAddress(t *testing.T) string {
 }
 
 func (g *group) options(id core.Address) paxos.Options {
-	return paxos.Options{ID: id, Members: g.members, App: &paxos.Counter{}, SnapshotEvery: 200, Reads: g.reads, Seed: 1, Defect: g.defect, Trace: true}
+	return paxos.Options{ID: id, Members: g.members, App: &paxos.Counter{}, SnapshotEvery: g.every, Reads: g.reads, Seed: uint64(time.Now().UnixNano()), Defect: g.defect, Trace: true}
 }
 
 func (g *group) start(ids ...core.Address) {

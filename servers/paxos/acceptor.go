@@ -83,7 +83,7 @@ func (c *Core) onHeartbeat(from core.Address, m *Heartbeat) {
 	} else {
 		c.send(from, ack)
 	}
-	c.truncate = max(c.truncate, m.Truncate)
+	c.truncate = max(c.truncate, min(m.Truncate, c.state.executed))
 	c.forget()
 	c.learnCommit(m.Ballot, m.Commit)
 }

@@ -142,7 +142,9 @@ func (c *Core) clockWentBack() {
 		c.leaseUntil = c.now + c.opt.Lease
 	}
 	c.leaderSince = min(c.leaderSince, c.now)
-	c.waitForLeader()
+	if c.role != leading {
+		c.waitForLeader()
+	}
 	if c.fetching.at != never {
 		c.fetching.at = c.now
 	}

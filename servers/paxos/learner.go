@@ -28,8 +28,6 @@ type serving struct {
 }
 
 const (
-	// fetchBytes is how much one answer to a Fetch carries.
-	fetchBytes = 1 << 20
 	// maxSnapshot is the limit of a snapshot in bytes.
 	maxSnapshot = 4 << 30
 	// servingTime is for how long a snapshot is kept for a node that does not ask for more of it.
@@ -141,7 +139,7 @@ func (c *Core) onFetch(from core.Address, m *Fetch) {
 			if e == nil || !e.chosen {
 				break
 			}
-			if size += e.batch.size(); size > fetchBytes && len(answer.Batches) > 0 {
+			if size += e.batch.size(); size > c.opt.TransferBytes && len(answer.Batches) > 0 {
 				break
 			}
 			answer.Batches = append(answer.Batches, e.batch)
@@ -160,7 +158,7 @@ func (c *Core) onFetch(from core.Address, m *Fetch) {
 	if m.Offset > size {
 		return
 	}
-	end := min(m.Offset+fetchBytes, size)
+	end := min(m.Offset+uint64(c.opt.TransferBytes), size)
 	c.send(from, &Chunk{Slot: c.serving.slot, Size: size, Offset: m.Offset, Data: c.serving.data[m.Offset:end]})
 }
 

@@ -44,6 +44,9 @@ type Options struct {
 	BatchBytes int
 	BatchDelay time.Duration
 
+	// TransferBytes is how much of votes, of the log or of a snapshot one message carries; 1 MiB if 0.
+	TransferBytes int
+
 	Heartbeat time.Duration // from one heartbeat to the next; 50 ms if 0
 	Retry     time.Duration // after which what was not answered is sent again; 100 ms if 0
 	// ViewTimeout is for how long a leader must be silent before another is elected: 500 ms if 0. It doubles with each
@@ -73,7 +76,7 @@ func (o Options) withDefaults() (Options, error) {
 		value int
 	}{
 		{&o.Window, 64}, {&o.LogWindow, 4096}, {&o.SnapshotEvery, 10_000}, {&o.BatchCount, 512}, {&o.BatchBytes, 256 << 10},
-		{&o.MaxSessions, 65_536}, {&o.MaxPending, 65_536},
+		{&o.MaxSessions, 65_536}, {&o.MaxPending, 65_536}, {&o.TransferBytes, 1 << 20},
 	} {
 		if *d.field == 0 {
 			*d.field = d.value

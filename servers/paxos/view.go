@@ -206,9 +206,6 @@ func (c *Core) promise(b Ballot) {
 	c.record(recordPromise(b))
 }
 
-// promisePart is the size of a Promise message in bytes above which another is begun.
-const promisePart = 1 << 20
-
 // votesAbove returns the promise in as many messages as it takes.
 func (c *Core) votesAbove(m *Prepare) []*Promise {
 	above := max(m.Executed, c.state.executed)
@@ -217,7 +214,7 @@ func (c *Core) votesAbove(m *Prepare) []*Promise {
 	size := 0
 	for _, slot := range c.slotsAbove(above) {
 		e := c.log[slot]
-		if size += e.batch.size(); size > promisePart && len(parts[len(parts)-1].Votes) > 0 {
+		if size += e.batch.size(); size > c.opt.TransferBytes && len(parts[len(parts)-1].Votes) > 0 {
 			parts = append(parts, &Promise{Ballot: m.Ballot, Executed: c.state.executed, Answer: answer, Part: uint64(len(parts))})
 			size = e.batch.size()
 		}

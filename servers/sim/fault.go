@@ -30,7 +30,8 @@ const (
 	FullDisk  Kind = "full-disk"  // writes of Node fail
 	NoFiles   Kind = "no-files"   // Node is killed, and cannot read files when it starts again
 	Rate      Kind = "rate"       // Node's clock takes another rate within the declared bound
-	FastClock Kind = "fast-clock" // Node's clock goes Amount times too fast: beyond the bound
+	FastClock Kind = "fast-clock" // Node's clock goes Amount times as fast as it should: beyond the bound
+	ClockStep Kind = "clock-step" // Node's clock jumps by Amount seconds, forth or back: beyond the bound
 	WallBack  Kind = "wall-back"  // Node's wall clock goes back by Amount seconds; 0 for all nodes
 	Flip      Kind = "flip"       // a bit on Node's disk flips while it is down
 )
@@ -102,7 +103,9 @@ func Schedule(seed uint64, mix Mix, nodes []core.Address, until time.Duration) [
 		case DiskPower:
 			f.Amount = float64(1 + rng.IntN(12))
 		case FastClock:
-			f.Amount = 1.5 + 3*rng.Float64()
+			f.Amount = []float64{0.2, 0.5, 2, 4}[rng.IntN(4)]
+		case ClockStep:
+			f.Amount = 20*rng.Float64() - 10
 		case WallBack:
 			f.Amount = 1 + 120*rng.Float64()
 		}
@@ -195,6 +198,9 @@ func (w *world) begin(f *Fault) {
 			n.clock.set(w.now, 1, 0)
 			w.reschedule(n)
 		})
+	case ClockStep:
+		n.clock.set(w.now, n.clock.rate, time.Duration(f.Amount*float64(time.Second)))
+		w.reschedule(n)
 	case WallBack:
 		for _, a := range w.order {
 			if f.Other != 0 && a != n.address {

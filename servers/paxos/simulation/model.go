@@ -84,9 +84,10 @@ func newModel(cfg Config, seed uint64) (*model, error) {
 	m.clients[core.FirstClient] = m.admin
 	for i := range cfg.Clients {
 		a := core.FirstClient + core.Address(i) + 1
+		reads := []float64{0.4, 1, 0.2}[i%3] // who only reads stays with a leader that is cut off
 		m.clients[a] = &client{
 			address: a, nodes: m.nodes, rng: rand.New(rand.NewPCG(seed, uint64(a))), think: cfg.Think, retry: cfg.Retry,
-			until: cfg.Until + lag, giveUp: cfg.GiveUp, reads: 0.4,
+			until: cfg.Until + lag, giveUp: cfg.GiveUp, reads: reads,
 		}
 	}
 	return m, nil
@@ -100,7 +101,7 @@ func (m *model) options(id core.Address) paxos.Options {
 	}
 	o := paxos.Options{
 		ID: id, App: paxos.NewKV(m.cfg.Defect), Window: m.cfg.Window, LogWindow: 6 * m.cfg.Window, SnapshotEvery: 3 * m.cfg.Window,
-		BatchCount: 6, BatchDelay: 2 * time.Millisecond, Heartbeat: view * 4 / 25, Retry: view / 4,
+		TransferBytes: 150, BatchCount: 6, BatchDelay: 2 * time.Millisecond, Heartbeat: view * 4 / 25, Retry: view / 4,
 		ViewTimeout: view, MaxViewTimeout: 4 * view, Lease: view * 4 / 5, ClockError: view * 2 / 25,
 		Reads: m.cfg.Reads, MaxSessions: m.cfg.MaxSessions, Seed: m.seed, Trace: true, Defect: m.cfg.Defect,
 	}

@@ -58,6 +58,9 @@ func NewPlan(seed uint64, m sim.Mix, d defect.ID) Plan {
 		Think:   time.Duration(1+rng.IntN(30)) * time.Millisecond,
 		Retry:   time.Duration(60+rng.IntN(300)) * time.Millisecond,
 	}
+	if rng.IntN(5) == 0 {
+		cfg.MaxSessions = 2 + rng.IntN(3)
+	}
 	p := Plan{Seed: seed, mix: m, Config: cfg, Encode: rng.IntN(8) == 0, Network: []time.Duration{time.Millisecond, 3 * time.Millisecond}[rng.IntN(2)]}
 	nodes := addresses(cfg.Nodes)
 	p.Faults = sim.Schedule(seed, m, nodes, cfg.Until)
