@@ -22,7 +22,7 @@ type deployment struct {
 	// patience is how long to wait for an answer.
 	patience time.Duration
 	members  map[string]*member
-	leaders  leaders
+	views    clients.Views
 }
 
 // member is one node with our own connection to its server, apart from those of the

@@ -62,7 +62,7 @@ func (System) CheckVersion(version string) error {
 	return err
 }
 
-func (System) Options() []clients.Option { return optionTable() }
+func (System) Options() []clients.Option { return clients.OptionsOf(settings()) }
 
 func (System) Workloads() []string {
 	return []string{"register", "append", "set", "lease", "lock", "fenced-write", "election"}

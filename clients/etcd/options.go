@@ -2,10 +2,6 @@ package etcd
 
 import (
 	"fmt"
-	"slices"
-	"sort"
-	"strconv"
-	"strings"
 	"time"
 
 	"nemesis/clients"
@@ -28,24 +24,17 @@ type options struct {
 	args []string
 }
 
-// setting is one --set option: what the user sees, and how a value is read.
-type setting struct {
-	clients.Option
-	allowed string // for the error; "" lists Values
-	read    func(*options, string) bool
-}
-
 // settings is the one table of options, in the order of `nemesis list systems`.
 // Limits are those that etcd itself enforces, or where it stops being usable.
-func settings() []setting {
-	return []setting{{
+func settings() []clients.Setting[options] {
+	return []clients.Setting[options]{{
 		Option: clients.Option{
 			Name:    "reads",
 			Doc:     "linearizable: ask a majority; serializable: answer from the member's own copy, which may be stale",
 			Default: "linearizable",
 			Values:  []string{"linearizable", "serializable"},
 		},
-		read: func(o *options, v string) bool {
+		Read: func(o *options, v string) bool {
 			o.serializable = v == "serializable"
 			return true
 		},
@@ -56,30 +45,30 @@ func settings() []setting {
 			Default: "off",
 			Values:  []string{"off", "on"},
 		},
-		read: func(o *options, v string) bool {
+		Read: func(o *options, v string) bool {
 			o.fenced = v == "on"
 			return true
 		},
 	}, {
 		Option:  clients.Option{Name: "heartbeat", Doc: "time between a leader's heartbeats", Default: "100ms", Waits: true},
-		allowed: "whole milliseconds from 10ms to 10s",
-		read:    duration(10*time.Millisecond, 10*time.Second, func(o *options, d time.Duration) { o.heartbeat = d }),
+		Allowed: "whole milliseconds from 10ms to 10s",
+		Read:    clients.ReadDuration(10*time.Millisecond, 10*time.Second, func(o *options, d time.Duration) { o.heartbeat = d }),
 	}, {
 		Option:  clients.Option{Name: "election", Doc: "time without a heartbeat until a follower stands for election", Default: "1s", Waits: true},
-		allowed: "whole milliseconds from 50ms to 50s",
-		read:    duration(50*time.Millisecond, 50*time.Second, func(o *options, d time.Duration) { o.election = d }),
+		Allowed: "whole milliseconds from 50ms to 50s",
+		Read:    clients.ReadDuration(50*time.Millisecond, 50*time.Second, func(o *options, d time.Duration) { o.election = d }),
 	}, {
 		Option: clients.Option{Name: "snapshot-count",
 			Doc:     "log entries between snapshots; few make a lagging member catch up by snapshot",
 			Default: "10000"},
-		allowed: "a number from 10 to 10000000",
-		read:    number(10, 10_000_000, func(o *options, n int) { o.snapshotCount = n }),
+		Allowed: "a number from 10 to 10000000",
+		Read:    clients.ReadNumber(10, 10_000_000, func(o *options, n int) { o.snapshotCount = n }),
 	}, {
 		Option: clients.Option{Name: "auto-compaction",
 			Doc:     "revisions that automatic compaction keeps; 0 turns it off",
 			Default: "0"},
-		allowed: "a number from 0 to 10000000",
-		read:    number(0, 10_000_000, func(o *options, n int) { o.compaction = n }),
+		Allowed: "a number from 0 to 10000000",
+		Read:    clients.ReadNumber(0, 10_000_000, func(o *options, n int) { o.compaction = n }),
 	}, {
 		Option: clients.Option{
 			Name:    "unsafe-no-fsync",
@@ -87,14 +76,14 @@ func settings() []setting {
 			Default: "off",
 			Values:  []string{"off", "on"},
 		},
-		read: func(o *options, v string) bool {
+		Read: func(o *options, v string) bool {
 			o.forgetful = v == "on"
 			return true
 		},
 	}, {
 		Option:  clients.Option{Name: "args", Doc: "more arguments for each member, separated by blanks, such as '--max-txn-ops 1000'"},
-		allowed: "words separated by blanks, quoted where they hold some",
-		read: func(o *options, v string) bool {
+		Allowed: "words separated by blanks, quoted where they hold some",
+		Read: func(o *options, v string) bool {
 			var err error
 			o.args, err = nodes.Words(v)
 			return err == nil
@@ -102,63 +91,15 @@ func settings() []setting {
 	}}
 }
 
-func optionTable() []clients.Option {
-	var table []clients.Option
-	for _, s := range settings() {
-		table = append(table, s.Option)
-	}
-	return table
-}
-
 // parseOptions reads --set options, filling in defaults.
 func parseOptions(given map[string]string) (options, error) {
-	table := settings()
-	var o options
-	var names []string
-	for _, s := range table {
-		names = append(names, s.Name)
-		value, ok := given[s.Name]
-		if !ok {
-			value = s.Default
-		}
-		allowed := s.allowed
-		good := s.Values == nil || slices.Contains(s.Values, value)
-		if s.Values != nil {
-			allowed = strings.Join(s.Values, " or ")
-		}
-		if !good || !s.read(&o, value) {
-			return options{}, fmt.Errorf("set etcd option %s: %q is not allowed; it takes %s", s.Name, value, allowed)
-		}
-	}
-	var unknown []string
-	for name := range given {
-		if !slices.Contains(names, name) {
-			unknown = append(unknown, strconv.Quote(name))
-		}
-	}
-	if len(unknown) > 0 {
-		sort.Strings(unknown)
-		return options{}, fmt.Errorf("set etcd option: there is no %s; etcd has %s", strings.Join(unknown, ", "), strings.Join(names, ", "))
+	o, err := clients.ReadSettings("etcd", settings(), given)
+	if err != nil {
+		return options{}, err
 	}
 	// etcd refuses to start below this ratio; better to say so before anything runs.
 	if o.election < 5*o.heartbeat {
 		return options{}, fmt.Errorf("set etcd option election: %v is less than five heartbeats of %v; make election longer or heartbeat shorter", o.election, o.heartbeat)
 	}
 	return o, nil
-}
-
-func duration(least, most time.Duration, set func(*options, time.Duration)) func(*options, string) bool {
-	return func(o *options, v string) bool {
-		d, err := time.ParseDuration(v)
-		set(o, d)
-		return err == nil && d >= least && d <= most && d%time.Millisecond == 0
-	}
-}
-
-func number(least, most int, set func(*options, int)) func(*options, string) bool {
-	return func(o *options, v string) bool {
-		n, err := strconv.Atoi(v)
-		set(o, n)
-		return err == nil && n >= least && n <= most
-	}
 }

@@ -30,7 +30,7 @@ func (c *client) read(ctx context.Context, key string) clients.Completion {
 	if kv == nil {
 		return clients.Completion{Type: history.OK, Value: history.EncodeNull()}
 	}
-	return clients.Completion{Type: history.OK, Value: stored(string(kv.Value)), Version: kv.ModRevision}
+	return clients.Completion{Type: history.OK, Value: clients.StoredInt(string(kv.Value)), Version: kv.ModRevision}
 }
 
 func (c *client) write(ctx context.Context, key string, value json.RawMessage) clients.Completion {
@@ -91,17 +91,6 @@ func argument(value json.RawMessage) (int64, error) {
 }
 
 func text(n int64) string { return strconv.FormatInt(n, 10) }
-
-// stored is what a server says it holds, as a value of the history. Only our own
-// spelling of an integer is that integer: "+7", "07" or "seven" were written by
-// nobody. They stay in the history as text, for a checker to find that out; calling the
-// read's outcome unknown would hide a corrupted store.
-func stored(s string) json.RawMessage {
-	if n, err := strconv.ParseInt(s, 10, 64); err == nil && text(n) == s {
-		return history.EncodeInt(n)
-	}
-	return history.EncodeText(s)
-}
 
 // single takes the answer to a read of one key; nil when the key is absent.
 func single(kvs []*mvccpb.KeyValue, key string) (*mvccpb.KeyValue, error) {

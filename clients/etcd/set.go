@@ -42,7 +42,7 @@ func (c *client) list(ctx context.Context, key string) clients.Completion {
 		if !ours {
 			return unsure(fmt.Sprintf("the server listed %.100q, which is not below %s", kv.Key, prefix))
 		}
-		elements = append(elements, stored(element))
+		elements = append(elements, clients.StoredInt(element))
 	}
 	return clients.Completion{Type: history.OK, Value: history.EncodeElements(elements), Version: resp.Header.GetRevision()}
 }
