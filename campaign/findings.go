@@ -32,6 +32,9 @@ func (n *Night) findings(m Manifest, archive *Archive) {
 		if !r.counts() {
 			continue
 		}
+		if r.Verdict == checker.Violation && len(r.Findings) == 0 && r.Kind != Repeat {
+			n.blame(checker.Violation, "%s in %s, of which no anomaly is told: %s", checker.Violation, r.Cell, r.Sentence)
+		}
 		for _, f := range r.Findings {
 			i, known := at[f.Fingerprint]
 			if !known {

@@ -382,3 +382,27 @@ func TestCompareTellsThePlansFirst(t *testing.T) {
 		t.Error("compared nothing")
 	}
 }
+
+// A result that says violation and not of what, as from a file that was damaged, makes no
+// night green.
+func TestAViolationOfWhichNothingIsToldIsBlamed(t *testing.T) {
+	t.Parallel()
+	m := testManifest(1)
+	results := testResults(m, func(int) float64 { return 100 })
+	for i := range results {
+		if results[i].Kind == Search {
+			results[i].Verdict, results[i].Findings, results[i].Sentence = checker.Violation, nil, "Client 1 read 7."
+			break
+		}
+	}
+	if n := Judge(m, results, nil, m.Began); n.Outcome != checker.Violation || !strings.Contains(n.Sentence, "of which no anomaly is told: Client 1 read 7.") {
+		t.Errorf("%s: %s", n.Outcome, n.Sentence)
+	}
+	line, err := encode(Result{Schema: ResultSchema, ID: "a", Verdict: "violatiom"})
+	if err != nil {
+		t.Fatal(err)
+	}
+	if _, _, err := parseResults(line); err == nil || err.Error() != `line 1 is damaged: "violatiom" is no verdict` {
+		t.Error(err)
+	}
+}

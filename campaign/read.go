@@ -36,9 +36,7 @@ func (r *Result) read(dir history.Dir) (plan history.Plan, v checker.Verdict, er
 	if v, err = checker.ReadVerdict(dir); err != nil {
 		return plan, v, err
 	}
-	switch v.Outcome {
-	case checker.Valid, checker.Violation, checker.Unknown, checker.Vacuous, checker.Exceeded, checker.Harness:
-	default:
+	if !isVerdict(v.Outcome) {
 		return plan, v, fmt.Errorf("read %s: %q is no verdict", dir.Path(history.VerdictFile), v.Outcome)
 	}
 	r.Verdict, r.Said, r.Sentence, r.Reasons = v.Outcome, v.Outcome, v.Sentence, v.Reasons
@@ -70,6 +68,15 @@ func (r *Result) read(dir history.Dir) (plan history.Plan, v checker.Verdict, er
 	}
 	r.Figures.PerSecond = float64(v.OK) / max(float64(plan.TimeLimit)/1e9, 1e-9)
 	return plan, v, nil
+}
+
+// isVerdict reports whether an outcome is one of a run.
+func isVerdict(o checker.Outcome) bool {
+	switch o {
+	case checker.Valid, checker.Violation, checker.Unknown, checker.Vacuous, checker.Exceeded, checker.Harness:
+		return true
+	}
+	return false
 }
 
 // details takes the figures that the checkers stats and availability measured.

@@ -216,6 +216,9 @@ func parseResults(text []byte) (all []Result, whole int64, err error) {
 		if r.Schema != ResultSchema {
 			return all, whole, fmt.Errorf("line %d has schema %d, this nemesis reads %d", n, r.Schema, ResultSchema)
 		}
+		if !isVerdict(r.Verdict) {
+			return all, whole, fmt.Errorf("line %d is damaged: %q is no verdict", n, r.Verdict)
+		}
 		// Merge takes the word of jobs that ran a server under test, and its own may push.
 		if !campaignName.MatchString(r.ID) || r.Dir != "" && !filepath.IsLocal(filepath.FromSlash(r.Dir)) {
 			return all, whole, fmt.Errorf("line %d is damaged: %q and %q are no item and its directory", n, r.ID, r.Dir)
