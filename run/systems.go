@@ -6,11 +6,12 @@ import (
 
 	"nemesis/clients"
 	"nemesis/clients/etcd"
+	"nemesis/clients/paxos"
 )
 
 // Systems is the table of everything nemesis can test.
 func Systems() []clients.System {
-	return []clients.System{etcd.System{}}
+	return []clients.System{etcd.System{}, paxos.System{}}
 }
 
 // FindSystem finds a system by the name a user types.

@@ -274,9 +274,6 @@ func TestFactsTellWhatTheNodeIs(t *testing.T) {
 	if f.Dir != dir || f.OS != "linux" || f.BootID != strings.TrimSpace(string(boot)) || f.Hostname != host || f.Root != (os.Geteuid() == 0) {
 		t.Errorf("%+v", f)
 	}
-	if info, err := os.Stat(f.Executable); err != nil || !info.Mode().IsRegular() || !strings.HasPrefix(f.Executable, dir) {
-		t.Errorf("the agent's program is %q: %v", f.Executable, err)
-	}
 	if f.DiskFree <= 0 || f.DiskTotal < f.DiskFree || f.Kernel == "" || f.Arch == "" || !strings.Contains(f.Version, "binary ") {
 		t.Errorf("%+v", f)
 	}

@@ -59,8 +59,9 @@ var machines = []struct {
 	{elf.EM_LOONGARCH, "loong64", []string{"loongarch64"}},
 }
 
-// ownExecutable is the program that runs.
-const ownExecutable = "/proc/self/exe"
+// OwnExecutable is the program that runs. As the first of a ProcessSpec's Argv it is the agent itself: nemesis, made for the
+// node's processor, also after its file was replaced or removed.
+const OwnExecutable = "/proc/self/exe"
 
 func openBinary(name string) (*executable, error) {
 	if name == "" {
@@ -70,7 +71,7 @@ func openBinary(name string) (*executable, error) {
 		}
 		name = self
 		if runtime.GOOS == "linux" {
-			name = ownExecutable // the same content even when the file was replaced meanwhile
+			name = OwnExecutable // the same content even when the file was replaced meanwhile
 		}
 	}
 	f, _, err := history.Open(name)
@@ -245,7 +246,7 @@ func survey(ctx context.Context, conn nodes.Conn, bin *executable, dir string) (
 // directory of this one.
 func (b *executable) beside(goarch string) string {
 	dir := filepath.Dir(b.path)
-	if b.path == ownExecutable {
+	if b.path == OwnExecutable {
 		if self, err := os.Executable(); err == nil {
 			dir = filepath.Dir(self)
 		}

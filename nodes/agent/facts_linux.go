@@ -28,9 +28,6 @@ func (s *server) greeting() (greeting, error) {
 		Root: os.Geteuid() == 0, Addrs: addresses(), Dir: s.files.dir, BootID: bootID(),
 		Cannot: map[string]string{}, Processes: s.super.running(), Platform: lookAround("/"),
 	}}
-	if g.Facts.Executable, err = os.Readlink(ownExecutable); err != nil {
-		return greeting{}, fmt.Errorf("find the agent's own binary: %w", err)
-	}
 	g.Facts.HeldBy = HeldByCgroup
 	if s.super.groups.root == nil {
 		g.Facts.HeldBy, g.Facts.NoCgroup = HeldByTag, s.super.groups.why

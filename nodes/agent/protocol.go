@@ -95,11 +95,9 @@ type Facts struct {
 	Root     bool         `json:"root"`
 	Addrs    []netip.Addr `json:"addrs"` // global unicast addresses of its interfaces
 	// Dir is the agent's own directory, where everything of nemesis lies.
-	Dir string `json:"dir"`
-	// Executable is the agent's own program: nemesis, for this machine.
-	Executable string `json:"executable"`
-	DiskFree   int64  `json:"diskFree"`  // bytes, in Dir
-	DiskTotal  int64  `json:"diskTotal"` // bytes
+	Dir       string `json:"dir"`
+	DiskFree  int64  `json:"diskFree"`  // bytes, in Dir
+	DiskTotal int64  `json:"diskTotal"` // bytes
 	// BootID tells one boot of the machine from another.
 	BootID string `json:"bootId"`
 	// HeldBy is how servers that are started now are held: HeldByCgroup or HeldByTag, and

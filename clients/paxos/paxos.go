@@ -1,0 +1,83 @@
+// Package paxos tests the replicated key-value map that nemesis brings along (docs/servers.md): Multi-Paxos on every node,
+// served by nemesis' own program, so that nothing is downloaded or built.
+//
+// The package speaks the servers' protocol from its documentation and shares no code with them (wire.go). A client of a node asks
+// that node first and goes where it is sent (session.go); a request that may have been executed is sent again under the same
+// number, which the servers promise to execute once.
+package paxos
+
+import (
+	"context"
+	"fmt"
+	"io"
+	"path/filepath"
+
+	"nemesis/clients"
+	"nemesis/history"
+	"nemesis/nodes/agent"
+)
+
+// version is the only one there is: that of the nemesis which runs.
+const version = "own"
+
+// System is the map. The zero value is ready to use.
+type System struct{}
+
+var (
+	_ clients.System = System{}
+	_ clients.Led    = System{}
+)
+
+// Name is paxos.
+func (System) Name() string { return "paxos" }
+
+// Doc is one line for nemesis list systems.
+func (System) Doc() string {
+	return "a key-value map replicated by Multi-Paxos, served by nemesis itself; its known defects are options"
+}
+
+// DefaultVersion is the nemesis that runs.
+func (System) DefaultVersion() string { return version }
+
+// CheckVersion accepts no other.
+func (System) CheckVersion(v string) error {
+	if v != version {
+		return fmt.Errorf("find paxos %q: its servers are nemesis itself, which has no other version; give another nemesis with --binary", v)
+	}
+	return nil
+}
+
+// Options are what --set accepts.
+func (System) Options() []clients.Option { return clients.OptionsOf(settings()) }
+
+// Workloads are those that its clients can serve.
+func (System) Workloads() []string { return []string{"register", "append", "set"} }
+
+// HasLeaders: one node leads, whatever the options.
+func (System) HasLeaders(map[string]string) bool { return true }
+
+// Prepare has nothing to get: the agent on each node is the server's program, unless the user gives another.
+func (System) Prepare(_ context.Context, plan history.System, _ io.Writer) (clients.Install, error) {
+	if _, err := parseOptions(plan.Options); err != nil {
+		return clients.Install{}, err
+	}
+	install := clients.Install{Version: version}
+	if plan.Binary == "" {
+		return install, nil
+	}
+	path, err := filepath.Abs(plan.Binary)
+	if err == nil && agent.ArchOf(path) == "" {
+		err = fmt.Errorf("check the paxos executable: %s is no Linux program; give a nemesis", path)
+	}
+	install.Files = map[string]string{program: path}
+	return install, err
+}
+
+// Deploy describes a group with one node on each machine.
+func (System) Deploy(install clients.Install, plan history.Plan, machines []*agent.Client) (clients.Deployment, error) {
+	o, err := parseOptions(plan.System.Options)
+	if err != nil {
+		return nil, err
+	}
+	return newDeployment(install.Files[program], o, plan, machines)
+}

@@ -1,0 +1,138 @@
+package main
+
+import (
+	"fmt"
+	"net"
+	"time"
+
+	"github.com/spf13/cobra"
+
+	"nemesis/run"
+	"nemesis/servers/core"
+	"nemesis/servers/defect"
+	"nemesis/servers/host"
+	"nemesis/servers/paxos"
+	"nemesis/servers/wal"
+)
+
+// serverCommand runs the servers that nemesis brings along. Systems start them on nodes; docs/servers.md describes them.
+func serverCommand() *cobra.Command {
+	cmd := &cobra.Command{
+		Use:     "server paxos",
+		Short:   "Run a server that nemesis brings along",
+		Example: "  nemesis server paxos --id 1 --members 127.0.0.1:7400 --data /tmp/n1",
+		Hidden:  true,
+		Args:    cobra.NoArgs,
+		RunE: func(*cobra.Command, []string) error {
+			return &run.UsageError{Err: fmt.Errorf("server: say which; there is paxos")}
+		},
+	}
+	cmd.AddCommand(paxosServerCommand())
+	return cmd
+}
+
+// paxosServerCommand serves one node of a replicated key-value map.
+func paxosServerCommand() *cobra.Command {
+	var (
+		id      uint64
+		members []string
+		data    string
+		fsync   bool
+		reads   string
+		flaw    string
+		opt     paxos.Options
+	)
+	cmd := &cobra.Command{
+		Use:   "paxos",
+		Short: "Serve one node of a key-value map that Multi-Paxos replicates",
+		Args:  cobra.NoArgs,
+		RunE: func(cmd *cobra.Command, _ []string) error {
+			if err := findReads(reads, &opt.Reads); err != nil {
+				return &run.UsageError{Err: err}
+			}
+			opt.ID, opt.Defect = core.Address(id), defect.ID(flaw)
+			for i, address := range members {
+				opt.Members = append(opt.Members, paxos.Member{ID: core.Address(i + 1), Address: address})
+			}
+			if id < 1 || id > uint64(len(members)) {
+				return &run.UsageError{Err: fmt.Errorf("server paxos: --id is %d and there are %d --members; give the place of this node among them, from 1", id, len(members))}
+			}
+			if err := knownDefect(opt.Defect); err != nil {
+				return &run.UsageError{Err: err}
+			}
+			say := func(line string) {
+				fmt.Fprintf(cmd.ErrOrStderr(), "%s %s\n", time.Now().UTC().Format("2006-01-02T15:04:05.000Z"), line)
+			}
+			if opt.Defect != "" {
+				say(fmt.Sprintf("node %d has the defect %s, as asked for", id, opt.Defect))
+			}
+			listener, err := new(net.ListenConfig).Listen(cmd.Context(), "tcp", members[id-1])
+			if err != nil {
+				return fmt.Errorf("server paxos: %w; choose another address for node %d", err, id)
+			}
+			return host.Run(cmd.Context(), host.Options{
+				ID: opt.ID, Decode: paxos.Decode, Listener: listener, Defect: opt.Defect, Say: say,
+				Start: func(stored core.Stored) (host.Core, error) {
+					opt := opt
+					opt.App = paxos.NewKV(opt.Defect)
+					return paxos.New(opt, stored)
+				},
+				Log: func() (wal.FS, error) { return openLog(data, fsync) },
+			})
+		},
+	}
+	flags := cmd.Flags()
+	flags.Uint64Var(&id, "id", 0, "this node's place among the members, from 1")
+	flags.StringSliceVar(&members, "members", nil, "addresses of all nodes of the first configuration, the same on each")
+	flags.StringVar(&data, "data", "", "directory of the log and the snapshots")
+	flags.BoolVar(&fsync, "fsync", true, "sync before anything is acknowledged")
+	flags.StringVar(&reads, "reads", paxos.ReadIndex.String(), "how reads are made linearizable: log, index or lease")
+	flags.DurationVar(&opt.Lease, "lease", 0, "length of a leader's lease")
+	flags.DurationVar(&opt.ClockError, "clock-error", 0, "by how much a node's clock may go wrong over a lease")
+	flags.DurationVar(&opt.Heartbeat, "heartbeat", 0, "time from one heartbeat of the leader to the next")
+	flags.DurationVar(&opt.ViewTimeout, "view-timeout", 0, "silence of the leader after which another is elected")
+	flags.IntVar(&opt.BatchCount, "batch-count", 0, "most requests in one slot of the log")
+	flags.DurationVar(&opt.BatchDelay, "batch-delay", 0, "how long a request waits for others")
+	flags.IntVar(&opt.SnapshotEvery, "snapshot-every", 0, "slots from one snapshot to the next")
+	flags.Uint64Var(&opt.Seed, "seed", 0, "of the jitter of timeouts")
+	flags.StringVar(&flaw, "defect", "", "known defect to have, such as R16; see docs/servers.md")
+	for _, name := range []string{"id", "members", "data"} {
+		if err := cmd.MarkFlagRequired(name); err != nil {
+			panic(err) // there is no such flag
+		}
+	}
+	return cmd
+}
+
+func findReads(name string, mode *paxos.ReadMode) error {
+	for _, m := range []paxos.ReadMode{paxos.ReadLog, paxos.ReadIndex, paxos.ReadLease} {
+		if m.String() == name {
+			*mode = m
+			return nil
+		}
+	}
+	return fmt.Errorf("server paxos: --reads is %q; it takes log, index or lease", name)
+}
+
+func knownDefect(id defect.ID) error {
+	if id == "" {
+		return nil
+	}
+	for _, d := range defect.Paxos() {
+		if d.ID == id {
+			return nil
+		}
+	}
+	return fmt.Errorf("server paxos: there is no defect %q; docs/servers.md lists them", string(id))
+}
+
+func openLog(path string, fsync bool) (wal.FS, error) {
+	dir, err := wal.OpenDir(path)
+	if err != nil {
+		return nil, err
+	}
+	if !fsync {
+		return wal.Unsynced{Dir: dir}, nil
+	}
+	return dir, nil
+}
