@@ -131,12 +131,22 @@ func (b *builder) verify(ctx context.Context, path string) error {
 	return b.Verify(ctx, path)
 }
 
+// workPrefix begins the names of directories in which something is built.
+const workPrefix = "build-"
+
 func (b *builder) compile(ctx context.Context, path string) error {
 	goCommand, err := exec.LookPath("go")
 	if err != nil {
 		return errors.New("no go command on PATH; install Go, or give an executable with --binary")
 	}
-	work, err := os.MkdirTemp(b.dir, "build-")
+	// Whoever made these was killed: only the holder of the lock has one.
+	abandoned, _ := filepath.Glob(filepath.Join(b.dir, workPrefix+"*"))
+	for _, dir := range abandoned {
+		if err := os.RemoveAll(dir); err != nil {
+			return fmt.Errorf("remove what a killed build left: %w", err)
+		}
+	}
+	work, err := os.MkdirTemp(b.dir, workPrefix)
 	if err != nil {
 		return fmt.Errorf("make a build directory: %w", err)
 	}

@@ -242,6 +242,23 @@ func TestInterruptedBuildLeavesNothing(t *testing.T) {
 	leftovers(t, cache)
 }
 
+// A build that is killed has no time to clean up. The next one does.
+func TestWhatAKilledBuildLeftIsRemoved(t *testing.T) {
+	proxy(t, "example.org/hello", hello)
+	cache := t.TempDir()
+	ctx, cancel := context.WithCancel(t.Context())
+	cancel()
+	Build(ctx, helloCommand(), cache, new(bytes.Buffer)) // makes the directory
+	dirs, err := filepath.Glob(filepath.Join(cache, "nemesis", "servers", "*"))
+	if err != nil || len(dirs) != 1 {
+		t.Fatalf("%q, %v", dirs, err)
+	}
+	must(t, os.MkdirAll(filepath.Join(dirs[0], "build-123", "of-the-dead"), 0o755))
+	_, err = Build(ctx, helloCommand(), cache, new(bytes.Buffer))
+	oneLine(t, err, "go get was interrupted: context canceled")
+	leftovers(t, cache)
+}
+
 func TestWaitingForAnotherBuilderEndsWithTheContext(t *testing.T) {
 	path := filepath.Join(t.TempDir(), "lock")
 	unlock, err := lock(t.Context(), path, func() {})

@@ -1,6 +1,7 @@
 package local
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -173,11 +174,18 @@ func Check(ctx context.Context) error {
 		return err
 	case ctx.Err() != nil:
 		return fmt.Errorf("try a local node: %w", ctx.Err())
-	case code != 0:
+	case code == trialFailed:
 		return errors.New(strings.TrimSpace(said.String()))
+	case code != 0: // it crashed, or was killed
+		first, _, _ := strings.Cut(strings.TrimSpace(said.String()), "\n")
+		return fmt.Errorf("try a local node: the process that tried ended with status %d: %s", code, cmp.Or(first, "it said nothing"))
 	}
 	return nil
 }
+
+// trialFailed is the exit code of a trial that says in one line why. It is none that a crash
+// or a signal leads to.
+const trialFailed = 5
 
 func trial([]string) int {
 	cluster, err := New(context.Background(), Options{N: 1})
@@ -186,7 +194,7 @@ func trial([]string) int {
 	}
 	if err != nil {
 		fmt.Fprintln(os.Stderr, err)
-		return 5
+		return trialFailed
 	}
 	return 0
 }
