@@ -5,6 +5,7 @@ import (
 	"encoding/base64"
 	"errors"
 	"fmt"
+	"io"
 	"net"
 	"os"
 	"strings"
@@ -24,13 +25,7 @@ import (
 func readKnownHosts(paths []string, named bool) (known gossh.HostKeyCallback, skipped string, err error) {
 	var files, bad []string
 	original := make(map[string]string)
-	dir := ""
-	defer func() {
-		if dir != "" {
-			os.RemoveAll(dir)
-		}
-	}()
-	for i, path := range paths {
+	for _, path := range paths {
 		content, err := readFile(path)
 		if err != nil {
 			return nil, "", err
@@ -48,17 +43,14 @@ func readKnownHosts(paths []string, named bool) (known gossh.HostKeyCallback, sk
 			return nil, "", fmt.Errorf("%s: it is no line of known hosts, and neither is any other", bad[before])
 		}
 		if len(bad) > before {
-			if dir == "" {
-				if dir, err = os.MkdirTemp("", "nemesis-known-hosts-"); err != nil {
-					return nil, "", err
-				}
-			}
-			copied := fmt.Sprintf("%s/%d", dir, i)
-			if err := os.WriteFile(copied, bytes.Join(lines, []byte("\n")), 0o600); err != nil {
+			copied, err := nameless(bytes.Join(lines, []byte("\n")))
+			if err != nil {
 				return nil, "", err
 			}
-			original[copied] = path
-			path = copied
+			defer copied.Close()
+			readable := fmt.Sprintf("/dev/fd/%d", copied.Fd())
+			original[readable] = path
+			path = readable
 		}
 		files = append(files, path)
 	}
@@ -93,6 +85,27 @@ func readKnownHosts(paths []string, named bool) (known gossh.HostKeyCallback, sk
 		bad = append(bad[:most], fmt.Sprintf("and %d more", len(bad)-most))
 	}
 	return known, strings.Join(bad, ", "), nil
+}
+
+// nameless is a file of this content that no directory has any more, so that it goes with
+// this process, whatever becomes of that. It stands at its beginning.
+func nameless(content []byte) (*os.File, error) {
+	f, err := os.CreateTemp("", "nemesis-known-hosts-")
+	if err != nil {
+		return nil, err
+	}
+	err = os.Remove(f.Name())
+	if err == nil {
+		_, err = f.Write(content)
+	}
+	if err == nil {
+		_, err = f.Seek(0, io.SeekStart)
+	}
+	if err != nil {
+		f.Close()
+		return nil, err
+	}
+	return f, nil
 }
 
 // isKnownHost reports whether the library can read a line: empty, a comment, or a marker or

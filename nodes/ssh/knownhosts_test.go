@@ -4,6 +4,7 @@ import (
 	"crypto/ed25519"
 	"crypto/rand"
 	"encoding/base64"
+	"os"
 	"os/exec"
 	"path/filepath"
 	"strings"
@@ -38,7 +39,12 @@ func TestALineAboutAnotherHostBlocksNoHost(t *testing.T) {
 			path := filepath.Join(t.TempDir(), "known_hosts")
 			write(t, path, []byte(line+"\n"+right+"\n"))
 			opt.KnownHosts = []string{path}
+			temp := t.TempDir()
+			t.Setenv("TMPDIR", temp)
 			s.dial(t, opt)
+			if left, err := os.ReadDir(temp); err != nil || len(left) > 0 {
+				t.Errorf("it left %v, %v", left, err)
+			}
 			if ssh, err := exec.LookPath("ssh-keygen"); err == nil {
 				// OpenSSH finds the line as well.
 				if out, err := exec.Command(ssh, "-F", "["+strings.Replace(s.address(), ":", "]:", 1), "-f", path).CombinedOutput(); err != nil {
