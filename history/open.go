@@ -28,18 +28,18 @@ func (e *NotRegularError) Error() string { return e.Path + " is " + e.What() }
 
 // What is the error without the path, as what comes after "it is".
 func (e *NotRegularError) What() string {
-	const not = "not a regular file"
+	const not = "not a regular file; name a file"
 	switch {
 	case e.Mode.IsDir():
 		return "a directory; name a file"
 	case e.Mode&fs.ModeNamedPipe != 0: // a shell makes <(…) of one
-		return not + " but a pipe, as <(…) is; write what it holds to a file and name that"
+		return not + ", also in the place of <(…), which is a pipe"
 	case e.Mode&fs.ModeSocket != 0:
-		return not + " but a socket; name a file"
+		return not + ", and no socket"
 	case e.Mode&fs.ModeDevice != 0:
-		return not + " but a device; name a file"
+		return not + ", and no device"
 	}
-	return not + "; name a file"
+	return not
 }
 
 // Open opens a regular file to be read. Anything else is refused with a NotRegularError.

@@ -25,7 +25,7 @@ canaries: [{name: clean, system: etcd, workload: register, faults: none, expect:
 // waits for what comes out of it.
 func TestAPipeInThePlaceOfAnyInputIsRefused(t *testing.T) {
 	const (
-		isPipe = "is not a regular file but a pipe, as <(…) is; write what it holds to a file and name that"
+		isPipe = "is not a regular file; name a file, also in the place of <(…), which is a pipe"
 		// Port 1 of this machine refuses: a file that holds up nobody is told of in passing.
 		refused = "connection refused"
 	)
