@@ -15,6 +15,8 @@ import (
 	"testing"
 	"time"
 
+	"github.com/google/nftables"
+
 	"nemesis/checker"
 	"nemesis/history"
 	"nemesis/run"
@@ -73,7 +75,8 @@ func (p process) lives() bool {
 }
 
 // remains is what a run of local nodes may leave behind, as far as it can be seen from
-// outside: its processes, the directories below its home, control groups and mounts.
+// outside: its processes, the directories below its home, control groups, mounts and tables
+// of packet filters. The network namespaces of a world are held by nothing else.
 type remains struct {
 	*liveRun
 	family []process
@@ -82,9 +85,7 @@ type remains struct {
 
 // note takes down what there is now.
 func (r *remains) note() {
-	for _, p := range lineage(r.Process.Pid) {
-		r.family = append(r.family, p)
-	}
+	r.family = append(r.family, lineage(r.Process.Pid)...)
 	found, _ := filepath.Glob(filepath.Join(r.home, "nemesis", "local", "world-*"))
 	r.worlds = append(r.worlds, found...)
 }
@@ -123,6 +124,13 @@ func (r *remains) wantNone(t *testing.T) {
 	for line := range strings.Lines(string(mounts)) {
 		if strings.Contains(line, r.home) {
 			left = append(left, "mount "+line)
+		}
+	}
+	if tables, err := new(nftables.Conn).ListTables(); err == nil {
+		for _, table := range tables {
+			if strings.Contains(table.Name, "nemesis") {
+				left = append(left, "nftables table "+table.Name)
+			}
 		}
 	}
 	if len(left) > 0 {
