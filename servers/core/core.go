@@ -86,7 +86,7 @@ type Output struct {
 	Records   [][]byte
 	AfterSync []Message
 	Save      *Snapshot
-	Compact   *Compaction // applies after Records
+	Compact   *Compaction // replaces Records too: whatever of them counts must be in it
 	// Trace holds the step in the words of a specification (events of servers/spec), if the core was asked to trace.
 	Trace []any
 }

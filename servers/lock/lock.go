@@ -174,7 +174,7 @@ func (c *Core) record() {
 	b := binary.BigEndian.AppendUint64(nil, c.epoch)
 	b = append(b, map[bool]byte{true: 1}[c.holds])
 	c.out.Records = append(c.out.Records, b)
-	if c.records++; c.records >= compactEvery {
+	if c.records++; c.records >= compactEvery || c.out.Compact != nil {
 		c.records, c.out.Compact = 0, &core.Compaction{Records: [][]byte{b}}
 	}
 }

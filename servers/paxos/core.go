@@ -53,6 +53,7 @@ type Core struct {
 	recorded     Slot // the last commit record
 	lastSnapshot Slot
 	saving       Slot // the newest snapshot that is being saved, or 0
+	compacting   bool // a snapshot became durable in this step
 	installed    Slot // executed beyond the log, by a snapshot that is not durable yet; or 0
 	fetching     fetching
 	serving      serving
@@ -120,6 +121,7 @@ func (c *Core) Step(e core.Event) core.Output {
 	c.answerReads()
 	c.snapshot()
 	c.recordCommit()
+	c.compact()
 	out := c.out
 	c.out = core.Output{}
 	return out

@@ -276,7 +276,15 @@ func (c *Core) onSaved(slot Slot) {
 		c.installed = 0
 	}
 	c.forget()
-	c.out.Compact = &core.Compaction{Snapshot: uint64(c.base), Records: c.retained()}
+	c.compacting = true
+}
+
+// compact replaces the log. It comes last in a step, since what is recorded in the same step must be in the new log too.
+func (c *Core) compact() {
+	if c.compacting {
+		c.compacting = false
+		c.out.Compact = &core.Compaction{Snapshot: uint64(c.base), Records: c.retained()}
+	}
 }
 
 // forget drops log entries that a quorum has executed and that the own durable snapshot includes.

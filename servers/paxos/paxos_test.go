@@ -213,3 +213,42 @@ func TestStateComesBackFromItsEncoding(t *testing.T) {
 		}
 	}
 }
+
+// TestVoteOfTheStepThatCompactsIsInTheNewLog: the log is replaced after what the step records, so the new one must have it.
+func TestVoteOfTheStepThatCompactsIsInTheNewLog(t *testing.T) {
+	c, err := New(Options{ID: 1, App: NewKV(""), Members: []Member{{1, ""}}, SnapshotEvery: 1, BatchDelay: time.Millisecond}, core.Stored{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	var now time.Duration
+	var saves []core.Snapshot
+	step := func(from core.Address, body core.Body) core.Output {
+		out := c.Step(core.Event{Now: now, From: from, Body: body})
+		if out.Save != nil {
+			saves = append(saves, *out.Save)
+		}
+		return out
+	}
+	for len(saves) == 0 {
+		out := step(0, nil)
+		for len(out.AfterSync) > 0 {
+			more := step(1, out.AfterSync[0].Body)
+			out.AfterSync = append(out.AfterSync[1:], more.AfterSync...)
+		}
+		now = max(now, c.Deadline())
+	}
+	step(core.FirstClient, &Request{Command{Kind: Register, Seq: 1}})
+	now += time.Millisecond
+	out := step(0, core.Saved{ID: saves[0].ID})
+	if out.Compact == nil || len(out.AfterSync) != 1 {
+		t.Fatalf("the step neither compacts nor votes: %+v", out)
+	}
+	vote := out.AfterSync[0].Body.(*Accepted)
+	again, err := New(Options{ID: 1, App: NewKV("")}, core.Stored{Snapshot: &saves[0], Records: out.Compact.Records})
+	if err != nil {
+		t.Fatal(err)
+	}
+	if e := again.log[vote.Slot]; e == nil || e.vote != vote.Ballot {
+		t.Fatalf("the vote in slot %d is not in the new log", vote.Slot)
+	}
+}
