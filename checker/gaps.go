@@ -109,26 +109,37 @@ func ControlSideOf(log *history.Log) ControlSide {
 			c.Operations++
 		}
 	}
-	from, to := worked(log)
-	c.Stalled = joinGaps(stalls(log, LongStall)).Within(from, to)
-	c.Gaps, c.Of = gapsOf(log, LongStall).Within(from, to), to-from
+	gaps, stalled := gapsOf(log, LongStall), joinGaps(stalls(log, LongStall))
+	for _, w := range worked(log) {
+		c.Stalled += stalled.Within(w.From, w.To)
+		c.Gaps += gaps.Within(w.From, w.To)
+		c.Of += w.To - w.From
+	}
 	return c
 }
 
-// worked is when clients worked: from the begin of the workload, or of the log, until the
-// servers' logs are collected, or its end.
-func worked(log *history.Log) (from, to int64) {
-	to = log.End
+// worked is when clients worked: during the workload and the final reads, or all the time
+// in a log without phases.
+func worked(log *history.Log) []Gap {
+	var all []Gap
+	phases, working := false, false
 	for i := range log.Events {
-		switch ev := &log.Events[i]; {
-		case ev.Type != history.PhaseChange:
-		case ev.Message == history.PhaseWorkload:
-			from = ev.Time
-		case ev.Message == history.PhaseCollect:
-			to = min(to, ev.Time)
+		ev := &log.Events[i]
+		if ev.Type != history.PhaseChange {
+			continue
+		}
+		phases = true
+		if working {
+			all[len(all)-1].To = ev.Time
+		}
+		if working = ev.Message == history.PhaseWorkload || ev.Message == history.PhaseFinal; working {
+			all = append(all, Gap{ev.Time, log.End})
 		}
 	}
-	return from, max(from, to)
+	if !phases {
+		return []Gap{{0, log.End}}
+	}
+	return all
 }
 
 // TooMuch reports whether the gaps leave too little to judge.

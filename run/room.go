@@ -3,6 +3,7 @@ package run
 import (
 	"nemesis/checker"
 	"nemesis/history"
+	"nemesis/nodes"
 )
 
 // What a run needs of the control node's descriptors besides one for each client: for each
@@ -23,7 +24,7 @@ type room struct {
 // having raised its limit as far as it may. Where nothing is known it says nothing. The
 // error is a UsageError.
 func CheckRoom(plan history.Plan) error {
-	return checkRoom(plan, room{descriptors: raiseDescriptors(descriptorsFor(plan))})
+	return checkRoom(plan, room{descriptors: nodes.RaiseDescriptors(descriptorsFor(plan))})
 }
 
 // checkPorts is CheckRoom for the ports of the network that the run is in.
@@ -35,12 +36,12 @@ func descriptorsFor(plan history.Plan) uint64 {
 }
 
 func checkRoom(plan history.Plan, have room) error {
-	clients, nodes := plan.Workload.Concurrency, max(len(plan.Cluster.Nodes), 1)
+	clients, machines := plan.Workload.Concurrency, max(len(plan.Cluster.Nodes), 1)
 	if need := descriptorsFor(plan); have.descriptors > 0 && need > have.descriptors {
 		return usage("run %d clients: on %s they need %d file descriptors, and this process may have %d; raise the limit (ulimit -n %d) or lower --concurrency",
-			clients, checker.Plural(nodes, "node"), need, have.descriptors, need)
+			clients, checker.Plural(machines, "node"), need, have.descriptors, need)
 	}
-	if each := (clients + nodes - 1) / nodes; have.ports > 0 && each > have.ports {
+	if each := (clients + machines - 1) / machines; have.ports > 0 && each > have.ports {
 		return usage("run %d clients: %d of them talk to one node and need a local port each, and net.ipv4.ip_local_port_range has %d; widen it (sysctl) or lower --concurrency",
 			clients, each, have.ports)
 	}

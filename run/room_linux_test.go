@@ -44,7 +44,7 @@ func TestARunWithoutRoomForItsClientsIsRefused(t *testing.T) {
 			t.Errorf("the range %q has %d ports, want %d", text, got, want)
 		}
 	}
-	if raiseDescriptors(1) == 0 || localPorts() == 0 {
-		t.Error("this machine's own limits are not known")
+	if localPorts() == 0 {
+		t.Error("this machine's own ports are not known")
 	}
 }

@@ -14,6 +14,7 @@ import (
 	"time"
 
 	"nemesis/history"
+	"nemesis/nodes"
 )
 
 // ServeOptions are how an agent serves.
@@ -108,6 +109,7 @@ func Serve(ctx context.Context, in io.Reader, out io.Writer, kinds Kinds, opt Se
 	}
 	deadAfter := min(max(time.Duration(h.DeadAfter), minDeadAfter), MaxDeadAfter)
 
+	nodes.RaiseDescriptors(0) // for the servers, which get ours
 	leftovers, stuck, release, err := s.open(h.Control, deadAfter+2*time.Second)
 	if err != nil {
 		s.answer(first.ID, nil, nil, err)
