@@ -21,6 +21,9 @@ type Claim struct {
 	Assumptions []Assumption `json:"assumptions,omitempty"`
 	// Sources are the sentences of the documentation that say so.
 	Sources []Source `json:"sources,omitempty"`
+	// Notes are what is to be known beside any verdict on this configuration, a sentence each, such as a defect that the
+	// user asked the system to have.
+	Notes []string `json:"notes,omitempty"`
 }
 
 // Origin says where a claim's model is from.

@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"os"
 	"runtime/debug"
+	"slices"
 	"time"
 
 	"nemesis/checker"
@@ -37,6 +38,7 @@ func Judge(ctx context.Context, dir history.Dir, start time.Time, troubles []str
 		Version:       Version(),
 	}
 	facts.Host, _ = os.Hostname()
+	facts.Notes = slices.Clone(plan.Claim.Notes)
 	if plan.Cluster.InsecureHostKeys {
 		facts.Notes = append(facts.Notes, "Host keys were not checked (--insecure-host-keys), so nobody knows that the machines which answered are those that were named.")
 	}

@@ -1,6 +1,7 @@
 package run
 
 import (
+	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -103,6 +104,16 @@ func TestCheckersAreGivenNoMoreMemoryThanTheMachineHas(t *testing.T) {
 		if err != nil || (len(v.Notes) == 1 && strings.Contains(v.Notes[0], "and not the 1073741824 MiB that were asked for (--checker-memory)")) != tells {
 			t.Errorf("%d MiB: %v, notes %q", memory>>20, err, v.Notes)
 		}
+	}
+}
+
+// What a system has to say beside any verdict, such as a defect that was asked for, is told.
+func TestNotesOfTheClaimAreTold(t *testing.T) {
+	plan := told(t, "register")
+	plan.Claim.Notes = []string{"The servers have a defect."}
+	v, err := Judge(t.Context(), writeRun(t, plan, []history.Event{{Type: history.PhaseChange, Message: history.PhaseDone}}), time.Now(), nil)
+	if err != nil || !slices.Equal(v.Notes, plan.Claim.Notes) {
+		t.Errorf("%v, notes %q", err, v.Notes)
 	}
 }
 

@@ -52,6 +52,7 @@ type moved struct {
 // systemFor is a system without faults that serves a workload.
 func systemFor(w Workload) *system {
 	s := newSystem()
+	s.counting = w.Name == "counter"
 	if w.TTL > 0 || w.Owners {
 		s.leased = w.Name
 	}

@@ -28,13 +28,7 @@ var register = Workload{
 			return generator.Limit(operations, &registerOps{})
 		})
 	},
-	Final: func(_ history.Workload, used []string) generator.Generator {
-		var reads []generator.Op
-		for _, key := range newest(used, finalKeys) {
-			reads = append(reads, generator.Op{Thread: generator.AnyThread, F: history.FRead, Key: key})
-		}
-		return eachThreadReads(reads)
-	},
+	Final:  readEach,
 	Models: objectModels,
 	Checkers: func(plan history.Plan) []checker.Checker {
 		return append([]checker.Checker{linear.Register(plan.Claim.Model)}, anyCheckers(plan)...)

@@ -55,7 +55,7 @@ type Workload struct {
 
 // All is every workload, in the order in which they are listed.
 func All() []Workload {
-	return []Workload{register, appends, set, lease, lock, fenced, election, shards}
+	return []Workload{register, appends, set, counter, lease, lock, fenced, election, shards}
 }
 
 // Find returns the workload of that name, or an error that lists the names there are.
@@ -99,6 +99,15 @@ func eachThreadReads(ops []generator.Op) generator.Generator {
 		all = append(all, generator.UntilOK(try))
 	}
 	return generator.TimeLimit(finalLimit, generator.EachThread(generator.Sequence(all...)))
+}
+
+// readEach lets every worker read each of the keys that were used last.
+func readEach(_ history.Workload, used []string) generator.Generator {
+	var reads []generator.Op
+	for _, key := range newest(used, finalKeys) {
+		reads = append(reads, generator.Op{Thread: generator.AnyThread, F: history.FRead, Key: key})
+	}
+	return eachThreadReads(reads)
 }
 
 // newest is the last n of keys.

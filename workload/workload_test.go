@@ -27,7 +27,7 @@ func TestFindNamesWhatThereIs(t *testing.T) {
 		}
 	}
 	_, err := Find("bank")
-	if want := `find workload "bank": there is none of that name, choose one of register, append, set, lease, lock, fenced-write, election, shard-ownership`; err == nil || err.Error() != want {
+	if want := `find workload "bank": there is none of that name, choose one of register, append, set, counter, lease, lock, fenced-write, election, shard-ownership`; err == nil || err.Error() != want {
 		t.Errorf("got error %v, want %s", err, want)
 	}
 }
@@ -39,8 +39,11 @@ type system struct {
 	registers map[string]int
 	lists     map[string][]int
 	set       []int
+	counting  bool // what is added to is a counter
 	wrong     func(op generator.Op, n int, answer any) any
 	n         int // operations so far
+	// One addition in so many is carried out twice, or not at all; 0 for none.
+	repeats, loses int
 }
 
 func newSystem() *system {
@@ -88,6 +91,9 @@ func (s *system) do(op generator.Op) (answer any, ok bool) {
 		if v, written := s.registers[op.Key]; written {
 			return v, true
 		}
+		if s.counting {
+			return 0, true
+		}
 		return nil, true
 	case "write":
 		var v int
@@ -105,6 +111,17 @@ func (s *system) do(op generator.Op) (answer any, ok bool) {
 	case "add":
 		var v int
 		decode(&v)
+		if s.counting {
+			times := 1
+			if s.repeats > 0 && s.n%s.repeats == 0 {
+				times = 2
+			}
+			if s.loses > 0 && s.n%s.loses == 0 {
+				times = 0
+			}
+			s.registers[op.Key] += times * v
+			return v, true
+		}
 		s.set = append(s.set, v)
 		return v, true
 	case "list":
@@ -234,6 +251,8 @@ func TestBrokenSystemIsFoundOut(t *testing.T) {
 			}
 			return answer
 		}, nil},
+		{"counter", "linearizable", "an addition that is carried out twice", nil, func(s *system) { s.repeats = 100 }},
+		{"counter", "linearizable", "an acknowledged addition that is lost", nil, func(s *system) { s.loses = 100 }},
 		{"lease", "lease", "leases that end after three quarters of their TTL", nil, func(s *system) { s.ends = 0.75 }},
 		{"lease", "lease", "a lease granted to two", nil, func(s *system) { s.doubles = 20 }},
 		{"lock", "set", "a lock granted to two, whose sets overwrite each other", nil, func(s *system) { s.doubles = 20 }},
@@ -369,8 +388,8 @@ func TestFinalReadsReachEveryNode(t *testing.T) {
 	for i := range used {
 		used[i] = keyName(i)
 	}
-	reads := map[string]int{"register": finalKeys, "append": finalKeys, "set": 1}
-	for _, w := range []Workload{register, appends, set} {
+	reads := map[string]int{"register": finalKeys, "append": finalKeys, "set": 1, "counter": finalKeys}
+	for _, w := range []Workload{register, appends, set, counter} {
 		t.Run(w.Name, func(t *testing.T) {
 			steps, err := generator.Simulation{Threads: 10}.Run(w.Final(plan, used))
 			if err != nil {
@@ -405,7 +424,7 @@ func TestFinalReadsEndThoughNothingSucceeds(t *testing.T) {
 	fail := func(*rand.Rand, generator.Op) (time.Duration, generator.End, json.RawMessage) {
 		return time.Second, generator.EndFail, nil
 	}
-	for _, w := range []Workload{register, appends, set} {
+	for _, w := range []Workload{register, appends, set, counter} {
 		steps, err := generator.Simulation{Threads: 10, Client: fail}.Run(w.Final(plan, used))
 		if err != nil {
 			t.Fatal(err)
@@ -493,6 +512,7 @@ func TestOperationsAreSpelledAsDocumented(t *testing.T) {
 		"register":        {`cas [`, `read `, `write `},
 		"append":          {`txn [["`},
 		"set":             {`add `, `list `},
+		"counter":         {`add 1`, `read `},
 		"lease":           {`acquire `, `renew {"`, `release {"`, `holder `},
 		"lock":            {`acquire `, `add `, `release {"`, `holder `, `list `},
 		"fenced-write":    {`acquire `, `add `, `write {"token":`, `release {"`, `holder `, `list `, `read `},

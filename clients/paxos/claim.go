@@ -30,6 +30,12 @@ func (System) Claim(given map[string]string) history.Claim {
 			Address:  documentation,
 		}},
 	}
+	if !o.fsync {
+		claim.Assumptions[1].Text = "machines keep their power, since what is acknowledged need not be on a disk (fsync=off)"
+	}
+	if o.defect != "" {
+		claim.Notes = []string{"The servers have the defect " + o.defect + ", because --set defect=" + o.defect + " asked for it (docs/servers.md): what is found may be its work."}
+	}
 	if o.reads == readsLease {
 		claim.Bounds.ClockRate = float64(o.clockError) / float64(o.lease)
 		claim.Assumptions = append(claim.Assumptions, history.Assumption{

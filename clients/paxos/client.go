@@ -2,6 +2,7 @@ package paxos
 
 import (
 	"context"
+	"encoding/binary"
 	"encoding/json"
 	"errors"
 	"fmt"
@@ -13,7 +14,11 @@ import (
 )
 
 // client is one logical process.
-type client struct{ session *session }
+type client struct {
+	session *session
+	// counts: what it adds to and reads are counters.
+	counts bool
+}
 
 // Invoke performs one operation:
 //
@@ -23,7 +28,15 @@ type client struct{ session *session }
 //	txn    append     [["r",key,null],["append",key,int],…] → the same with lists read
 //	add    set        int
 //	list   set        null → [int,…]
+//	add    counter    1
+//	read   counter    null → int
 func (c *client) Invoke(ctx context.Context, op history.Event) clients.Completion {
+	switch {
+	case c.counts && op.F == history.FRead:
+		return c.count(ctx, op.Key)
+	case c.counts && op.F == history.FAdd:
+		return c.increment(ctx, op.Key, op.Value)
+	}
 	switch op.F {
 	case history.FRead:
 		return c.read(ctx, op.Key)
@@ -54,6 +67,7 @@ const mismatch = "mismatch"
 func registerKey(key string) string { return "register/" + key }
 func setKey(key string) string      { return "set/" + key }
 func listKey(key string) string     { return "list/" + key }
+func counterKey(key string) string  { return "counter/" + key }
 
 // A register is one key that holds one decimal integer, or is absent.
 
@@ -154,6 +168,35 @@ func split(value string) []string {
 		return nil
 	}
 	return strings.Split(strings.TrimSuffix(value, ","), ",")
+}
+
+// A counter is one key whose value is 8 bytes, or is absent.
+
+func (c *client) increment(ctx context.Context, key string, value json.RawMessage) clients.Completion {
+	if n, err := history.DecodeInt(value); err != nil || n != 1 {
+		return failed(fmt.Errorf("paxos' counters count by 1, not by %s", history.Quote(value)))
+	}
+	result, err := c.session.change(ctx, operation(kvIncrement, counterKey(key), nil))
+	switch {
+	case err != nil:
+		return ended(err)
+	case len(result) == 1+8 && result[0] == kvDone:
+		return ok(nil)
+	}
+	return unsure(errResult)
+}
+
+func (c *client) count(ctx context.Context, key string) clients.Completion {
+	value, there, ended := c.get(ctx, counterKey(key))
+	switch {
+	case ended != nil:
+		return *ended
+	case !there:
+		return ok(history.EncodeInt(0))
+	case len(value) != 8:
+		return unsure(errResult)
+	}
+	return ok(history.EncodeInt(int64(binary.BigEndian.Uint64([]byte(value)))))
 }
 
 // transact does a transaction as one operation of the map.

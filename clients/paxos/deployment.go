@@ -41,6 +41,7 @@ type deployment struct {
 	// patience is how long to wait for an answer, attempt how long a client waits for one node's.
 	patience, attempt time.Duration
 	views             clients.Views
+	counts            bool // what the workload adds to and reads are counters
 }
 
 var (
@@ -57,7 +58,7 @@ func newDeployment(binary string, o options, plan history.Plan, machines []*agen
 		return nil, fmt.Errorf("deploy paxos: there are %d nodes, and a group has less than %d", len(machines), nodesPerBallot)
 	}
 	// A leader is replaced after one view timeout, and a while.
-	d := &deployment{patience: plan.Patience(time.Second), attempt: 2 * o.viewTimeout}
+	d := &deployment{patience: plan.Patience(time.Second), attempt: 2 * o.viewTimeout, counts: plan.Workload.Name == "counter"}
 	for _, m := range machines {
 		node := m.Node()
 		at := netip.AddrPortFrom(node.Address, port)
@@ -115,7 +116,7 @@ func (d *deployment) Open(_ context.Context, node string, dialer *clients.Dialer
 	for _, a := range d.addresses {
 		nodes = append(nodes, &conn{address: a, dialer: dialer})
 	}
-	return &client{newSession(nodes, own, d.attempt)}, nil
+	return &client{session: newSession(nodes, own, d.attempt), counts: d.counts}, nil
 }
 
 // Probe asks whether a node knows a leader: until then it can only send clients away.

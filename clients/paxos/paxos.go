@@ -51,7 +51,7 @@ func (System) CheckVersion(v string) error {
 func (System) Options() []clients.Option { return clients.OptionsOf(settings()) }
 
 // Workloads are those that its clients can serve.
-func (System) Workloads() []string { return []string{"register", "append", "set"} }
+func (System) Workloads() []string { return []string{"register", "append", "set", "counter"} }
 
 // HasLeaders: one node leads, whatever the options.
 func (System) HasLeaders(map[string]string) bool { return true }
