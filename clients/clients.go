@@ -69,7 +69,8 @@ type Install struct {
 type Client interface {
 	// Invoke performs one operation and tells how it ended. It returns by the
 	// context's deadline. Only an error that proves that nothing happened and
-	// nothing will is a Fail; when in doubt, Info.
+	// nothing will is a Fail; when in doubt, Info. Once it has returned, nothing more is
+	// sent for the operation.
 	Invoke(ctx context.Context, op history.Event) Completion
 	Close() error
 }
