@@ -76,6 +76,7 @@ func signals(t *testing.T, r *rand.Rand, n int) []attack {
 	add := func(name string, run func(*testing.T)) { all = append(all, attack{name, run}) }
 	flags := []string{"--faults", "pause", "--fault-interval", "2s", "--time-limit", "5s"}
 	var replayed history.Dir // recorded when it is needed first
+	store := t.TempDir()     // it outlives the attacks
 	for _, ending := range endings {
 		for _, moment := range moments {
 			add(fmt.Sprintf("run, %s %s", ending.name, moment.name), func(t *testing.T) {
@@ -88,7 +89,7 @@ func signals(t *testing.T, r *rand.Rand, n int) []attack {
 			})
 			add(fmt.Sprintf("replay, %s %s", ending.name, moment.name), func(t *testing.T) {
 				if replayed == "" {
-					replayed = recordToReplay(t, flags)
+					replayed = recordToReplay(t, store, flags)
 				}
 				s := startCommand(t, "replay", string(replayed), "--json")
 				left := &remains{liveRun: s}
@@ -114,16 +115,10 @@ func signals(t *testing.T, r *rand.Rand, n int) []attack {
 	return all[:min(n, len(all))]
 }
 
-// recordToReplay records a run on one local node in a directory that outlives a subtest.
-func recordToReplay(t *testing.T, flags []string) history.Dir {
+// recordToReplay records a run on one local node.
+func recordToReplay(t *testing.T, store string, flags []string) history.Dir {
 	t.Helper()
-	cmd := invocation(t, append([]string{"run", "etcd", "--nodes", "local:1", "--seed", "7", "--binary", server(t)}, flags...)...)
-	dir, err := os.MkdirTemp("", "nemesis-attack-")
-	if err != nil {
-		t.Fatal(err)
-	}
-	cmd.Dir = dir
-	return finish(t, cmd).dir
+	return finish(t, invocation(t, append([]string{"run", "etcd", "--nodes", "local:1", "--seed", "7", "--binary", server(t), "--out", store}, flags...)...)).dir
 }
 
 // attackCampaign ends a campaign of one run while that is in a phase.
