@@ -51,6 +51,8 @@ type Serve struct {
 	Expect  []byte        `json:"expect,omitempty"` // of cas; nil expects that there is no value
 	Found   bool          `json:"found,omitempty"`  // what get, delete and cas answer: there was a value; cas took place
 	Result  []byte        `json:"result,omitempty"` // what get answers
+	// Inherited: a holder before may have executed it; it takes effect now unless it did.
+	Inherited bool `json:"inherited,omitempty"`
 }
 
 // Next takes one step: a Grant, a Release or a Serve. An error names the rule that the step breaks.
@@ -96,7 +98,10 @@ func (s *Shards) release(e Release) error {
 }
 
 func (s *Shards) serve(e Serve) error {
-	if had, twice := s.served[e.Request]; twice && e.Kind != "get" {
+	switch had, twice := s.served[e.Request]; {
+	case twice && e.Inherited && had.Found == e.Found:
+		return nil
+	case twice && e.Kind != "get":
 		return fmt.Errorf("exactly once: request %v is executed by node %d and again by node %d", e.Request, had.Node, e.Node)
 	}
 	if err := s.holds(e); err != nil {
@@ -106,20 +111,20 @@ func (s *Shards) serve(e Serve) error {
 		s.served, s.data = map[Request]Serve{}, map[string][]byte{}
 	}
 	s.served[e.Request] = e
-	had, found := s.data[e.Key]
+	value, found := s.data[e.Key]
 	switch e.Kind {
 	case "get":
-		if found != e.Found || !bytes.Equal(had, e.Result) {
-			return fmt.Errorf("one map: %q is %q (there: %v), and node %d answers %q (there: %v)", e.Key, had, found, e.Node, e.Result, e.Found)
+		if found != e.Found || !bytes.Equal(value, e.Result) {
+			return fmt.Errorf("one map: %q is %q (there: %v), and node %d answers %q (there: %v)", e.Key, value, found, e.Node, e.Result, e.Found)
 		}
 	case "set":
 		s.data[e.Key] = e.Value
 	case "append":
-		s.data[e.Key] = append(bytes.Clone(had), e.Value...)
+		s.data[e.Key] = append(bytes.Clone(value), e.Value...)
 	case "delete":
 		delete(s.data, e.Key)
 	case "cas":
-		found = found == (e.Expect != nil) && bytes.Equal(had, e.Expect)
+		found = found == (e.Expect != nil) && bytes.Equal(value, e.Expect)
 		if found {
 			s.data[e.Key] = e.Value
 		}
@@ -127,7 +132,7 @@ func (s *Shards) serve(e Serve) error {
 		return fmt.Errorf("a sharded store has no operation %q", e.Kind)
 	}
 	if (e.Kind == "delete" || e.Kind == "cas") && found != e.Found {
-		return fmt.Errorf("one map: %s of %q, which is %q, is answered %v by node %d", e.Kind, e.Key, had, e.Found, e.Node)
+		return fmt.Errorf("one map: %s of %q, which is %q, is answered %v by node %d", e.Kind, e.Key, value, e.Found, e.Node)
 	}
 	return nil
 }

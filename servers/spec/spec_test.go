@@ -108,6 +108,10 @@ func TestShardsRules(t *testing.T) {
 	found := serve(1, 1, 6, "delete", "k", "")
 	found.Found = true
 	first := step{grant(1, 1, 0, 100), ""}
+	inherited := again
+	inherited.Node, inherited.Epoch, inherited.At, inherited.Inherited = 2, 2, 120*ms, true
+	otherwise := inherited
+	otherwise.Found = true
 	for name, steps := range map[string][]step{
 		"set, append, get, delete, get": {first, {serve(1, 1, 5, "set", "k", "v"), ""}, {serve(1, 1, 5, "append", "k", "w"), ""},
 			{get(1, 1, 6, "k", "vw"), ""}, {found, ""}, {get(1, 1, 7, "k", ""), ""}},
@@ -116,6 +120,10 @@ func TestShardsRules(t *testing.T) {
 		"delete of nothing that finds":     {first, {found, "one map"}},
 		"a lost write":                     {first, {serve(1, 1, 5, "set", "k", "v"), ""}, {get(1, 1, 6, "k", ""), "one map"}},
 		"executed twice":                   {first, {again, ""}, {again, "exactly once"}},
+		"inherited, executed before":       {first, {again, ""}, {grant(2, 2, 111, 200), ""}, {inherited, ""}, {get(2, 2, 120, "k", "v"), ""}},
+		"inherited, takes effect now":      {first, {grant(2, 2, 111, 200), ""}, {get(2, 2, 115, "k", ""), ""}, {inherited, ""}, {get(2, 2, 120, "k", "v"), ""}},
+		"inherited with another outcome":   {first, {again, ""}, {grant(2, 2, 111, 200), ""}, {otherwise, "exactly once"}},
+		"inherited by nobody's grant":      {first, {inherited, "holding"}},
 		"served by nobody's grant":         {{get(1, 1, 6, "k", ""), "holding"}},
 		"served under an old epoch":        {first, {grant(2, 2, 111, 200), ""}, {get(1, 1, 80, "k", ""), "holding"}},
 		"served by another node":           {first, {get(2, 1, 6, "k", ""), "holding"}},
