@@ -48,8 +48,8 @@ func (c *conn) exchange(ctx context.Context, message []byte, take func([]byte) (
 			c.close()
 		}
 	}()
-	if _, err := c.socket.Write(message); err != nil {
-		return true, err
+	if n, err := c.socket.Write(message); err != nil {
+		return n > 0, err
 	}
 	for {
 		answer, err := readFrame(c.r)

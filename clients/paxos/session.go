@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"math/rand/v2"
+	"os"
 	"time"
 )
 
@@ -105,8 +106,10 @@ func (s *session) ask(ctx context.Context, q request) (reply, error) {
 		at = next
 		select {
 		case <-ctx.Done():
-			return reply{}, end
 		case <-time.After(wait):
+		}
+		if ctx.Err() != nil {
+			return reply{}, end
 		}
 	}
 }
@@ -123,7 +126,7 @@ func (s *session) try(ctx context.Context, at int, q request, message []byte) (r
 		// An answer to an earlier attempt may still come.
 		return r.kind == q.kind && r.seq == q.seq && (q.kind == register || r.session == q.session), nil
 	})
-	if err != nil && ctx.Err() != nil {
+	if err != nil && (ctx.Err() != nil || errors.Is(err, os.ErrDeadlineExceeded)) {
 		err = fmt.Errorf("no answer within its time (%w)", err)
 	}
 	return r, sent, err

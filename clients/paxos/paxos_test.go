@@ -1,0 +1,420 @@
+package paxos
+
+import (
+	"bufio"
+	"context"
+	"encoding/binary"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"net"
+	"net/netip"
+	"os"
+	"strings"
+	"sync"
+	"syscall"
+	"testing"
+	"time"
+
+	"nemesis/clients"
+	"nemesis/history"
+)
+
+// fake is a node written from the protocol's description. It answers requests as answer says, in order; the last goes on.
+type fake struct {
+	address netip.AddrPort
+	mu      sync.Mutex
+	got     []request
+}
+
+// act is what a fake does with one request: with nil it says nothing, otherwise what it returns is the frame's content.
+// A connection ends after an empty one.
+type act func(q request) []byte
+
+func answers(status status, leader uint64, result ...byte) act {
+	return func(q request) []byte {
+		session := q.session
+		if q.kind == register {
+			session = 77
+			if status == done {
+				result = nil
+			}
+		}
+		return encodeReply(q.kind, session, q.seq, status, leader, result)
+	}
+}
+
+func encodeReply(kind byte, session, seq uint64, status status, leader uint64, result []byte) []byte {
+	b := binary.AppendUvarint([]byte{tagReply, kind}, session)
+	b = append(binary.AppendUvarint(b, seq), byte(status))
+	return appendBytes(binary.AppendUvarint(b, leader), result)
+}
+
+func silent(request) []byte { return nil }
+func hangUp(request) []byte { return []byte{} }
+
+func startFake(t *testing.T, acts ...act) *fake {
+	l, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { l.Close() })
+	f := &fake{address: l.Addr().(*net.TCPAddr).AddrPort()}
+	go func() {
+		for {
+			socket, err := l.Accept()
+			if err != nil {
+				return
+			}
+			go f.serve(socket, acts)
+		}
+	}()
+	return f
+}
+
+func (f *fake) serve(socket net.Conn, acts []act) {
+	defer socket.Close()
+	r := bufio.NewReader(socket)
+	if first, err := readFrame(r); err != nil || string(first) != "nemesis1\x00\x00\x00\x00\x00\x00\x00\x00" {
+		return
+	}
+	for {
+		message, err := readFrame(r)
+		if err != nil {
+			return
+		}
+		d := decoder{b: message[1:]}
+		q := request{kind: d.byte(), session: d.number(), seq: d.number(), op: d.bytes()}
+		f.mu.Lock()
+		do := acts[min(len(f.got), len(acts)-1)]
+		f.got = append(f.got, q)
+		f.mu.Unlock()
+		answer := do(q)
+		switch {
+		case answer == nil:
+		case len(answer) == 0:
+			return
+		default:
+			socket.Write(frame(answer))
+		}
+	}
+}
+
+func (f *fake) requests() []request {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	return append([]request(nil), f.got...)
+}
+
+// clientOf is a client of the first of some nodes, which passes over one that is silent for a twentieth of a second.
+func clientOf(t *testing.T, nodes ...netip.AddrPort) *client {
+	var conns []*conn
+	for _, a := range nodes {
+		conns = append(conns, &conn{address: a, dialer: new(clients.Dialer)})
+	}
+	c := &client{session: newSession(conns, 0, 50*time.Millisecond)}
+	t.Cleanup(func() { c.Close() })
+	return c
+}
+
+func invoke(t *testing.T, c *client, limit time.Duration, f, value string) clients.Completion {
+	ctx, cancel := context.WithTimeout(t.Context(), limit)
+	defer cancel()
+	return c.Invoke(ctx, history.Event{F: f, Key: "k", Value: json.RawMessage(value)})
+}
+
+const (
+	short  = 300 * time.Millisecond // for what must not be answered
+	plenty = time.Minute
+)
+
+func nobody(t *testing.T) netip.AddrPort {
+	l, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer l.Close()
+	return l.Addr().(*net.TCPAddr).AddrPort()
+}
+
+// TestHowOperationsEnd shows each end of a write and of a read that a group of one can make.
+func TestHowOperationsEnd(t *testing.T) {
+	open := answers(done, 1)
+	tests := []struct {
+		name     string
+		acts     []act
+		limit    time.Duration
+		f, value string
+		want     history.Type
+		text     string // in the error
+	}{
+		{"a write that is done", []act{open, answers(done, 1, kvDone)}, plenty, "write", "7", history.OK, ""},
+		{"a cas that saw another value", []act{open, answers(done, 1, kvMismatch)}, plenty, "cas", "[1,2]", history.Fail, mismatch},
+		{"a write that no leader takes", []act{open, answers(notLeader, 0)}, short, "write", "7", history.Fail, ""},
+		{"a write that nobody has room for", []act{open, answers(busy, 1)}, short, "write", "7", history.Fail, ""},
+		{"a write that a deposed leader had taken", []act{open, answers(deposed, 0), answers(notLeader, 0)}, short, "write", "7", history.Info, ""},
+		{"a write that is not answered", []act{open, silent}, short, "write", "7", history.Info, ""},
+		{"a write whose connection breaks", []act{open, hangUp, answers(notLeader, 0)}, short, "write", "7", history.Info, ""},
+		{"a write that is answered at the second attempt", []act{open, hangUp, answers(done, 1, kvDone)}, plenty, "write", "7", history.OK, ""},
+		{"a write in a session that is closed", []act{open, answers(expired, 1)}, plenty, "write", "7", history.Fail, "session expired"},
+		{"a write in a session that is closed, after an attempt", []act{open, silent, answers(expired, 1)}, plenty, "write", "7", history.Info, "session expired"},
+		{"a write that is refused", []act{open, answers(refused, 1, 't', 'o', 'o', 0x1b)}, plenty, "write", "7", history.Fail, "refused it: too\ufffd"},
+		{"a write without a session", []act{silent}, short, "write", "7", history.Fail, "no session was opened"},
+		{"a write whose answer is no message", []act{open, func(request) []byte { return []byte{99, 1, 2} }}, short, "write", "7", history.Info, ""},
+		{"a write whose answer is no result", []act{open, answers(done, 1, 42)}, plenty, "write", "7", history.Info, "no result"},
+		{"a read that is answered by nobody", []act{silent}, short, "read", "null", history.Fail, ""},
+		{"a read of what is absent", []act{answers(done, 1, kvAbsent)}, plenty, "read", "null", history.OK, ""},
+		{"a read whose answer is no result", []act{answers(done, 1)}, plenty, "read", "null", history.Info, "no result"},
+		{"an operation that there is not", []act{silent}, plenty, "explode", "null", history.Fail, "cannot perform"},
+		{"a write of no integer", []act{silent}, plenty, "write", `"x"`, history.Fail, "write integers"},
+	}
+	for _, test := range tests {
+		t.Run(test.name, func(t *testing.T) {
+			t.Parallel()
+			got := invoke(t, clientOf(t, startFake(t, test.acts...).address), test.limit, test.f, test.value)
+			if got.Type != test.want || !strings.Contains(got.Error, test.text) {
+				t.Errorf("ended in %s (%s), want %s (%s)", got.Type, got.Error, test.want, test.text)
+			}
+		})
+	}
+	t.Run("a write that cannot leave", func(t *testing.T) {
+		if got := invoke(t, clientOf(t, nobody(t)), short, "write", "7"); got.Type != history.Fail {
+			t.Errorf("ended in %s (%s)", got.Type, got.Error)
+		}
+	})
+}
+
+// TestOperationIsSentAgainUnderItsNumber: what may have been executed is not given another number, or it could be executed twice.
+func TestOperationIsSentAgainUnderItsNumber(t *testing.T) {
+	second := startFake(t, answers(done, 2, kvDone))
+	first := startFake(t, answers(done, 1), silent)
+	c := clientOf(t, first.address, second.address)
+	if got := invoke(t, c, plenty, "write", "7"); got.Type != history.OK {
+		t.Fatalf("ended in %s (%s)", got.Type, got.Error)
+	}
+	to1, to2 := first.requests(), second.requests()
+	if len(to1) != 2 || len(to2) != 1 {
+		t.Fatalf("%d and %d requests", len(to1), len(to2))
+	}
+	if a, b := to1[1], to2[0]; a.session != 77 || a.session != b.session || a.seq != b.seq || string(a.op) != string(b.op) {
+		t.Errorf("sent %+v and then %+v", a, b)
+	}
+	invoke(t, c, plenty, "write", "8")
+	if to2 = second.requests(); to2[len(to2)-1].seq != 2 {
+		t.Errorf("the second operation has the number %d", to2[len(to2)-1].seq)
+	}
+}
+
+func TestClientGoesWhereItsNodeSendsIt(t *testing.T) {
+	leader := startFake(t, answers(done, 3, kvFound, '4'))
+	follower := startFake(t, answers(notLeader, 3))
+	other := startFake(t, silent)
+	c := clientOf(t, follower.address, other.address, leader.address)
+	for range 2 {
+		if got := invoke(t, c, plenty, "read", "null"); got.Type != history.OK || string(got.Value) != "4" {
+			t.Fatalf("ended in %s with %s (%s)", got.Type, got.Value, got.Error)
+		}
+	}
+	if n := len(follower.requests()); n != 2 {
+		t.Errorf("its own node was asked %d times, want at each operation", n)
+	}
+	if n := len(other.requests()); n != 0 {
+		t.Errorf("a third node was asked %d times", n)
+	}
+}
+
+// TestAnswersToEarlierRequestsAreNotTaken answers each request twice, late for the one before.
+func TestAnswersToEarlierRequestsAreNotTaken(t *testing.T) {
+	late := func(q request) []byte { return encodeReply(q.kind, q.session, q.seq-1, done, 1, []byte{kvFound, '1'}) }
+	got := invoke(t, clientOf(t, startFake(t, late).address), short, "read", "null")
+	if got.Type != history.Fail {
+		t.Errorf("ended in %s with %s", got.Type, got.Value)
+	}
+}
+
+func TestNumbersOfReadsAreUnlikeThoseOfOtherClients(t *testing.T) {
+	f := startFake(t, answers(done, 1, kvAbsent))
+	seen := map[uint64]bool{}
+	for range 10 {
+		invoke(t, clientOf(t, f.address), plenty, "read", "null")
+	}
+	for _, q := range f.requests() {
+		if q.kind == query && seen[q.seq] {
+			t.Fatalf("two clients use the number %d", q.seq)
+		}
+		seen[q.seq] = true
+	}
+}
+
+// TestBoundedFrames: a length alone takes no memory, and none above the limit is believed.
+func TestBoundedFrames(t *testing.T) {
+	for _, size := range []uint64{longest + 1, 1 << 31, 1 << 63, 1<<64 - 1} {
+		_, err := readFrame(bufio.NewReader(strings.NewReader(string(binary.BigEndian.AppendUint64(nil, size)))))
+		if err == nil || !strings.Contains(err.Error(), fmt.Sprint(size)) {
+			t.Errorf("a frame of %d bytes: %v", size, err)
+		}
+	}
+	cut := binary.BigEndian.AppendUint64(nil, longest)
+	if n := testing.AllocsPerRun(1, func() {
+		if _, err := readFrame(bufio.NewReader(strings.NewReader(string(cut)))); err == nil {
+			t.Error("a frame without content was read")
+		}
+	}); n > 20 {
+		t.Errorf("%v allocations", n)
+	}
+}
+
+func TestWhatIsNoMessageIsRefused(t *testing.T) {
+	whole := encodeReply(query, 1, 2, done, 3, []byte("abc"))
+	if _, err := readReply(whole); err != nil {
+		t.Fatal(err)
+	}
+	for cut := range whole {
+		if _, err := readReply(whole[:cut]); err == nil {
+			t.Errorf("a reply cut at byte %d was read", cut)
+		}
+	}
+	if _, err := readReply(append(whole, 0)); err == nil {
+		t.Error("a reply with a byte too many was read")
+	}
+	if _, err := readReply(encodeReply(query, 1, 2, busy+1, 3, nil)); err == nil {
+		t.Error("an unknown status was read")
+	}
+	for _, cut := range []string{"", "\x10", "\x10\x01\x02\x03", "\x10\x01\x02\x03\x04\x05", "\x0e\x01\x02\x03\x04"} {
+		if _, err := readStanding([]byte(cut)); err == nil {
+			t.Errorf("%q was read as a standing", cut)
+		}
+	}
+}
+
+func TestFailuresOfTheControlSideAreNoAnswers(t *testing.T) {
+	for errno, want := range map[syscall.Errno]history.Cause{syscall.EMFILE: history.ControlSide, syscall.ECONNREFUSED: ""} {
+		call := "socket"
+		if errno == syscall.ECONNREFUSED {
+			call = "connect"
+		}
+		dialer := &clients.Dialer{Connect: func(context.Context, string, string) (net.Conn, error) {
+			return nil, &net.OpError{Op: "dial", Net: "tcp", Err: os.NewSyscallError(call, errno)}
+		}}
+		c := &client{session: newSession([]*conn{{address: nobody(t), dialer: dialer}}, 0, time.Second)}
+		for _, f := range []string{"read", "write"} {
+			if got := dialer.Sort(invoke(t, c, short, f, "1")); got.Type != history.Fail || got.Cause != want {
+				t.Errorf("%s after %v ended in %s with cause %q", f, errno, got.Type, got.Cause)
+			}
+		}
+	}
+}
+
+func TestListsAndSetsAreWhatTheServerHolds(t *testing.T) {
+	results := func(all ...string) []byte {
+		b := []byte{kvDone}
+		for _, r := range all {
+			b = appendBytes(b, []byte(r))
+		}
+		return b
+	}
+	txn := `[["append","x",3],["r","x",null],["r","y",null]]`
+	for _, test := range []struct {
+		name   string
+		result []byte
+		f, in  string
+		want   history.Type
+		value  string
+	}{
+		{"a transaction", results("\x03", "\x011,3,", "\x02"), "txn", txn, history.OK, `[["append","x",3],["r","x",[1,3]],["r","y",[]]]`},
+		{"too few results", results("\x03", "\x011,3,"), "txn", txn, history.Info, ""},
+		{"an append that was not done", results("\x04", "\x011,3,", "\x02"), "txn", txn, history.Info, ""},
+		{"a list of words", results("\x03", "\x01one,", "\x02"), "txn", txn, history.Info, ""},
+		{"a set", []byte("\x014,2,"), "list", "null", history.OK, "[4,2]"},
+		{"an empty set", []byte("\x02"), "list", "null", history.OK, "[]"},
+		{"a set with what nobody added", []byte("\x014,+2,"), "list", "null", history.OK, `[4,"+2"]`},
+	} {
+		t.Run(test.name, func(t *testing.T) {
+			t.Parallel()
+			answer := func(q request) []byte {
+				if q.kind == register {
+					return answers(done, 1)(q)
+				}
+				return encodeReply(q.kind, q.session, q.seq, done, 1, test.result)
+			}
+			got := invoke(t, clientOf(t, startFake(t, answer).address), plenty, test.f, test.in)
+			if got.Type != test.want || string(got.Value) != test.value {
+				t.Errorf("ended in %s with %s (%s)", got.Type, got.Value, got.Error)
+			}
+		})
+	}
+}
+
+func TestCounters(t *testing.T) {
+	for _, test := range []struct {
+		name, f, in string
+		result      string
+		want        history.Type
+		value       string
+	}{
+		{"an addition", "add", "1", "\x03\x00\x00\x00\x00\x00\x00\x00\x09", history.OK, ""},
+		{"an addition of two", "add", "2", "", history.Fail, ""},
+		{"an addition without its count", "add", "1", "\x03", history.Info, ""},
+		{"a count", "read", "null", "\x01\x00\x00\x00\x00\x00\x00\x01\x02", history.OK, "258"},
+		{"the count of nothing", "read", "null", "\x02", history.OK, "0"},
+		{"a count of three bytes", "read", "null", "\x01abc", history.Info, ""},
+	} {
+		t.Run(test.name, func(t *testing.T) {
+			t.Parallel()
+			c := clientOf(t, startFake(t, func(q request) []byte {
+				if q.kind == register {
+					return answers(done, 1)(q)
+				}
+				return encodeReply(q.kind, q.session, q.seq, done, 1, []byte(test.result))
+			}).address)
+			c.counts = true
+			if got := invoke(t, c, plenty, test.f, test.in); got.Type != test.want || string(got.Value) != test.value {
+				t.Errorf("ended in %s with %s (%s)", got.Type, got.Value, got.Error)
+			}
+		})
+	}
+}
+
+func TestOptionsThatAreWrongSayWhatIsAllowed(t *testing.T) {
+	for _, test := range []struct{ name, value, want string }{
+		{"reads", "stale", `"stale" is not allowed; it takes log or index or lease`},
+		{"defect", "R41", `"R41" is not allowed; it takes R01 to R40`},
+		{"defect", "R1", `"R1" is not allowed`},
+		{"view-timeout", "60ms", `60ms is less than two heartbeats of 50ms`},
+		{"lease", "1s", `1s outlasts view-timeout, 500ms`},
+		{"clock-error", "200ms", `200ms leaves nothing of a lease of 400ms`},
+		{"batch-count", "0", `it takes a number from 1 to 65535`},
+		{"fsync", "no", `it takes on or off`},
+		{"batchcount", "1", `there is no "batchcount"; paxos has reads, heartbeat`},
+	} {
+		if _, err := parseOptions(map[string]string{test.name: test.value}); err == nil || !strings.Contains(err.Error(), test.want) {
+			t.Errorf("%s=%s: %v, want %s", test.name, test.value, err, test.want)
+		}
+	}
+}
+
+func TestClaimFollowsTheOptions(t *testing.T) {
+	claim := System{}.Claim(nil)
+	if claim.Model != history.StrictSerializable || claim.Assumes(history.ClockError) || len(claim.Notes) != 0 {
+		t.Errorf("by default: %+v", claim)
+	}
+	claim = System{}.Claim(map[string]string{"reads": "lease", "lease": "400ms", "clock-error": "40ms", "defect": "R17"})
+	if !claim.Assumes(history.ClockError) || claim.Bounds.ClockRate != 0.1 || claim.Model != history.StrictSerializable {
+		t.Errorf("with lease reads: %+v", claim)
+	}
+	if len(claim.Notes) != 1 || !strings.Contains(claim.Notes[0], "the defect R17, because --set defect=R17 asked for it") {
+		t.Errorf("the notes are %q", claim.Notes)
+	}
+	if claim := (System{}).Claim(map[string]string{"reads": "stale"}); claim.Model != "" {
+		t.Errorf("of options that cannot be read: %+v", claim)
+	}
+	if err := (System{}).CheckVersion("v2"); err == nil {
+		t.Error("there is a version v2")
+	}
+	if _, err := (System{}).Prepare(t.Context(), history.System{Binary: "paxos_test.go"}, nil); err == nil || !strings.Contains(err.Error(), "no Linux program") {
+		t.Errorf("a text as a server: %v", err)
+	}
+	if _, err := (System{}).Deploy(clients.Install{}, history.Plan{}, nil); err == nil || errors.Is(err, context.Canceled) {
+		t.Errorf("a group without nodes: %v", err)
+	}
+}
