@@ -225,6 +225,7 @@ type client struct {
 
 	session, seq uint64
 	busy         bool
+	hops         int // redirects followed since it last asked on its own
 	body         core.Body
 	to           core.Address
 	at           time.Duration
@@ -263,7 +264,8 @@ func (c *client) Step(e core.Event) core.Output {
 			if m.Status == OK {
 				c.tell(answered{c.name(), m})
 				c.done(e.Now)
-			} else if m.Status == Redirect && m.Holder != 0 && m.Holder != e.From {
+			} else if m.Status == Redirect && m.Holder != 0 && m.Holder != e.From && c.hops < 3 {
+				c.hops++ // doubled answers of stores that redirect to each other must not multiply
 				c.to = m.Holder
 				c.send(e.Now)
 			}
@@ -271,7 +273,7 @@ func (c *client) Step(e core.Event) core.Output {
 	}
 	if e.Now >= c.at {
 		if c.busy {
-			c.to = c.pick()
+			c.to, c.hops = c.pick(), 0
 			c.send(e.Now)
 		} else if e.Now < c.cluster.until+200*ms {
 			c.next(e.Now)
@@ -326,7 +328,7 @@ func (c *client) next(now time.Duration) {
 		}
 		c.body = o
 	}
-	c.busy = true
+	c.busy, c.hops = true, 0
 	c.to = c.pick()
 	c.tell(asked{c.name()})
 	c.send(now)
