@@ -302,13 +302,46 @@ func TestEmptyNodeJoinsAndMemberLeaves(t *testing.T) {
 	}
 	change(paxos.MemberChange{Member: joining})
 	change(paxos.MemberChange{Remove: true, Member: all[0]})
+	// It holds a window later. Those that stay must know so before the others go: 3 and 4
+	// are no quorum of the group with 1.
+	const window = 64
+	holds := g.executed(2) + window
+	count := uint64(300)
+	for _, id := range []core.Address{3, 4} {
+		for g.executed(id) < holds {
+			count = s.increment()
+		}
+	}
 	g.stop(1)
 	g.stop(2) // of 2, 3 and 4, a quorum is left only if 4 votes
 	for i := range 20 {
-		if n := s.increment(); n != uint64(301+i) {
-			t.Fatalf("increment %d gives %d", 301+i, n)
+		if n := s.increment(); n != count+uint64(1+i) {
+			t.Fatalf("increment %d gives %d", count+uint64(1+i), n)
 		}
 	}
+}
+
+// executed asks a node up to which slot it has executed.
+func (g *group) executed(id core.Address) paxos.Slot {
+	g.t.Helper()
+	conn, err := dial(g.members[id-1].Address)
+	if err != nil {
+		g.t.Fatal(err)
+	}
+	defer conn.Close()
+	conn.SetDeadline(time.Now().Add(time.Minute))
+	if _, err := conn.Write(AppendFrame(nil, &paxos.Inquiry{})); err != nil {
+		g.t.Fatal(err)
+	}
+	frame, err := ReadFrame(bufio.NewReader(conn), 1<<20)
+	if err != nil {
+		g.t.Fatal(err)
+	}
+	body, err := paxos.Decode(frame)
+	if err != nil {
+		g.t.Fatal(err)
+	}
+	return body.(*paxos.Standing).Executed
 }
 
 // startJoining starts a node without a configuration.

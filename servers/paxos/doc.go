@@ -44,7 +44,9 @@
 // in a slot further than window above what it has executed: so whoever proposes in a slot knows its configuration (Lamport,
 // Malkhi and Zhou, Reconfiguring a State Machine, 2010: R-alpha). The window is fixed when the group is made.
 // While a change is on its way, reads go through the log, since a quorum of the old configuration need not
-// meet one of the new. A node is added once it has caught up. Numbers of removed nodes must not be given again.
+// meet one of the new. A node is added once it has caught up. Numbers of removed nodes must not be given again. The reply to a
+// change comes when it is executed; whoever then takes nodes away waits until those that stay have executed a window more
+// (Inquiry), for until they know of the change they need a quorum of the group before it.
 //
 // # Views
 //
