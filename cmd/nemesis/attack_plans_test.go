@@ -48,7 +48,7 @@ func hostileValues() map[string]any {
 	}
 	return map[string]any{
 		"-1": -1, "0": 0, "10^18": 1e18, "10^300": json.Number("1e300"), "half": 0.5, "nothing": "", "null": nil, "true": true,
-		"a text": "x", "a text of a megabyte": strings.Repeat("a", 1<<20), "no text": "\x00\x1b[2J‮",
+		"a text": "x", "a text of a megabyte": strings.Repeat("a", 1<<20), "no text": "\x00\x1b[2J\u202e",
 		"a list": []any{}, "an object": map[string]any{}, "lists of lists": deep, "a million numbers": make([]int, 1_000_000),
 		"-5s": "-5s", "0s": "0s", "1ns": "1ns", "a century": "876000h", "beyond any time": "99999999999999h",
 		"a path": "../../../etc/passwd", "an option": "--help",

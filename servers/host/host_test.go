@@ -473,9 +473,7 @@ func recovered(t *testing.T, log []byte) (*paxos.Core, error) {
 			now = max(now, min(c.Deadline(), now+time.Second))
 			e.Now = now
 		}
-		for _, m := range c.Step(e).AfterSync {
-			pending = append(pending, m)
-		}
+		pending = append(pending, c.Step(e).AfterSync...)
 	}
 	return c, nil
 }

@@ -140,7 +140,7 @@ func (c *Core) Step(e core.Event) core.Output {
 			c.record()
 			c.announce()
 		}
-		c.out.AfterSync = append(c.out.AfterSync, core.Message{To: e.From, Body: Ack{m.Epoch}})
+		c.out.AfterSync = append(c.out.AfterSync, core.Message{To: e.From, Body: Ack(m)})
 	case Ack:
 		c.passing = c.passing && m.Epoch != c.epoch+1
 	case Ask:

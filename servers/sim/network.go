@@ -12,13 +12,12 @@ type link struct{ from, to core.Address }
 
 // network carries messages.
 type network struct {
-	cut       map[link]int // how many faults cut it
-	loss      map[link]float64
-	lossAll   float64
-	double    float64 // share of messages that come twice
-	replay    float64 // share of messages that come again seconds later
-	slow      float64 // factor of delays
-	clientCut map[core.Address]int
+	cut     map[link]int // how many faults cut it
+	loss    map[link]float64
+	lossAll float64
+	double  float64 // share of messages that come twice
+	replay  float64 // share of messages that come again seconds later
+	slow    float64 // factor of delays
 }
 
 // send puts a message on its way.

@@ -30,7 +30,6 @@ type client struct {
 	attempts int
 	guess    core.Address // the leader, perhaps
 	at       time.Duration
-	trace    []any
 	out      core.Output
 }
 
