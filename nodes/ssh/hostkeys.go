@@ -1,6 +1,7 @@
 package ssh
 
 import (
+	"bytes"
 	"crypto/ed25519"
 	"errors"
 	"fmt"
@@ -53,11 +54,21 @@ func knownKeys(s settings, opt Options) (hostKeys, error) {
 		if revoked.has(key) {
 			return because(errRevoked, "its host key %s %s is revoked by %s; ask whoever runs the host", key.Type(), gossh.FingerprintSHA256(key), shown(s.revoked))
 		}
-		if cert, ok := key.(*gossh.Certificate); ok && !slices.ContainsFunc(wanted(known, s.checkAs), isAuthority) {
-			// A host may have a certificate and still be known by its plain key alone.
-			key = cert.Key
+		var strange []knownhosts.KnownKey // authorities none of which signed the host's certificate
+		if cert, ok := key.(*gossh.Certificate); ok {
+			authorities := slices.DeleteFunc(wanted(known, s.checkAs), func(k knownhosts.KnownKey) bool { return !isAuthority(k) })
+			switch {
+			case len(authorities) == 0:
+				// A host may have a certificate and still be known by its plain key alone.
+				key = cert.Key
+			case !slices.ContainsFunc(authorities, func(k knownhosts.KnownKey) bool { return bytes.Equal(k.Key.Marshal(), cert.SignatureKey.Marshal()) }):
+				strange = authorities
+			}
 		}
 		err := known(s.checkAs, remote, key)
+		if err != nil && len(strange) > 0 {
+			return changed(err, strange, key, fmt.Sprintf("%s %s", key.Type(), gossh.FingerprintSHA256(key)))
+		}
 		if s.acceptNew && isUnknown(err) {
 			return remember(s, key)
 		}
