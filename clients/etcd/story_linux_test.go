@@ -288,6 +288,11 @@ func TestTimedOutPutLandsLater(t *testing.T) {
 		if read.Type != history.OK || string(read.Value) != "2" || put.Type == history.OK {
 			continue
 		}
+		// A machine may be so slow that the server's own patience ends before the client's
+		// deadline is noticed. That is as unsure, but another story.
+		if put.Type == history.Info && strings.Contains(put.Error, "request timed out") {
+			continue
+		}
 		// It happened after all, although its client was told nothing.
 		ended(t, put, history.Info, "deadline exceeded")
 		return

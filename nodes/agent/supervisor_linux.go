@@ -328,6 +328,11 @@ func (s *supervisor) ended(l *instance, exit history.Exit) {
 	close(l.done)
 }
 
+// exitTold is how long State waits for the watcher of a process that /proc shows to have
+// ended: the kernel tells how it ended to the watcher only, which a busy machine may keep
+// waiting.
+const exitTold = time.Second
+
 // State reads the state of a server's processes from /proc.
 func (s *supervisor) State(name string) (ProcessState, error) {
 	s.mu.Lock()
@@ -338,23 +343,25 @@ func (s *supervisor) State(name string) (ProcessState, error) {
 	}
 	l := p.instance
 	state := ProcessState{Name: name, PID: l.pid, Started: l.started, State: Running, HeldBy: p.heldBy(), Kept: p.Kept}
+	s.mu.Unlock()
+	if !l.over() {
+		st, err := ReadStat(fmt.Sprintf("/proc/%d/stat", l.pid))
+		switch {
+		case err != nil && !errors.Is(err, os.ErrNotExist) && !errors.Is(err, unix.ESRCH):
+			return state, fmt.Errorf("read the state of process %d: %w", l.pid, err)
+		case err != nil, st.Started != l.started, st.State == 'X', st.State == 'Z' && threadCount(l.pid) == 0:
+			state.State, state.Code, state.Signal = Exited, -1, "unknown"
+			select {
+			case <-l.done:
+			case <-time.After(exitTold):
+			}
+		}
+	}
 	if l.over() {
 		state.State, state.Code, state.Signal = Exited, l.exit.Code, l.exit.Signal
-	}
-	s.mu.Unlock()
-	if state.State == Exited {
 		// Somebody may have started it by hand, outside of its group.
 		state.Processes = len(s.relatives(p))
 		return state, nil
-	}
-	st, err := ReadStat(fmt.Sprintf("/proc/%d/stat", l.pid))
-	switch {
-	case err != nil && !errors.Is(err, os.ErrNotExist) && !errors.Is(err, unix.ESRCH):
-		return state, fmt.Errorf("read the state of process %d: %w", l.pid, err)
-	case err != nil || st.Started != l.started || st.State == 'X':
-		state.State, state.Code, state.Signal = Exited, -1, "unknown"
-	case st.State == 'Z' && threadCount(l.pid) == 0:
-		state.State, state.Code, state.Signal = Exited, -1, "unknown" // its watcher is about to say
 	}
 	members := s.members(p)
 	state.Processes = len(members)
