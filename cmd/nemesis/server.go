@@ -12,6 +12,7 @@ import (
 	"nemesis/servers/defect"
 	"nemesis/servers/host"
 	"nemesis/servers/paxos"
+	"nemesis/servers/trace"
 	"nemesis/servers/wal"
 )
 
@@ -40,6 +41,7 @@ func paxosServerCommand() *cobra.Command {
 		fsync   bool
 		reads   string
 		flaw    string
+		record  string
 		opt     paxos.Options
 	)
 	cmd := &cobra.Command{
@@ -70,8 +72,14 @@ func paxosServerCommand() *cobra.Command {
 			if err != nil {
 				return fmt.Errorf("server paxos: %w; choose another address for node %d", err, id)
 			}
+			steps, err := trace.Open(record, id, trace.Start{Specification: "paxos", Nodes: len(members)})
+			if err != nil {
+				return fmt.Errorf("server paxos: %w; name another file with --trace", err)
+			}
+			defer steps.Close()
+			opt.Trace = steps != nil
 			return host.Run(cmd.Context(), host.Options{
-				ID: opt.ID, Decode: paxos.Decode, Listener: listener, Defect: opt.Defect, Say: say,
+				ID: opt.ID, Decode: paxos.Decode, Listener: listener, Defect: opt.Defect, Say: say, Trace: steps,
 				Start: func(stored core.Stored) (host.Core, error) {
 					opt := opt
 					opt.App = paxos.NewKV(opt.Defect)
@@ -95,6 +103,7 @@ func paxosServerCommand() *cobra.Command {
 	flags.DurationVar(&opt.BatchDelay, "batch-delay", 0, "how long a request waits for others")
 	flags.IntVar(&opt.SnapshotEvery, "snapshot-every", 0, "slots from one snapshot to the next")
 	flags.Uint64Var(&opt.Seed, "seed", 0, "of the jitter of timeouts")
+	flags.StringVar(&record, "trace", "", "file to which each step is added as a line of JSON; see docs/servers.md")
 	flags.StringVar(&flaw, "defect", "", "known defect to have, such as R16; see docs/servers.md")
 	for _, name := range []string{"id", "members", "data"} {
 		if err := cmd.MarkFlagRequired(name); err != nil {

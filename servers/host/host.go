@@ -23,7 +23,6 @@ package host
 
 import (
 	"context"
-	"encoding/json"
 	"errors"
 	"fmt"
 	"io"
@@ -33,6 +32,7 @@ import (
 
 	"nemesis/servers/core"
 	"nemesis/servers/defect"
+	"nemesis/servers/trace"
 	"nemesis/servers/wal"
 )
 
@@ -53,8 +53,8 @@ type Options struct {
 	HelloTimeout   time.Duration // for a connection to say who it is; 10 s if 0
 	QueueBytes     int           // of messages waiting for one connection; 64 MiB if 0
 
-	// Trace gets one line of JSON for each step that the core traces, or is nil.
-	Trace io.Writer
+	// Trace gets each step that the core traces, before anything that the step asks for is done. nil traces nothing.
+	Trace *trace.Writer
 	// Say is told what an operator should know, a line at a time. nil discards it.
 	Say    func(string)
 	Defect defect.ID
@@ -161,7 +161,6 @@ func (h *Host) run(ctx context.Context, c Core, disk *disk) error {
 	defer timer.Stop()
 	stop := context.AfterFunc(ctx, h.inbox.wake)
 	defer stop()
-	var trace []byte
 	for {
 		events := h.inbox.take(timer.C)
 		if ctx.Err() != nil {
@@ -172,7 +171,6 @@ func (h *Host) run(ctx context.Context, c Core, disk *disk) error {
 		}
 		var out []core.Message
 		var want work
-		trace = trace[:0]
 		step := func(from core.Address, body core.Body, more bool) {
 			e := core.Event{From: from, Body: body, More: more}
 			e.Now, e.Wall = time.Since(h.started), time.Duration(time.Now().UnixNano())
@@ -180,9 +178,10 @@ func (h *Host) run(ctx context.Context, c Core, disk *disk) error {
 			out = append(out, o.Send...)
 			want.add(o)
 			for _, event := range o.Trace {
-				trace = h.appendTrace(trace, event)
+				h.opt.Trace.Step(event)
 			}
 			if want.save != nil || want.compact != nil {
+				h.opt.Trace.Flush()
 				disk.do(want)
 				want = work{}
 			}
@@ -197,11 +196,7 @@ func (h *Host) run(ctx context.Context, c Core, disk *disk) error {
 		if len(events) == 0 || c.Deadline() <= time.Since(h.started) {
 			step(0, nil, false)
 		}
-		if len(trace) > 0 {
-			if _, err := h.opt.Trace.Write(trace); err != nil {
-				return fmt.Errorf("write the trace: %w", err)
-			}
-		}
+		h.opt.Trace.Flush()
 		if !want.empty() {
 			disk.do(want)
 		}
@@ -210,25 +205,6 @@ func (h *Host) run(ctx context.Context, c Core, disk *disk) error {
 		}
 		timer.Reset(max(0, c.Deadline()-time.Since(h.started)))
 	}
-}
-
-// Traced is a line of a trace: a step in the words of a specification.
-type Traced struct {
-	Node  core.Address  `json:"node"`
-	At    time.Duration `json:"at"` // since the process began
-	Step  string        `json:"step"`
-	Event any           `json:"event"`
-}
-
-func (h *Host) appendTrace(b []byte, event any) []byte {
-	if h.opt.Trace == nil {
-		return b
-	}
-	line, err := json.Marshal(Traced{h.opt.ID, time.Since(h.started), fmt.Sprintf("%T", event), event})
-	if err != nil {
-		return b // events are plain data
-	}
-	return append(append(b, line...), '\n')
 }
 
 // send hands a message to where it goes.

@@ -90,9 +90,11 @@ func New(o Options, stored core.Stored) (*Core, error) {
 	c.lead.retryAt, c.candidate.retryAt = never, never
 	if c.fresh {
 		c.record(recordGroup(c.state.encode(), c.state.blank()))
-		return c, nil
+	} else if err := c.recover(stored); err != nil {
+		return nil, err
 	}
-	return c, c.recover(stored)
+	c.traceState()
+	return c, nil
 }
 
 // Step takes one event in.

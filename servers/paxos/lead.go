@@ -167,9 +167,11 @@ func (c *Core) endLeading() {
 		if w.proposed {
 			status = Deposed
 		}
+		c.traceWithdrawal(k)
 		c.send(w.client, &Reply{Kind: k.kind, Session: k.session, Seq: k.seq, Status: status})
 	}
 	for _, r := range l.reads {
+		c.traceWithdrawal(r.command.key())
 		c.send(r.client, &Reply{Kind: Read, Session: r.command.Session, Seq: r.command.Seq, Status: NotLeader})
 	}
 }

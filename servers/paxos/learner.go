@@ -94,7 +94,7 @@ func (c *Core) executeBatch(batch *Batch) {
 			c.save(c.state.executed, c.state.encodeWith(c.state.executed, before))
 		}
 		o := c.state.apply(m, place)
-		c.trace(m, o)
+		c.traceExecution(m, o)
 		c.answerWaiting(m, o)
 	}
 	c.state.finish()
@@ -216,6 +216,7 @@ func (c *Core) install(slot Slot, data []byte) {
 	if c.state.restore(data) != nil {
 		return // damaged, or of another application
 	}
+	c.traceState()
 	c.installed = slot
 	c.save(slot, data)
 	if c.role == leading {
@@ -239,6 +240,7 @@ func (c *Core) forgetProposed() {
 	}
 	slices.SortFunc(lost, compareKeys)
 	for _, k := range lost {
+		c.traceWithdrawal(k)
 		c.send(c.lead.waiting[k].client, &Reply{Kind: k.kind, Session: k.session, Seq: k.seq, Status: Deposed, Leader: c.leader})
 		delete(c.lead.waiting, k)
 	}

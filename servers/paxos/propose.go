@@ -5,7 +5,6 @@ import (
 
 	"nemesis/servers/core"
 	"nemesis/servers/defect"
-	"nemesis/servers/spec"
 )
 
 func compareKeys(a, b requestKey) int {
@@ -17,6 +16,7 @@ func (c *Core) onRequest(from core.Address, m *Request) {
 		c.send(from, &Reply{Kind: m.Kind, Session: m.Session, Seq: m.Seq, Status: s, Leader: c.leader, Result: []byte(why)})
 	}
 	if c.opt.Defect == defect.R18 && m.Kind == Read {
+		c.traceRequest(m.Command)
 		c.answer(from, m.Command, outcome{session: m.Session, result: c.state.app.Query(m.Op)})
 		return
 	}
@@ -31,6 +31,7 @@ func (c *Core) onRequest(from core.Address, m *Request) {
 		refuse(Refused, "the operation is longer than a batch may be")
 		return
 	}
+	c.traceRequest(m.Command)
 	if m.Kind == Apply && c.answerFromCache(from, m.Command) {
 		return
 	}
@@ -217,6 +218,7 @@ func (c *Core) open(batch *Batch) {
 
 // answer tells a client the outcome of its request.
 func (c *Core) answer(client core.Address, m Command, o outcome) {
+	c.traceAnswer(m, o)
 	c.send(client, &Reply{Kind: m.Kind, Session: o.session, Seq: m.Seq, Status: o.status, Leader: c.leader, Result: o.result})
 }
 
@@ -247,15 +249,7 @@ func (c *Core) executeQueue(l lead) {
 			continue
 		}
 		o := c.state.apply(m, 0)
-		c.trace(m, o)
+		c.traceExecution(m, o)
 		c.answer(w.client, m, o)
 	}
 }
-
-func (c *Core) trace(m Command, o outcome) {
-	if c.opt.Trace && o.fresh {
-		c.out.Trace = append(c.out.Trace, c.state.execution(m, o.result))
-	}
-}
-
-var _ spec.App = Application(nil)

@@ -6,7 +6,6 @@ import (
 
 	"nemesis/servers/core"
 	"nemesis/servers/defect"
-	"nemesis/servers/spec"
 )
 
 // state is what the group replicates: after the same slots it is the same on every node.
@@ -112,11 +111,6 @@ func (s *state) apply(c Command, place int) outcome {
 	s.position++
 	had.seq, had.result = max(had.seq, c.Seq), s.app.Apply(c.Op)
 	return outcome{session: c.Session, result: had.result, fresh: true}
-}
-
-// execution is the trace of an operation just applied.
-func (s *state) execution(c Command, result []byte) spec.Execution {
-	return spec.Execution{Position: s.position, Request: spec.Request{Client: c.Session, Seq: c.Seq}, Op: c.Op, Result: result}
 }
 
 func (s *state) open(id uint64) *list.Element {

@@ -2,7 +2,7 @@
 // sharded store whose keys are owned under leases (Shards), and a lock that goes around a ring (Lock).
 //
 // Each is a state and a method Next that takes one event: nil means that the specification allows this step, an error
-// names the rule that it breaks. A server is correct if each step that it takes is, seen from outside, one step of its
+// names the rule that it breaks (Broken). A server is correct if each step that it takes is, seen from outside, one step of its
 // specification or none: it refines the specification (Abadi and Lamport, The Existence of Refinement Mappings, 1991).
 // The simulator takes every step of simulated servers through Next, and the refinement checker the traces of real ones.
 //

@@ -1,7 +1,5 @@
 package spec
 
-import "fmt"
-
 // Lock specifies a lock that goes around a ring of nodes (IronLock, section 3 of the IronFleet paper, SOSP 2015): its
 // history is a sequence of holders, one for each epoch, beginning with the first node in epoch 1; every holder hands over
 // to its successor in the ring.
@@ -21,17 +19,19 @@ type Locked struct {
 	Epoch uint64 `json:"epoch"`
 }
 
-// Next takes one step: a Locked. An error names the rule that the step breaks.
+// Next takes one step: a Locked. An error is a Broken.
 func (s *Lock) Next(event any) error {
 	e, ok := event.(Locked)
 	if !ok {
-		return fmt.Errorf("a lock has no step %T", event)
+		return broken(Known, "a lock has no step %T", event)
 	}
 	switch {
-	case e.Epoch == 0 || e.Epoch > s.epoch+1:
-		return fmt.Errorf("succession: node %d holds the lock in epoch %d, and the last was %d", e.Node, e.Epoch, s.epoch)
+	case e.Epoch == 0:
+		return broken(Succession, "node %d holds the lock in epoch 0", e.Node)
+	case e.Epoch > s.epoch+1:
+		return absent(Succession, "node %d holds the lock in epoch %d, and the last was %d", e.Node, e.Epoch, s.epoch)
 	case e.Node != s.holder(e.Epoch):
-		return fmt.Errorf("one holder: node %d holds the lock in epoch %d, which is node %d's", e.Node, e.Epoch, s.holder(e.Epoch))
+		return broken(OneHolder, "node %d holds the lock in epoch %d, which is node %d's", e.Node, e.Epoch, s.holder(e.Epoch))
 	}
 	s.epoch = max(s.epoch, e.Epoch)
 	return nil

@@ -1,9 +1,6 @@
 package spec
 
-import (
-	"bytes"
-	"fmt"
-)
+import "bytes"
 
 // RSM specifies a replicated state machine: one copy of the application executes requests one after another, and
 // every answer is an answer that this copy gave. That there are replicas does not show.
@@ -45,7 +42,7 @@ type Invoke struct {
 	Read    bool    `json:"read,omitempty"`
 }
 
-// Reply is an answer that reached a client.
+// Reply is an answer that reached a client, or is on its way to one.
 type Reply struct {
 	Request Request `json:"request"`
 	Result  []byte  `json:"result"`
@@ -57,8 +54,8 @@ type call struct {
 	results    [][]byte // of its executions, or of the states since a read was made
 }
 
-// Next takes one step: an Invoke, an Execution by some replica, or a Reply. An error names the rule that the step breaks;
-// the state is then undefined.
+// Next takes one step: an Invoke, an Execution or a Restored by some replica, a Reply, or a Withdrawal. An error is a Broken;
+// the state is then undefined, unless it is one for want of an earlier step.
 func (s *RSM) Next(event any) error {
 	switch e := event.(type) {
 	case Invoke:
@@ -67,8 +64,10 @@ func (s *RSM) Next(event any) error {
 		return s.execute(e)
 	case Reply:
 		return s.reply(e)
+	case Restored, Withdrawal:
+		return s.inside(e)
 	}
-	return fmt.Errorf("a replicated state machine has no step %T", event)
+	return broken(Known, "a replicated state machine has no step %T", event)
 }
 
 // Executed is the length of the machine's history.
@@ -78,8 +77,11 @@ func (s *RSM) invoke(e Invoke) error {
 	if s.invoked == nil {
 		s.invoked, s.reads = map[Request]*call{}, map[Request]*call{}
 	}
-	if s.invoked[e.Request] != nil {
-		return fmt.Errorf("identity: request %v was made twice", e.Request)
+	if had := s.invoked[e.Request]; had != nil {
+		if had.Read || e.Read || !bytes.Equal(had.Op, e.Op) {
+			return broken(Identity, "request %v was made twice", e.Request)
+		}
+		return nil // sent again
 	}
 	c := &call{Invoke: e}
 	if e.Read {
@@ -95,22 +97,24 @@ func (s *RSM) execute(e Execution) error {
 	switch {
 	case e.Position >= 1 && e.Position <= n:
 		if had := s.log[e.Position-1]; had.Request != e.Request || !bytes.Equal(had.Op, e.Op) || !bytes.Equal(had.Result, e.Result) {
-			return fmt.Errorf("agreement: position %d is request %v %x with result %x, and for another replica request %v %x with result %x",
+			return broken(Agreement, "position %d is request %v %x with result %x, and for another replica request %v %x with result %x",
 				e.Position, had.Request, had.Op, had.Result, e.Request, e.Op, e.Result)
 		}
 		return nil // another replica follows
 	case e.Position != n+1:
-		return fmt.Errorf("order: position %d is executed when the history has %d", e.Position, n)
+		return absent(Order, "position %d is executed when the history has %d", e.Position, n)
 	}
 	c := s.invoked[e.Request]
 	switch {
-	case c == nil || c.Read || !bytes.Equal(c.Op, e.Op):
-		return fmt.Errorf("origin: request %v with operation %x is executed, and no client made it", e.Request, e.Op)
+	case c == nil:
+		return absent(Origin, "request %v with operation %x is executed, and no client made it", e.Request, e.Op)
+	case c.Read || !bytes.Equal(c.Op, e.Op):
+		return broken(Origin, "request %v with operation %x is executed, and no client made it", e.Request, e.Op)
 	case c.executions > 0 && !s.Duplicates:
-		return fmt.Errorf("exactly once: request %v is executed again at position %d", e.Request, e.Position)
+		return broken(ExactlyOnce, "request %v is executed again at position %d", e.Request, e.Position)
 	}
 	if want := s.App.Apply(e.Op); !bytes.Equal(want, e.Result) {
-		return fmt.Errorf("result: request %v at position %d gives %x, not %x", e.Request, e.Position, want, e.Result)
+		return broken(Result, "request %v at position %d gives %x, not %x", e.Request, e.Position, want, e.Result)
 	}
 	c.executions++
 	c.results = append(c.results, e.Result)
@@ -124,7 +128,7 @@ func (s *RSM) execute(e Execution) error {
 func (s *RSM) reply(e Reply) error {
 	c := s.invoked[e.Request]
 	if c == nil {
-		return fmt.Errorf("origin: request %v is answered, and no client made it", e.Request)
+		return absent(Origin, "request %v is answered, and no client made it", e.Request)
 	}
 	for _, r := range c.results {
 		if bytes.Equal(r, e.Result) {
@@ -135,7 +139,7 @@ func (s *RSM) reply(e Reply) error {
 		}
 	}
 	if c.Read {
-		return fmt.Errorf("reads: read %v of %x is answered %x, which no state since it was made gives", e.Request, c.Op, e.Result)
+		return broken(Reads, "read %v of %x is answered %x, which no state since it was made gives", e.Request, c.Op, e.Result)
 	}
-	return fmt.Errorf("answers: request %v is answered %x, which no execution of it gave", e.Request, e.Result)
+	return broken(Answers, "request %v is answered %x, which no execution of it gave", e.Request, e.Result)
 }
