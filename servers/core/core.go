@@ -91,6 +91,9 @@ type Output struct {
 	Trace []any
 }
 
+// Never is a deadline that does not come.
+const Never = time.Duration(1<<63 - 1)
+
 // Core is a protocol's state machine. It is used by one goroutine at a time.
 type Core interface {
 	// Step takes one event in. Now never goes back between steps of one core, unless the node's clock is broken.

@@ -166,7 +166,7 @@ func (c *Core) Deadline() time.Duration {
 	case c.holds || c.passing:
 		return c.at
 	}
-	return 1<<63 - 1
+	return core.Never
 }
 
 // record notes the state: the last record counts.

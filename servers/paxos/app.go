@@ -6,6 +6,7 @@ import (
 	"slices"
 
 	"nemesis/servers/defect"
+	"nemesis/servers/wire"
 )
 
 // Application is what a group replicates. All of its methods are deterministic: what they do and return follows from the
@@ -37,7 +38,7 @@ func (c *Counter) Snapshot() []byte { return c.Query(nil) }
 // Restore sets the count.
 func (c *Counter) Restore(b []byte) error {
 	if len(b) != 8 {
-		return errEncoding
+		return wire.ErrEncoding
 	}
 	c.n = binary.BigEndian.Uint64(b)
 	return nil
@@ -69,27 +70,27 @@ type KVOp struct {
 // Encode returns the operation's encoding.
 func (o KVOp) Encode() []byte {
 	b := append([]byte(nil), byte(o.Kind))
-	b = appendBytes(b, []byte(o.Key))
-	b = appendBytes(b, o.Value)
+	b = wire.AppendBytes(b, []byte(o.Key))
+	b = wire.AppendBytes(b, o.Value)
 	if o.Kind == KVCAS {
-		b = appendBool(b, o.Expect != nil)
-		b = appendBytes(b, o.Expect)
+		b = wire.AppendBool(b, o.Expect != nil)
+		b = wire.AppendBytes(b, o.Expect)
 	}
 	if o.Kind == KVTransact {
-		b = appendUint(b, uint64(len(o.Parts)))
+		b = wire.AppendUint(b, uint64(len(o.Parts)))
 		for _, part := range o.Parts {
-			b = appendBytes(b, part.Encode())
+			b = wire.AppendBytes(b, part.Encode())
 		}
 	}
 	return b
 }
 
 func decodeKVOp(b []byte) (KVOp, error) {
-	r := reader{b: b}
-	o := KVOp{Kind: KVKind(r.byte()), Key: string(r.bytes()), Value: r.bytes()}
+	r := newReader(b)
+	o := KVOp{Kind: KVKind(r.Byte()), Key: string(r.Bytes()), Value: r.Bytes()}
 	if o.Kind == KVCAS {
-		there := r.bool()
-		o.Expect = r.bytes()
+		there := r.Bool()
+		o.Expect = r.Bytes()
 		if !there {
 			o.Expect = nil
 		} else if o.Expect == nil {
@@ -97,24 +98,24 @@ func decodeKVOp(b []byte) (KVOp, error) {
 		}
 	}
 	if o.Kind == KVTransact {
-		for range r.count() {
-			b := r.bytes()
+		for range r.Count() {
+			b := r.Bytes()
 			if len(b) > 0 && KVKind(b[0]) == KVTransact {
-				r.fail()
+				r.Fail()
 				break
 			}
 			part, err := decodeKVOp(b)
 			if err != nil {
-				r.fail()
+				r.Fail()
 				break
 			}
 			o.Parts = append(o.Parts, part)
 		}
 	}
 	if o.Kind < KVGet || o.Kind > KVTransact {
-		r.fail()
+		r.Fail()
 	}
-	return o, r.end()
+	return o, r.End()
 }
 
 // KVStatus is the first byte of a KV's result; the rest is the value. Of a KVTransact it is the results of the parts, each
@@ -203,7 +204,7 @@ func (kv *KV) Query(op []byte) []byte {
 func transact(parts []KVOp, do func(KVOp) []byte) []byte {
 	result := []byte{byte(KVDone)}
 	for _, part := range parts {
-		result = appendBytes(result, do(part))
+		result = wire.AppendBytes(result, do(part))
 	}
 	return result
 }
@@ -227,23 +228,23 @@ func (kv *KV) Snapshot() []byte {
 		pairs = append(pairs, pair{k, v})
 	}
 	slices.SortFunc(pairs, func(a, b pair) int { return cmp.Compare(a.key, b.key) })
-	b := appendUint(nil, uint64(len(pairs)))
+	b := wire.AppendUint(nil, uint64(len(pairs)))
 	for _, p := range pairs {
-		b = appendBytes(b, []byte(p.key))
-		b = appendBytes(b, p.value)
+		b = wire.AppendBytes(b, []byte(p.key))
+		b = wire.AppendBytes(b, p.value)
 	}
 	return b
 }
 
 // Restore replaces the map.
 func (kv *KV) Restore(b []byte) error {
-	r := reader{b: b}
-	n := r.count()
+	r := newReader(b)
+	n := r.Count()
 	data := make(map[string][]byte, n)
 	for range n {
-		data[string(r.bytes())] = r.bytes()
+		data[string(r.Bytes())] = r.Bytes()
 	}
-	if err := r.end(); err != nil {
+	if err := r.End(); err != nil {
 		return err
 	}
 	kv.data = data

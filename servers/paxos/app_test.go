@@ -5,6 +5,7 @@ import (
 	"testing"
 
 	"nemesis/servers/core"
+	"nemesis/servers/wire"
 )
 
 func TestPartsOfATransactionHappenTogether(t *testing.T) {
@@ -19,14 +20,14 @@ func TestPartsOfATransactionHappenTogether(t *testing.T) {
 	))
 	want := []byte{byte(KVDone)}
 	for _, part := range [][]byte{{byte(KVDone)}, append([]byte{byte(KVFound)}, "1,"...), {byte(KVMismatch)}, {byte(KVDone)}, {byte(KVAbsent)}} {
-		want = appendBytes(want, part)
+		want = wire.AppendBytes(want, part)
 	}
 	if !bytes.Equal(got, want) {
 		t.Fatalf("the transaction gave %q, want %q", got, want)
 	}
 	before := kv.Snapshot()
 	read := kv.Query(do(KVOp{Kind: KVGet, Key: "a"}))
-	if want := appendBytes([]byte{byte(KVDone)}, append([]byte{byte(KVFound)}, "1,2,"...)); !bytes.Equal(read, want) {
+	if want := wire.AppendBytes([]byte{byte(KVDone)}, append([]byte{byte(KVFound)}, "1,2,"...)); !bytes.Equal(read, want) {
 		t.Errorf("the query of a transaction gave %q, want %q", read, want)
 	}
 	set := KVOp{Kind: KVSet, Key: "a"}

@@ -3,6 +3,8 @@ package paxos
 import (
 	"fmt"
 	"strings"
+
+	"nemesis/servers/wire"
 )
 
 // CommandKind says what a command does.
@@ -38,33 +40,33 @@ type Batch struct {
 }
 
 func newBatch(commands []Command) *Batch {
-	b := appendUint(nil, uint64(len(commands)))
+	b := wire.AppendUint(nil, uint64(len(commands)))
 	for _, c := range commands {
 		b = append(b, byte(c.Kind))
-		b = appendUint(b, c.Session)
-		b = appendUint(b, c.Seq)
-		b = appendBytes(b, c.Op)
+		b = wire.AppendUint(b, c.Session)
+		b = wire.AppendUint(b, c.Seq)
+		b = wire.AppendBytes(b, c.Op)
 	}
 	return &Batch{commands, b}
 }
 
-func (r *reader) batch() *Batch {
-	encoded := r.bytes()
-	in := reader{b: encoded}
-	n := in.count()
+func (r reader) batch() *Batch {
+	encoded := r.Bytes()
+	in := newReader(encoded)
+	n := in.Count()
 	if n > maxBatchCount {
-		in.fail()
+		in.Fail()
 	}
-	b := &Batch{encoded: encoded, Commands: make([]Command, 0, min(n, len(in.b)/4))}
+	b := &Batch{encoded: encoded, Commands: make([]Command, 0, min(n, in.Len()/4))}
 	for range n {
-		c := Command{Kind: CommandKind(in.byte()), Session: in.uint(), Seq: in.uint(), Op: in.bytes()}
+		c := Command{Kind: CommandKind(in.Byte()), Session: in.Uint(), Seq: in.Uint(), Op: in.Bytes()}
 		if c.Kind < Apply || c.Kind > Change {
-			in.fail()
+			in.Fail()
 		}
 		b.Commands = append(b.Commands, c)
 	}
-	if in.end() != nil {
-		r.fail()
+	if in.End() != nil {
+		r.Fail()
 	}
 	return b
 }

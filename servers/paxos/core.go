@@ -13,9 +13,6 @@ type started struct{}
 
 func (started) Append(b []byte) []byte { return b }
 
-// never is a deadline that does not come.
-const never = time.Duration(1<<63 - 1)
-
 type role int
 
 const (
@@ -85,9 +82,9 @@ func New(o Options, stored core.Stored) (*Core, error) {
 	}
 	c := &Core{
 		opt: o, state: newState(o), rng: rand.New(rand.NewPCG(o.Seed, uint64(o.ID))), log: map[Slot]*entry{},
-		timeout: o.ViewTimeout, electionAt: never, fresh: stored.Empty(), fetching: fetching{at: never},
+		timeout: o.ViewTimeout, electionAt: core.Never, fresh: stored.Empty(), fetching: fetching{at: core.Never},
 	}
-	c.lead.retryAt, c.candidate.retryAt = never, never
+	c.lead.retryAt, c.candidate.retryAt = core.Never, core.Never
 	if c.fresh {
 		c.record(recordGroup(c.state.encode(), c.state.blank()))
 	} else if err := c.recover(stored); err != nil {
@@ -149,7 +146,7 @@ func (c *Core) clockWentBack() {
 	if c.role != leading {
 		c.waitForLeader()
 	}
-	if c.fetching.at != never {
+	if c.fetching.at != core.Never {
 		c.fetching.at = c.now
 	}
 	c.candidate.retryAt = min(c.candidate.retryAt, c.now)
@@ -236,7 +233,7 @@ func (c *Core) Deadline() time.Duration {
 			d = min(d, c.lead.batchAt)
 		}
 	}
-	if d == never {
+	if d == core.Never {
 		return d
 	}
 	return d + c.skew

@@ -84,7 +84,7 @@ func newLead(b Ballot) lead {
 	return lead{
 		ballot: b, reports: map[Slot]report{}, inflight: map[Slot]*proposal{}, progress: map[core.Address]*progress{},
 		waiting: map[requestKey]*waiter{}, latest: map[uint64]uint64{}, sent: map[uint64]time.Duration{},
-		batchAt: never, heartbeatAt: never, retryAt: never,
+		batchAt: core.Never, heartbeatAt: core.Never, retryAt: core.Never,
 	}
 }
 
@@ -138,7 +138,7 @@ func (c *Core) beginLeading() {
 	if c.leader != c.opt.ID {
 		c.leader, c.leaderSince = c.opt.ID, c.now
 	}
-	c.electionAt = never
+	c.electionAt = core.Never
 	c.lead.next = c.state.executed + 1
 	c.lead.aliveAt = c.now
 	for n, p := range c.candidate.promises {
@@ -151,7 +151,7 @@ func (c *Core) beginLeading() {
 // endLeading tells the clients that wait.
 func (c *Core) endLeading() {
 	l := c.lead
-	c.lead = lead{batchAt: never, heartbeatAt: never, retryAt: never}
+	c.lead = lead{batchAt: core.Never, heartbeatAt: core.Never, retryAt: core.Never}
 	if c.opt.Defect == defect.R39 {
 		c.executeQueue(l)
 		return

@@ -12,7 +12,7 @@ import (
 
 // fetching is what a node that has missed something does about it.
 type fetching struct {
-	at       time.Duration // when to ask; never if nothing is missing
+	at       time.Duration // when to ask; core.Never if nothing is missing
 	target   Slot          // somebody has executed up to here
 	source   core.Address  // who said so
 	attempts int           // since the last answer
@@ -59,7 +59,7 @@ func (c *Core) noteExecuted(from core.Address, slot Slot) {
 		return
 	}
 	c.fetching.target, c.fetching.source = max(c.fetching.target, slot), from
-	if c.fetching.at == never {
+	if c.fetching.at == core.Never {
 		c.fetching.at = c.now + c.opt.Retry/2
 	}
 }
@@ -76,7 +76,7 @@ func (c *Core) execute() {
 		c.lead.aliveAt = c.now
 	}
 	if c.fetching.target <= c.state.executed {
-		c.fetching = fetching{at: never}
+		c.fetching = fetching{at: core.Never}
 	}
 }
 
@@ -184,7 +184,7 @@ func (c *Core) onEntries(m *Entries) {
 // fetchMore asks for the rest at once.
 func (c *Core) fetchMore() {
 	c.lead.aliveAt = c.now
-	if c.fetching.at != never {
+	if c.fetching.at != core.Never {
 		c.fetching.at, c.fetching.attempts = c.now, 0
 	}
 }

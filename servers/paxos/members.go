@@ -4,6 +4,7 @@ import (
 	"slices"
 
 	"nemesis/servers/core"
+	"nemesis/servers/wire"
 )
 
 // Member is a node of a group with the address at which the others reach it, which this package only hands on.
@@ -20,22 +21,22 @@ type MemberChange struct {
 
 // Encode returns the change as the Op of a Change request.
 func (m MemberChange) Encode() []byte {
-	return appendMember(appendBool(nil, m.Remove), m.Member)
+	return appendMember(wire.AppendBool(nil, m.Remove), m.Member)
 }
 
 func decodeMemberChange(b []byte) (MemberChange, error) {
-	r := reader{b: b}
-	m := MemberChange{r.bool(), r.member()}
+	r := newReader(b)
+	m := MemberChange{r.Bool(), r.member()}
 	if m.Member.ID == 0 || m.Member.ID.IsClient() {
-		r.fail()
+		r.Fail()
 	}
-	return m, r.end()
+	return m, r.End()
 }
 
 func appendMember(b []byte, m Member) []byte {
-	return appendBytes(appendUint(b, m.ID), []byte(m.Address))
+	return wire.AppendBytes(wire.AppendUint(b, m.ID), []byte(m.Address))
 }
-func (r *reader) member() Member { return Member{r.address(), string(r.bytes())} }
+func (r reader) member() Member { return Member{r.address(), string(r.Bytes())} }
 
 // config is a configuration and the first slot in which it holds.
 type config struct {

@@ -4,6 +4,7 @@ import (
 	"fmt"
 
 	"nemesis/servers/core"
+	"nemesis/servers/wire"
 )
 
 // Tags of encoded messages.
@@ -173,41 +174,41 @@ type Standing struct {
 
 // Append appends the encoding.
 func (m *Canvass) Append(b []byte) []byte {
-	return appendUint(appendBallot(append(b, tagCanvass), m.Ballot), m.Executed)
+	return wire.AppendUint(appendBallot(append(b, tagCanvass), m.Ballot), m.Executed)
 }
 
 // Append appends the encoding.
 func (m *Support) Append(b []byte) []byte {
-	b = appendBool(appendBallot(append(b, tagSupport), m.Ballot), m.OK)
-	return appendUint(appendBallot(b, m.Promised), m.Executed)
+	b = wire.AppendBool(appendBallot(append(b, tagSupport), m.Ballot), m.OK)
+	return wire.AppendUint(appendBallot(b, m.Promised), m.Executed)
 }
 
 // Append appends the encoding.
 func (m *Prepare) Append(b []byte) []byte {
-	return appendUint(appendBallot(append(b, tagPrepare), m.Ballot), m.Executed)
+	return wire.AppendUint(appendBallot(append(b, tagPrepare), m.Ballot), m.Executed)
 }
 
 // Append appends the encoding.
 func (m *Promise) Append(b []byte) []byte {
-	b = appendUint(appendBallot(append(b, tagPromise), m.Ballot), m.Executed)
-	b = appendUint(appendUint(appendUint(b, m.Answer), m.Part), m.Parts)
-	b = appendUint(b, uint64(len(m.Votes)))
+	b = wire.AppendUint(appendBallot(append(b, tagPromise), m.Ballot), m.Executed)
+	b = wire.AppendUint(wire.AppendUint(wire.AppendUint(b, m.Answer), m.Part), m.Parts)
+	b = wire.AppendUint(b, uint64(len(m.Votes)))
 	for _, v := range m.Votes {
-		b = appendBool(appendBallot(appendUint(b, v.Slot), v.Ballot), v.Chosen)
-		b = appendBytes(b, v.Batch.encoded)
+		b = wire.AppendBool(appendBallot(wire.AppendUint(b, v.Slot), v.Ballot), v.Chosen)
+		b = wire.AppendBytes(b, v.Batch.encoded)
 	}
 	return b
 }
 
 // Append appends the encoding.
 func (m *Accept) Append(b []byte) []byte {
-	b = appendUint(appendUint(appendBallot(append(b, tagAccept), m.Ballot), m.Slot), m.Commit)
-	return appendBytes(b, m.Batch.encoded)
+	b = wire.AppendUint(wire.AppendUint(appendBallot(append(b, tagAccept), m.Ballot), m.Slot), m.Commit)
+	return wire.AppendBytes(b, m.Batch.encoded)
 }
 
 // Append appends the encoding.
 func (m *Accepted) Append(b []byte) []byte {
-	return appendUint(appendUint(appendBallot(append(b, tagAccepted), m.Ballot), m.Slot), m.Executed)
+	return wire.AppendUint(wire.AppendUint(appendBallot(append(b, tagAccepted), m.Ballot), m.Slot), m.Executed)
 }
 
 // Append appends the encoding.
@@ -217,46 +218,46 @@ func (m *Reject) Append(b []byte) []byte {
 
 // Append appends the encoding.
 func (m *Heartbeat) Append(b []byte) []byte {
-	b = appendUint(appendBallot(append(b, tagHeartbeat), m.Ballot), m.Round)
-	return appendUint(appendUint(b, m.Commit), m.Truncate)
+	b = wire.AppendUint(appendBallot(append(b, tagHeartbeat), m.Ballot), m.Round)
+	return wire.AppendUint(wire.AppendUint(b, m.Commit), m.Truncate)
 }
 
 // Append appends the encoding.
 func (m *HeartbeatAck) Append(b []byte) []byte {
-	return appendUint(appendUint(appendBallot(append(b, tagHeartbeatAck), m.Ballot), m.Round), m.Executed)
+	return wire.AppendUint(wire.AppendUint(appendBallot(append(b, tagHeartbeatAck), m.Ballot), m.Round), m.Executed)
 }
 
 // Append appends the encoding.
 func (m *Fetch) Append(b []byte) []byte {
-	b = appendBool(appendUint(append(b, tagFetch), m.Next), m.Blank)
-	return appendUint(appendUint(b, m.Snapshot), m.Offset)
+	b = wire.AppendBool(wire.AppendUint(append(b, tagFetch), m.Next), m.Blank)
+	return wire.AppendUint(wire.AppendUint(b, m.Snapshot), m.Offset)
 }
 
 // Append appends the encoding.
 func (m *Entries) Append(b []byte) []byte {
-	b = appendUint(appendUint(append(b, tagEntries), m.From), uint64(len(m.Batches)))
+	b = wire.AppendUint(wire.AppendUint(append(b, tagEntries), m.From), uint64(len(m.Batches)))
 	for _, batch := range m.Batches {
-		b = appendBytes(b, batch.encoded)
+		b = wire.AppendBytes(b, batch.encoded)
 	}
 	return b
 }
 
 // Append appends the encoding.
 func (m *Chunk) Append(b []byte) []byte {
-	b = appendUint(appendUint(appendUint(append(b, tagChunk), m.Slot), m.Size), m.Offset)
-	return appendBytes(b, m.Data)
+	b = wire.AppendUint(wire.AppendUint(wire.AppendUint(append(b, tagChunk), m.Slot), m.Size), m.Offset)
+	return wire.AppendBytes(b, m.Data)
 }
 
 // Append appends the encoding.
 func (m *Request) Append(b []byte) []byte {
 	b = append(b, tagRequest, byte(m.Kind))
-	return appendBytes(appendUint(appendUint(b, m.Session), m.Seq), m.Op)
+	return wire.AppendBytes(wire.AppendUint(wire.AppendUint(b, m.Session), m.Seq), m.Op)
 }
 
 // Append appends the encoding.
 func (m *Reply) Append(b []byte) []byte {
-	b = appendUint(appendUint(append(b, tagReply, byte(m.Kind)), m.Session), m.Seq)
-	return appendBytes(appendUint(append(b, byte(m.Status)), m.Leader), m.Result)
+	b = wire.AppendUint(wire.AppendUint(append(b, tagReply, byte(m.Kind)), m.Session), m.Seq)
+	return wire.AppendBytes(wire.AppendUint(append(b, byte(m.Status)), m.Leader), m.Result)
 }
 
 // Append appends the encoding.
@@ -264,24 +265,24 @@ func (m *Inquiry) Append(b []byte) []byte { return append(b, tagInquiry) }
 
 // Append appends the encoding.
 func (m *Standing) Append(b []byte) []byte {
-	return appendUint(appendUint(appendBallot(append(b, tagStanding), m.Promised), m.Leader), m.Executed)
+	return wire.AppendUint(wire.AppendUint(appendBallot(append(b, tagStanding), m.Promised), m.Leader), m.Executed)
 }
 
 // Decode reads one message. The message shares memory with b.
 func Decode(b []byte) (core.Body, error) {
-	r := &reader{b: b}
+	r := newReader(b)
 	var m core.Body
-	switch tag := r.byte(); tag {
+	switch tag := r.Byte(); tag {
 	case tagCanvass:
 		m = &Canvass{r.ballot(), r.slot()}
 	case tagSupport:
-		m = &Support{r.ballot(), r.bool(), r.ballot(), r.slot()}
+		m = &Support{r.ballot(), r.Bool(), r.ballot(), r.slot()}
 	case tagPrepare:
 		m = &Prepare{r.ballot(), r.slot()}
 	case tagPromise:
-		p := &Promise{Ballot: r.ballot(), Executed: r.slot(), Answer: r.uint(), Part: r.uint(), Parts: r.uint()}
-		for range r.count() {
-			p.Votes = append(p.Votes, Vote{r.slot(), r.ballot(), r.bool(), r.batch()})
+		p := &Promise{Ballot: r.ballot(), Executed: r.slot(), Answer: r.Uint(), Part: r.Uint(), Parts: r.Uint()}
+		for range r.Count() {
+			p.Votes = append(p.Votes, Vote{r.slot(), r.ballot(), r.Bool(), r.batch()})
 		}
 		m = p
 	case tagAccept:
@@ -291,29 +292,29 @@ func Decode(b []byte) (core.Body, error) {
 	case tagReject:
 		m = &Reject{r.ballot(), r.ballot()}
 	case tagHeartbeat:
-		m = &Heartbeat{r.ballot(), r.uint(), r.slot(), r.slot()}
+		m = &Heartbeat{r.ballot(), r.Uint(), r.slot(), r.slot()}
 	case tagHeartbeatAck:
-		m = &HeartbeatAck{r.ballot(), r.uint(), r.slot()}
+		m = &HeartbeatAck{r.ballot(), r.Uint(), r.slot()}
 	case tagFetch:
-		m = &Fetch{r.slot(), r.bool(), r.slot(), r.uint()}
+		m = &Fetch{r.slot(), r.Bool(), r.slot(), r.Uint()}
 	case tagEntries:
 		e := &Entries{From: r.slot()}
-		for range r.count() {
+		for range r.Count() {
 			e.Batches = append(e.Batches, r.batch())
 		}
 		m = e
 	case tagChunk:
-		m = &Chunk{r.slot(), r.uint(), r.uint(), r.bytes()}
+		m = &Chunk{r.slot(), r.Uint(), r.Uint(), r.Bytes()}
 	case tagRequest:
-		q := &Request{Command{CommandKind(r.byte()), r.uint(), r.uint(), r.bytes()}}
+		q := &Request{Command{CommandKind(r.Byte()), r.Uint(), r.Uint(), r.Bytes()}}
 		if q.Kind < Apply || q.Kind > Change {
-			r.fail()
+			r.Fail()
 		}
 		m = q
 	case tagReply:
-		p := &Reply{CommandKind(r.byte()), r.uint(), r.uint(), Status(r.byte()), r.address(), r.bytes()}
+		p := &Reply{CommandKind(r.Byte()), r.Uint(), r.Uint(), Status(r.Byte()), r.address(), r.Bytes()}
 		if p.Status > Busy {
-			r.fail()
+			r.Fail()
 		}
 		m = p
 	case tagInquiry:
@@ -323,7 +324,7 @@ func Decode(b []byte) (core.Body, error) {
 	default:
 		return nil, fmt.Errorf("decode a message: there is no kind %d", tag)
 	}
-	if err := r.end(); err != nil {
+	if err := r.End(); err != nil {
 		return nil, fmt.Errorf("decode a message: %w", err)
 	}
 	return m, nil

@@ -188,7 +188,7 @@ func (c *Core) nextBatch() *Batch {
 			w.proposed = true
 		}
 	}
-	l.batchAt = never
+	l.batchAt = core.Never
 	if len(l.queue) > 0 {
 		l.batchAt = c.now + c.opt.BatchDelay
 	}

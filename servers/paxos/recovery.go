@@ -5,6 +5,7 @@ import (
 
 	"nemesis/servers/core"
 	"nemesis/servers/defect"
+	"nemesis/servers/wire"
 )
 
 // Tags of records.
@@ -18,22 +19,22 @@ const (
 
 // recordGroup is a node's first record: the state it began with, which is blank if it joins a group later.
 func recordGroup(state []byte, blank bool) []byte {
-	return append(appendBool([]byte{tagGroup}, blank), state...)
+	return append(wire.AppendBool([]byte{tagGroup}, blank), state...)
 }
 
 func recordPromise(b Ballot) []byte { return appendBallot([]byte{tagPromised}, b) }
 
 func recordAccept(b Ballot, slot Slot, batch *Batch) []byte {
 	r := make([]byte, 0, len(batch.encoded)+40)
-	return appendBytes(appendUint(appendBallot(append(r, tagVoted), b), slot), batch.encoded)
+	return wire.AppendBytes(wire.AppendUint(appendBallot(append(r, tagVoted), b), slot), batch.encoded)
 }
 
 func recordLearn(slot Slot, batch *Batch) []byte {
 	r := make([]byte, 0, len(batch.encoded)+20)
-	return appendBytes(appendUint(append(r, tagLearned), slot), batch.encoded)
+	return wire.AppendBytes(wire.AppendUint(append(r, tagLearned), slot), batch.encoded)
 }
 
-func recordCommit(slot Slot) []byte { return appendUint([]byte{tagCommit}, slot) }
+func recordCommit(slot Slot) []byte { return wire.AppendUint([]byte{tagCommit}, slot) }
 
 // retained is the log that goes with the snapshot at base.
 func (c *Core) retained() [][]byte {
@@ -65,17 +66,17 @@ func (c *Core) recover(stored core.Stored) error {
 	}
 	var commit Slot
 	for i, record := range stored.Records {
-		r := &reader{b: record}
-		switch tag := r.byte(); tag {
+		r := newReader(record)
+		switch tag := r.Byte(); tag {
 		case tagGroup:
-			if blank := r.bool(); !blank && r.err == nil && stored.Snapshot == nil {
-				if err := c.state.restore(r.b); err != nil {
+			if blank := r.Bool(); !blank && r.Err() == nil && stored.Snapshot == nil {
+				if err := c.state.restore(r.Rest()); err != nil {
 					return fmt.Errorf("recover: record %d: %w", i, err)
 				}
 			} else if blank && stored.Snapshot == nil {
 				c.state.configs = nil // what the options say no longer counts
 			}
-			r.b = nil
+			r.Rest()
 		case tagPromised:
 			c.raise(r.ballot())
 		case tagVoted:
@@ -93,7 +94,7 @@ func (c *Core) recover(stored core.Stored) error {
 		default:
 			return fmt.Errorf("recover: record %d is of kind %d, which this version does not know", i, tag)
 		}
-		if err := r.end(); err != nil {
+		if err := r.End(); err != nil {
 			return fmt.Errorf("recover: record %d: %w", i, err)
 		}
 	}

@@ -6,6 +6,7 @@ import (
 
 	"nemesis/servers/core"
 	"nemesis/servers/defect"
+	"nemesis/servers/wire"
 )
 
 // state is what the group replicates: after the same slots it is the same on every node.
@@ -153,21 +154,21 @@ func (s *state) encode() []byte { return s.encodeWith(s.executed, s.encodeSessio
 
 func (s *state) encodeSessions() []byte {
 	if s.defect == defect.R12 {
-		return appendUint[uint64](nil, 0)
+		return wire.AppendUint[uint64](nil, 0)
 	}
-	b := appendUint(nil, uint64(s.recent.Len()))
+	b := wire.AppendUint(nil, uint64(s.recent.Len()))
 	for e := s.recent.Front(); e != nil; e = e.Next() {
 		had := e.Value.(*session)
-		b = appendBytes(appendUint(appendUint(b, had.id), had.seq), had.result)
+		b = wire.AppendBytes(wire.AppendUint(wire.AppendUint(b, had.id), had.seq), had.result)
 	}
 	return b
 }
 
 func (s *state) encodeWith(executed Slot, sessions []byte) []byte {
-	b := appendUint(appendUint(appendUint(nil, executed), s.position), s.window)
-	b = appendUint(appendUint(b, uint64(s.maxSessions)), uint64(len(s.configs)))
+	b := wire.AppendUint(wire.AppendUint(wire.AppendUint(nil, executed), s.position), s.window)
+	b = wire.AppendUint(wire.AppendUint(b, uint64(s.maxSessions)), uint64(len(s.configs)))
 	for _, c := range s.configs {
-		b = appendUint(appendUint(b, c.from), uint64(len(c.members)))
+		b = wire.AppendUint(wire.AppendUint(b, c.from), uint64(len(c.members)))
 		for _, m := range c.members {
 			b = appendMember(b, m)
 		}
@@ -178,28 +179,28 @@ func (s *state) encodeWith(executed Slot, sessions []byte) []byte {
 
 // restore replaces the state by an encoded one.
 func (s *state) restore(b []byte) error {
-	r := &reader{b: b}
-	executed, position, window, maxSessions := r.slot(), r.uint(), r.slot(), int(r.uint())
+	r := newReader(b)
+	executed, position, window, maxSessions := r.slot(), r.Uint(), r.slot(), int(r.Uint())
 	var configs []config
-	for range r.count() {
+	for range r.Count() {
 		c := config{from: r.slot()}
-		for range r.count() {
+		for range r.Count() {
 			c.members = append(c.members, r.member())
 		}
 		configs = append(configs, c)
 	}
 	if window == 0 || maxSessions <= 0 || len(configs) == 0 {
-		r.fail()
+		r.Fail()
 	}
 	old := *s
 	s.clearSessions()
-	for range r.count() {
-		had := &session{id: r.uint(), seq: r.uint(), result: r.bytes()}
+	for range r.Count() {
+		had := &session{id: r.Uint(), seq: r.Uint(), result: r.Bytes()}
 		s.sessions[had.id] = s.recent.PushBack(had)
 	}
-	err := r.err
+	err := r.Err()
 	if err == nil {
-		err = s.app.Restore(r.b)
+		err = s.app.Restore(r.Rest())
 	}
 	if err != nil {
 		*s = old

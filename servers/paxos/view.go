@@ -46,7 +46,7 @@ func (c *Core) follow(b Ballot) {
 func (c *Core) stepDown() {
 	wasLeading := c.role == leading
 	c.role, c.leader = follower, 0
-	c.candidate = candidate{retryAt: never}
+	c.candidate = candidate{retryAt: core.Never}
 	if wasLeading {
 		c.endLeading()
 	}
@@ -66,7 +66,7 @@ func (c *Core) viewTimeout() {
 		c.timeout = min(c.timeout, 24*time.Hour)
 	}
 	c.role, c.leader = follower, 0
-	c.candidate = candidate{retryAt: never}
+	c.candidate = candidate{retryAt: core.Never}
 	c.waitForLeader()
 	if c.eligible(c.opt.ID, c.state.executed) {
 		c.canvass()
@@ -106,7 +106,7 @@ func (c *Core) retryCandidate() {
 		}
 	case preparing, leading: // a leader needs more promises when members change
 		if c.opt.Defect == defect.R24 {
-			c.candidate.retryAt = never
+			c.candidate.retryAt = core.Never
 		}
 		for _, n := range c.peers() {
 			if p := c.candidate.promises[n]; p == nil || !p.whole {
@@ -114,7 +114,7 @@ func (c *Core) retryCandidate() {
 			}
 		}
 	default:
-		c.candidate.retryAt = never
+		c.candidate.retryAt = core.Never
 	}
 }
 
@@ -162,7 +162,7 @@ func (c *Core) prepare() {
 	c.lead = newLead(c.candidate.ballot)
 	c.waitForLeader()
 	if c.opt.Defect == defect.R24 {
-		c.electionAt = never
+		c.electionAt = core.Never
 	}
 	c.retryCandidate()
 }
@@ -187,7 +187,7 @@ func (c *Core) onPrepare(from core.Address, m *Prepare) {
 			c.leader = 0
 			c.waitForLeader() // give it the time to win
 			if c.opt.Defect == defect.R24 {
-				c.electionAt = never
+				c.electionAt = core.Never
 			}
 		}
 	}

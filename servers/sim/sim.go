@@ -371,7 +371,7 @@ func (w *world) synced(n *node, groups []group) {
 // schedule makes sure that the node is stepped at its deadline.
 func (w *world) schedule(n *node) {
 	d := n.core.Deadline()
-	if d == 1<<63-1 {
+	if d == core.Never {
 		return
 	}
 	at := w.now

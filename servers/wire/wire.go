@@ -71,6 +71,19 @@ func (r *Reader) Count() int {
 	return int(n)
 }
 
+// Len is how many bytes are left.
+func (r *Reader) Len() int { return len(r.left) }
+
+// Rest reads all that is left, not copied.
+func (r *Reader) Rest() []byte {
+	v := r.left
+	r.left = nil
+	return v
+}
+
+// Err returns what was wrong so far.
+func (r *Reader) Err() error { return r.err }
+
 // End returns what was wrong, which includes that something is left over.
 func (r *Reader) End() error {
 	if r.err == nil && len(r.left) != 0 {

@@ -67,7 +67,7 @@ func (c *client) name() spec.Request {
 // next makes a request.
 func (c *client) next(now time.Duration) {
 	if now >= c.until {
-		c.at = 1<<63 - 1
+		c.at = core.Never
 		return
 	}
 	c.busy, c.attempts = true, 0
