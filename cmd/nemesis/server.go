@@ -3,6 +3,7 @@ package main
 import (
 	"fmt"
 	"net"
+	"slices"
 	"time"
 
 	"github.com/spf13/cobra"
@@ -19,16 +20,16 @@ import (
 // serverCommand runs the servers that nemesis brings along. Systems start them on nodes; docs/servers.md describes them.
 func serverCommand() *cobra.Command {
 	cmd := &cobra.Command{
-		Use:     "server paxos",
+		Use:     "server paxos|shardkv",
 		Short:   "Run a server that nemesis brings along",
 		Example: "  nemesis server paxos --id 1 --members 127.0.0.1:7400 --data /tmp/n1",
 		Hidden:  true,
 		Args:    cobra.NoArgs,
 		RunE: func(*cobra.Command, []string) error {
-			return &run.UsageError{Err: fmt.Errorf("server: say which; there is paxos")}
+			return &run.UsageError{Err: fmt.Errorf("server: say which; there are paxos and shardkv")}
 		},
 	}
-	cmd.AddCommand(paxosServerCommand())
+	cmd.AddCommand(paxosServerCommand(), shardkvServerCommand())
 	return cmd
 }
 
@@ -59,33 +60,22 @@ func paxosServerCommand() *cobra.Command {
 			if id < 1 || id > uint64(len(members)) {
 				return &run.UsageError{Err: fmt.Errorf("server paxos: --id is %d and there are %d --members; give the place of this node among them, from 1", id, len(members))}
 			}
-			if err := knownDefect(opt.Defect); err != nil {
+			if err := knownDefect("paxos", opt.Defect, defect.Paxos()); err != nil {
 				return &run.UsageError{Err: err}
 			}
-			say := func(line string) {
-				fmt.Fprintf(cmd.ErrOrStderr(), "%s %s\n", time.Now().UTC().Format("2006-01-02T15:04:05.000Z"), line)
+			policy := fsyncAlways
+			if !fsync {
+				policy = fsyncOff
 			}
-			if opt.Defect != "" {
-				say(fmt.Sprintf("node %d has the defect %s, as asked for", id, opt.Defect))
-			}
-			listener, err := new(net.ListenConfig).Listen(cmd.Context(), "tcp", members[id-1])
-			if err != nil {
-				return fmt.Errorf("server paxos: %w; choose another address for node %d", err, id)
-			}
-			steps, err := trace.Open(record, id, trace.Start{Specification: "paxos", Nodes: len(members)})
-			if err != nil {
-				return fmt.Errorf("server paxos: %w; name another file with --trace", err)
-			}
-			defer steps.Close()
-			opt.Trace = steps != nil
-			return host.Run(cmd.Context(), host.Options{
-				ID: opt.ID, Decode: paxos.Decode, Listener: listener, Defect: opt.Defect, Say: say, Trace: steps,
+			opt.Trace = record != ""
+			return serve(cmd, members[id-1], record, trace.Start{Specification: "paxos", Nodes: len(members)}, host.Options{
+				ID: opt.ID, Decode: paxos.Decode, Defect: opt.Defect,
 				Start: func(stored core.Stored) (host.Core, error) {
 					opt := opt
 					opt.App = paxos.NewKV(opt.Defect)
 					return paxos.New(opt, stored)
 				},
-				Log: func() (wal.FS, error) { return openLog(data, fsync) },
+				Log: func() (wal.FS, error) { return openLog(data, policy) },
 			})
 		},
 	}
@@ -123,24 +113,52 @@ func findReads(name string, mode *paxos.ReadMode) error {
 	return fmt.Errorf("server paxos: --reads is %q; it takes log, index or lease", name)
 }
 
-func knownDefect(id defect.ID) error {
-	if id == "" {
-		return nil
+// serve runs a host that listens at an address, and tells on standard error what an operator should know. With a record, its steps
+// go to that file.
+func serve(cmd *cobra.Command, address, record string, start trace.Start, o host.Options) error {
+	server := start.Specification
+	o.Say = func(line string) {
+		fmt.Fprintf(cmd.ErrOrStderr(), "%s %s\n", time.Now().UTC().Format("2006-01-02T15:04:05.000Z"), line)
 	}
-	for _, d := range defect.Paxos() {
-		if d.ID == id {
-			return nil
-		}
+	if o.Defect != "" {
+		o.Say(fmt.Sprintf("node %d has the defect %s, as asked for", o.ID, o.Defect))
 	}
-	return fmt.Errorf("server paxos: there is no defect %q; docs/servers.md lists them", string(id))
+	listener, err := new(net.ListenConfig).Listen(cmd.Context(), "tcp", address)
+	if err != nil {
+		return fmt.Errorf("server %s: %w; choose another address for node %d", server, err, o.ID)
+	}
+	o.Listener = listener
+	if o.Trace, err = trace.Open(record, uint64(o.ID), start); err != nil {
+		return fmt.Errorf("server %s: %w; name another file with --trace", server, err)
+	}
+	defer o.Trace.Close()
+	return host.Run(cmd.Context(), o)
 }
 
-func openLog(path string, fsync bool) (wal.FS, error) {
+// knownDefect says that a server does not have a defect.
+func knownDefect(server string, id defect.ID, known []defect.Defect) error {
+	if id == "" || slices.ContainsFunc(known, func(d defect.Defect) bool { return d.ID == id }) {
+		return nil
+	}
+	return fmt.Errorf("server %s: there is no defect %q; docs/servers.md lists them", server, string(id))
+}
+
+// Policies of when a log is synced.
+const (
+	fsyncAlways   = "always"   // before anything is acknowledged
+	fsyncEverysec = "everysec" // in the background, once a second
+	fsyncOff      = "off"      // never
+)
+
+func openLog(path, policy string) (wal.FS, error) {
 	dir, err := wal.OpenDir(path)
 	if err != nil {
 		return nil, err
 	}
-	if !fsync {
+	switch policy {
+	case fsyncEverysec:
+		return wal.Deferred{Dir: dir, Every: time.Second}, nil
+	case fsyncOff:
 		return wal.Unsynced{Dir: dir}, nil
 	}
 	return dir, nil

@@ -2,7 +2,8 @@
 // them. Each is a mistake that a real or verified system made, or one that the literature warns of, at one named point
 // of the code: where a program asks for its ID.
 //
-// R01 to R40 are of the replicated state machine (servers/paxos, servers/wal).
+// R01 to R40 are of the replicated state machine (servers/paxos, servers/wal), K01 to K28 of the sharded store
+// (servers/shardkv).
 package defect
 
 // ID names a defect. The zero value is none.
@@ -52,6 +53,38 @@ const (
 	R40 ID = "R40"
 )
 
+// Defects of the sharded store.
+const (
+	K01 ID = "K01"
+	K02 ID = "K02"
+	K03 ID = "K03"
+	K04 ID = "K04"
+	K05 ID = "K05"
+	K06 ID = "K06"
+	K07 ID = "K07"
+	K08 ID = "K08"
+	K09 ID = "K09"
+	K10 ID = "K10"
+	K11 ID = "K11"
+	K12 ID = "K12"
+	K13 ID = "K13"
+	K14 ID = "K14"
+	K15 ID = "K15"
+	K16 ID = "K16"
+	K17 ID = "K17"
+	K18 ID = "K18"
+	K19 ID = "K19"
+	K20 ID = "K20"
+	K21 ID = "K21"
+	K22 ID = "K22"
+	K23 ID = "K23"
+	K24 ID = "K24"
+	K25 ID = "K25"
+	K26 ID = "K26"
+	K27 ID = "K27"
+	K28 ID = "K28"
+)
+
 // Defect describes one defect.
 type Defect struct {
 	ID ID
@@ -60,7 +93,8 @@ type Defect struct {
 	// Fault is the smallest fault that exposes it.
 	Fault string
 	// Checkers name what must catch it: linearizable (LIN), counter (CNT), append (APP), agreement (AGR), liveness (LIVE),
-	// restart (RST), in the words of the checkers.
+	// restart (RST), ownership (OWN), conservation (CONS), in the words of the checkers. Of conservation, what is lost or comes
+	// back is told by linearizable, and a shard without an owner by liveness.
 	Checkers string
 	// Host says that the defect lives in the host's sockets, where simulation does not reach.
 	Host bool
@@ -109,5 +143,39 @@ func Paxos() []Defect {
 		{ID: R38, Wrong: "removed members still vote", Fault: "remove members under a partition", Checkers: "linearizable, agreement"},
 		{ID: R39, Wrong: "a deposed leader executes the requests it still holds", Fault: "stop the leader for 3 s", Checkers: "linearizable, counter"},
 		{ID: R40, Wrong: "the server stops accepting for ever when it is out of descriptors", Fault: "a storm of connections beyond the limit, then their end", Checkers: "liveness", Host: true},
+	}
+}
+
+// Shardkv returns the defects of the sharded store, in order.
+func Shardkv() []Defect {
+	return []Defect{
+		{ID: K01, Wrong: "the holder never looks whether its lease has ended", Fault: "partition the holder from the placement group for longer than the lease, with clients on its side", Checkers: "ownership, linearizable"},
+		{ID: K02, Wrong: "a timer notices the end of the lease; it is not looked at when an operation is served", Fault: "stop the holder across the end of its lease, under load", Checkers: "ownership, linearizable"},
+		{ID: K03, Wrong: "neither side leaves a margin for the error of clocks", Fault: "the holder's clock slow by nearly the bound, a grantor's fast, and a partition", Checkers: "ownership"},
+		{ID: K04, Wrong: "grantors measure turns by the wall clock", Fault: "a grantor's wall clock jumps forward by a lease", Checkers: "ownership"},
+		{ID: K05, Wrong: "the holder counts its lease by the wall clock", Fault: "the holder's wall clock goes back 60 s, and a partition", Checkers: "linearizable, ownership"},
+		{ID: K06, Wrong: "the lease counts from the receipt of the grant, not from when it was asked for", Fault: "delay the grant's answer, then a partition", Checkers: "ownership"},
+		{ID: K07, Wrong: "a grantor that restarts takes every turn for over", Fault: "restart grantors while the holder is cut off from them", Checkers: "ownership"},
+		{ID: K08, Wrong: "the late answer to an earlier renewal counts for the one that is open", Fault: "repeat old answers to a holder that is cut off", Checkers: "ownership"},
+		{ID: K09, Wrong: "a turn is ended although it has been renewed meanwhile", Fault: "cut the holder off for about a lease", Checkers: "ownership"},
+		{ID: K10, Wrong: "a backup takes writes of any epoch", Fault: "stop the holder, another writes, resume it", Checkers: "linearizable"},
+		{ID: K11, Wrong: "the epoch does not grow when another node becomes the holder", Fault: "fail over and back", Checkers: "ownership, linearizable"},
+		{ID: K12, Wrong: "writes acknowledged while a copy is made are not sent after it, and the receiver does not miss them", Fault: "writes during a move", Checkers: "linearizable"},
+		{ID: K13, Wrong: "a copy that comes again replaces what is newer", Fault: "repeat a copy after later writes", Checkers: "linearizable"},
+		{ID: K14, Wrong: "a copy is acknowledged before it is durable", Fault: "power loss of the receiver after a move", Checkers: "linearizable, liveness"},
+		{ID: K15, Wrong: "the sender goes on to serve what it has handed over", Fault: "a move, with a client at the old holder", Checkers: "ownership, linearizable"},
+		{ID: K16, Wrong: "a shard is moved to any node at once, be there such a node or not", Fault: "moves to nodes that are down or unknown", Checkers: "liveness"},
+		{ID: K17, Wrong: "the end of a range is in it", Fault: "a key at the border of two shards", Checkers: "ownership, linearizable"},
+		{ID: K18, Wrong: "keys are compared as signed bytes", Fault: "keys from 2^63 on", Checkers: "ownership, linearizable"},
+		{ID: K19, Wrong: "deletes are not carried over to other replicas", Fault: "a delete, then a move or a failover", Checkers: "linearizable"},
+		{ID: K20, Wrong: "the reply cache does not move with the shard", Fault: "send an operation again to the new holder", Checkers: "counter, set"},
+		{ID: K21, Wrong: "maps are taken in the order in which they arrive", Fault: "several moves, and answers that are late", Checkers: "ownership, linearizable"},
+		{ID: K22, Wrong: "redirects follow the first map for ever", Fault: "several moves, then reads at every node", Checkers: "liveness"},
+		{ID: K23, Wrong: "a lost piece of a copy is never sent again", Fault: "drop messages for a second during a move", Checkers: "liveness"},
+		{ID: K24, Wrong: "the numbers of writes are lost at a restart, and the holder's next ones ignored for ever", Fault: "restart a backup", Checkers: "liveness"},
+		{ID: K25, Wrong: "a shard is served when the first piece of it has arrived", Fault: "a slow link during a move", Checkers: "linearizable"},
+		{ID: K26, Wrong: "a shard that is too large is not moved, although the map says so", Fault: "a move of more than 4096 bytes, or than one message carries", Checkers: "liveness"},
+		{ID: K27, Wrong: "renewals wait until every write is done", Fault: "a slow disk, a short lease", Checkers: "liveness"},
+		{ID: K28, Wrong: "a new leader of the placement group takes every turn for over", Fault: "kill the group's leader", Checkers: "ownership"},
 	}
 }

@@ -4,6 +4,7 @@ import (
 	"time"
 
 	"nemesis/servers/core"
+	"nemesis/servers/defect"
 	"nemesis/servers/paxos"
 )
 
@@ -26,7 +27,10 @@ type Grantor struct {
 	seq       uint64
 	askedAt   time.Duration
 	now       time.Duration
+	clock     time.Duration // by which turns are measured: now
 	leads     bool
+	begun     bool
+	defect    defect.ID
 }
 
 // renewal is when a grantor first saw a node's latest renewal executed.
@@ -61,9 +65,16 @@ func (g *Grantor) Step(e core.Event) core.Output {
 		clear(g.seen)
 		g.askedAt = 0
 	}
-	g.now = e.Now
+	g.now, g.clock = e.Now, e.Now
+	if g.defect == defect.K04 {
+		g.clock = e.Wall
+	}
 	g.observe()
+	led := g.leads
 	_, g.leads = g.Leading()
+	if g.leads && !led && g.defect == defect.K28 {
+		g.forget()
+	}
 	if late := g.late(); g.leads && late != nil && g.now >= g.askedAt && out.Save == nil && out.Compact == nil {
 		g.askedAt = g.now + g.lease.Retry
 		request := &paxos.Request{Command: paxos.Command{Kind: paxos.Register, Seq: uint64(g.now)}}
@@ -81,15 +92,35 @@ func (g *Grantor) Step(e core.Event) core.Output {
 func (g *Grantor) observe() {
 	for _, t := range g.placement.m.Turns {
 		if had, there := g.seen[t.Node]; !there || had.number != t.Renewals || had.live != t.Live {
-			g.seen[t.Node] = renewal{t.Renewals, t.Live, g.now}
+			g.seen[t.Node] = renewal{t.Renewals, t.Live, g.clock}
 		}
 	}
+	if !g.begun && g.defect == defect.K07 {
+		g.forget()
+	}
+	g.begun = true
+}
+
+// forget is what defects do with the time at which renewals were seen.
+func (g *Grantor) forget() {
+	for n, r := range g.seen {
+		r.at = g.clock - g.turn() - 1
+		g.seen[n] = r
+	}
+}
+
+// turn is how long a node's turn lasts after a renewal was seen, by the clock of this one.
+func (g *Grantor) turn() time.Duration {
+	if g.defect == defect.K03 {
+		return g.lease.Length
+	}
+	return g.lease.Length + g.lease.ClockError
 }
 
 // late is a turn that has to end, or nil.
 func (g *Grantor) late() *Turn {
 	for i, t := range g.placement.m.Turns {
-		if t.Live && g.now > g.seen[t.Node].at+g.lease.Length+g.lease.ClockError {
+		if t.Live && g.clock > g.seen[t.Node].at+g.turn() {
 			return &g.placement.m.Turns[i]
 		}
 	}
@@ -104,7 +135,7 @@ func (g *Grantor) Deadline() time.Duration {
 	}
 	for _, t := range g.placement.m.Turns {
 		if t.Live {
-			d = min(d, max(g.seen[t.Node].at+g.lease.Length+g.lease.ClockError+1, g.askedAt))
+			d = min(d, max(g.seen[t.Node].at+g.turn()+1+g.now-g.clock, g.askedAt))
 		}
 	}
 	return d
@@ -127,3 +158,6 @@ func join(a, b core.Output) core.Output {
 
 // Map is the placement as this node knows it.
 func (g *Grantor) Map() Map { return g.placement.m }
+
+// SetLease changes the terms that this grantor keeps to. Other than those of the stores they are a mistake, which tests make.
+func (g *Grantor) SetLease(l Lease) { g.lease = l }

@@ -1,10 +1,12 @@
 package shardkv
 
 import (
+	"cmp"
 	"slices"
 	"time"
 
 	"nemesis/servers/core"
+	"nemesis/servers/defect"
 	"nemesis/servers/paxos"
 	"nemesis/servers/spec"
 	"nemesis/servers/wire"
@@ -19,18 +21,22 @@ func (s *Store) adopt() {
 			return
 		}
 	}
-	before := s.sorted()
+	parts := map[uint64]*replica{} // before any replica changes
 	for _, shard := range s.m.Shards {
-		if shard.Holder == s.opt.ID && s.replicas[shard.ID] == nil {
-			s.create(shard)
+		if r := s.replicas[shard.ID]; shard.Holder == s.opt.ID && (r == nil || r.incoming == nil && r.keys != shard.Range) {
+			parts[shard.ID] = s.assemble(shard)
 		}
 	}
 	for _, shard := range s.m.Shards {
-		r := s.replicas[shard.ID]
+		r, part := s.replicas[shard.ID], parts[shard.ID]
+		if r == nil && part != nil {
+			s.keep(part)
+			r = part
+		}
 		switch {
 		case r == nil:
 		case shard.Holder == s.opt.ID && r.incoming == nil:
-			s.hold(r, shard, before)
+			s.hold(r, shard, part)
 		default:
 			s.yield(r, shard)
 		}
@@ -42,19 +48,26 @@ func (s *Store) adopt() {
 	}
 }
 
-// create makes the replica of a shard that this node holds and has none of: a part of one that was split, or an empty one if
-// nobody else ever held it.
-func (s *Store) create(shard Shard) {
+// assemble makes the replica of a shard that this node holds from those that it had of the same keys, since when the map may
+// have been changed by any number of splits and merges: a key's newest epoch counts. Without one, it is empty if nobody else ever
+// held the shard, and otherwise nil.
+func (s *Store) assemble(shard Shard) *replica {
+	var from []*replica
 	for _, r := range s.sorted() {
-		if r.incoming == nil && has(r.keys, shard.Range.From) {
-			s.finish(r)
-			s.keep(r.part(shard))
-			return
+		if r.incoming == nil && shard.Range.Overlaps(r.keys) {
+			from = append(from, r)
 		}
 	}
-	if shard.First == s.opt.ID {
-		s.keep(newReplica(shard))
+	if len(from) == 0 && shard.First != s.opt.ID {
+		return nil
 	}
+	slices.SortStableFunc(from, func(a, b *replica) int { return cmp.Compare(a.epoch, b.epoch) })
+	whole := newReplica(shard)
+	for _, r := range from {
+		s.finish(r)
+		whole.take(r)
+	}
+	return whole
 }
 
 func (s *Store) keep(r *replica) {
@@ -71,22 +84,12 @@ func (s *Store) finish(r *replica) {
 	r.backups, r.pending, r.log = nil, nil, nil
 }
 
-// hold makes this node the holder in the epoch of the map, and sees to its backups.
-func (s *Store) hold(r *replica, shard Shard, before []*replica) {
+// hold makes this node the holder in the epoch of the map, and sees to its backups. With a part, that is what the shard is now.
+func (s *Store) hold(r *replica, shard Shard, part *replica) {
 	if !r.holds || r.epoch != shard.Epoch {
 		s.finish(r)
-		if shard.Range != r.keys {
-			for _, right := range before {
-				if right != r && right.incoming == nil && shard.Range.Overlaps(right.keys) && s.merged(right) {
-					s.finish(right)
-					r.join(right)
-				}
-			}
-			for k := range r.data {
-				if !has(shard.Range, k) {
-					delete(r.data, k)
-				}
-			}
+		if part != nil {
+			r.seq, r.data, r.replies, r.recent = max(r.seq, part.seq), part.data, part.replies, part.recent
 		}
 		r.keys, r.epoch, r.holds, r.stopped, r.released = shard.Range, shard.Epoch, true, false, false
 		r.backups = map[core.Address]*backup{}
@@ -110,7 +113,6 @@ func (s *Store) hold(r *replica, shard Shard, before []*replica) {
 	for _, n := range slices.Concat(shard.Backups, shard.Joining) {
 		if r.backups[n] == nil {
 			r.backups[n] = &backup{data: r.encode(), copySeq: r.seq}
-			r.log = append([]*write(nil), r.pending...)
 			s.supply(r, n)
 		}
 	}
@@ -121,10 +123,10 @@ func (s *Store) hold(r *replica, shard Shard, before []*replica) {
 
 // traceGrant tells until when this node may serve a shard. What it has inherited takes effect then.
 func (s *Store) traceGrant(r *replica) {
-	if !s.current(r) || r.released || !s.leased() {
+	if !s.current(r) || r.released || !s.term.valid() {
 		return
 	}
-	s.trace(spec.Grant{Range: r.keys, Holder: uint64(s.opt.ID), Epoch: r.epoch, At: s.now, Until: s.until})
+	s.trace(spec.Grant{Range: r.keys, Holder: uint64(s.opt.ID), Epoch: r.epoch, At: s.term.now, Until: s.term.until})
 	for _, w := range r.recent {
 		if has(r.keys, w.op.Key) {
 			serve := s.served(r, w.op, w.found, nil)
@@ -142,6 +144,9 @@ func (s *Store) merged(r *replica) bool {
 
 // yield makes this node a backup, or nothing.
 func (s *Store) yield(r *replica, shard Shard) {
+	if r.holds && s.keepsMoved() {
+		return
+	}
 	if r.holds {
 		s.finish(r)
 		r.holds = false
@@ -164,7 +169,8 @@ type asker struct {
 	seq       uint64
 	request   *paxos.Request
 	op        []byte
-	firstSent time.Duration // of the request: when its lease begins
+	firstSent time.Duration // of the request
+	leaseFrom time.Duration // the same by the clock that leases are counted by
 	sentAt    time.Duration
 	renewAt   time.Duration
 	to        int // index of the grantor
@@ -203,13 +209,21 @@ func (a *asker) next() {
 	if c.Kind == paxos.Apply {
 		c.Seq = a.seq
 	}
-	a.request, a.firstSent = &paxos.Request{Command: c}, s.now
+	a.request, a.firstSent, a.leaseFrom = &paxos.Request{Command: c}, s.now, s.term.now
 	a.send()
+}
+
+// grantor is the one that is asked.
+func (a *asker) grantor() core.Address {
+	return a.store.opt.Grantors[a.to%len(a.store.opt.Grantors)]
 }
 
 // wanted is the next operation for the placement group, or nil.
 func (a *asker) wanted() []byte {
 	s := a.store
+	if s.opt.Defect == defect.K27 && slices.ContainsFunc(s.sorted(), func(r *replica) bool { return len(r.pending) > 0 }) {
+		return nil
+	}
 	if s.now >= a.renewAt {
 		return Renew(s.opt.ID, s.boot)
 	}
@@ -249,13 +263,17 @@ func (s *Store) shard(id uint64) Shard {
 func (a *asker) send() {
 	a.sentAt = a.store.now
 	// Durably: the number of this boot, by which the group tells that the store has restarted, must not be used again.
-	a.store.sendDurably(a.store.opt.Grantors[a.to%len(a.store.opt.Grantors)], a.request)
+	a.store.sendDurably(a.grantor(), a.request)
 }
 
 func (a *asker) receive(from core.Address, body core.Body) {
 	s := a.store
 	m, ok := body.(*paxos.Reply)
-	if !ok || a.request == nil || m.Seq != a.request.Seq || m.Kind != a.request.Kind {
+	if !ok || a.request == nil || m.Kind != a.request.Kind {
+		return
+	}
+	if m.Seq != a.request.Seq || m.Kind == paxos.Apply && m.Session != a.session {
+		a.receiveLate(m)
 		return
 	}
 	switch m.Status {
@@ -282,10 +300,13 @@ func (a *asker) receive(from core.Address, body core.Body) {
 		return
 	}
 	if done && a.op[0] == opRenew {
-		s.until = max(s.until, a.firstSent+s.opt.Lease.Length-s.opt.Lease.ClockError)
+		s.term.granted(a.leaseFrom)
 		a.renewAt = a.firstSent + s.opt.Lease.Length/3
 	} else if a.op[0] == opRenew {
 		a.renewAt = s.now + s.opt.Lease.Retry
+	}
+	if s.first.Version == 0 {
+		s.first = placement
 	}
 	s.m = placement
 	for _, r := range s.sorted() {
@@ -295,4 +316,21 @@ func (a *asker) receive(from core.Address, body core.Body) {
 		s.traceGrant(r)
 	}
 	s.pendingM = true
+}
+
+// receiveLate is what defects do with the answer to an earlier request, which counts for nothing.
+func (a *asker) receiveLate(m *paxos.Reply) {
+	s := a.store
+	placement, done, err := DecodeMap(m.Result)
+	if m.Status != paxos.OK || m.Kind != paxos.Apply || err != nil {
+		return
+	}
+	switch s.opt.Defect {
+	case defect.K08:
+		if done && a.op[0] == opRenew {
+			s.term.granted(a.leaseFrom)
+		}
+	case defect.K21:
+		s.m, s.pendingM = placement, true
+	}
 }

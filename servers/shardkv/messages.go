@@ -16,15 +16,16 @@ const (
 	Get Kind = 1 + iota
 	Set
 	Delete
-	CAS    // sets Value if the value is Expect; Absent expects that there is none
-	Append // appends Value
+	CAS       // sets Value if the value is Expect; Absent expects that there is none
+	Append    // appends Value
+	Increment // adds one to the value, 8 bytes big-endian
 )
 
 func (k Kind) String() string {
-	if k < Get || k > Append {
+	if k < Get || k > Increment {
 		return fmt.Sprintf("kind %d", byte(k))
 	}
-	return [...]string{"", "get", "set", "delete", "cas", "append"}[k]
+	return [...]string{"", "get", "set", "delete", "cas", "append", "increment"}[k]
 }
 
 // Op is an operation. Client and Seq name it: a client numbers its own from 1 and has one at a time.
@@ -85,6 +86,7 @@ const (
 	tagCopied
 	tagReplicate
 	tagReplicated
+	tagBetween
 )
 
 func appendOp(b []byte, o Op) []byte {
@@ -135,10 +137,18 @@ func (m *Replicated) Append(b []byte) []byte {
 	return appendUints(append(b, tagReplicated), m.Shard, m.Epoch, m.Seq)
 }
 
-// Decode reads a message of a store or a grantor.
+// Append appends the encoding.
+func (m *Between) Append(b []byte) []byte {
+	return m.Body.Append(append(b, tagBetween, byte(m.From), byte(m.To)))
+}
+
+// Decode reads a message of a node.
 func Decode(b []byte) (core.Body, error) {
 	if len(b) == 0 || b[0] < tagOp {
 		return paxos.Decode(b)
+	}
+	if b[0] == tagBetween {
+		return decodeBetween(b)
 	}
 	r := wire.NewReader(b[1:])
 	var m core.Body
@@ -163,4 +173,12 @@ func Decode(b []byte) (core.Body, error) {
 		return nil, fmt.Errorf("decode a message: %w", err)
 	}
 	return m, nil
+}
+
+func decodeBetween(b []byte) (core.Body, error) {
+	if len(b) < 4 || Part(b[1]) > GrantorPart || Part(b[2]) > GrantorPart || b[3] == tagBetween {
+		return nil, fmt.Errorf("decode a message between parts of nodes: %w", wire.ErrEncoding)
+	}
+	body, err := Decode(b[3:])
+	return &Between{Part(b[1]), Part(b[2]), body}, err
 }

@@ -4,6 +4,7 @@ import (
 	"slices"
 
 	"nemesis/servers/core"
+	"nemesis/servers/defect"
 	"nemesis/servers/spec"
 	"nemesis/servers/wire"
 )
@@ -41,17 +42,19 @@ type Layout struct {
 	Stores []core.Address
 	Splits []string // the first keys of all shards but the first, in order
 	Factor int      // replicas of each shard, with the holder
+	Defect defect.ID
 }
 
 // Placement is the application (paxos.Application) of a placement group.
 type Placement struct {
 	m      Map
 	factor int
+	defect defect.ID
 }
 
 // NewPlacement returns the placement of a layout: shards go to stores in turn.
 func NewPlacement(l Layout) *Placement {
-	p := &Placement{factor: max(1, l.Factor)}
+	p := &Placement{factor: max(1, l.Factor), defect: l.Defect}
 	for _, n := range slices.Sorted(slices.Values(l.Stores)) {
 		p.m.Turns = append(p.m.Turns, Turn{Node: n, Live: true})
 	}
@@ -196,8 +199,10 @@ func (p *Placement) at(key string) int {
 }
 
 // begin starts an epoch: what was in sync gets a copy anew, since a write that was not acknowledged may be on some only.
-func (s *Shard) begin(holder core.Address) {
-	s.Epoch++
+func (p *Placement) begin(s *Shard, holder core.Address) {
+	if p.defect != defect.K11 || s.Holder == holder {
+		s.Epoch++
+	}
 	for _, n := range s.Backups {
 		if !slices.Contains(s.Joining, n) {
 			s.Joining = append(s.Joining, n)
@@ -225,7 +230,7 @@ func (p *Placement) renew(n core.Address, boot uint64) byte {
 	if t.Renewals > 0 && t.Boot != boot {
 		for i := range p.m.Shards {
 			if s := &p.m.Shards[i]; s.Holder == n {
-				s.begin(n)
+				p.begin(s, n)
 			} else {
 				s.demote(n)
 			}
@@ -246,7 +251,7 @@ func (s *Shard) demote(n core.Address) {
 
 func (p *Placement) end(n core.Address, renewals uint64) byte {
 	t := p.turn(n)
-	if t == nil || !t.Live || t.Renewals != renewals {
+	if t == nil || !t.Live || t.Renewals != renewals && p.defect != defect.K09 {
 		return refused
 	}
 	t.Live = false
@@ -266,7 +271,8 @@ func (p *Placement) end(n core.Address, renewals uint64) byte {
 				break
 			}
 		}
-		if t.Renewals == 0 { // it never held: there is no data
+		never := t.Renewals == 0 && s.First == n // held by nobody: there is no data
+		if never {
 			for _, other := range p.m.Turns {
 				if other.Live {
 					heir = other.Node
@@ -274,8 +280,8 @@ func (p *Placement) end(n core.Address, renewals uint64) byte {
 				}
 			}
 		}
-		s.begin(heir)
-		if t.Renewals == 0 {
+		p.begin(s, heir)
+		if never {
 			s.First = heir
 		}
 	}
@@ -301,12 +307,16 @@ func (p *Placement) handOver(shard, epoch uint64, to core.Address) byte {
 	if s == nil || s.Epoch != epoch || !slices.Contains(s.Backups, to) {
 		return refused
 	}
-	s.begin(to)
+	p.begin(s, to)
 	return done
 }
 
 func (p *Placement) move(key string, to core.Address) byte {
 	s := &p.m.Shards[p.at(key)]
+	if p.defect == defect.K16 && !p.live(to) {
+		p.begin(s, to)
+		return done
+	}
 	if !p.live(to) || s.Holder == to {
 		return refused
 	}
@@ -320,7 +330,7 @@ func (p *Placement) split(key string) byte {
 		return refused
 	}
 	s := &p.m.Shards[i]
-	s.begin(s.Holder)
+	p.begin(s, s.Holder)
 	p.m.Newest++
 	right := *s
 	right.ID, right.Range.From = p.m.Newest, key
@@ -337,7 +347,7 @@ func (p *Placement) merge(key string) byte {
 	}
 	s, right := &p.m.Shards[i-1], p.m.Shards[i]
 	s.Epoch = max(s.Epoch, right.Epoch)
-	s.begin(s.Holder)
+	p.begin(s, s.Holder)
 	s.Range.To, s.Target = right.Range.To, 0
 	p.m.Shards = slices.Delete(p.m.Shards, i, i+1)
 	return done

@@ -3,6 +3,7 @@ package shardkv
 import (
 	"bytes"
 	"cmp"
+	"encoding/binary"
 	"maps"
 	"slices"
 	"time"
@@ -90,21 +91,35 @@ func (r *replica) encode() []byte {
 	for _, client := range slices.Sorted(maps.Keys(r.replies)) {
 		b = wire.AppendBool(appendUints(b, client, r.replies[client].seq), r.replies[client].found)
 	}
+	b = wire.AppendUint(b, uint64(len(r.recent)))
+	for _, w := range r.recent {
+		b = wire.AppendBool(appendOp(wire.AppendUint(b, w.seq), w.op), w.found)
+	}
 	return b
 }
 
+// decodeReplica reads an encoding. With an error it returns what the encoding begins with.
 func decodeReplica(b []byte) (*replica, error) {
 	in := wire.NewReader(b)
 	r := newReplica(Shard{ID: in.Uint(), Epoch: in.Uint()})
 	r.seq = in.Uint()
 	r.keys = spec.KeyRange{From: in.String(), To: in.String()}
 	for range in.Count() {
-		k := in.String()
-		r.data[k] = in.Bytes()
+		k, v := in.String(), in.Bytes()
+		if in.Err() != nil {
+			break
+		}
+		r.data[k] = v
 	}
 	for range in.Count() {
-		client := in.Uint()
-		r.replies[client] = reply{in.Uint(), in.Bool()}
+		client, rep := in.Uint(), reply{in.Uint(), in.Bool()}
+		if in.Err() != nil {
+			break
+		}
+		r.replies[client] = rep
+	}
+	for range in.Count() {
+		r.recent = append(r.recent, inherited{in.Uint(), readOp(in), in.Bool()})
 	}
 	r.durable = r.seq
 	return r, in.End()
@@ -133,6 +148,12 @@ func (r *replica) apply(w *write) (rep reply, fresh bool) {
 		r.data[w.op.Key] = append(value[:len(value):len(value)], w.op.Value...)
 	case Delete:
 		delete(r.data, w.op.Key)
+	case Increment:
+		var n uint64
+		if len(value) == 8 {
+			n = binary.BigEndian.Uint64(value)
+		}
+		r.data[w.op.Key] = binary.BigEndian.AppendUint64(nil, n+1)
 	case CAS:
 		rep.found = found != w.op.Absent && bytes.Equal(value, w.op.Expect)
 		if rep.found {
@@ -156,13 +177,13 @@ func (r *replica) committed(seq uint64) bool {
 	return true
 }
 
-// trim forgets writes that every backup has.
-func (r *replica) trim() {
+// trim forgets writes that every backup has. With joining, a node that gets a copy has only those that the copy includes.
+func (r *replica) trim(joining bool) {
 	low := r.seq
 	for _, b := range r.backups {
 		if b.ready {
 			low = min(low, b.acked)
-		} else {
+		} else if joining {
 			low = min(low, b.copySeq)
 		}
 	}
@@ -173,34 +194,27 @@ func (r *replica) trim() {
 	r.log = r.log[n:]
 }
 
-// part returns a new replica of some of the keys.
-func (r *replica) part(s Shard) *replica {
-	p := newReplica(s)
-	p.seq, p.durable = r.seq, r.seq
-	p.replies = maps.Clone(r.replies)
-	for _, w := range r.recent {
-		if has(s.Range, w.op.Key) {
-			p.recent = append(p.recent, w)
+// take takes in what another replica has of the range, in the place of what there was.
+func (r *replica) take(other *replica) {
+	both := func(key string) bool { return has(r.keys, key) && has(other.keys, key) }
+	maps.DeleteFunc(r.data, func(k string, _ []byte) bool { return both(k) })
+	for k, v := range other.data {
+		if both(k) {
+			r.data[k] = v
 		}
 	}
-	for k, v := range r.data {
-		if has(s.Range, k) {
-			p.data[k] = v
+	r.recent = slices.DeleteFunc(r.recent, func(w inherited) bool { return both(w.op.Key) })
+	for _, w := range other.recent {
+		if both(w.op.Key) {
+			r.recent = append(r.recent, w)
 		}
 	}
-	return p
-}
-
-// join takes in the replica of the range behind.
-func (r *replica) join(right *replica) {
-	maps.Copy(r.data, right.data)
-	for client, rep := range right.replies {
+	for client, rep := range other.replies {
 		if rep.seq > r.replies[client].seq {
 			r.replies[client] = rep
 		}
 	}
-	r.recent = append(r.recent, right.recent...)
-	r.seq = max(r.seq, right.seq)
+	r.seq = max(r.seq, other.seq)
 	r.durable = r.seq
 }
 

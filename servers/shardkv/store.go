@@ -2,12 +2,15 @@ package shardkv
 
 import (
 	"cmp"
+	"errors"
 	"fmt"
 	"maps"
 	"slices"
+	"strings"
 	"time"
 
 	"nemesis/servers/core"
+	"nemesis/servers/defect"
 	"nemesis/servers/spec"
 	"nemesis/servers/wire"
 )
@@ -17,16 +20,13 @@ type StoreOptions struct {
 	ID       core.Address
 	Grantors []core.Address
 	Lease    Lease
-	// Addresses are where nodes listen. Only a host needs them.
-	Addresses map[core.Address]string
-	// CopyBytes is how much of a shard one message carries; 1 MiB if 0. SaveEvery is the number of records after which
-	// the log is shortened; 100 000 if 0.
+	// CopyBytes is how much of a shard one message carries; 1 MiB if 0.
 	CopyBytes int
-	SaveEvery int
 	Trace     bool // put events of spec.Shards into Output.Trace, with times of the node's own clock
+	Defect    defect.ID
 }
 
-// Store is a node that holds shards: a core.Core.
+// Store is the part of a node that holds shards. It is stepped like a core.Core; its records are shortened by the node.
 type Store struct {
 	opt      StoreOptions
 	boot     uint64
@@ -35,31 +35,23 @@ type Store struct {
 	out      core.Output
 	replicas map[uint64]*replica
 	m        Map
+	first    Map  // the first one: K22
 	pendingM bool // the map asks for something that has to wait
-	until    time.Duration
+	term     term
 	ask      asker
 	retryAt  time.Duration
-
-	records int    // since the last snapshot
-	saves   uint64 // snapshots so far
-	saving  bool
-	saved   uint64   // the snapshot that became durable in this step, or 0
-	since   [][]byte // records since the snapshot that is being saved
 }
 
-// NewStore makes a store from what its disk holds.
-func NewStore(o StoreOptions, stored core.Stored) (*Store, error) {
+// NewStore makes a store from an encoded state, which may be nil, and the records since.
+func NewStore(o StoreOptions, state []byte, records [][]byte) (*Store, error) {
 	if o.CopyBytes == 0 {
 		o.CopyBytes = 1 << 20
-	}
-	if o.SaveEvery == 0 {
-		o.SaveEvery = 100_000
 	}
 	if o.ID == 0 || o.ID.IsClient() || len(o.Grantors) == 0 || o.Lease.Retry <= 0 || o.Lease.Length <= 2*o.Lease.ClockError {
 		return nil, fmt.Errorf("start store %d: it has no number, no grantors, no retry time, or a lease of %v that a clock error of %v leaves nothing of", o.ID, o.Lease.Length, o.Lease.ClockError)
 	}
-	s := &Store{opt: o, replicas: map[uint64]*replica{}}
-	if err := s.recover(stored); err != nil {
+	s := &Store{opt: o, replicas: map[uint64]*replica{}, term: term{Lease: o.Lease, defect: o.Defect}}
+	if err := s.recover(state, records); err != nil {
 		return nil, fmt.Errorf("recover store %d: %w", o.ID, err)
 	}
 	s.boot++
@@ -70,8 +62,10 @@ func NewStore(o StoreOptions, stored core.Stored) (*Store, error) {
 
 // Step takes one event in.
 func (s *Store) Step(e core.Event) core.Output {
+	s.term.tick(e)
 	if !s.begun || e.Now < s.now {
-		s.begun, s.until = true, e.Now // no lease
+		s.begun = true
+		s.term.lost()
 		s.retryAt, s.ask.sentAt, s.ask.renewAt = e.Now, e.Now-s.opt.Lease.Retry, e.Now
 	}
 	s.now = e.Now
@@ -86,8 +80,6 @@ func (s *Store) Step(e core.Event) core.Output {
 		s.onReplicate(e.From, m)
 	case *Replicated:
 		s.onReplicated(e.From, m)
-	case core.Saved:
-		s.saved = m.ID
 	default:
 		s.ask.receive(e.From, m)
 	}
@@ -104,12 +96,6 @@ func (s *Store) Step(e core.Event) core.Output {
 		}
 	}
 	s.ask.elapse()
-	if s.saved != 0 { // last, since what is recorded in this step must be in the new log too
-		s.out.Compact = &core.Compaction{Snapshot: s.saved, Records: s.since}
-		s.saving, s.saved = false, 0
-		s.records, s.since = len(s.since), nil
-	}
-	s.save()
 	out := s.out
 	s.out = core.Output{}
 	return out
@@ -120,11 +106,11 @@ func (s *Store) Deadline() time.Duration {
 	if !s.begun {
 		return 0
 	}
-	return min(s.retryAt, s.ask.deadline())
+	return min(s.retryAt, s.ask.deadline(), s.term.deadline())
 }
 
-// AddressOf is where a node listens, or "" if that is not known.
-func (s *Store) AddressOf(n core.Address) string { return s.opt.Addresses[n] }
+// Ready says that the store has a lease: it can serve what it holds.
+func (s *Store) Ready() bool { return s.term.valid() }
 
 func (s *Store) sorted() []*replica {
 	return slices.SortedFunc(maps.Values(s.replicas), func(a, b *replica) int { return cmp.Compare(a.id, b.id) })
@@ -144,9 +130,6 @@ func (s *Store) trace(event any) {
 	}
 }
 
-// leased says that the node may serve what it holds.
-func (s *Store) leased() bool { return s.now < s.until }
-
 // onOp serves a client.
 func (s *Store) onOp(from core.Address, o *Op) {
 	r, holder := s.find(o.Key)
@@ -155,13 +138,13 @@ func (s *Store) onOp(from core.Address, o *Op) {
 		s.send(from, &m)
 	}
 	switch {
-	case o.Kind < Get || o.Kind > Append:
+	case o.Kind < Get || o.Kind > Increment:
 		answer(Result{Status: Invalid})
 		return
-	case r == nil || r.stopped:
+	case r == nil || r.stopped && !s.keepsMoved():
 		answer(Result{Status: Redirect})
 		return
-	case !s.leased():
+	case !s.term.valid():
 		return // it may hold the shard again in a moment; the client asks again
 	}
 	if o.Kind == Get {
@@ -211,22 +194,56 @@ func (s *Store) served(r *replica, o Op, found bool, value []byte) spec.Serve {
 // find returns the replica that this node serves a key from, or nil, and who holds the key.
 func (s *Store) find(key string) (*replica, core.Address) {
 	for _, shard := range s.m.Shards {
-		if !has(shard.Range, key) {
+		if !s.in(shard.Range, key) {
 			continue
 		}
 		r := s.replicas[shard.ID]
 		if r == nil || !s.current(r) {
 			r = nil
 		}
+		if s.opt.Defect == defect.K22 {
+			return r, holderOf(s.first, key)
+		}
 		return r, shard.Holder
 	}
 	return nil, 0
 }
 
+// in says whether a range has a key, as operations find it.
+func (s *Store) in(k spec.KeyRange, key string) bool {
+	switch s.opt.Defect {
+	case defect.K17: // the range's end is in it
+		return key >= k.From && (k.To == "" || key <= k.To)
+	case defect.K18: // bytes are compared as signed numbers
+		return signed(key) >= signed(k.From) && (k.To == "" || signed(key) < signed(k.To))
+	}
+	return has(k, key)
+}
+
+// signed moves keys that begin with a byte from 128 on before the others.
+func signed(key string) string {
+	if key == "" {
+		return key
+	}
+	return string(key[0]^0x80) + key[1:]
+}
+
+func holderOf(m Map, key string) core.Address {
+	for _, shard := range m.Shards {
+		if has(shard.Range, key) {
+			return shard.Holder
+		}
+	}
+	return 0
+}
+
+// keepsMoved: the node goes on to serve what it has handed over.
+func (s *Store) keepsMoved() bool { return s.opt.Defect == defect.K15 }
+
 // current says that this node holds the replica's shard, in the epoch of the map.
 func (s *Store) current(r *replica) bool {
 	shard := s.shard(r.id)
-	return r.holds && shard.Holder == s.opt.ID && shard.Epoch == r.epoch
+	return r.holds && (s.keepsMoved() || shard.Holder == s.opt.ID && shard.Epoch == r.epoch)
 }
 
 // commit applies and acknowledges the writes that are on all disks.
@@ -234,7 +251,7 @@ func (s *Store) commit(r *replica) {
 	if !s.current(r) {
 		return
 	}
-	for len(r.pending) > 0 && r.committed(r.pending[0].seq) && s.leased() {
+	for len(r.pending) > 0 && r.committed(r.pending[0].seq) && s.term.valid() {
 		w := r.pending[0]
 		r.pending = r.pending[1:]
 		rep, fresh := r.apply(w)
@@ -250,7 +267,7 @@ func (s *Store) commit(r *replica) {
 			b.synced = true
 		}
 	}
-	r.trim()
+	r.trim(s.opt.Defect != defect.K12)
 }
 
 // retry sends again what backups have not acknowledged.
@@ -260,7 +277,7 @@ func (s *Store) retry(r *replica) {
 	}
 	for _, n := range r.nodes() {
 		b := r.backups[n]
-		if s.now-b.sentAt < s.opt.Lease.Retry {
+		if s.now-b.sentAt < s.opt.Lease.Retry || s.opt.Defect == defect.K23 && !b.ready {
 			continue
 		}
 		s.supply(r, n)
@@ -271,6 +288,9 @@ func (s *Store) retry(r *replica) {
 func (s *Store) supply(r *replica, n core.Address) {
 	b := r.backups[n]
 	b.sentAt = s.now
+	if s.opt.Defect == defect.K26 && len(b.data) > min(s.opt.CopyBytes, mostMoved) {
+		b.ready, b.acked = true, b.copySeq // too much to move: nothing is sent
+	}
 	if !b.ready {
 		end := min(b.offset+uint64(s.opt.CopyBytes), uint64(len(b.data)))
 		s.send(n, &Copy{r.id, r.epoch, b.copySeq, uint64(len(b.data)), b.offset, b.data[b.offset:end]})
@@ -285,14 +305,17 @@ func (s *Store) supply(r *replica, n core.Address) {
 	}
 }
 
+// mostMoved is how many bytes of a shard K26 moves.
+const mostMoved = 4096
+
 func (s *Store) onCopied(from core.Address, m *Copied) {
 	r := s.replicas[m.Shard]
 	if r == nil || !r.holds || r.epoch != m.Epoch || r.backups[from] == nil {
 		return
 	}
 	b := r.backups[from]
-	if b.ready || m.Seq != b.copySeq || m.Offset > uint64(len(b.data)) || m.Offset <= b.offset {
-		return
+	if b.ready || m.Seq != b.copySeq || m.Offset > uint64(len(b.data)) || m.Offset == b.offset {
+		return // an offset may go back: a node that has restarted begins anew
 	}
 	b.offset = m.Offset
 	if b.offset == uint64(len(b.data)) {
@@ -316,12 +339,14 @@ func (s *Store) onReplicated(from core.Address, m *Replicated) {
 // onCopy takes in a piece of a shard.
 func (s *Store) onCopy(from core.Address, m *Copy) {
 	r := s.replicas[m.Shard]
-	if r != nil && (m.Epoch < r.epoch || r.holds && m.Epoch == r.epoch) {
-		return
-	}
-	if r != nil && r.epoch == m.Epoch && r.seq >= m.Seq { // it has the copy, and perhaps more
-		s.sendDurably(from, &Copied{m.Shard, m.Epoch, m.Seq, m.Size})
-		return
+	if r != nil && s.opt.Defect != defect.K13 {
+		if m.Epoch < r.epoch || r.holds && m.Epoch == r.epoch {
+			return
+		}
+		if r.epoch == m.Epoch && r.seq >= m.Seq { // it has the copy, and perhaps more
+			s.sendDurably(from, &Copied{m.Shard, m.Epoch, m.Seq, m.Size})
+			return
+		}
 	}
 	if r == nil {
 		r = newReplica(Shard{ID: m.Shard})
@@ -338,27 +363,48 @@ func (s *Store) onCopy(from core.Address, m *Copy) {
 	if m.Offset == uint64(len(in.Data)) {
 		in.Data = append(in.Data, m.Data...)
 	}
-	if uint64(len(in.Data)) < in.Size {
+	partly := s.opt.Defect == defect.K25 // what has arrived is taken for all
+	if uint64(len(in.Data)) < in.Size && !partly {
 		s.send(from, &Copied{m.Shard, m.Epoch, m.Seq, uint64(len(in.Data))})
 		return
 	}
 	whole, err := decodeReplica(in.Data)
-	if err != nil || whole.id != m.Shard || whole.epoch != m.Epoch {
+	if err != nil && !partly || whole.id != m.Shard || whole.epoch != m.Epoch {
 		r.incoming = nil
 		return
 	}
+	if s.opt.Defect == defect.K20 {
+		whole.replies = map[uint64]reply{}
+	}
 	s.replicas[m.Shard] = whole
 	s.record(append([]byte{recCopy}, in.Data...))
-	s.sendDurably(from, &Copied{m.Shard, m.Epoch, m.Seq, m.Size})
+	send := s.sendDurably
+	if s.opt.Defect == defect.K14 {
+		send = s.send
+	}
+	send(from, &Copied{m.Shard, m.Epoch, m.Seq, m.Size})
 }
 
 // onReplicate takes in a write, in order, under the epoch of the copy it belongs to.
 func (s *Store) onReplicate(from core.Address, m *Replicate) {
 	r := s.replicas[m.Shard]
-	if r == nil || r.holds || r.incoming != nil || r.epoch != m.Epoch || m.Seq > r.seq+1 {
+	if r == nil || r.incoming != nil {
 		return
 	}
-	if m.Seq == r.seq+1 {
+	if (r.holds || r.epoch != m.Epoch) && s.opt.Defect != defect.K10 {
+		return
+	}
+	next := m.Seq == r.seq+1
+	if s.opt.Defect == defect.K12 { // what is missing is not missed
+		next = m.Seq > r.seq
+	}
+	if m.Seq > r.seq && !next {
+		return
+	}
+	if next {
+		if s.opt.Defect == defect.K19 && m.Op.Kind == Delete {
+			m = &Replicate{m.Shard, m.Epoch, m.Seq, m.Commit, Op{Client: m.Op.Client, Seq: m.Op.Seq, Kind: Get, Key: m.Op.Key}}
+		}
 		r.inherit(m.Seq, m.Op)
 		r.recent = slices.DeleteFunc(r.recent, func(w inherited) bool { return w.seq <= m.Commit })
 		s.record(appendOp(appendUints([]byte{recApply}, r.id, m.Seq), m.Op))
@@ -369,10 +415,6 @@ func (s *Store) onReplicate(from core.Address, m *Replicate) {
 // record appends a record to the log.
 func (s *Store) record(b []byte) {
 	s.out.Records = append(s.out.Records, b)
-	s.records++
-	if s.saving {
-		s.since = append(s.since, b)
-	}
 }
 
 // Tags of records.
@@ -383,30 +425,31 @@ const (
 	recDrop                  // a replica is gone
 )
 
-// save shortens the log when it has grown.
-func (s *Store) save() {
-	if s.saving || s.records < s.opt.SaveEvery || s.out.Compact != nil {
-		return
-	}
-	for _, r := range s.replicas {
-		if len(r.pending) > 0 {
-			return // the snapshot is of writes applied
-		}
-	}
+// snapshot encodes what the store has applied.
+func (s *Store) snapshot() []byte {
 	whole := slices.DeleteFunc(s.sorted(), func(r *replica) bool { return r.epoch == 0 }) // without those of which a first copy arrives
 	b := wire.AppendUint(appendUints(nil, s.boot), uint64(len(whole)))
 	for _, r := range whole {
 		b = wire.AppendBytes(b, r.encode())
 	}
-	s.saves++
-	s.saving, s.since = true, nil
-	s.out.Save = &core.Snapshot{ID: s.saves, Data: b}
+	return b
 }
 
-func (s *Store) recover(stored core.Stored) error {
-	if stored.Snapshot != nil {
-		in := wire.NewReader(stored.Snapshot.Data)
-		s.saves, s.boot = stored.Snapshot.ID, in.Uint()
+// unapplied are the records of writes that the store has not applied.
+func (s *Store) unapplied() [][]byte {
+	var records [][]byte
+	for _, r := range s.sorted() {
+		for _, w := range r.pending {
+			records = append(records, appendOp(appendUints([]byte{recApply}, r.id, w.seq), w.op))
+		}
+	}
+	return records
+}
+
+func (s *Store) recover(state []byte, records [][]byte) error {
+	if state != nil {
+		in := wire.NewReader(state)
+		s.boot = in.Uint()
 		for range in.Count() {
 			r, err := decodeReplica(in.Bytes())
 			if err != nil {
@@ -418,35 +461,66 @@ func (s *Store) recover(stored core.Stored) error {
 			return err
 		}
 	}
-	for i, record := range stored.Records {
-		if len(record) == 0 {
-			return fmt.Errorf("record %d is empty", i)
+	for i, record := range records {
+		if err := s.replay(record); err != nil {
+			return fmt.Errorf("record %d of the store: %w", i, err)
 		}
-		in := wire.NewReader(record[1:])
-		switch record[0] {
-		case recBoot:
-			s.boot = in.Uint()
-		case recCopy:
-			r, err := decodeReplica(record[1:])
-			if err != nil {
-				return fmt.Errorf("record %d: %w", i, err)
-			}
-			s.replicas[r.id] = r
-			continue
-		case recApply:
-			id, seq, op := in.Uint(), in.Uint(), readOp(in)
-			if r := s.replicas[id]; r != nil && seq == r.seq+1 {
-				r.inherit(seq, op)
-				r.durable = r.seq
-			}
-		case recDrop:
-			delete(s.replicas, in.Uint())
-		default:
-			return fmt.Errorf("record %d is of kind %d, which this version does not know", i, record[0])
-		}
-		if err := in.End(); err != nil {
-			return fmt.Errorf("record %d: %w", i, err)
+	}
+	if s.opt.Defect == defect.K24 {
+		for _, r := range s.replicas {
+			r.seq, r.durable = 0, 0
 		}
 	}
 	return nil
+}
+
+// replay does again what a record says was done.
+func (s *Store) replay(record []byte) error {
+	if len(record) == 0 {
+		return errors.New("it is empty")
+	}
+	in := wire.NewReader(record[1:])
+	switch record[0] {
+	case recBoot:
+		s.boot = in.Uint()
+	case recCopy:
+		r, err := decodeReplica(record[1:])
+		if err != nil && s.opt.Defect != defect.K25 {
+			return err
+		}
+		s.replicas[r.id] = r
+		return nil
+	case recApply:
+		id, seq, op := in.Uint(), in.Uint(), readOp(in)
+		r := s.replicas[id]
+		if r != nil && (seq == r.seq+1 || seq > r.seq && s.opt.Defect == defect.K12) {
+			r.inherit(seq, op)
+			r.durable = r.seq
+		}
+	case recDrop:
+		delete(s.replicas, in.Uint())
+	default:
+		return fmt.Errorf("it is of kind %d, which this version does not know", record[0])
+	}
+	return in.End()
+}
+
+// Route says whether this node would serve a key now, and who holds it as far as the node knows.
+func (s *Store) Route(key string) (serves bool, holder core.Address) {
+	r, holder := s.find(key)
+	return r != nil && !r.stopped && s.term.valid(), holder
+}
+
+// Describe tells the state in one line, for the reports of tests.
+func (s *Store) Describe() string {
+	var b strings.Builder
+	fmt.Fprintf(&b, "store %d: boot %d session %#x request %+v renews in %v; ", s.opt.ID, s.boot, s.ask.session, s.ask.request, s.ask.renewAt-s.now)
+	for _, r := range s.sorted() {
+		fmt.Fprintf(&b, "shard %d %q epoch %d seq %d holds %v stopped %v pending %d durable %d incoming %v; ",
+			r.id, r.keys, r.epoch, r.seq, r.holds, r.stopped, len(r.pending), r.durable, r.incoming != nil)
+		for _, n := range r.nodes() {
+			fmt.Fprintf(&b, "backup %d %+v; ", n, *r.backups[n])
+		}
+	}
+	return b.String()
 }

@@ -1,5 +1,7 @@
 package spec
 
+import "encoding/binary"
+
 // KeyRange is the keys from From on and before To. An empty To means that there is no end.
 type KeyRange struct{ From, To string }
 
@@ -32,4 +34,13 @@ func without(grants []Grant, r KeyRange) []Grant {
 		}
 	}
 	return kept
+}
+
+// increment adds one to a number of 8 bytes, big-endian; anything else counts as 0.
+func increment(value []byte) []byte {
+	var n uint64
+	if len(value) == 8 {
+		n = binary.BigEndian.Uint64(value)
+	}
+	return binary.BigEndian.AppendUint64(nil, n+1)
 }

@@ -13,8 +13,7 @@ import (
 // a key has never two holders at the same time: a holder serves only before its lease's end less the error, and another
 // node gets the key only after that end plus the error.
 //
-// Liveness is stated by Liveness: each operation is answered within a bound once the placement group has a quorum, and
-// either a key's holder is up and connected to it, or the holder's lease has run out and another node is.
+// Liveness states the rest: an answer within a bound once the placement group has a quorum and the holder, or an heir, it.
 type Shards struct {
 	ClockError time.Duration
 
@@ -45,7 +44,7 @@ type Serve struct {
 	Node    uint64        `json:"node"`
 	Epoch   uint64        `json:"epoch"`
 	At      time.Duration `json:"at"`
-	Kind    string        `json:"kind"` // get, set, delete, cas, append
+	Kind    string        `json:"kind"` // get, set, delete, cas, append, increment
 	Key     string        `json:"key"`
 	Value   []byte        `json:"value,omitempty"`
 	Expect  []byte        `json:"expect,omitempty"` // of cas; nil expects that there is no value
@@ -121,6 +120,8 @@ func (s *Shards) serve(e Serve) error {
 		s.data[e.Key] = e.Value
 	case "append":
 		s.data[e.Key] = append(bytes.Clone(value), e.Value...)
+	case "increment":
+		s.data[e.Key] = increment(value)
 	case "delete":
 		delete(s.data, e.Key)
 	case "cas":

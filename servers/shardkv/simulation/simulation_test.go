@@ -1,0 +1,65 @@
+package simulation
+
+import (
+	"flag"
+	"slices"
+	"testing"
+	"time"
+
+	"nemesis/servers/core"
+)
+
+// A long run, which prints the seed of a run that fails:
+//
+//	go test ./servers/shardkv/simulation -run TestNoAlarmWithoutDefect -timeout 0 -runs 100000
+var (
+	firstSeed = flag.Uint64("seed", 1, "the first seed")
+	runs      = flag.Uint64("runs", 40, "how many simulated runs")
+)
+
+func TestNoAlarmWithoutDefect(t *testing.T) {
+	everything := Everything()
+	var steps int
+	var simulated time.Duration
+	for seed := *firstSeed; seed < *firstSeed+*runs; seed++ {
+		p := NewPlan(seed, everything, "")
+		r := p.Run()
+		steps += r.Steps
+		simulated += r.Time
+		if r.Failure != nil {
+			t.Fatalf("seed %d: %s", seed, Explain(p, r))
+		}
+	}
+	t.Logf("%d runs, %d steps, %v simulated", *runs, steps, simulated.Round(time.Second))
+}
+
+// TestMistakesAreFound breaks stores and grantors in ways that the specification or its liveness must show.
+func TestMistakesAreFound(t *testing.T) {
+	for name, mistake := range map[string]func(*Plan){
+		"turns end before leases do": func(p *Plan) {
+			p.Config.GrantorLease = p.Config.Lease
+			p.Config.GrantorLease.Length /= 3
+		},
+		"nothing that a node records is kept": func(p *Plan) { p.tamper = func(o *core.Output) { o.Records = nil } },
+		"every second record of a write does not reach the log": func(p *Plan) {
+			n := 0
+			p.tamper = func(o *core.Output) {
+				if n++; n%2 == 0 {
+					o.Records = slices.DeleteFunc(o.Records, func(r []byte) bool { return len(r) > 1 && r[0] == 1 && r[1] == 3 })
+				}
+			}
+		},
+	} {
+		t.Run(name, func(t *testing.T) {
+			for seed := uint64(1); seed <= 25; seed++ {
+				p := NewPlan(seed, Everything(), "")
+				mistake(&p)
+				if r := p.Run(); r.Failure != nil {
+					t.Logf("run %d: %.200s", seed, r.Failure.Error())
+					return
+				}
+			}
+			t.Error("25 runs show nothing")
+		})
+	}
+}
