@@ -67,10 +67,16 @@ func TestPaxosWithADefectIsFoundOut(t *testing.T) {
 
 func TestServersRefuseWhatTheyCannotBe(t *testing.T) {
 	for _, c := range []struct{ args, want string }{
-		{"server", "server: say which; there is paxos"},
+		{"server", "server: say which; there are paxos and shardkv"},
 		{"server paxos --id 3 --members 127.0.0.1:1,127.0.0.1:2 --data x", "server paxos: --id is 3 and there are 2 --members"},
 		{"server paxos --id 1 --members 127.0.0.1:1 --data x --reads stale", `--reads is "stale"; it takes log, index or lease`},
 		{"server paxos --id 1 --members 127.0.0.1:1 --data x --defect R99", `there is no defect "R99"; docs/servers.md lists them`},
+		{"server shardkv --id 0 --members 127.0.0.1:1 --data x", "server shardkv: --id is 0 and there are 1 --members"},
+		{"server shardkv --id 1 --members 127.0.0.1:1 --data x --replicas 4", "--replicas is 4; it takes 1 to 3"},
+		{"server shardkv --id 1 --members 127.0.0.1:1 --data x --shards 0", "--shards is 0; it takes 1 to 1024"},
+		{"server shardkv --id 1 --members 127.0.0.1:1 --data x --fsync never", `--fsync is "never"; it takes always, everysec or off`},
+		{"server shardkv --id 1 --members 127.0.0.1:1 --data x --lease 1s --clock-error 1s", "a --clock-error of 1s leaves nothing of a --lease of 1s"},
+		{"server shardkv --id 1 --members 127.0.0.1:1 --data x --defect R16", `server shardkv: there is no defect "R16"`},
 	} {
 		o := finish(t, invocation(t, strings.Fields(c.args)...))
 		if o.code != usageCode || !strings.Contains(o.text, c.want) || strings.Count(o.text, "\n") != 1 {

@@ -7,13 +7,11 @@ import (
 )
 
 // Shards specifies the sharded store: one map from keys to values. Each key is served by one node at a time, the holder
-// of a lease on a range of keys, and the epochs of leases on a key only grow.
-//
-// Clocks are the nodes' own. ClockError is the declared bound: no clock differs from the true time by more. Under it,
-// a key has never two holders at the same time: a holder serves only before its lease's end less the error, and another
+// of a lease on a range of keys, and the epochs of leases on a key only grow. Clocks are the nodes' own.
+// ClockError is the declared bound: no clock differs from the true time by more. Under it, a key has never two holders at the same time: a holder serves only before its lease's end less the error, and another
 // node gets the key only after that end plus the error.
 //
-// Liveness states the rest: an answer within a bound once the placement group has a quorum and the holder, or an heir, it.
+// Liveness states the rest: an answer within a bound once a quorum of the placement group and a holder or heir are up and connected.
 type Shards struct {
 	ClockError time.Duration
 
