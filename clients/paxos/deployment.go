@@ -4,11 +4,13 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"math/rand/v2"
 	"net/netip"
 	"path"
 	"slices"
 	"strconv"
 	"strings"
+	"sync"
 	"time"
 
 	"nemesis/clients"
@@ -42,6 +44,21 @@ type deployment struct {
 	patience, attempt time.Duration
 	views             clients.Views
 	counts            bool // what the workload adds to and reads are counters
+	nonces            *nonces
+}
+
+// nonces gives each client a number of its own. It may be used by several goroutines.
+type nonces struct {
+	mu  sync.Mutex
+	rng *rand.Rand
+}
+
+func newNonces(seed uint64) *nonces { return &nonces{rng: rand.New(rand.NewPCG(seed, port))} }
+
+func (n *nonces) next() uint64 {
+	n.mu.Lock()
+	defer n.mu.Unlock()
+	return n.rng.Uint64()
 }
 
 var (
@@ -59,7 +76,7 @@ func newDeployment(binary string, o options, plan history.Plan, machines []*agen
 	}
 	// A leader that is cut off steps down after two view timeouts, and another is there after little more than one. Clients
 	// that waited for the old one for longer would all miss the time at which there are two.
-	d := &deployment{patience: plan.Patience(time.Second), attempt: o.viewTimeout / 2, counts: plan.Workload.Name == "counter"}
+	d := &deployment{patience: plan.Patience(time.Second), attempt: o.viewTimeout / 2, counts: plan.Workload.Name == "counter", nonces: newNonces(uint64(plan.Seed))}
 	for _, m := range machines {
 		node := m.Node()
 		at := netip.AddrPortFrom(node.Address, port)
@@ -117,7 +134,7 @@ func (d *deployment) Open(_ context.Context, node string, dialer *clients.Dialer
 	for _, a := range d.addresses {
 		nodes = append(nodes, &conn{address: a, dialer: dialer})
 	}
-	return &client{session: newSession(nodes, own, d.attempt), counts: d.counts}, nil
+	return &client{session: newSession(nodes, own, d.attempt, d.nonces.next()), counts: d.counts}, nil
 }
 
 // Probe asks whether a node knows a leader: until then it can only send clients away.
@@ -134,7 +151,11 @@ func (d *deployment) Probe(ctx context.Context, c clients.Component) error {
 
 // inquire asks one node where it stands, over a connection of its own.
 func (d *deployment) inquire(ctx context.Context, i int) (s standing, err error) {
-	c := &conn{address: d.addresses[i], dialer: new(clients.Dialer)}
+	return inquire(ctx, d.addresses[i])
+}
+
+func inquire(ctx context.Context, address netip.AddrPort) (s standing, err error) {
+	c := &conn{address: address, dialer: new(clients.Dialer)}
 	defer c.close()
 	_, err = c.exchange(ctx, []byte{tagInquiry}, func(answer []byte) (bool, error) {
 		s, err = readStanding(answer)

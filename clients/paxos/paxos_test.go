@@ -112,7 +112,7 @@ func clientOf(t *testing.T, nodes ...netip.AddrPort) *client {
 	for _, a := range nodes {
 		conns = append(conns, &conn{address: a, dialer: new(clients.Dialer)})
 	}
-	c := &client{session: newSession(conns, 0, 50*time.Millisecond)}
+	c := &client{session: newSession(conns, 0, 50*time.Millisecond, 1)}
 	t.Cleanup(func() { c.Close() })
 	return c
 }
@@ -235,8 +235,14 @@ func TestAnswersToEarlierRequestsAreNotTaken(t *testing.T) {
 func TestNumbersOfReadsAreUnlikeThoseOfOtherClients(t *testing.T) {
 	f := startFake(t, answers(done, 1, kvAbsent))
 	seen := map[uint64]bool{}
+	d := &deployment{names: []string{"n1"}, addresses: []netip.AddrPort{f.address}, attempt: plenty, nonces: newNonces(1)}
 	for range 10 {
-		invoke(t, clientOf(t, f.address), plenty, "read", "null")
+		c, err := d.Open(t.Context(), "n1", new(clients.Dialer))
+		if err != nil {
+			t.Fatal(err)
+		}
+		defer c.Close()
+		invoke(t, c.(*client), plenty, "read", "null")
 	}
 	for _, q := range f.requests() {
 		if q.kind == query && seen[q.seq] {
@@ -296,7 +302,7 @@ func TestFailuresOfTheControlSideAreNoAnswers(t *testing.T) {
 		dialer := &clients.Dialer{Connect: func(context.Context, string, string) (net.Conn, error) {
 			return nil, &net.OpError{Op: "dial", Net: "tcp", Err: os.NewSyscallError(call, errno)}
 		}}
-		c := &client{session: newSession([]*conn{{address: nobody(t), dialer: dialer}}, 0, time.Second)}
+		c := &client{session: newSession([]*conn{{address: nobody(t), dialer: dialer}}, 0, time.Second, 1)}
 		for _, f := range []string{"read", "write"} {
 			if got := dialer.Sort(invoke(t, c, short, f, "1")); got.Type != history.Fail || got.Cause != want {
 				t.Errorf("%s after %v ended in %s with cause %q", f, errno, got.Type, got.Cause)

@@ -4,7 +4,6 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"math/rand/v2"
 	"os"
 	"time"
 )
@@ -25,9 +24,10 @@ type session struct {
 	nonce uint64 // of the last request that needs no session
 }
 
-// newSession numbers what needs no session from a random number on: nodes tell requests of different clients apart by it.
-func newSession(nodes []*conn, own int, patience time.Duration) *session {
-	return &session{nodes: nodes, own: own, patience: patience, nonce: rand.Uint64() >> 2}
+// newSession numbers what needs no session from nonce on, which must be far from those of other clients: nodes tell their
+// requests apart by it.
+func newSession(nodes []*conn, own int, patience time.Duration, nonce uint64) *session {
+	return &session{nodes: nodes, own: own, patience: patience, nonce: nonce >> 2}
 }
 
 // unanswered is that an operation was not answered.

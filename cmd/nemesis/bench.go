@@ -12,15 +12,15 @@ import (
 
 func benchCommand() *cobra.Command {
 	cmd := &cobra.Command{
-		Use:     "bench run|linear",
-		Short:   "Measure nemesis itself",
+		Use:     "bench run|linear|servers",
+		Short:   "Measure nemesis itself and its servers",
 		Example: "  nemesis bench run --clients 100 --operations 2000000\n  nemesis bench linear",
 		Args:    cobra.NoArgs,
 		RunE: func(*cobra.Command, []string) error {
 			return &run.UsageError{Err: fmt.Errorf("bench: say what to measure; nemesis bench --help shows what there is")}
 		},
 	}
-	cmd.AddCommand(benchRunCommand(), benchLinearCommand())
+	cmd.AddCommand(benchRunCommand(), benchLinearCommand(), benchServersCommand())
 	return cmd
 }
 

@@ -1,0 +1,57 @@
+package benchmark
+
+import (
+	"context"
+	"net/netip"
+	"strconv"
+	"strings"
+	"time"
+
+	"nemesis/clients/paxos"
+)
+
+// paxosServer is ours.
+type paxosServer struct {
+	synced bool
+	reads  string // index or lease
+}
+
+func (paxosServer) prepare(_ context.Context, cfg Config) (string, string, error) {
+	return cfg.Self, "nemesis server paxos", nil
+}
+
+func (paxosServer) ports() int { return 1 }
+
+func (s paxosServer) command(addresses [][]netip.AddrPort, i int, dir string) []string {
+	var members []string
+	for _, a := range addresses {
+		members = append(members, a[0].String())
+	}
+	// The rival's leader is given up after a second, too.
+	return []string{"server", "paxos", "--id", strconv.Itoa(i + 1), "--members", strings.Join(members, ","), "--data", dir,
+		"--fsync=" + strconv.FormatBool(s.synced), "--reads", s.reads, "--lease", "500ms", "--clock-error", "50ms",
+		"--heartbeat", "100ms", "--view-timeout", "1s"}
+}
+
+func (paxosServer) leader(ctx context.Context, addresses [][]netip.AddrPort) (int, error) {
+	return paxos.Leader(ctx, addresses[0][0])
+}
+
+func (paxosServer) connect(_ context.Context, addresses [][]netip.AddrPort, leader int, nonce uint64) (client, error) {
+	var own []netip.AddrPort
+	for _, a := range addresses {
+		own = append(own, a[0])
+	}
+	return paxosClient{paxos.Dial(own, leader, 30*time.Second, nonce)}, nil
+}
+
+type paxosClient struct{ *paxos.Map }
+
+func (c paxosClient) put(ctx context.Context, key string, value []byte) error {
+	return c.Set(ctx, key, value)
+}
+
+func (c paxosClient) get(ctx context.Context, key string) error {
+	_, err := c.Get(ctx, key)
+	return err
+}

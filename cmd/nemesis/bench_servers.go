@@ -1,0 +1,71 @@
+package main
+
+import (
+	"fmt"
+	"os"
+	"strings"
+	"time"
+
+	"github.com/spf13/cobra"
+
+	"nemesis/clients/benchmark"
+	"nemesis/run"
+)
+
+// benchServersCommand measures the servers that nemesis brings along against those that people run.
+func benchServersCommand() *cobra.Command {
+	var (
+		cfg    benchmark.Config
+		asJSON bool
+	)
+	cmd := &cobra.Command{
+		Use:   "servers",
+		Short: "Measure nemesis' own servers against those that people run",
+		Long: `servers starts three nodes of each of two servers on loopback, lets clients that wait for
+each answer put values of 128 bytes or make linearizable reads, and tells operations a
+second, latencies and their ratio, one row a workload. Both have the same policy of
+syncing (synced: before anything is acknowledged), and are measured in turns. "index"
+reads are the usual ones, "lease" those under a leader's lease. The rows:
+
+  ` + strings.Join(benchmark.Names(), "\n  ") + `
+
+The exit status is 1 when a target was missed. All rows take some minutes.`,
+		Example: "  nemesis bench servers\n  nemesis bench servers --only puts-synced-64 --time 10s --json",
+		Args:    cobra.NoArgs,
+		RunE: func(cmd *cobra.Command, _ []string) error {
+			if err := cfg.Check(); err != nil {
+				return &run.UsageError{Err: err}
+			}
+			var err error
+			if cfg.Self, err = os.Executable(); err != nil {
+				return err
+			}
+			cfg.Progress = cmd.ErrOrStderr()
+			out, missed := cmd.OutOrStdout(), false
+			if !asJSON {
+				fmt.Fprintln(out, benchmark.Header)
+			}
+			err = benchmark.Run(cmd.Context(), cfg, func(row benchmark.Row) {
+				missed = missed || !row.Met
+				if asJSON {
+					fmt.Fprintln(out, row.JSON())
+				} else {
+					fmt.Fprintln(out, row)
+				}
+			})
+			if err == nil && missed {
+				return exitStatus(1)
+			}
+			return err
+		},
+	}
+	flags := cmd.Flags()
+	flags.StringSliceVar(&cfg.Only, "only", nil, "measure these rows only")
+	flags.DurationVar(&cfg.Time, "time", 5*time.Second, "length of one measurement of one side")
+	flags.IntVar(&cfg.Rounds, "rounds", 3, "measurements of each side; the median counts")
+	flags.StringVar(&cfg.Version, "version", "", "release of the rival (default: the one nemesis list systems shows)")
+	flags.StringVar(&cfg.Dir, "dir", os.TempDir(), "directory for the servers' data, on the disk to measure")
+	flags.Uint64Var(&cfg.Seed, "seed", 1, "determines the keys that are asked for")
+	flags.BoolVar(&asJSON, "json", false, "print one JSON object a row")
+	return cmd
+}

@@ -1,0 +1,46 @@
+//go:build linux
+
+package main
+
+import (
+	"encoding/json"
+	"os"
+	"strings"
+	"testing"
+
+	"nemesis/clients/benchmark"
+)
+
+// TestServersAreMeasuredSideBySide asks for no speed: the exit status is 1 where a busy machine misses the target.
+func TestServersAreMeasuredSideBySide(t *testing.T) {
+	t.Parallel()
+	dir := t.TempDir()
+	o := finish(t, invocation(t, "bench", "servers", "--only", "puts-unsynced-1", "--time", "200ms", "--rounds", "1", "--dir", dir, "--json"))
+	if o.code != 0 && o.code != 1 {
+		t.Fatalf("exit status %d:\n%s", o.code, o.text)
+	}
+	lines := strings.Split(strings.TrimSpace(o.text), "\n")
+	var row benchmark.Row
+	if err := json.Unmarshal([]byte(lines[len(lines)-1]), &row); err != nil {
+		t.Fatalf("%v:\n%s", err, o.text)
+	}
+	if row.Ours.PerSecond <= 0 || row.Theirs.PerSecond <= 0 || row.Ratio <= 0 || row.Ours.P99MS < row.Ours.P50MS || !strings.HasPrefix(row.Rival, "etcd v3.") {
+		t.Errorf("got %+v", row)
+	}
+	if left, err := os.ReadDir(dir); err != nil || len(left) != 0 {
+		t.Errorf("left behind: %v, %v", left, err)
+	}
+}
+
+func TestMeasuringServersRefusesWhatItDoesNotHave(t *testing.T) {
+	for args, want := range map[string]string{
+		"--only puts-1":    `measure "puts-1": there is no such row; use puts-synced-1, `,
+		"--rounds 0":       "measure servers: 0 rounds of 5s; both must be positive",
+		"--version v2.3.8": "v2.3.8",
+	} {
+		o := finish(t, invocation(t, append([]string{"bench", "servers"}, strings.Fields(args)...)...))
+		if o.code != usageCode || !strings.Contains(o.text, want) {
+			t.Errorf("%s: exit status %d, %q", args, o.code, o.text)
+		}
+	}
+}
