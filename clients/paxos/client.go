@@ -10,12 +10,13 @@ import (
 	"strings"
 
 	"nemesis/clients"
+	"nemesis/clients/group"
 	"nemesis/history"
 )
 
 // client is one logical process.
 type client struct {
-	session *session
+	session *group.Session
 	// counts: what it adds to and reads are counters.
 	counts bool
 }
@@ -55,7 +56,7 @@ func (c *client) Invoke(ctx context.Context, op history.Event) clients.Completio
 }
 
 // Close ends the client's connections.
-func (c *client) Close() error { return c.session.close() }
+func (c *client) Close() error { return c.session.Close() }
 
 // errResult is that an answer makes no sense. What it answers may have been done.
 var errResult = errors.New("the server answered with no result of this operation")
@@ -84,7 +85,7 @@ func (c *client) read(ctx context.Context, key string) clients.Completion {
 
 // get reads one key.
 func (c *client) get(ctx context.Context, key string) (value string, there bool, ended *clients.Completion) {
-	result, err := c.session.read(ctx, operation(kvGet, key, nil))
+	result, err := c.session.Read(ctx, operation(kvGet, key, nil))
 	if err != nil {
 		done := failed(err)
 		return "", false, &done
@@ -125,7 +126,7 @@ func (c *client) compareAndSet(ctx context.Context, key string, value json.RawMe
 
 // change executes one operation on one key.
 func (c *client) change(ctx context.Context, op []byte) clients.Completion {
-	result, err := c.session.change(ctx, op)
+	result, err := c.session.Change(ctx, op)
 	switch {
 	case err != nil:
 		return ended(err)
@@ -176,7 +177,7 @@ func (c *client) increment(ctx context.Context, key string, value json.RawMessag
 	if n, err := history.DecodeInt(value); err != nil || n != 1 {
 		return failed(fmt.Errorf("paxos' counters count by 1, not by %s", history.Quote(value)))
 	}
-	result, err := c.session.change(ctx, operation(kvIncrement, counterKey(key), nil))
+	result, err := c.session.Change(ctx, operation(kvIncrement, counterKey(key), nil))
 	switch {
 	case err != nil:
 		return ended(err)
@@ -223,9 +224,9 @@ func (c *client) transact(ctx context.Context, value json.RawMessage) clients.Co
 			return failed(fmt.Errorf(`txn takes ["r",key,null] and ["append",key,number], not operation %d of %s`, i+1, history.Quote(value)))
 		}
 	}
-	do, doubt := c.session.read, failed
+	do, doubt := c.session.Read, failed
 	if writes {
-		do, doubt = c.session.change, ended
+		do, doubt = c.session.Change, ended
 	}
 	result, err := do(ctx, transaction(asked))
 	if err != nil {
@@ -274,7 +275,7 @@ func ok(value json.RawMessage) clients.Completion {
 
 // ended is how an operation ended that was not answered.
 func ended(err error) clients.Completion {
-	if e := (*unanswered)(nil); errors.As(err, &e) && !e.open {
+	if e := (*group.Unanswered)(nil); errors.As(err, &e) && !e.Open {
 		return failed(err)
 	}
 	return unsure(err)

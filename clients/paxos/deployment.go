@@ -4,16 +4,15 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"math/rand/v2"
 	"net/netip"
 	"path"
 	"slices"
 	"strconv"
 	"strings"
-	"sync"
 	"time"
 
 	"nemesis/clients"
+	"nemesis/clients/group"
 	"nemesis/history"
 	"nemesis/nodes/agent"
 )
@@ -44,21 +43,7 @@ type deployment struct {
 	patience, attempt time.Duration
 	views             clients.Views
 	counts            bool // what the workload adds to and reads are counters
-	nonces            *nonces
-}
-
-// nonces gives each client a number of its own. It may be used by several goroutines.
-type nonces struct {
-	mu  sync.Mutex
-	rng *rand.Rand
-}
-
-func newNonces(seed uint64) *nonces { return &nonces{rng: rand.New(rand.NewPCG(seed, port))} }
-
-func (n *nonces) next() uint64 {
-	n.mu.Lock()
-	defer n.mu.Unlock()
-	return n.rng.Uint64()
+	nonces            *group.Nonces
 }
 
 var (
@@ -71,12 +56,12 @@ func newDeployment(binary string, o options, plan history.Plan, machines []*agen
 	if len(machines) == 0 {
 		return nil, errors.New("deploy paxos: there are no nodes")
 	}
-	if len(machines) >= nodesPerBallot {
-		return nil, fmt.Errorf("deploy paxos: there are %d nodes, and a group has less than %d", len(machines), nodesPerBallot)
+	if len(machines) > group.MostServers {
+		return nil, fmt.Errorf("deploy paxos: there are %d nodes, and a group has at most %d", len(machines), group.MostServers)
 	}
 	// A leader that is cut off steps down after two view timeouts, and another is there after little more than one. Clients
 	// that waited for the old one for longer would all miss the time at which there are two.
-	d := &deployment{patience: plan.Patience(time.Second), attempt: o.viewTimeout / 2, counts: plan.Workload.Name == "counter", nonces: newNonces(uint64(plan.Seed))}
+	d := &deployment{patience: plan.Patience(time.Second), attempt: o.viewTimeout / 2, counts: plan.Workload.Name == "counter", nonces: group.NewNonces(uint64(plan.Seed))}
 	for _, m := range machines {
 		node := m.Node()
 		at := netip.AddrPortFrom(node.Address, port)
@@ -130,52 +115,34 @@ func (d *deployment) Open(_ context.Context, node string, dialer *clients.Dialer
 	if own < 0 {
 		return nil, fmt.Errorf("find the paxos server on %q: there is no such node in the cluster", node)
 	}
-	var nodes []*conn
+	var nodes []*group.Conn
 	for _, a := range d.addresses {
-		nodes = append(nodes, &conn{address: a, dialer: dialer})
+		nodes = append(nodes, &group.Conn{Address: a, Dialer: dialer})
 	}
-	return &client{session: newSession(nodes, own, d.attempt, d.nonces.next()), counts: d.counts}, nil
+	return &client{session: group.NewSession(nodes, own, d.attempt, d.nonces.Next()), counts: d.counts}, nil
 }
 
 // Probe asks whether a node knows a leader: until then it can only send clients away.
 func (d *deployment) Probe(ctx context.Context, c clients.Component) error {
-	s, err := d.inquire(ctx, slices.Index(d.names, c.Node))
+	s, err := group.Inquire(ctx, d.addresses[slices.Index(d.names, c.Node)])
 	switch {
 	case err != nil:
 		return fmt.Errorf("does not say where it stands (%w)", err)
-	case s.leader == 0:
+	case s.Leader == 0:
 		return errors.New("knows no leader")
 	}
 	return nil
 }
-
-// inquire asks one node where it stands, over a connection of its own.
-func (d *deployment) inquire(ctx context.Context, i int) (s standing, err error) {
-	return inquire(ctx, d.addresses[i])
-}
-
-func inquire(ctx context.Context, address netip.AddrPort) (s standing, err error) {
-	c := &conn{address: address, dialer: new(clients.Dialer)}
-	defer c.close()
-	_, err = c.exchange(ctx, []byte{tagInquiry}, func(answer []byte) (bool, error) {
-		s, err = readStanding(answer)
-		return err == nil, err
-	})
-	return s, err
-}
-
-// nodesPerBallot makes one number of a ballot: 3002 is the third ballot of node 2.
-const nodesPerBallot = 1000
 
 // Leads asks all nodes at once and gives them a second where nodes are not slow.
 func (d *deployment) Leads(ctx context.Context) ([]history.Lead, error) {
 	ctx, cancel := context.WithTimeout(ctx, d.patience)
 	defer cancel()
 	return d.views.Leads(ctx, len(d.names), func(ctx context.Context, i int) *clients.View {
-		s, err := d.inquire(ctx, i)
+		s, err := group.Inquire(ctx, d.addresses[i])
 		if err != nil {
 			return nil
 		}
-		return &clients.View{Node: d.names[i], ID: uint64(i + 1), Term: s.sequence*nodesPerBallot + s.node, Leader: s.leader}
+		return s.View(d.names[i], uint64(i+1))
 	}), nil
 }

@@ -1,5 +1,7 @@
 package paxos
 
+import "nemesis/clients/group"
+
 // Operations on the map.
 const (
 	kvGet       = 1
@@ -19,7 +21,7 @@ const (
 )
 
 func operation(kind byte, key string, value []byte) []byte {
-	return appendBytes(appendBytes([]byte{kind}, []byte(key)), value)
+	return group.AppendBytes(group.AppendBytes([]byte{kind}, []byte(key)), value)
 }
 
 // compareAndSet is the operation that replaces a value; a nil expect is that there is none.
@@ -28,14 +30,14 @@ func compareAndSet(key string, expect, value []byte) []byte {
 	if expect != nil {
 		there = 1
 	}
-	return appendBytes(append(operation(kvCAS, key, value), there), expect)
+	return group.AppendBytes(append(operation(kvCAS, key, value), there), expect)
 }
 
 // transaction is the operation that does others at one moment.
 func transaction(parts [][]byte) []byte {
 	b := append(operation(kvTransact, "", nil), byte(len(parts)))
 	for _, part := range parts {
-		b = appendBytes(b, part)
+		b = group.AppendBytes(b, part)
 	}
 	return b
 }
@@ -56,15 +58,15 @@ func got(result []byte) (value string, there bool, err error) {
 
 // parts reads the results of a transaction of n parts.
 func parts(result []byte, n int) ([][]byte, error) {
-	d := decoder{b: result}
-	if d.byte() != kvDone {
+	d := group.NewDecoder(result)
+	if d.Byte() != kvDone {
 		return nil, errResult
 	}
 	var all [][]byte
 	for range n {
-		all = append(all, d.bytes())
+		all = append(all, d.Bytes())
 	}
-	if !d.end() {
+	if !d.End() {
 		return nil, errResult
 	}
 	return all, nil

@@ -1,9 +1,8 @@
 // Package paxos tests the replicated key-value map that nemesis brings along (docs/servers.md): Multi-Paxos on every node,
 // served by nemesis' own program, so that nothing is downloaded or built.
 //
-// The package speaks the servers' protocol from its documentation and shares no code with them (wire.go). A client of a node asks
-// that node first and goes where it is sent (session.go); a request that may have been executed is sent again under the same
-// number, which the servers promise to execute once.
+// A client of a node asks that node first and goes where it is sent (package group); a request that may have been executed is
+// sent again under the same number, which the servers promise to execute once.
 package paxos
 
 import (

@@ -17,6 +17,7 @@ import (
 	"time"
 
 	"nemesis/clients"
+	"nemesis/clients/group"
 	"nemesis/history"
 )
 
@@ -24,34 +25,34 @@ import (
 type fake struct {
 	address netip.AddrPort
 	mu      sync.Mutex
-	got     []request
+	got     []group.Request
 }
 
 // act is what a fake does with one request: with nil it says nothing, otherwise what it returns is the frame's content.
 // A connection ends after an empty one.
-type act func(q request) []byte
+type act func(q group.Request) []byte
 
-func answers(status status, leader uint64, result ...byte) act {
-	return func(q request) []byte {
-		session := q.session
-		if q.kind == register {
+func answers(status group.Status, leader uint64, result ...byte) act {
+	return func(q group.Request) []byte {
+		session := q.Session
+		if q.Kind == group.Register {
 			session = 77
-			if status == done {
+			if status == group.Done {
 				result = nil
 			}
 		}
-		return encodeReply(q.kind, session, q.seq, status, leader, result)
+		return encodeReply(q.Kind, session, q.Seq, status, leader, result)
 	}
 }
 
-func encodeReply(kind byte, session, seq uint64, status status, leader uint64, result []byte) []byte {
-	b := binary.AppendUvarint([]byte{tagReply, kind}, session)
+func encodeReply(kind byte, session, seq uint64, status group.Status, leader uint64, result []byte) []byte {
+	b := binary.AppendUvarint([]byte{group.TagReply, kind}, session)
 	b = append(binary.AppendUvarint(b, seq), byte(status))
-	return appendBytes(binary.AppendUvarint(b, leader), result)
+	return group.AppendBytes(binary.AppendUvarint(b, leader), result)
 }
 
-func silent(request) []byte { return nil }
-func hangUp(request) []byte { return []byte{} }
+func silent(group.Request) []byte { return nil }
+func hangUp(group.Request) []byte { return []byte{} }
 
 func startFake(t *testing.T, acts ...act) *fake {
 	l, err := net.Listen("tcp", "127.0.0.1:0")
@@ -75,16 +76,16 @@ func startFake(t *testing.T, acts ...act) *fake {
 func (f *fake) serve(socket net.Conn, acts []act) {
 	defer socket.Close()
 	r := bufio.NewReader(socket)
-	if first, err := readFrame(r); err != nil || string(first) != "nemesis1\x00\x00\x00\x00\x00\x00\x00\x00" {
+	if first, err := group.ReadFrame(r); err != nil || string(first) != "nemesis1\x00\x00\x00\x00\x00\x00\x00\x00" {
 		return
 	}
 	for {
-		message, err := readFrame(r)
+		message, err := group.ReadFrame(r)
 		if err != nil {
 			return
 		}
-		d := decoder{b: message[1:]}
-		q := request{kind: d.byte(), session: d.number(), seq: d.number(), op: d.bytes()}
+		d := group.NewDecoder(message[1:])
+		q := group.Request{Kind: d.Byte(), Session: d.Number(), Seq: d.Number(), Op: d.Bytes()}
 		f.mu.Lock()
 		do := acts[min(len(f.got), len(acts)-1)]
 		f.got = append(f.got, q)
@@ -95,24 +96,24 @@ func (f *fake) serve(socket net.Conn, acts []act) {
 		case len(answer) == 0:
 			return
 		default:
-			socket.Write(frame(answer))
+			socket.Write(group.Frame(answer))
 		}
 	}
 }
 
-func (f *fake) requests() []request {
+func (f *fake) requests() []group.Request {
 	f.mu.Lock()
 	defer f.mu.Unlock()
-	return append([]request(nil), f.got...)
+	return append([]group.Request(nil), f.got...)
 }
 
 // clientOf is a client of the first of some nodes, which passes over one that is silent for a twentieth of a second.
 func clientOf(t *testing.T, nodes ...netip.AddrPort) *client {
-	var conns []*conn
+	var conns []*group.Conn
 	for _, a := range nodes {
-		conns = append(conns, &conn{address: a, dialer: new(clients.Dialer)})
+		conns = append(conns, &group.Conn{Address: a, Dialer: new(clients.Dialer)})
 	}
-	c := &client{session: newSession(conns, 0, 50*time.Millisecond, 1)}
+	c := &client{session: group.NewSession(conns, 0, 50*time.Millisecond, 1)}
 	t.Cleanup(func() { c.Close() })
 	return c
 }
@@ -139,7 +140,7 @@ func nobody(t *testing.T) netip.AddrPort {
 
 // TestHowOperationsEnd shows each end of a write and of a read that a group of one can make.
 func TestHowOperationsEnd(t *testing.T) {
-	open := answers(done, 1)
+	open := answers(group.Done, 1)
 	tests := []struct {
 		name     string
 		acts     []act
@@ -148,23 +149,23 @@ func TestHowOperationsEnd(t *testing.T) {
 		want     history.Type
 		text     string // in the error
 	}{
-		{"a write that is done", []act{open, answers(done, 1, kvDone)}, plenty, "write", "7", history.OK, ""},
-		{"a cas that saw another value", []act{open, answers(done, 1, kvMismatch)}, plenty, "cas", "[1,2]", history.Fail, mismatch},
-		{"a write that no leader takes", []act{open, answers(notLeader, 0)}, short, "write", "7", history.Fail, ""},
-		{"a write that nobody has room for", []act{open, answers(busy, 1)}, short, "write", "7", history.Fail, ""},
-		{"a write that a deposed leader had taken", []act{open, answers(deposed, 0), answers(notLeader, 0)}, short, "write", "7", history.Info, ""},
+		{"a write that is done", []act{open, answers(group.Done, 1, kvDone)}, plenty, "write", "7", history.OK, ""},
+		{"a cas that saw another value", []act{open, answers(group.Done, 1, kvMismatch)}, plenty, "cas", "[1,2]", history.Fail, mismatch},
+		{"a write that no leader takes", []act{open, answers(group.NotLeader, 0)}, short, "write", "7", history.Fail, ""},
+		{"a write that nobody has room for", []act{open, answers(group.Busy, 1)}, short, "write", "7", history.Fail, ""},
+		{"a write that a deposed leader had taken", []act{open, answers(group.Deposed, 0), answers(group.NotLeader, 0)}, short, "write", "7", history.Info, ""},
 		{"a write that is not answered", []act{open, silent}, short, "write", "7", history.Info, ""},
-		{"a write whose connection breaks", []act{open, hangUp, answers(notLeader, 0)}, short, "write", "7", history.Info, ""},
-		{"a write that is answered at the second attempt", []act{open, hangUp, answers(done, 1, kvDone)}, plenty, "write", "7", history.OK, ""},
-		{"a write in a session that is closed", []act{open, answers(expired, 1)}, plenty, "write", "7", history.Fail, "session expired"},
-		{"a write in a session that is closed, after an attempt", []act{open, silent, answers(expired, 1)}, plenty, "write", "7", history.Info, "session expired"},
-		{"a write that is refused", []act{open, answers(refused, 1, 't', 'o', 'o', 0x1b)}, plenty, "write", "7", history.Fail, "refused it: too\ufffd"},
+		{"a write whose connection breaks", []act{open, hangUp, answers(group.NotLeader, 0)}, short, "write", "7", history.Info, ""},
+		{"a write that is answered at the second attempt", []act{open, hangUp, answers(group.Done, 1, kvDone)}, plenty, "write", "7", history.OK, ""},
+		{"a write in a session that is closed", []act{open, answers(group.Expired, 1)}, plenty, "write", "7", history.Fail, "session expired"},
+		{"a write in a session that is closed, after an attempt", []act{open, silent, answers(group.Expired, 1)}, plenty, "write", "7", history.Info, "session expired"},
+		{"a write that is refused", []act{open, answers(group.Refused, 1, 't', 'o', 'o', 0x1b)}, plenty, "write", "7", history.Fail, "refused it: too\ufffd"},
 		{"a write without a session", []act{silent}, short, "write", "7", history.Fail, "no session was opened"},
-		{"a write whose answer is no message", []act{open, func(request) []byte { return []byte{99, 1, 2} }}, short, "write", "7", history.Info, ""},
-		{"a write whose answer is no result", []act{open, answers(done, 1, 42)}, plenty, "write", "7", history.Info, "no result"},
+		{"a write whose answer is no message", []act{open, func(group.Request) []byte { return []byte{99, 1, 2} }}, short, "write", "7", history.Info, ""},
+		{"a write whose answer is no result", []act{open, answers(group.Done, 1, 42)}, plenty, "write", "7", history.Info, "no result"},
 		{"a read that is answered by nobody", []act{silent}, short, "read", "null", history.Fail, ""},
-		{"a read of what is absent", []act{answers(done, 1, kvAbsent)}, plenty, "read", "null", history.OK, ""},
-		{"a read whose answer is no result", []act{answers(done, 1)}, plenty, "read", "null", history.Info, "no result"},
+		{"a read of what is absent", []act{answers(group.Done, 1, kvAbsent)}, plenty, "read", "null", history.OK, ""},
+		{"a read whose answer is no result", []act{answers(group.Done, 1)}, plenty, "read", "null", history.Info, "no result"},
 		{"an operation that there is not", []act{silent}, plenty, "explode", "null", history.Fail, "cannot perform"},
 		{"a write of no integer", []act{silent}, plenty, "write", `"x"`, history.Fail, "write integers"},
 	}
@@ -186,8 +187,8 @@ func TestHowOperationsEnd(t *testing.T) {
 
 // TestOperationIsSentAgainUnderItsNumber: what may have been executed is not given another number, or it could be executed twice.
 func TestOperationIsSentAgainUnderItsNumber(t *testing.T) {
-	second := startFake(t, answers(done, 2, kvDone))
-	first := startFake(t, answers(done, 1), silent)
+	second := startFake(t, answers(group.Done, 2, kvDone))
+	first := startFake(t, answers(group.Done, 1), silent)
 	c := clientOf(t, first.address, second.address)
 	if got := invoke(t, c, plenty, "write", "7"); got.Type != history.OK {
 		t.Fatalf("ended in %s (%s)", got.Type, got.Error)
@@ -196,18 +197,18 @@ func TestOperationIsSentAgainUnderItsNumber(t *testing.T) {
 	if len(to1) != 2 || len(to2) != 1 {
 		t.Fatalf("%d and %d requests", len(to1), len(to2))
 	}
-	if a, b := to1[1], to2[0]; a.session != 77 || a.session != b.session || a.seq != b.seq || string(a.op) != string(b.op) {
+	if a, b := to1[1], to2[0]; a.Session != 77 || a.Session != b.Session || a.Seq != b.Seq || string(a.Op) != string(b.Op) {
 		t.Errorf("sent %+v and then %+v", a, b)
 	}
 	invoke(t, c, plenty, "write", "8")
-	if to2 = second.requests(); to2[len(to2)-1].seq != 2 {
-		t.Errorf("the second operation has the number %d", to2[len(to2)-1].seq)
+	if to2 = second.requests(); to2[len(to2)-1].Seq != 2 {
+		t.Errorf("the second operation has the number %d", to2[len(to2)-1].Seq)
 	}
 }
 
 func TestClientGoesWhereItsNodeSendsIt(t *testing.T) {
-	leader := startFake(t, answers(done, 3, kvFound, '4'))
-	follower := startFake(t, answers(notLeader, 3))
+	leader := startFake(t, answers(group.Done, 3, kvFound, '4'))
+	follower := startFake(t, answers(group.NotLeader, 3))
 	other := startFake(t, silent)
 	c := clientOf(t, follower.address, other.address, leader.address)
 	for range 2 {
@@ -225,7 +226,9 @@ func TestClientGoesWhereItsNodeSendsIt(t *testing.T) {
 
 // TestAnswersToEarlierRequestsAreNotTaken answers each request twice, late for the one before.
 func TestAnswersToEarlierRequestsAreNotTaken(t *testing.T) {
-	late := func(q request) []byte { return encodeReply(q.kind, q.session, q.seq-1, done, 1, []byte{kvFound, '1'}) }
+	late := func(q group.Request) []byte {
+		return encodeReply(q.Kind, q.Session, q.Seq-1, group.Done, 1, []byte{kvFound, '1'})
+	}
 	got := invoke(t, clientOf(t, startFake(t, late).address), short, "read", "null")
 	if got.Type != history.Fail {
 		t.Errorf("ended in %s with %s", got.Type, got.Value)
@@ -233,9 +236,9 @@ func TestAnswersToEarlierRequestsAreNotTaken(t *testing.T) {
 }
 
 func TestNumbersOfReadsAreUnlikeThoseOfOtherClients(t *testing.T) {
-	f := startFake(t, answers(done, 1, kvAbsent))
+	f := startFake(t, answers(group.Done, 1, kvAbsent))
 	seen := map[uint64]bool{}
-	d := &deployment{names: []string{"n1"}, addresses: []netip.AddrPort{f.address}, attempt: plenty, nonces: newNonces(1)}
+	d := &deployment{names: []string{"n1"}, addresses: []netip.AddrPort{f.address}, attempt: plenty, nonces: group.NewNonces(1)}
 	for range 10 {
 		c, err := d.Open(t.Context(), "n1", new(clients.Dialer))
 		if err != nil {
@@ -245,24 +248,24 @@ func TestNumbersOfReadsAreUnlikeThoseOfOtherClients(t *testing.T) {
 		invoke(t, c.(*client), plenty, "read", "null")
 	}
 	for _, q := range f.requests() {
-		if q.kind == query && seen[q.seq] {
-			t.Fatalf("two clients use the number %d", q.seq)
+		if q.Kind == group.Query && seen[q.Seq] {
+			t.Fatalf("two clients use the number %d", q.Seq)
 		}
-		seen[q.seq] = true
+		seen[q.Seq] = true
 	}
 }
 
 // TestBoundedFrames: a length alone takes no memory, and none above the limit is believed.
 func TestBoundedFrames(t *testing.T) {
-	for _, size := range []uint64{longest + 1, 1 << 31, 1 << 63, 1<<64 - 1} {
-		_, err := readFrame(bufio.NewReader(strings.NewReader(string(binary.BigEndian.AppendUint64(nil, size)))))
+	for _, size := range []uint64{group.Longest + 1, 1 << 31, 1 << 63, 1<<64 - 1} {
+		_, err := group.ReadFrame(bufio.NewReader(strings.NewReader(string(binary.BigEndian.AppendUint64(nil, size)))))
 		if err == nil || !strings.Contains(err.Error(), fmt.Sprint(size)) {
 			t.Errorf("a frame of %d bytes: %v", size, err)
 		}
 	}
-	cut := binary.BigEndian.AppendUint64(nil, longest)
+	cut := binary.BigEndian.AppendUint64(nil, group.Longest)
 	if n := testing.AllocsPerRun(1, func() {
-		if _, err := readFrame(bufio.NewReader(strings.NewReader(string(cut)))); err == nil {
+		if _, err := group.ReadFrame(bufio.NewReader(strings.NewReader(string(cut)))); err == nil {
 			t.Error("a frame without content was read")
 		}
 	}); n > 20 {
@@ -271,23 +274,23 @@ func TestBoundedFrames(t *testing.T) {
 }
 
 func TestWhatIsNoMessageIsRefused(t *testing.T) {
-	whole := encodeReply(query, 1, 2, done, 3, []byte("abc"))
-	if _, err := readReply(whole); err != nil {
+	whole := encodeReply(group.Query, 1, 2, group.Done, 3, []byte("abc"))
+	if _, err := group.ReadReply(whole); err != nil {
 		t.Fatal(err)
 	}
 	for cut := range whole {
-		if _, err := readReply(whole[:cut]); err == nil {
+		if _, err := group.ReadReply(whole[:cut]); err == nil {
 			t.Errorf("a reply cut at byte %d was read", cut)
 		}
 	}
-	if _, err := readReply(append(whole, 0)); err == nil {
+	if _, err := group.ReadReply(append(whole, 0)); err == nil {
 		t.Error("a reply with a byte too many was read")
 	}
-	if _, err := readReply(encodeReply(query, 1, 2, busy+1, 3, nil)); err == nil {
+	if _, err := group.ReadReply(encodeReply(group.Query, 1, 2, group.Busy+1, 3, nil)); err == nil {
 		t.Error("an unknown status was read")
 	}
 	for _, cut := range []string{"", "\x10", "\x10\x01\x02\x03", "\x10\x01\x02\x03\x04\x05", "\x0e\x01\x02\x03\x04"} {
-		if _, err := readStanding([]byte(cut)); err == nil {
+		if _, err := group.ReadStanding([]byte(cut)); err == nil {
 			t.Errorf("%q was read as a standing", cut)
 		}
 	}
@@ -302,7 +305,7 @@ func TestFailuresOfTheControlSideAreNoAnswers(t *testing.T) {
 		dialer := &clients.Dialer{Connect: func(context.Context, string, string) (net.Conn, error) {
 			return nil, &net.OpError{Op: "dial", Net: "tcp", Err: os.NewSyscallError(call, errno)}
 		}}
-		c := &client{session: newSession([]*conn{{address: nobody(t), dialer: dialer}}, 0, time.Second, 1)}
+		c := &client{session: group.NewSession([]*group.Conn{{Address: nobody(t), Dialer: dialer}}, 0, time.Second, 1)}
 		for _, f := range []string{"read", "write"} {
 			if got := dialer.Sort(invoke(t, c, short, f, "1")); got.Type != history.Fail || got.Cause != want {
 				t.Errorf("%s after %v ended in %s with cause %q", f, errno, got.Type, got.Cause)
@@ -315,7 +318,7 @@ func TestListsAndSetsAreWhatTheServerHolds(t *testing.T) {
 	results := func(all ...string) []byte {
 		b := []byte{kvDone}
 		for _, r := range all {
-			b = appendBytes(b, []byte(r))
+			b = group.AppendBytes(b, []byte(r))
 		}
 		return b
 	}
@@ -337,11 +340,11 @@ func TestListsAndSetsAreWhatTheServerHolds(t *testing.T) {
 	} {
 		t.Run(test.name, func(t *testing.T) {
 			t.Parallel()
-			answer := func(q request) []byte {
-				if q.kind == register {
-					return answers(done, 1)(q)
+			answer := func(q group.Request) []byte {
+				if q.Kind == group.Register {
+					return answers(group.Done, 1)(q)
 				}
-				return encodeReply(q.kind, q.session, q.seq, done, 1, test.result)
+				return encodeReply(q.Kind, q.Session, q.Seq, group.Done, 1, test.result)
 			}
 			got := invoke(t, clientOf(t, startFake(t, answer).address), plenty, test.f, test.in)
 			if got.Type != test.want || string(got.Value) != test.value {
@@ -367,11 +370,11 @@ func TestCounters(t *testing.T) {
 	} {
 		t.Run(test.name, func(t *testing.T) {
 			t.Parallel()
-			c := clientOf(t, startFake(t, func(q request) []byte {
-				if q.kind == register {
-					return answers(done, 1)(q)
+			c := clientOf(t, startFake(t, func(q group.Request) []byte {
+				if q.Kind == group.Register {
+					return answers(group.Done, 1)(q)
 				}
-				return encodeReply(q.kind, q.session, q.seq, done, 1, []byte(test.result))
+				return encodeReply(q.Kind, q.Session, q.Seq, group.Done, 1, []byte(test.result))
 			}).address)
 			c.counts = true
 			if got := invoke(t, c, plenty, test.f, test.in); got.Type != test.want || string(got.Value) != test.value {
