@@ -26,6 +26,8 @@ type Component struct {
 	Data []string
 	// Logs are the files that it writes besides Spec.Log.
 	Logs []string
+	// Trace is the file to which it writes its steps (checker/refinement); "" if it does not.
+	Trace string
 	// ClientPort is where clients connect to it from the control node, PeerPort where
 	// servers of other nodes do; 0 where nobody does.
 	ClientPort, PeerPort uint16

@@ -15,6 +15,8 @@ type Claim struct {
 	Documented Model  `json:"documented,omitempty"`
 	// Rules are those of leases, locks, elections and ownership that are claimed besides.
 	Rules []Model `json:"rules,omitempty"`
+	// Specification names what each step that the servers trace must be allowed by; "" where they trace none.
+	Specification string `json:"specification,omitempty"`
 	// Bounds are the numbers.
 	Bounds Bounds `json:"bounds"`
 	// Assumptions are what the claim takes for granted.
@@ -78,6 +80,8 @@ func (c Claim) Includes(m Model) bool {
 		return c.Bounds.Handover > 0
 	case BoundedExpiry:
 		return c.Bounds.Expiry > 0
+	case Refinement:
+		return c.Specification != ""
 	case Termination, Restartable:
 		return true
 	}

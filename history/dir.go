@@ -20,6 +20,7 @@ const (
 	ReportFile  = "report.html"
 	JUnitFile   = "junit.xml"
 	NodesDir    = "nodes"
+	TraceSuffix = ".trace.ndjson" // of a file in a node's directory: the steps that a server took
 )
 
 // Dir is the directory of one run.

@@ -85,6 +85,10 @@ const (
 	SingleOwner Model = "single-owner"
 )
 
+// Refinement: each step that a server traces is one that its specification allows after those before it. It is claimed by a
+// claim with a Specification.
+const Refinement Model = "refinement"
+
 // Rules of time. The first four are claimed by a claim whose Bounds have the number.
 const (
 	BoundedRecovery Model = "bounded-recovery"

@@ -16,6 +16,7 @@ import (
 	"time"
 
 	"nemesis/checker"
+	"nemesis/checker/refinement"
 	"nemesis/clients"
 	"nemesis/clients/kit"
 	"nemesis/history"
@@ -37,6 +38,8 @@ type Config struct {
 	AgentBinary string
 	// Power turns the nodes' machines off and on; nil where nobody can.
 	Power nodes.Power
+	// Specifications are those that traces can be held to; nil is none.
+	Specifications refinement.Specifications
 	// Keep leaves the servers running at the end.
 	Keep bool
 	// StartWithin is how long the servers may take until all of them serve; 0 is 90 s.
@@ -124,7 +127,7 @@ func (r *runner) judge(ctx context.Context) (checker.Verdict, error) {
 			r.tooLate(trouble)
 			r.cfg.Started(r.recording.current())
 		}
-		verdict, err := Judge(ctx, r.recording.current(), r.start, r.told())
+		verdict, err := Judge(ctx, r.recording.current(), r.start, r.told(), r.cfg.Specifications)
 		if !r.recording.lost() {
 			return verdict, err
 		}
@@ -445,7 +448,7 @@ func (r *runner) settle(ctx context.Context) error {
 	})
 }
 
-// collect copies the servers' logs into the run directory.
+// collect copies the servers' logs and traces into the run directory.
 func (r *runner) collect(ctx context.Context) error {
 	// A disk that is full here is one trouble, however many files were to be saved,
 	// and none of its own when it has kept the history from being written.
@@ -463,6 +466,9 @@ func (r *runner) collect(ctx context.Context) error {
 					}
 					return err
 				}))
+			}
+			for name, path := range r.servers.TraceFiles(m.Node().Name) {
+				errs = append(errs, save(filepath.Join(dir, filepath.Base(name)), func(w io.Writer) error { return m.Download(ctx, path, w) }))
 			}
 			err = errors.Join(errs...)
 		}

@@ -10,6 +10,7 @@ import (
 	"time"
 
 	"nemesis/checker"
+	"nemesis/checker/refinement"
 	"nemesis/history"
 	"nemesis/workload"
 )
@@ -17,11 +18,12 @@ import (
 // Judge loads a run's history, lets every checker of its workload judge it, and
 // writes verdict.json. troubles are those that the history could not record; the
 // ones it did record count as well. Cancelling ctx ends the checkers early, with unknown.
+// Steps that servers traced are held to specs, where the plan's claim names a specification.
 //
 // It needs nothing but the run directory: neither the cluster nor the system's code. An
 // error means that there is no verdict: the plan cannot be read, or names a workload that
 // this nemesis does not know. A history that cannot be read is a harness trouble.
-func Judge(ctx context.Context, dir history.Dir, start time.Time, troubles []string) (checker.Verdict, error) {
+func Judge(ctx context.Context, dir history.Dir, start time.Time, troubles []string, specs refinement.Specifications) (checker.Verdict, error) {
 	plan, err := ReadPlan(dir)
 	if err != nil {
 		return checker.Verdict{}, err
@@ -81,7 +83,11 @@ func Judge(ctx context.Context, dir history.Dir, start time.Time, troubles []str
 			facts.Info++
 		}
 	}
-	results := checker.Run(ctx, log, work.Checkers(plan), time.Duration(plan.CheckerTime), memory)
+	checkers := work.Checkers(plan)
+	if name := plan.Claim.Specification; name != "" {
+		checkers = append(checkers, refinement.Checker(dir, plan.Cluster.Nodes, name, specs))
+	}
+	results := checker.Run(ctx, log, checkers, time.Duration(plan.CheckerTime), memory)
 	return conclude(dir, results, checker.FaultsOf(plan.Schedule, log.Events), facts), nil
 }
 
@@ -125,7 +131,7 @@ func interruption(log *history.Log) string {
 
 // Rejudge is Judge for a run of the past. Its start comes from the old verdict
 // when there is one. An error is a UsageError: the plan is not one.
-func Rejudge(ctx context.Context, dir history.Dir) (checker.Verdict, error) {
+func Rejudge(ctx context.Context, dir history.Dir, specs refinement.Specifications) (checker.Verdict, error) {
 	start := time.Time{}
 	var old checker.Verdict
 	if err := dir.ReadJSON(history.VerdictFile, &old); err == nil {
@@ -136,7 +142,7 @@ func Rejudge(ctx context.Context, dir history.Dir) (checker.Verdict, error) {
 			start = info.ModTime()
 		}
 	}
-	verdict, err := Judge(ctx, dir, start, nil)
+	verdict, err := Judge(ctx, dir, start, nil, specs)
 	if err != nil {
 		return verdict, &UsageError{err}
 	}

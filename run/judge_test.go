@@ -87,7 +87,7 @@ func TestInterruptedBeforeTheFinalReads(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			plan := told(t, "set")
 			plan.Claim.Bounds = history.Bounds{} // of which nothing is judged in so short a time
-			v, err := Judge(t.Context(), writeRun(t, plan, events(c.readAfter, c.final)), time.Now(), nil)
+			v, err := Judge(t.Context(), writeRun(t, plan, events(c.readAfter, c.final)), time.Now(), nil, nil)
 			if err != nil || v.Outcome != c.want || v.Sentence != c.sentence {
 				t.Errorf("%v %s: %s\nwant %s: %s\n%q", err, v.Outcome, v.Sentence, c.want, c.sentence, v.Reasons)
 			}
@@ -100,7 +100,7 @@ func TestCheckersAreGivenNoMoreMemoryThanTheMachineHas(t *testing.T) {
 	plan := told(t, "register")
 	for memory, tells := range map[int64]bool{64 << 20: false, 1 << 50: true} {
 		plan.CheckerMemory = memory
-		v, err := Judge(t.Context(), writeRun(t, plan, []history.Event{{Type: history.PhaseChange, Message: history.PhaseDone}}), time.Now(), nil)
+		v, err := Judge(t.Context(), writeRun(t, plan, []history.Event{{Type: history.PhaseChange, Message: history.PhaseDone}}), time.Now(), nil, nil)
 		if err != nil || (len(v.Notes) == 1 && strings.Contains(v.Notes[0], "and not the 1073741824 MiB that were asked for (--checker-memory)")) != tells {
 			t.Errorf("%d MiB: %v, notes %q", memory>>20, err, v.Notes)
 		}
@@ -111,7 +111,7 @@ func TestCheckersAreGivenNoMoreMemoryThanTheMachineHas(t *testing.T) {
 func TestNotesOfTheClaimAreTold(t *testing.T) {
 	plan := told(t, "register")
 	plan.Claim.Notes = []string{"The servers have a defect."}
-	v, err := Judge(t.Context(), writeRun(t, plan, []history.Event{{Type: history.PhaseChange, Message: history.PhaseDone}}), time.Now(), nil)
+	v, err := Judge(t.Context(), writeRun(t, plan, []history.Event{{Type: history.PhaseChange, Message: history.PhaseDone}}), time.Now(), nil, nil)
 	if err != nil || !slices.Equal(v.Notes, plan.Claim.Notes) {
 		t.Errorf("%v, notes %q", err, v.Notes)
 	}
@@ -126,7 +126,7 @@ func TestUncheckedHostKeysAreTold(t *testing.T) {
 	}
 	for _, insecure := range []bool{true, false} {
 		plan.Cluster.InsecureHostKeys = insecure
-		v, err := Judge(t.Context(), writeRun(t, plan, []history.Event{{Type: history.PhaseChange, Message: history.PhaseDone}}), time.Now(), nil)
+		v, err := Judge(t.Context(), writeRun(t, plan, []history.Event{{Type: history.PhaseChange, Message: history.PhaseDone}}), time.Now(), nil, nil)
 		if err != nil || (len(v.Notes) == 1 && strings.HasPrefix(v.Notes[0], "Host keys were not checked (--insecure-host-keys)")) != insecure {
 			t.Errorf("%t: %v, notes %q", insecure, err, v.Notes)
 		}

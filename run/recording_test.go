@@ -95,7 +95,7 @@ func TestARecordingOutlivesItsDirectory(t *testing.T) {
 				if again, err := rec.keep(); again != "" || err != nil || rec.lost() {
 					t.Errorf("what is kept is not: %q %v", again, err)
 				}
-				if v, err := Judge(t.Context(), rec.current(), time.Now(), []string{want}); err != nil || v.Outcome != checker.Harness || !strings.Contains(v.Sentence, want) {
+				if v, err := Judge(t.Context(), rec.current(), time.Now(), []string{want}, nil); err != nil || v.Outcome != checker.Harness || !strings.Contains(v.Sentence, want) {
 					t.Errorf("%s: %s, %v", v.Outcome, v.Sentence, err)
 				}
 				// Once more, after that.

@@ -24,6 +24,7 @@ import (
 	"time"
 
 	"nemesis/clients"
+	"nemesis/history"
 	"nemesis/nodes"
 	"nemesis/nodes/agent"
 )
@@ -222,7 +223,10 @@ func (s *Servers) install(ctx context.Context, m *agent.Client, c clients.Compon
 			return err
 		}
 	}
-	for _, log := range append([]string{c.LogFile()}, c.Logs...) {
+	for _, log := range append([]string{c.LogFile(), c.Trace}, c.Logs...) {
+		if log == "" {
+			continue
+		}
 		if err := m.RemoveAll(ctx, log); err != nil {
 			return err
 		}
@@ -347,6 +351,17 @@ func (s *Servers) LogFiles(node string) map[string]string {
 				name = c.Name() + "-" + name
 			}
 			files[name] = log
+		}
+	}
+	return files
+}
+
+// TraceFiles maps the names under which a node's traces are collected to paths on the node.
+func (s *Servers) TraceFiles(node string) map[string]string {
+	files := map[string]string{}
+	for _, c := range s.on(node) {
+		if c.Trace != "" {
+			files[c.Name()+history.TraceSuffix] = c.Trace
 		}
 	}
 	return files

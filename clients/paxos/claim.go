@@ -5,6 +5,9 @@ import "nemesis/history"
 // documentation is where our servers say what they promise.
 const documentation = "docs/servers.md#what-paxos-promises"
 
+// specification is the name of what the servers' steps are held to where they trace them.
+const specification = "paxos"
+
 // Claim is what our documentation says for these options. A defect that was asked for changes nothing in what is promised:
 // it is there to be found. Of options that cannot be read nothing is claimed; Prepare and Deploy say what is wrong with them.
 func (System) Claim(given map[string]string) history.Claim {
@@ -29,6 +32,9 @@ func (System) Claim(given map[string]string) history.Claim {
 			Sentence: "A request that is sent again under its number is executed once, across changes of the leader, restarts and snapshots.",
 			Address:  documentation,
 		}},
+	}
+	if o.trace {
+		claim.Specification = specification
 	}
 	if !o.fsync {
 		claim.Assumptions[1].Text = "machines keep their power, since what is acknowledged need not be on a disk (fsync=off)"

@@ -26,6 +26,7 @@ const (
 	executable = home + "/" + program
 	dataDir    = home + "/data"
 	logFile    = home + "/paxos.log"
+	traceFile  = home + "/paxos.trace"
 )
 
 // program is the name of the servers' executable where the user gives one.
@@ -80,6 +81,9 @@ func newDeployment(binary string, o options, plan history.Plan, machines []*agen
 			server = executable
 			c.Files = []clients.File{{Path: executable, From: binary, Mode: 0o755}}
 		}
+		if o.trace {
+			c.Trace = traceFile
+		}
 		c.Spec.Argv = d.arguments(server, m.Dir(), i+1, uint64(plan.Seed), o)
 		d.components = append(d.components, c)
 	}
@@ -99,6 +103,9 @@ func (d *deployment) arguments(server, root string, id int, seed uint64, o optio
 		"--heartbeat", o.heartbeat.String(), "--view-timeout", o.viewTimeout.String(),
 		"--batch-count", strconv.Itoa(o.batchCount), "--batch-delay", o.batchDelay.String(),
 		"--snapshot-every", strconv.Itoa(o.snapshotEvery), "--seed", strconv.FormatUint(seed, 10),
+	}
+	if o.trace {
+		argv = append(argv, "--trace", path.Join(root, traceFile))
 	}
 	if o.defect != "" {
 		argv = append(argv, "--defect", o.defect)

@@ -25,6 +25,7 @@ type options struct {
 	snapshotEvery          int
 	fsync                  bool
 	defect                 string
+	trace                  bool
 }
 
 var defectName = regexp.MustCompile(`^R(0[1-9]|[123][0-9]|40)$`)
@@ -69,6 +70,10 @@ func settings() []clients.Setting[options] {
 		Option: setting{Name: "fsync", Default: "on", Values: []string{"on", "off"},
 			Doc: "off: acknowledge what is not on the disk yet, and lose it when machines lose their power"},
 		Read: func(o *options, v string) bool { o.fsync = v == "on"; return true },
+	}, {
+		Option: setting{Name: "trace", Default: "off", Values: []string{"off", "on"},
+			Doc: "on: servers write down each step, which is held to the specification after the run; some slower"},
+		Read: func(o *options, v string) bool { o.trace = v == "on"; return true },
 	}, {
 		Option:  setting{Name: "defect", Doc: "a known defect that all servers are to have, such as R16; docs/servers.md lists them"},
 		Allowed: "R01 to R40",

@@ -48,7 +48,7 @@ invocation. A failed one did not happen. docs/checkers.md says more.`,
 			if err != nil {
 				return err
 			}
-			verdict, err := run.Rejudge(cmd.Context(), dir)
+			verdict, err := run.Rejudge(cmd.Context(), dir, specification)
 			if err != nil {
 				return err
 			}

@@ -48,6 +48,7 @@ func listCommand() *cobra.Command {
 					fmt.Fprintf(w, "%s\t(workload %s)\n", c.Name(), work.Name)
 				}
 			}
+			fmt.Fprintf(w, "refinement\t(any workload, where --set trace=on has servers write down their steps)\n")
 		},
 	}
 	return &cobra.Command{

@@ -166,7 +166,7 @@ func (j job) run(ctx context.Context, cluster cluster, out io.Writer) error {
 	dir, verdict, err := run.Execute(ctx, j.Plan, run.Config{
 		Cluster: cluster, Install: j.Install, Out: j.Present.Out,
 		AgentBinary: j.Present.AgentBinary, Keep: j.Present.Keep, Power: j.power,
-		Started: screen.started, Observe: screen.show,
+		Started: screen.started, Observe: screen.show, Specifications: specification,
 	})
 	screen.end()
 	if err != nil {

@@ -68,7 +68,7 @@ func paxosServerCommand() *cobra.Command {
 				policy = fsyncOff
 			}
 			opt.Trace = record != ""
-			return serve(cmd, members[id-1], record, trace.Start{Specification: "paxos", Nodes: len(members)}, host.Options{
+			return serve(cmd, members[id-1], record, trace.Start{Specification: paxosSpecification, Nodes: len(members)}, host.Options{
 				ID: opt.ID, Decode: paxos.Decode, Defect: opt.Defect,
 				Start: func(stored core.Stored) (host.Core, error) {
 					opt := opt

@@ -30,6 +30,9 @@ type Broken struct {
 
 func (b *Broken) Error() string { return string(b.Rule) + ": " + b.Why }
 
+// Break returns the fields, for who does not import this package.
+func (b *Broken) Break() (rule string, absent bool) { return string(b.Rule), b.Absent }
+
 func broken(rule Rule, format string, args ...any) error {
 	return &Broken{Rule: rule, Why: fmt.Sprintf(format, args...)}
 }

@@ -2,12 +2,18 @@ package spec
 
 import (
 	"cmp"
+	"fmt"
 	"slices"
 	"time"
 )
 
 // Request names one request of one client.
-type Request struct{ Client, Seq uint64 }
+type Request struct {
+	Client uint64 `json:"client"`
+	Seq    uint64 `json:"seq"`
+}
+
+func (r Request) String() string { return fmt.Sprintf("%d/%d", r.Client, r.Seq) }
 
 // Liveness is the promise that every request is answered in time:
 //

@@ -97,7 +97,7 @@ func (s *RSM) execute(e Execution) error {
 	switch {
 	case e.Position >= 1 && e.Position <= n:
 		if had := s.log[e.Position-1]; had.Request != e.Request || !bytes.Equal(had.Op, e.Op) || !bytes.Equal(had.Result, e.Result) {
-			return broken(Agreement, "position %d is request %v %x with result %x, and for another replica request %v %x with result %x",
+			return broken(Agreement, "position %d is request %v %q with result %q, and for another replica request %v %q with result %q",
 				e.Position, had.Request, had.Op, had.Result, e.Request, e.Op, e.Result)
 		}
 		return nil // another replica follows
@@ -107,14 +107,14 @@ func (s *RSM) execute(e Execution) error {
 	c := s.invoked[e.Request]
 	switch {
 	case c == nil:
-		return absent(Origin, "request %v with operation %x is executed, and no client made it", e.Request, e.Op)
+		return absent(Origin, "request %v with operation %q is executed, and no client made it", e.Request, e.Op)
 	case c.Read || !bytes.Equal(c.Op, e.Op):
-		return broken(Origin, "request %v with operation %x is executed, and no client made it", e.Request, e.Op)
+		return broken(Origin, "request %v with operation %q is executed, and no client made it", e.Request, e.Op)
 	case c.executions > 0 && !s.Duplicates:
 		return broken(ExactlyOnce, "request %v is executed again at position %d", e.Request, e.Position)
 	}
 	if want := s.App.Apply(e.Op); !bytes.Equal(want, e.Result) {
-		return broken(Result, "request %v at position %d gives %x, not %x", e.Request, e.Position, want, e.Result)
+		return broken(Result, "request %v at position %d gives %q, not %q", e.Request, e.Position, want, e.Result)
 	}
 	c.executions++
 	c.results = append(c.results, e.Result)
@@ -139,7 +139,7 @@ func (s *RSM) reply(e Reply) error {
 		}
 	}
 	if c.Read {
-		return broken(Reads, "read %v of %x is answered %x, which no state since it was made gives", e.Request, c.Op, e.Result)
+		return broken(Reads, "read %v of %q is answered %q, which no state since it was made gives", e.Request, c.Op, e.Result)
 	}
-	return broken(Answers, "request %v is answered %x, which no execution of it gave", e.Request, e.Result)
+	return broken(Answers, "request %v is answered %q, which no execution of it gave", e.Request, e.Result)
 }
