@@ -44,3 +44,22 @@ func TestMeasuringServersRefusesWhatItDoesNotHave(t *testing.T) {
 		}
 	}
 }
+
+func TestDefectsAreTriedAndTold(t *testing.T) {
+	t.Parallel()
+	needsLocalNodes(t)
+	o := finish(t, invocation(t, "bench", "defects", "--only", "R16,R28", "--ways", "simulated,minimal", "--budget", "12s", "--seeds", "1"))
+	o.want(t, 0)
+	for _, want := range []string{
+		"R16     simulated      1 /  1 /  1 ", "R16     minimal        1 /  1 /  1 ", "linearizable",
+		"R28     simulated  not tried: it is not in the pure core", "R28     minimal    not tried: no fault sends wrong bytes to a port yet",
+	} {
+		if !strings.Contains(o.text, want) {
+			t.Errorf("it does not say %q:\n%s", want, o.text)
+		}
+	}
+	o = finish(t, invocation(t, "bench", "defects", "--only", "R99"))
+	if o.code != usageCode || !strings.Contains(o.text, `try defect "R99": there is none`) {
+		t.Errorf("exit status %d, %q", o.code, o.text)
+	}
+}

@@ -148,7 +148,7 @@ func (h *Host) life(ctx context.Context) error {
 	if err != nil {
 		return fmt.Errorf("%w: %w", errCore, err)
 	}
-	h.inbox.clear()
+	h.inbox.keepMessages()
 	h.opt.Say(fmt.Sprintf("node %d serves, with %d records of its log", h.opt.ID, len(stored.Records)))
 	disk := newDisk(log, h.inbox)
 	err = h.run(ctx, c, disk)

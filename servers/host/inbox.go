@@ -1,6 +1,7 @@
 package host
 
 import (
+	"slices"
 	"sync"
 	"time"
 
@@ -71,10 +72,13 @@ func (b *inbox) take(timer <-chan time.Time) []event {
 	return taken
 }
 
-// clear drops everything.
-func (b *inbox) clear() {
+// keepMessages drops what the host itself had put in, for a core that is gone: news of its disk, and what it sent itself. What came
+// over connections stays: its senders wait, and to them the node was only slow.
+func (b *inbox) keepMessages() {
 	b.mu.Lock()
 	defer b.mu.Unlock()
-	b.events, b.size = nil, 0
-	b.room.Broadcast()
+	b.events = slices.DeleteFunc(b.events, func(e event) bool { return e.size == 0 })
+	if len(b.events) > 0 {
+		b.wake()
+	}
 }

@@ -1,0 +1,81 @@
+package defects
+
+// recipe is how a run shows a defect: the load and options that it needs under any fault, and the smallest fault.
+type recipe struct {
+	load, faults []string
+	// lacks says what no run has yet that the fault takes; "" when nothing is missing.
+	lacks string
+}
+
+const (
+	lacksPower   = "unsynced data is lost only by machines whose power can be cut (--nodes vagrant)"
+	lacksDisk    = "no fault damages files yet"
+	lacksPackets = "single packets are lost and repeated only where the kernel has netem"
+	lacksMembers = "no fault changes members yet"
+	lacksBytes   = "no fault sends wrong bytes to a port yet"
+)
+
+// Loads.
+var (
+	three = []string{"--nodes", "local:3", "--concurrency", "4n", "--rate", "1500"}
+)
+
+func with(load []string, more ...string) []string {
+	return append(append([]string{}, load...), more...)
+}
+
+// faulty are the flags of a fault.
+func faulty(kinds, target string, more ...string) []string {
+	return append([]string{"--faults", kinds, "--fault-target", target}, more...)
+}
+
+// recipes are those of all defects, by ID.
+func recipes() map[string]recipe {
+	snapshots := with(three, "--set", "snapshot-every=20")
+	contended := with(three, "--concurrency", "10n", "--rate", "0", "--keys", "2")
+	appends := with(three, "--workload", "append")
+	counts := with(three, "--workload", "counter")
+	long := []string{"--fault-hold", "4s", "--fault-interval", "6s"}
+	return map[string]recipe{
+		"R01": {load: three, lacks: lacksPower},
+		"R02": {load: appends, lacks: lacksPower},
+		"R03": {load: contended, faults: faulty("kill,pause,partition", "leader,minority", "--fault-interval", "3s")},
+		"R04": {load: contended, faults: faulty("partition", "leader,one", "--fault-interval", "2s")},
+		"R05": {load: contended, faults: faulty("kill,partition", "leader", "--fault-interval", "2s")},
+		"R06": {load: appends, faults: faulty("kill", "leader", "--fault-interval", "2s")},
+		"R07": {load: with(three, "--nodes", "local:4"), faults: faulty("partition", "half", long...)},
+		"R08": {load: three, lacks: lacksPackets},
+		"R09": {load: contended, faults: faulty("partition,kill", "leader", "--fault-interval", "2s")},
+		"R10": {load: snapshots, faults: faulty("partition", "one,leader", long...)},
+		"R11": {load: snapshots, lacks: lacksPackets},
+		"R12": {load: with(counts, "--set", "snapshot-every=20"), faults: faulty("partition,kill", "one,leader", "--fault-interval", "3s")},
+		"R13": {load: with(counts, "--concurrency", "60"), faults: faulty("partition,kill", "leader", "--fault-interval", "3s")},
+		"R14": {load: counts, faults: faulty("kill,partition", "leader", "--fault-interval", "2s")},
+		"R15": {load: with(contended, "--op-timeout", "200ms"), faults: faulty("pause", "leader", "--fault-interval", "2s")},
+		"R16": {load: three, faults: faulty("partition", "leader", long...)},
+		"R17": {load: with(three, "--set", "reads=lease"), faults: faulty("clock-step,partition", "leader", "--clock-change", "wall:-60s", "--fault-hold", "4s", "--fault-interval", "5s")},
+		"R18": {load: three, faults: faulty("partition", "one", long...)},
+		"R19": {load: appends, faults: faulty("kill,partition", "leader", "--fault-interval", "2s")},
+		"R20": {load: contended, faults: faulty("partition", "leader,one", "--fault-interval", "2s")},
+		"R21": {load: with(counts, "--set", "snapshot-every=10"), faults: faulty("kill", "all,one", "--fault-interval", "2s")},
+		"R22": {load: contended, faults: faulty("kill", "leader", "--fault-interval", "3s")},
+		"R23": {load: three, faults: faulty("partition", "leader,one", "--fault-hold", "25s", "--fault-interval", "30s")},
+		"R24": {load: three, faults: faulty("partition", "leader,one", "--fault-interval", "2s")},
+		"R25": {load: three, faults: faulty("clock-step", "all", "--clock-change", "wall:-120s", "--fault-hold", "15s", "--fault-interval", "20s")},
+		"R26": {load: three, faults: faulty("kill", "one", "--fault-hold", "15s", "--fault-interval", "20s")},
+		"R27": {load: three, faults: faulty("partition", "one,leader", "--fault-interval", "2s")},
+		"R28": {load: three, lacks: lacksBytes},
+		"R29": {load: three, lacks: lacksBytes},
+		"R30": {load: three, lacks: lacksBytes},
+		"R31": {load: three, lacks: lacksDisk},
+		"R32": {load: appends, lacks: lacksDisk},
+		"R33": {load: with(three, "--set", "snapshot-every=10"), faults: faulty("kill", "all,one", "--fault-interval", "1s")},
+		"R34": {load: three, lacks: lacksDisk},
+		"R35": {load: three, lacks: lacksDisk},
+		"R36": {load: three, lacks: lacksPower},
+		"R37": {load: contended, faults: faulty("partition,kill", "leader", "--fault-interval", "2s")},
+		"R38": {load: three, lacks: lacksMembers},
+		"R39": {load: counts, faults: faulty("pause", "leader", "--fault-hold", "3s", "--fault-interval", "5s")},
+		"R40": {load: three, lacks: "no fault takes all connections of a server yet"},
+	}
+}
