@@ -161,6 +161,9 @@ func (r *resolution) findServer() (err error) {
 
 func (r *resolution) findWorkload() (err error) {
 	work := &r.plan.Workload
+	if _, said := r.said["workload"]; !said && checkServed(r.system, work.Name) != nil {
+		work.Name = r.system.Workloads()[0] // a system without registers
+	}
 	if r.work, err = workload.Find(work.Name); err != nil {
 		return err
 	}

@@ -6,12 +6,13 @@ import (
 
 	"nemesis/clients"
 	"nemesis/clients/etcd"
+	"nemesis/clients/lock"
 	"nemesis/clients/paxos"
 )
 
 // Systems is the table of everything nemesis can test.
 func Systems() []clients.System {
-	return []clients.System{etcd.System{}, paxos.System{}}
+	return []clients.System{etcd.System{}, paxos.System{}, lock.System{}}
 }
 
 // FindSystem finds a system by the name a user types.

@@ -20,16 +20,16 @@ import (
 // serverCommand runs the servers that nemesis brings along. Systems start them on nodes; docs/servers.md describes them.
 func serverCommand() *cobra.Command {
 	cmd := &cobra.Command{
-		Use:     "server paxos|shardkv",
+		Use:     "server paxos|shardkv|lock",
 		Short:   "Run a server that nemesis brings along",
 		Example: "  nemesis server paxos --id 1 --members 127.0.0.1:7400 --data /tmp/n1",
 		Hidden:  true,
 		Args:    cobra.NoArgs,
 		RunE: func(*cobra.Command, []string) error {
-			return &run.UsageError{Err: fmt.Errorf("server: say which; there are paxos and shardkv")}
+			return &run.UsageError{Err: fmt.Errorf("server: say which; there are paxos, shardkv and lock")}
 		},
 	}
-	cmd.AddCommand(paxosServerCommand(), shardkvServerCommand())
+	cmd.AddCommand(paxosServerCommand(), shardkvServerCommand(), lockServerCommand())
 	return cmd
 }
 
