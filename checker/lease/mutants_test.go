@@ -10,7 +10,7 @@ import (
 // or by executions of which the truth is known.
 func TestEveryMutantIsCaught(t *testing.T) {
 	var all mutants.List
-	in := all.Alone
+	in := all.In
 	in("hold.go",
 		[3]string{"a renewal counts from its return", "return g.renewals[n-1].sent, n - 1, true", "return g.renewals[n-1].seen, n - 1, true"},
 		[3]string{"clocks run slow when leases are kept", "math.Floor(float64(ttl)*(1-t.rate))", "math.Floor(float64(ttl)*(1+t.rate))"},

@@ -180,17 +180,14 @@ func TestOldReadsAgreeWithTheDefinition(t *testing.T) {
 }
 
 func TestEveryMutantOfOldReadsIsCaught(t *testing.T) {
-	var all []mutants.Mutant
-	for _, r := range [][3]string{
-		{"reads keep their time", "op.Call = min(op.Call, 0)", "op.Call = max(op.Call, 0)"},
-		{"compare-and-sets may be old", `o.Type == history.OK && (o.F == "read" || o.F == "get")`, `o.Type == history.OK && (o.F == "read" || o.F == "cas")`},
-		{"writes may be old", `(o.F == "read" || o.F == "get")`, `(o.F == "read" || o.F == "write")`},
-		{"the second look is forgotten", "result.Anomalies = append(result.Anomalies, stricter.Anomalies...)", ""},
-		{"every core breaks the weaker model", "if j.subject.try(ctx, &w) == order.Illegal {", "if j.subject.try(ctx, &w) == order.Illegal || true {"},
-		{"old reads break nothing weaker", "return []history.Model{history.LinearizableWrites}\n\t}\n\ta :=", "return []history.Model{history.Linearizable}\n\t}\n\ta :="},
-	} {
-		all = append(all, mutants.Mutant{Name: r[0], File: "old.go", From: r[1], To: r[2], Alone: true})
-	}
+	var all mutants.List
+	all.In("old.go",
+		[3]string{"reads keep their time", "op.Call = min(op.Call, 0)", "op.Call = max(op.Call, 0)"},
+		[3]string{"compare-and-sets may be old", `o.Type == history.OK && (o.F == "read" || o.F == "get")`, `o.Type == history.OK && (o.F == "read" || o.F == "cas")`},
+		[3]string{"writes may be old", `(o.F == "read" || o.F == "get")`, `(o.F == "read" || o.F == "write")`},
+		[3]string{"the second look is forgotten", "result.Anomalies = append(result.Anomalies, stricter.Anomalies...)", ""},
+		[3]string{"every core breaks the weaker model", "if j.subject.try(ctx, &w) == order.Illegal {", "if j.subject.try(ctx, &w) == order.Illegal || true {"},
+		[3]string{"old reads break nothing weaker", "return []history.Model{history.LinearizableWrites}\n\t}\n\ta :=", "return []history.Model{history.Linearizable}\n\t}\n\ta :="})
 	mutants.Hunt(t, `func Caught(string) error { return oldReads(3_000) }
 `, all)
 }

@@ -9,7 +9,7 @@ import (
 // Each rule, slightly wrong, must be noticed by the executions whose truth is known.
 func TestEveryMutantIsCaught(t *testing.T) {
 	var all mutants.List
-	in := all.Alone
+	in := all.In
 	in("classes.go",
 		[3]string{"nobody need have asked", "waited = c.demand.within(v.from, v.to)", "waited = v.length()"},
 		[3]string{"lost time counts as well", "union(open).minus(lost)", "union(open)"},

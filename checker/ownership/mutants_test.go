@@ -9,7 +9,7 @@ import (
 // Each rule, slightly wrong, must be noticed by the executions whose truth is known.
 func TestEveryMutantIsCaught(t *testing.T) {
 	var all mutants.List
-	in := all.Alone
+	in := all.In
 	in("moves.go",
 		[3]string{"moves at once have an order", "standing{i, s.busy < e.call,", "standing{i, true,"},
 		[3]string{"an older move is over once a newer one is called", "max(s.busy, e.ret)}", "e.ret}"},

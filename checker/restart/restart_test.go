@@ -121,7 +121,7 @@ func TestImpossibleHistoryIsHarness(t *testing.T) {
 // Each rule, slightly wrong, must be noticed by the stories.
 func TestEveryMutantIsCaught(t *testing.T) {
 	var all mutants.List
-	all.Alone("restart.go",
+	all.In("restart.go",
 		[3]string{"a fault is over when its heal begins to be told", "ev.Fault.Stage != history.Healed", "ev.Fault.Stage == history.Inject"},
 		[3]string{"what was skipped is in force", "ev.Fault != nil && !ev.Fault.Skipped", "ev.Fault != nil"},
 		[3]string{"troubles do not count", "troubled = true", "troubled = false"},

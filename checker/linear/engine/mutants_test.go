@@ -10,7 +10,7 @@ import (
 // defect of its own: the exceptions, and what tells configurations apart.
 func TestEveryMutantIsCaught(t *testing.T) {
 	var all mutants.List
-	in := all.Alone
+	in := all.In
 	in("moves.go",
 		[3]string{"a crashed write of what is there lets nothing be hidden", "next == s.state && !(overwrites && covers)", "next == s.state"},
 		[3]string{"what follows a crashed write that let something be hidden is idle", "before{state, !uncovered || !s.classes[o.class].overwrites}", "before{state, true}"},
