@@ -20,11 +20,20 @@ type Class struct {
 // Worst set is ready; it is not safe for concurrent use.
 type Anomalies struct {
 	Worst []Class
-	first map[string]*Anomaly
+	// classes are those met, first an anomaly of each.
+	classes []Class
+	first   []*Anomaly
 }
 
-// key tells classes apart.
-func (c Class) key() string { return c.Name + " breaks " + history.Names(c.Breaks) }
+// of is the first anomaly of a class, nil for none.
+func (f *Anomalies) of(class Class) *Anomaly {
+	for i := range f.classes {
+		if f.classes[i].Name == class.Name && slices.Equal(f.classes[i].Breaks, class.Breaks) {
+			return f.first[i]
+		}
+	}
+	return nil
+}
 
 // Add counts one more anomaly of the first class of a name, and builds it if it is the
 // first.
@@ -39,6 +48,17 @@ func (f *Anomalies) AddBeyond(class string, beyond Beyond, build func() Anomaly)
 // AddTo is Add for one of several classes of a name.
 func (f *Anomalies) AddTo(class Class, build func() Anomaly) { f.add(class, nil, build) }
 
+// AddCount is AddTo for as many anomalies at once, all of one class.
+func (f *Anomalies) AddCount(class Class, count int, build func() Anomaly) {
+	if count > 0 {
+		f.add(class, nil, build)
+		f.of(class).Count += count - 1
+	}
+}
+
+// Has reports whether an anomaly of a class was added.
+func (f *Anomalies) Has(class Class) bool { return f.of(class) != nil }
+
 // class is the first of a name. What nobody has placed is the last of all, and breaks
 // whatever is claimed.
 func (f *Anomalies) class(name string) Class {
@@ -52,23 +72,20 @@ func (f *Anomalies) class(name string) Class {
 }
 
 func (f *Anomalies) add(class Class, beyond *Beyond, build func() Anomaly) {
-	if one := f.first[class.key()]; one != nil {
+	if one := f.of(class); one != nil {
 		one.Count++
 		return
 	}
-	if f.first == nil {
-		f.first = make(map[string]*Anomaly)
-	}
 	one := Tell(class.Name, build)
 	one.Breaks, one.Beyond = class.Breaks, beyond
-	f.first[class.key()] = &one
+	f.classes, f.first = append(f.classes, class), append(f.first, &one)
 }
 
 // List is one anomaly for each class met, worst first.
 func (f *Anomalies) List() []Anomaly {
 	var list []Anomaly
 	for _, class := range f.Worst {
-		if one := f.first[class.key()]; one != nil {
+		if one := f.of(class); one != nil {
 			list = append(list, *one)
 		}
 	}

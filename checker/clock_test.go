@@ -14,11 +14,11 @@ import (
 	"nemesis/checker/lease"
 	"nemesis/checker/linear"
 	"nemesis/checker/linear/models"
-	"nemesis/checker/list"
 	"nemesis/checker/liveness"
 	"nemesis/checker/ownership"
 	"nemesis/checker/restart"
 	"nemesis/checker/set"
+	"nemesis/checker/transactions/listappend"
 	"nemesis/history"
 )
 
@@ -42,7 +42,7 @@ func TestExplanationsAgreeWithTheClock(t *testing.T) {
 	}
 	all := map[string]subject{
 		"full set":         {set.Full(), []string{history.FAdd, history.FList}},
-		"transactions":     {list.Append(""), []string{history.FTransaction}},
+		"transactions":     {listappend.Append(), []string{history.FTransaction}},
 		"leases":           {lease.Checker(lease.Options{Bounds: bounds, Fenced: true}), []string{history.FAcquire, history.FRenew, history.FRelease, history.FHolder}},
 		"waits":            {liveness.Checker(waits), []string{history.FRead, history.FWrite}},
 		"waits for leases": {liveness.Checker(waits), []string{history.FAcquire, history.FAcquire, history.FRenew, history.FRelease}},

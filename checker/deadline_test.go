@@ -15,12 +15,12 @@ import (
 	"nemesis/checker/lease"
 	"nemesis/checker/linear"
 	"nemesis/checker/linear/models"
-	"nemesis/checker/list"
 	"nemesis/checker/liveness"
 	"nemesis/checker/ownership"
 	"nemesis/checker/restart"
 	"nemesis/checker/set"
 	"nemesis/checker/stats"
+	"nemesis/checker/transactions/listappend"
 	"nemesis/history"
 )
 
@@ -45,7 +45,7 @@ func everyChecker(t *testing.T) []timed {
 	bounds := history.Bounds{Expiry: history.Duration(time.Second)}
 	all := []timed{
 		{"set", set.Full(), growingSet, false},
-		{"list", list.Append(""), transactions, false},
+		{"transactions/listappend", listappend.Append(), transactions, false},
 		{"lease", lease.Checker(lease.Options{Bounds: bounds, Fenced: true}), contendedLock, false},
 		{"ownership", ownership.Checker(ownership.Options{Bounds: bounds}), movingShards, false},
 		{"liveness", liveness.Checker(liveness.Options{Bounds: bounds}), contendedLock, false},

@@ -18,7 +18,8 @@ func TestAskedForClaims(t *testing.T) {
 		{"linearizable-writes", "set", ""},
 		{"linearisable", "register", `read --claim linearisable: find model "linearisable": there is none of that name; the most similar first, there are linearizable, `},
 		{"serializable", "register", "read --claim serializable: the workload register cannot decide that; it decides strict-serializable, linearizable, strict-serializable-writes, linearizable-writes"},
-		{"snapshot-isolation", "append", "cannot decide that; it decides strict-serializable, strict-serializable-writes, serializable"},
+		{"snapshot-isolation", "append", ""},
+		{"linearizable", "append", "cannot decide that; it decides strict-serializable, strict-serializable-writes, strong-session-serializable, serializable"},
 		{"linearizable", "lease", "read --claim linearizable: the workload lease judges no consistency model; leave it out"},
 		{"mutual-exclusion", "register", "there is none of that name"},
 	} {

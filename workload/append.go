@@ -4,7 +4,8 @@ import (
 	"slices"
 
 	"nemesis/checker"
-	"nemesis/checker/list"
+	"nemesis/checker/transactions"
+	"nemesis/checker/transactions/listappend"
 	"nemesis/history"
 	"nemesis/workload/generator"
 )
@@ -43,9 +44,9 @@ var appends = Workload{
 		}
 		return eachThreadReads(reads)
 	},
-	Models: []history.Model{history.StrictSerializable, history.StrictSerializableWrites, history.Serializable},
+	Models: transactions.Decided(),
 	Checkers: func(plan history.Plan) []checker.Checker {
-		return append([]checker.Checker{list.Append(plan.Claim.Model)}, anyCheckers(plan)...)
+		return append([]checker.Checker{listappend.Append()}, anyCheckers(plan)...)
 	},
 }
 

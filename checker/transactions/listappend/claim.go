@@ -1,16 +1,17 @@
-package list
+package listappend
 
 import (
 	"fmt"
 	"strings"
 
 	"nemesis/checker"
+	"nemesis/checker/transactions/dependency"
 )
 
 // claimOf is the one sentence about a cycle. Two transactions that contradict each
 // other, which is what most violations come down to, are told by what a client
 // saw; longer cycles by who takes part.
-func (h *parsed) claimOf(cycle []hop, name string) string {
+func (h *columns) claimOf(cycle []hop, name string) string {
 	if len(cycle) == 2 {
 		// The edge that comes first here is the one that a sentence starts from.
 		a, b := cycle[0], cycle[1]
@@ -40,7 +41,7 @@ func (h *parsed) claimOf(cycle []hop, name string) string {
 }
 
 // rank orders the kinds of edges: what was missed, what was seen, what was written, time.
-func rank(k kinds) int {
+func rank(k dependency.Kind) int {
 	switch k {
 	case rw:
 		return 3
@@ -54,13 +55,16 @@ func rank(k kinds) int {
 
 // claimOfTwo tells of T1 → T2 by edge a and T2 → T1 by edge b; "" when it has no
 // better words than the general ones.
-func (h *parsed) claimOfTwo(a, b hop) string {
+func (h *columns) claimOfTwo(a, b hop) string {
 	one, two := h.op(a.from), h.op(a.to)
 	value := func(e hop) string { return fmt.Sprintf("%s to %s", h.text(e.element), h.name(e.key)) }
 	switch {
 	case a.kind == rw && b.kind == rt:
 		return fmt.Sprintf("Client %d read %s without %s at %s, although client %d's append of it had been acknowledged %s before that read began.",
 			one.Process, h.name(a.key), h.text(a.element), checker.Moment(one.Return), two.Process, checker.Span(one.Call-two.Return))
+	case a.kind == rw && b.kind == po:
+		return fmt.Sprintf("Client %d read %s without %s at %s, although that was appended by its own earlier transaction, invoked at %s.",
+			one.Process, h.name(a.key), h.text(a.element), checker.Moment(one.Return), checker.Moment(two.Call))
 	case a.kind == rw && b.kind == wr:
 		return fmt.Sprintf("Client %d's transaction saw client %d's append of %s, but not that of %s, which belongs to the same transaction.",
 			one.Process, two.Process, value(b), value(a))
