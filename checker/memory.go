@@ -6,6 +6,7 @@ import (
 	"math"
 	"os"
 	"path"
+	"runtime/metrics"
 	"strconv"
 	"strings"
 )
@@ -27,6 +28,13 @@ func within(asked, there int64) (int64, string) {
 		return most, ""
 	}
 	return most, fmt.Sprintf("The checkers were given %d MiB of memory and not the %d MiB that were asked for (--checker-memory): this machine has %d MiB.", most>>20, asked>>20, there>>20)
+}
+
+// Heap is the memory in bytes that this process' objects take, those included that nothing refers to any more.
+func Heap() int64 {
+	sample := []metrics.Sample{{Name: "/memory/classes/heap/objects:bytes"}}
+	metrics.Read(sample)
+	return int64(sample[0].Value.Uint64())
 }
 
 // machineMemory is the memory in bytes that this process can have; 0 where nobody can tell,

@@ -5,7 +5,6 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
-	"runtime/metrics"
 	"slices"
 	"sort"
 	"strings"
@@ -219,9 +218,7 @@ func share(memory int64, parallel int) int64 {
 	if memory == 0 {
 		return 0
 	}
-	sample := []metrics.Sample{{Name: "/memory/classes/heap/objects:bytes"}}
-	metrics.Read(sample)
-	return max((memory-int64(sample[0].Value.Uint64()))/int64(parallel), 1)
+	return max((memory-checker.Heap())/int64(parallel), 1)
 }
 
 // decide parses and judges one key within patience, which is derived from ctx.

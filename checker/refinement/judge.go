@@ -5,7 +5,6 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
-	"runtime/metrics"
 	"strings"
 
 	"nemesis/checker"
@@ -87,7 +86,7 @@ func (r *replay) run(j judge, pace *checker.Pace) error {
 	}
 	for {
 		pace.Step()
-		if r.details.Steps%4096 == 0 && r.memory > 0 && heap() > r.memory {
+		if r.details.Steps%4096 == 0 && r.memory > 0 && checker.Heap() > r.memory {
 			return fmt.Errorf("after %s the check needs more than %d MiB; give more with --checker-memory", checker.Plural(r.details.Steps, "step"), r.memory>>20)
 		}
 		s, err := r.merger.next()
@@ -101,12 +100,6 @@ func (r *replay) run(j judge, pace *checker.Pace) error {
 			return err
 		}
 	}
-}
-
-func heap() int64 {
-	sample := []metrics.Sample{{Name: "/memory/classes/heap/objects:bytes"}}
-	metrics.Read(sample)
-	return int64(sample[0].Value.Uint64())
 }
 
 // take takes one step. more says whether others can follow.
