@@ -12,7 +12,7 @@ import (
 
 func benchCommand() *cobra.Command {
 	cmd := &cobra.Command{
-		Use:     "bench run|linear|servers|defects",
+		Use:     "bench run|linear|transactions|servers|defects",
 		Short:   "Measure nemesis itself and its servers",
 		Example: "  nemesis bench run --clients 100 --operations 2000000\n  nemesis bench linear",
 		Args:    cobra.NoArgs,
@@ -20,7 +20,7 @@ func benchCommand() *cobra.Command {
 			return &run.UsageError{Err: fmt.Errorf("bench: say what to measure; nemesis bench --help shows what there is")}
 		},
 	}
-	cmd.AddCommand(benchRunCommand(), benchLinearCommand(), benchServersCommand(), benchDefectsCommand())
+	cmd.AddCommand(benchRunCommand(), benchLinearCommand(), benchTransactionsCommand(), benchServersCommand(), benchDefectsCommand())
 	return cmd
 }
 

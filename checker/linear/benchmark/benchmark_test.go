@@ -8,6 +8,7 @@ import (
 	"testing"
 	"time"
 
+	"nemesis/checker/internal/measure"
 	"nemesis/checker/linear/order"
 	"nemesis/checker/linear/scenarios"
 )
@@ -70,17 +71,17 @@ func TestRivalBeyondItsMemoryIsStoppedAndMarked(t *testing.T) {
 }
 
 func TestAWrongAnswerIsNeverATargetMet(t *testing.T) {
-	c := cost{took: time.Millisecond, bytes: 1}
+	c := measure.Cost{Took: time.Millisecond, Bytes: 1}
 	for name, row := range map[string]Row{
-		"ours":      against(c, order.Legal, outcome{cost: c, answer: order.Illegal}, order.Illegal),
-		"ours late": against(c, order.Undecided, outcome{cost: c, timedOut: true}, order.Illegal),
-		"the rival": against(c, order.Illegal, outcome{cost: c, answer: order.Legal}, order.Illegal),
+		"ours":      against(c, order.Legal, outcome{Cost: c, answer: order.Illegal}, order.Illegal),
+		"ours late": against(c, order.Undecided, outcome{Cost: c, timedOut: true}, order.Illegal),
+		"the rival": against(c, order.Illegal, outcome{Cost: c, answer: order.Legal}, order.Illegal),
 	} {
 		if row.Wrong == "" {
 			t.Errorf("%s: %+v", name, row)
 		}
 	}
-	if row := against(c, order.Legal, outcome{cost: c, timedOut: true}, order.Legal); row.Wrong != "" {
+	if row := against(c, order.Legal, outcome{Cost: c, timedOut: true}, order.Legal); row.Wrong != "" {
 		t.Errorf("a rival that was stopped is not wrong: %+v", row)
 	}
 }

@@ -6,6 +6,7 @@ import (
 
 	"github.com/anishathalye/porcupine"
 
+	"nemesis/checker/internal/measure"
 	"nemesis/checker/linear"
 	"nemesis/checker/linear/models"
 	"nemesis/checker/linear/monitor"
@@ -42,7 +43,7 @@ func ofKind(name string) func(context.Context, Config) (Row, error) {
 		}
 		var object models.Object
 		var result linear.Result
-		c := measure(func() {
+		c := measure.Once(func() {
 			ctx, cancel := context.WithTimeout(ctx, cfg.OursTime)
 			defer cancel()
 			if object, err = kind.Parse(pointers, models.Options{}); err != nil {
@@ -108,7 +109,7 @@ func ofLog(_ context.Context, cfg Config) (Row, error) {
 		ops = append(ops, op)
 	}
 	var d order.Decision
-	c := measure(func() { d = monitor.Log(ops, monitor.Options{}) }, 0, nil)
+	c := measure.Once(func() { d = monitor.Log(ops, monitor.Options{}) }, 0, nil)
 	plain := make([]porcupine.Operation, n)
 	for i, op := range ops {
 		plain[i] = porcupine.Operation{Input: op.Value, Call: op.Call, Return: op.Return}
@@ -139,7 +140,7 @@ func ofIDs(_ context.Context, cfg Config) (Row, error) {
 		plain[i] = porcupine.Operation{Output: int64(id), Call: ops[i].Call, Return: ops[i].Return}
 	}
 	var d order.Decision
-	c := measure(func() { d = monitor.IDs(ops, monitor.Options{}) }, 0, nil)
+	c := measure.Once(func() { d = monitor.IDs(ops, monitor.Options{}) }, 0, nil)
 	// Which ids there have been, in ascending order.
 	model := porcupine.Model{
 		Init: func() any { return []int64(nil) },

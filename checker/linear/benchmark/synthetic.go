@@ -16,6 +16,7 @@ import (
 	"github.com/anishathalye/porcupine"
 
 	"nemesis/checker"
+	"nemesis/checker/internal/measure"
 	"nemesis/checker/linear"
 	"nemesis/checker/linear/models"
 	"nemesis/checker/linear/order"
@@ -126,7 +127,7 @@ func perOperation(r scenarios.Register) func(context.Context, Config) (Row, erro
 // of them counts.
 func worst(shapes []scenarios.Register, violation bool) func(context.Context, Config) (Row, error) {
 	type judged struct {
-		cost
+		measure.Cost
 		answer order.Answer
 		object *models.Object
 		what   string
@@ -159,13 +160,13 @@ func worst(shapes []scenarios.Register, violation bool) func(context.Context, Co
 			if wrong := cmp.Compare(btoi(b.answer != known), btoi(a.answer != known)); wrong != 0 {
 				return wrong
 			}
-			return cmp.Compare(b.took, a.took)
+			return cmp.Compare(b.Took, a.Took)
 		})
 		var row Row
 		for i, j := range all {
-			tried := against(j.cost, j.answer, rival(cfg, j.object, 1), known)
-			tried.Note = fmt.Sprintf("of %d histories, the slowest in %.1f ms: %s", len(all), all[0].ms(), j.what)
-			tried.slowest = all[0].ms()
+			tried := against(j.Cost, j.answer, rival(cfg, j.object, 1), known)
+			tried.Note = fmt.Sprintf("of %d histories, the slowest in %.1f ms: %s", len(all), all[0].MS(), j.what)
+			tried.slowest = all[0].MS()
 			stopped := tried.RivalTimedOut || tried.RivalOutOfMemory
 			if i == 0 || stopped {
 				row = tried
@@ -211,7 +212,7 @@ func endToEnd(ctx context.Context, cfg Config) (row Row, err error) {
 	// As a run does: the collector keeps to the budget, where by default it would let
 	// the heap grow to twice what is in use.
 	const budget = 400 << 20
-	c := measure(func() {
+	c := measure.Once(func() {
 		defer debug.SetMemoryLimit(debug.SetMemoryLimit(budget))
 		var log *history.Log
 		if log, failed = history.Load(path); failed == nil {
@@ -261,7 +262,7 @@ func rivalOfFile(cfg Config, path string) (outcome, error) {
 	var err error
 	result := porcupine.Unknown
 	start := time.Now()
-	c := measure(func() {
+	c := measure.Once(func() {
 		var log *history.Log
 		if log, err = history.Load(path); err != nil {
 			return
@@ -274,7 +275,7 @@ func rivalOfFile(cfg Config, path string) (outcome, error) {
 		model.Partition = func([]porcupine.Operation) [][]porcupine.Operation { return parts }
 		result = porcupine.CheckOperationsTimeout(model, nil, max(cfg.RivalTime-time.Since(start), time.Millisecond))
 	}, 0, nil)
-	o := outcome{cost: c, timedOut: result == porcupine.Unknown}
+	o := outcome{Cost: c, timedOut: result == porcupine.Unknown}
 	switch result {
 	case porcupine.Ok:
 		o.answer = order.Legal

@@ -48,6 +48,7 @@ func (t *tarjan) run(g *Graph, w walk, pace *checker.Pace, yield func([]int32) b
 	n := g.Nodes() * int(w.states)
 	if cap(t.index) < n {
 		t.index, t.low = make([]int32, n), make([]int32, n)
+		t.stack, t.calls = make([]int32, 0, n/4), make([]call, 0, n/4)
 	}
 	index, low := t.index[:n], t.low[:n]
 	clear(index)

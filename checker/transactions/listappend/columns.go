@@ -3,6 +3,7 @@ package listappend
 import (
 	"context"
 	"fmt"
+	"slices"
 	"sort"
 
 	"nemesis/checker"
@@ -178,13 +179,12 @@ type parser struct {
 	*columns
 	plain history.PlainReader
 	byKey map[string]int32 // by spelling
-	last  map[int]int32    // process → its last transaction
 	list  []int64
 }
 
 func parse(ctx context.Context, ops []history.Operation) (*columns, error) {
 	n := len(ops)
-	p := parser{byKey: make(map[string]int32), last: make(map[int]int32), columns: &columns{ops: ops, kind: make([]outcome, n), first: make([]int32, 1, n+1),
+	p := parser{byKey: make(map[string]int32), columns: &columns{ops: ops, kind: make([]outcome, n), first: make([]int32, 1, n+1),
 		call: make([]int64, n), ret: make([]int64, n), process: make([]int32, n)}}
 	for t := range ops {
 		if t%1024 == 0 && ctx.Err() != nil {
@@ -209,10 +209,25 @@ func parse(ctx context.Context, ops []history.Operation) (*columns, error) {
 			return nil, fmt.Errorf("read operation %d (%q) of the history: %w; the workload does not fit this checker", o.Index, o.F, err)
 		}
 		p.first = append(p.first, int32(len(p.steps)))
+		if t == sampled {
+			p.reserve(n)
+		}
 	}
 	p.took()
 	p.processes()
 	return p.columns, nil
+}
+
+// sampled is how many transactions tell how much room all of them will need.
+const sampled = 1000
+
+// reserve makes room for n transactions like those that were read, so that little is copied
+// later.
+func (p *parser) reserve(n int) {
+	more := func(have int) int { return have * (n - sampled) / sampled * 17 / 16 }
+	p.steps = slices.Grow(p.steps, more(len(p.steps)))
+	p.elements = slices.Grow(p.elements, more(len(p.elements)))
+	p.keys = slices.Grow(p.keys, more(len(p.keys)))
 }
 
 // plainly reads a transaction of whole numbers. It reports false, and has done nothing,
