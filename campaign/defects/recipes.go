@@ -1,5 +1,7 @@
 package defects
 
+import "maps"
+
 // recipe is how a run shows a defect: the load and options that it needs under any fault, and the smallest fault.
 type recipe struct {
 	load, faults []string
@@ -13,6 +15,9 @@ const (
 	lacksPackets = "single packets are lost and repeated only where the kernel has netem"
 	lacksMembers = "no fault changes members yet"
 	lacksBytes   = "no fault sends wrong bytes to a port yet"
+	lacksSlow    = "no fault slows disks down yet"
+	lacksDeletes = "no workload deletes"
+	lacksHops    = "no checker follows redirects"
 )
 
 // Loads.
@@ -36,7 +41,8 @@ func recipes() map[string]recipe {
 	appends := with(three, "--workload", "append")
 	counts := with(three, "--workload", "counter")
 	long := []string{"--fault-hold", "4s", "--fault-interval", "6s"}
-	return map[string]recipe{
+	all := shardRecipes()
+	maps.Copy(all, map[string]recipe{
 		"R01": {load: three, lacks: lacksPower},
 		"R02": {load: appends, lacks: lacksPower},
 		"R03": {load: contended, faults: faulty("kill,pause,partition", "leader,minority", "--fault-interval", "3s")},
@@ -77,5 +83,45 @@ func recipes() map[string]recipe {
 		"R38": {load: three, lacks: lacksMembers},
 		"R39": {load: counts, faults: faulty("pause", "leader", "--fault-hold", "3s", "--fault-interval", "5s")},
 		"R40": {load: three, lacks: "no fault takes all connections of a server yet"},
+	})
+	return all
+}
+
+// shardRecipes are those of the sharded store. Shards are moved in every run.
+func shardRecipes() map[string]recipe {
+	two := with(three, "--set", "replicas=2", "--set", "lease=1s", "--set", "clock-error=50ms")
+	owners := with(two, "--workload", "shard-ownership")
+	small := with(two, "--set", "copy-bytes=64")
+	counts := with(two, "--workload", "counter")
+	long := []string{"--fault-hold", "3s", "--fault-interval", "5s"}
+	return map[string]recipe{
+		"K01": {load: owners, faults: faulty("partition", "one", long...)},
+		"K02": {load: owners, faults: faulty("pause", "one", "--fault-hold", "2s", "--fault-interval", "4s")},
+		"K03": {load: owners, faults: faulty("clock-drift,partition", "one", "--clock-change", "monotonic:x0.96", "--fault-interval", "3s")},
+		"K04": {load: owners, faults: faulty("clock-step", "leader", "--clock-change", "wall:+2s", "--fault-interval", "3s")},
+		"K05": {load: owners, faults: faulty("clock-step,partition", "one", "--clock-change", "wall:-60s", "--fault-hold", "4s", "--fault-interval", "5s")},
+		"K06": {load: owners, faults: faulty("pause,partition", "one", "--fault-interval", "2s")},
+		"K07": {load: owners, faults: faulty("kill,partition", "leader,one", "--fault-interval", "2s")},
+		"K08": {load: owners, lacks: lacksPackets},
+		"K09": {load: owners, faults: faulty("partition,pause", "one", "--fault-hold", "1100ms", "--fault-interval", "2s")},
+		"K10": {load: two, faults: faulty("partition,pause", "one", "--fault-hold", "1500ms", "--fault-interval", "3s")},
+		"K11": {load: owners, faults: faulty("kill", "one", long...)},
+		"K12": {load: small, faults: faulty("kill", "one", long...)},
+		"K13": {load: two, lacks: lacksPackets},
+		"K14": {load: two, lacks: lacksPower},
+		"K15": {load: owners, faults: faulty("pause", "one", "--fault-interval", "4s")},
+		"K16": {load: owners, faults: faulty("kill", "one", "--fault-hold", "5s", "--fault-interval", "7s")},
+		"K17": {load: owners, faults: faulty("kill", "one", long...)},
+		"K18": {load: owners, faults: faulty("kill", "one", long...)},
+		"K19": {load: two, lacks: lacksDeletes},
+		"K20": {load: counts, faults: faulty("partition,kill", "one", "--fault-interval", "2s")},
+		"K21": {load: owners, lacks: lacksPackets},
+		"K22": {load: two, lacks: lacksHops},
+		"K23": {load: owners, faults: faulty("partition", "one", "--fault-hold", "1s", "--fault-interval", "3s")},
+		"K24": {load: owners, faults: faulty("kill", "one", "--fault-interval", "3s")},
+		"K25": {load: small, faults: faulty("partition", "one", "--fault-interval", "3s")},
+		"K26": {load: small, faults: faulty("kill", "one", long...)},
+		"K27": {load: two, lacks: lacksSlow},
+		"K28": {load: owners, faults: faulty("kill", "leader", "--fault-interval", "3s")},
 	}
 }

@@ -13,7 +13,9 @@ import (
 	"nemesis/campaign/defects"
 	"nemesis/run"
 	"nemesis/servers/defect"
-	"nemesis/servers/paxos/simulation"
+	paxossim "nemesis/servers/paxos/simulation"
+	shardkvsim "nemesis/servers/shardkv/simulation"
+	"nemesis/servers/sim"
 )
 
 // benchDefectsCommand measures nemesis by the known defects of its servers.
@@ -79,9 +81,13 @@ take many hours.`,
 // chosenDefects are those with the IDs given, in their order, or all.
 func chosenDefects(only []string) ([]defects.Defect, error) {
 	var all []defects.Defect
-	for _, d := range defect.Paxos() {
-		all = append(all, defects.Defect{ID: string(d.ID), System: "paxos", Wrong: d.Wrong, Fault: d.Fault, Checkers: strings.Split(d.Checkers, ", ")})
+	add := func(system string, known []defect.Defect) {
+		for _, d := range known {
+			all = append(all, defects.Defect{ID: string(d.ID), System: system, Wrong: d.Wrong, Fault: d.Fault, Checkers: strings.Split(d.Checkers, ", ")})
+		}
 	}
+	add("paxos", defect.Paxos())
+	add("shardkv", defect.Shardkv())
 	if len(only) == 0 {
 		return all, nil
 	}
@@ -99,13 +105,24 @@ func chosenDefects(only []string) ([]defects.Defect, error) {
 // simulateDefect runs the defect's scenario with one seed after another. The rule that it names is the first word of the
 // violation.
 func simulateDefect(ctx context.Context, id string, seed uint64, budget time.Duration) (rule string, known bool) {
-	scenario, known := simulation.ScenarioOf(defect.ID(id))
+	run := scenarioOf(defect.ID(id))
 	const apart = 1_000_000 // seeds of one try
-	for end, i := time.Now().Add(budget), uint64(0); known && i < apart && time.Now().Before(end) && ctx.Err() == nil; i++ {
-		if r := scenario.Plan(seed*apart+i, defect.ID(id)).Run(); r.Failure != nil {
+	for end, i := time.Now().Add(budget), uint64(0); run != nil && i < apart && time.Now().Before(end) && ctx.Err() == nil; i++ {
+		if r := run(seed*apart + i); r.Failure != nil {
 			rule, _, _ = strings.Cut(r.Failure.Err.Error(), ":")
 			return rule, true
 		}
 	}
-	return "", known
+	return "", run != nil
+}
+
+// scenarioOf simulates a defect with a seed; nil if no simulation knows it.
+func scenarioOf(id defect.ID) func(seed uint64) sim.Result {
+	if s, known := paxossim.ScenarioOf(id); known {
+		return func(seed uint64) sim.Result { return s.Plan(seed, id).Run() }
+	}
+	if s, known := shardkvsim.ScenarioOf(id); known {
+		return func(seed uint64) sim.Result { return s.Plan(seed, id).Run() }
+	}
+	return nil
 }

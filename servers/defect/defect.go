@@ -150,7 +150,7 @@ func Paxos() []Defect {
 func Shardkv() []Defect {
 	return []Defect{
 		{ID: K01, Wrong: "the holder never looks whether its lease has ended", Fault: "partition the holder from the placement group for longer than the lease, with clients on its side", Checkers: "ownership, linearizable"},
-		{ID: K02, Wrong: "a timer notices the end of the lease; it is not looked at when an operation is served", Fault: "stop the holder across the end of its lease, under load", Checkers: "ownership, linearizable"},
+		{ID: K02, Wrong: "the end of the lease is looked at when a client is served for the first time, not again when an operation is applied", Fault: "stop the holder across the end of its lease, under load", Checkers: "ownership, linearizable"},
 		{ID: K03, Wrong: "neither side leaves a margin for the error of clocks", Fault: "the holder's clock slow by nearly the bound, a grantor's fast, and a partition", Checkers: "ownership"},
 		{ID: K04, Wrong: "grantors measure turns by the wall clock", Fault: "a grantor's wall clock jumps forward by a lease", Checkers: "ownership"},
 		{ID: K05, Wrong: "the holder counts its lease by the wall clock", Fault: "the holder's wall clock goes back 60 s, and a partition", Checkers: "linearizable, ownership"},

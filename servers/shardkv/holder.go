@@ -222,6 +222,7 @@ func (a *asker) grantor() core.Address {
 func (a *asker) wanted() []byte {
 	s := a.store
 	if s.opt.Defect == defect.K27 && slices.ContainsFunc(s.sorted(), func(r *replica) bool { return len(r.pending) > 0 }) {
+		a.renewAt = max(a.renewAt, s.now+s.opt.Lease.Retry)
 		return nil
 	}
 	if s.now >= a.renewAt {

@@ -40,6 +40,7 @@ type Store struct {
 	term     term
 	ask      asker
 	retryAt  time.Duration
+	admitted map[uint64]bool // clients served so far: K02
 }
 
 // NewStore makes a store from an encoded state, which may be nil, and the records since.
@@ -50,7 +51,7 @@ func NewStore(o StoreOptions, state []byte, records [][]byte) (*Store, error) {
 	if o.ID == 0 || o.ID.IsClient() || len(o.Grantors) == 0 || o.Lease.Retry <= 0 || o.Lease.Length <= 2*o.Lease.ClockError {
 		return nil, fmt.Errorf("start store %d: it has no number, no grantors, no retry time, or a lease of %v that a clock error of %v leaves nothing of", o.ID, o.Lease.Length, o.Lease.ClockError)
 	}
-	s := &Store{opt: o, replicas: map[uint64]*replica{}, term: term{Lease: o.Lease, defect: o.Defect}}
+	s := &Store{opt: o, replicas: map[uint64]*replica{}, admitted: map[uint64]bool{}, term: term{Lease: o.Lease, defect: o.Defect}}
 	if err := s.recover(state, records); err != nil {
 		return nil, fmt.Errorf("recover store %d: %w", o.ID, err)
 	}
@@ -106,7 +107,7 @@ func (s *Store) Deadline() time.Duration {
 	if !s.begun {
 		return 0
 	}
-	return min(s.retryAt, s.ask.deadline(), s.term.deadline())
+	return min(s.retryAt, s.ask.deadline())
 }
 
 // Ready says that the store has a lease: it can serve what it holds.
@@ -144,7 +145,7 @@ func (s *Store) onOp(from core.Address, o *Op) {
 	case r == nil || r.stopped && !s.keepsMoved():
 		answer(Result{Status: Redirect})
 		return
-	case !s.term.valid():
+	case !s.mayServe(o.Client):
 		return // it may hold the shard again in a moment; the client asks again
 	}
 	if o.Kind == Get {
@@ -176,6 +177,17 @@ func (s *Store) onOp(from core.Address, o *Op) {
 			s.send(n, &Replicate{r.id, r.epoch, w.seq, r.seq, w.op})
 		}
 	}
+}
+
+// mayServe says whether the lease lets the store serve a client now.
+func (s *Store) mayServe(client uint64) bool {
+	if s.opt.Defect != defect.K02 {
+		return s.term.valid()
+	}
+	if s.term.valid() { // looked at for the first operation only
+		s.admitted[client] = true
+	}
+	return s.admitted[client]
 }
 
 func (s *Store) served(r *replica, o Op, found bool, value []byte) spec.Serve {
@@ -251,7 +263,7 @@ func (s *Store) commit(r *replica) {
 	if !s.current(r) {
 		return
 	}
-	for len(r.pending) > 0 && r.committed(r.pending[0].seq) && s.term.valid() {
+	for len(r.pending) > 0 && r.committed(r.pending[0].seq) && s.mayServe(r.pending[0].op.Client) {
 		w := r.pending[0]
 		r.pending = r.pending[1:]
 		rep, fresh := r.apply(w)

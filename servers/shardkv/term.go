@@ -10,10 +10,9 @@ import (
 // term is a store's lease as the store counts it: by its own clock, from when it first sent the renewal that was granted.
 type term struct {
 	Lease
-	defect  defect.ID
-	now     time.Duration
-	until   time.Duration
-	noticed bool // K02: a timer has not found the lease to be over
+	defect defect.ID
+	now    time.Duration
+	until  time.Duration
 }
 
 // tick takes the time of an event in.
@@ -21,9 +20,6 @@ func (t *term) tick(e core.Event) {
 	t.now = e.Now
 	if t.defect == defect.K05 {
 		t.now = e.Wall
-	}
-	if e.Body == nil {
-		t.noticed = t.now < t.until
 	}
 }
 
@@ -40,24 +36,9 @@ func (t *term) granted(sent time.Duration) {
 		margin = 0
 	}
 	t.until = max(t.until, sent+t.Length-margin)
-	t.noticed = true
 }
 
 // valid says whether the store may serve what it holds.
 func (t *term) valid() bool {
-	switch t.defect {
-	case defect.K01:
-		return true
-	case defect.K02:
-		return t.noticed
-	}
-	return t.now < t.until
-}
-
-// deadline is when a timer has something to notice.
-func (t *term) deadline() time.Duration {
-	if t.defect == defect.K02 && t.noticed {
-		return t.until
-	}
-	return core.Never
+	return t.now < t.until || t.defect == defect.K01
 }

@@ -7,6 +7,7 @@ import (
 	"time"
 
 	"nemesis/servers/core"
+	"nemesis/servers/defect"
 )
 
 // A long run, which prints the seed of a run that fails:
@@ -61,5 +62,38 @@ func TestMistakesAreFound(t *testing.T) {
 			}
 			t.Error("25 runs show nothing")
 		})
+	}
+}
+
+// TestDefectsAreFound finds each defect by its minimal fault.
+func TestDefectsAreFound(t *testing.T) {
+	const most = 200
+	for _, d := range defect.Shardkv() {
+		t.Run(string(d.ID), func(t *testing.T) {
+			scenario, ok := ScenarioOf(d.ID)
+			if !ok {
+				t.Fatal("there is no fault for it")
+			}
+			for seed := uint64(1); seed <= most; seed++ {
+				if r := scenario.Plan(seed, d.ID).Run(); r.Failure != nil {
+					t.Logf("run %d, %d steps: %.160s", seed, r.Steps, r.Failure.Error())
+					return
+				}
+			}
+			t.Errorf("%q was not found in %d runs", d.Wrong, most)
+		})
+	}
+}
+
+// TestNoAlarmUnderEachDefectsFault is the control of TestDefectsAreFound: the same faults, and no defect.
+func TestNoAlarmUnderEachDefectsFault(t *testing.T) {
+	for _, d := range defect.Shardkv() {
+		for seed := *firstSeed; seed < *firstSeed+*runs/20; seed++ {
+			scenario, _ := ScenarioOf(d.ID)
+			p := scenario.Plan(seed, "")
+			if r := p.Run(); r.Failure != nil {
+				t.Fatalf("the fault of %s, seed %d: %s", d.ID, seed, Explain(p, r))
+			}
+		}
 	}
 }
