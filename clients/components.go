@@ -90,6 +90,13 @@ type Led interface {
 	HasLeaders(options map[string]string) bool
 }
 
+// Sharded is a System whose parts of the data are moved between nodes.
+type Sharded interface {
+	// MovesShards says whether, with these options, clients of workloads on data move shards while others work on them. They
+	// perform the operation move of the workload shard-ownership.
+	MovesShards(options map[string]string) bool
+}
+
 // Prober is a Deployment that can ask a server whether it serves clients. Of the servers
 // of any other, those serve that accept connections.
 type Prober interface {

@@ -17,6 +17,8 @@ type Claim struct {
 	Rules []Model `json:"rules,omitempty"`
 	// Specification names what each step that the servers trace must be allowed by; "" where they trace none.
 	Specification string `json:"specification,omitempty"`
+	// MovesItself: shards change owners also without being moved, such as when an owner fails.
+	MovesItself bool `json:"movesItself,omitempty"`
 	// Bounds are the numbers.
 	Bounds Bounds `json:"bounds"`
 	// Assumptions are what the claim takes for granted.
@@ -103,18 +105,30 @@ func (c Claim) Assumes(name string) bool {
 // SourcesFor are the sentences that speak of a workload: of one with leases those about
 // them, where there are any.
 func (c Claim) SourcesFor(work Workload) []Source {
-	var model, rules []Source
-	for _, s := range c.Sources {
-		if s.Rules {
-			rules = append(rules, s)
-		} else {
-			model = append(model, s)
-		}
-	}
-	if work.TTL > 0 && len(rules) > 0 {
+	if rules := c.sources(true); work.TTL > 0 && len(rules) > 0 {
 		return rules
 	}
-	return model
+	return c.sources(false)
+}
+
+// SourcesOf are the sentences that say what an anomaly of a workload breaks: those about rules if it breaks one.
+func (c Claim) SourcesOf(work Workload, breaks []Model) []Source {
+	rule := func(m Model) bool { return slices.Contains(c.Rules, m) }
+	if rules := c.sources(true); slices.ContainsFunc(breaks, rule) && len(rules) > 0 {
+		return rules
+	}
+	return c.SourcesFor(work)
+}
+
+// sources are the sentences about rules, or those about the model.
+func (c Claim) sources(rules bool) []Source {
+	var all []Source
+	for _, s := range c.Sources {
+		if s.Rules == rules {
+			all = append(all, s)
+		}
+	}
+	return all
 }
 
 // Bounds are the numbers in a claim. A run that goes beyond the clock bounds cannot break

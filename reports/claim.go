@@ -28,8 +28,12 @@ func (r *Run) heldTo() string {
 
 // claimed are the sentences of the documentation, with where they stand.
 func (r *Run) claimed() []string {
+	return sentences(r.Verdict.Claim.SourcesFor(r.Plan.Workload))
+}
+
+func sentences(sources []history.Source) []string {
 	var all []string
-	for _, s := range r.Verdict.Claim.SourcesFor(r.Plan.Workload) {
+	for _, s := range sources {
 		text := s.Sentence
 		if s.Address != "" {
 			text += " (" + s.Address + ")"
@@ -57,7 +61,7 @@ func (r *Run) heldToBy(f checker.Anomaly) string {
 
 // claimText is what a finding breaks and the documentation's sentences, in a line.
 func (r *Run) claimText(f checker.Anomaly) string {
-	parts := r.claimed()
+	parts := sentences(r.Verdict.Claim.SourcesOf(r.Plan.Workload, f.Breaks))
 	if held := r.heldToBy(f); held != "" {
 		parts = append([]string{held + "."}, parts...)
 	}

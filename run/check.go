@@ -106,7 +106,7 @@ func checkWorkload(plan history.Workload) error {
 		return fmt.Errorf("workload.ttl: the workload %s has no leases; leave it out", plan.Name)
 	case work.Owners && len(plan.Owners) == 0:
 		return fmt.Errorf("workload.owners: the workload %s moves shards, and nobody can own any; name the nodes", plan.Name)
-	case !work.Owners && len(plan.Owners) > 0:
+	case !work.Owners && !work.Moves && len(plan.Owners) > 0:
 		return fmt.Errorf("workload.owners: the workload %s has no shards to own; leave it out", plan.Name)
 	case len(plan.Owners) > mostNodes:
 		return fmt.Errorf("workload.owners: %d are more than %d", len(plan.Owners), mostNodes)

@@ -174,7 +174,8 @@ func (r *resolution) findWorkload() (err error) {
 		return usage("read --ttl: the workload %s has no leases; leave it out", work.Name)
 	}
 	work.Keys, work.OpsPerKey = cmp.Or(work.Keys, r.work.Keys), cmp.Or(work.OpsPerKey, r.work.OpsPerKey)
-	if r.work.Owners {
+	sharded, is := r.system.(clients.Sharded)
+	if r.work.Owners || r.work.Moves && is && sharded.MovesShards(r.plan.System.Options) {
 		work.Owners = r.plan.Cluster.Nodes
 	}
 	return nil

@@ -8,11 +8,12 @@ import (
 	"nemesis/clients/etcd"
 	"nemesis/clients/lock"
 	"nemesis/clients/paxos"
+	"nemesis/clients/shardkv"
 )
 
 // Systems is the table of everything nemesis can test.
 func Systems() []clients.System {
-	return []clients.System{etcd.System{}, paxos.System{}, lock.System{}}
+	return []clients.System{etcd.System{}, paxos.System{}, shardkv.System{}, lock.System{}}
 }
 
 // FindSystem finds a system by the name a user types.

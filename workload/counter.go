@@ -19,21 +19,26 @@ import (
 var counter = Workload{
 	Name:      "counter",
 	Doc:       "adds of one and reads on independent counters; every add must count exactly once",
+	Moves:     true,
 	Keys:      2,
 	OpsPerKey: 500,
 	Main: func(plan history.Workload) generator.Generator {
-		atOnce := orDefault(plan.Keys, 2)
-		operations := orDefault(plan.OpsPerKey, 500)
-		return generator.Keys(plan.Concurrency/atOnce, generator.Unlimited, keyName, func(string) generator.Generator {
-			return generator.Limit(operations, generator.Unfold(counterOps{}, counterOps.next))
-		})
+		return withMoves(plan, counterMain)
 	},
 	Final:  readEach,
 	Models: objectModels,
 	Checkers: func(plan history.Plan) []checker.Checker {
 		kind, _ := models.Find("counter")
-		return append([]checker.Checker{linear.Claimed(plan.Claim.Model, kind, models.Options{})}, anyCheckers(plan)...)
+		return append([]checker.Checker{withoutMoves(linear.Claimed(plan.Claim.Model, kind, models.Options{}))}, anyCheckers(plan)...)
 	},
+}
+
+func counterMain(plan history.Workload) generator.Generator {
+	atOnce := orDefault(plan.Keys, 2)
+	operations := orDefault(plan.OpsPerKey, 500)
+	return generator.Keys(plan.Concurrency/atOnce, generator.Unlimited, keyName, func(string) generator.Generator {
+		return generator.Limit(operations, generator.Unfold(counterOps{}, counterOps.next))
+	})
 }
 
 // counterOps add twice as often as they read: a read shows all that was wrong before it.

@@ -19,20 +19,25 @@ import (
 var register = Workload{
 	Name:      "register",
 	Doc:       "read, write and compare-and-set on independent registers; must be linearizable",
+	Moves:     true,
 	Keys:      2,
 	OpsPerKey: 150,
 	Main: func(plan history.Workload) generator.Generator {
-		atOnce := orDefault(plan.Keys, 2)
-		operations := orDefault(plan.OpsPerKey, 150)
-		return generator.Keys(plan.Concurrency/atOnce, generator.Unlimited, keyName, func(string) generator.Generator {
-			return generator.Limit(operations, &registerOps{})
-		})
+		return withMoves(plan, registerMain)
 	},
 	Final:  readEach,
 	Models: objectModels,
 	Checkers: func(plan history.Plan) []checker.Checker {
-		return append([]checker.Checker{linear.Register(plan.Claim.Model)}, anyCheckers(plan)...)
+		return append([]checker.Checker{withoutMoves(linear.Register(plan.Claim.Model))}, anyCheckers(plan)...)
 	},
+}
+
+func registerMain(plan history.Workload) generator.Generator {
+	atOnce := orDefault(plan.Keys, 2)
+	operations := orDefault(plan.OpsPerKey, 150)
+	return generator.Keys(plan.Concurrency/atOnce, generator.Unlimited, keyName, func(string) generator.Generator {
+		return generator.Limit(operations, &registerOps{})
+	})
 }
 
 func keyName(i int) string { return "k" + strconv.Itoa(i) }

@@ -18,22 +18,27 @@ import (
 var set = Workload{
 	Name:      "set",
 	Doc:       "adds to one set and full reads of it; nothing may be lost, late or twice",
+	Moves:     true,
 	Keys:      1,
 	OpsPerKey: 0,
 	Main: func(plan history.Workload) generator.Generator {
-		ops := generator.Unfold(setOps{}, setOps.next)
-		if plan.Rate > 0 {
-			return ops
-		}
-		return generator.Stagger(setPace, ops)
+		return withMoves(plan, setMain)
 	},
 	Final: func(history.Workload, []string) generator.Generator {
 		return eachThreadReads([]generator.Op{generator.F(history.FList)})
 	},
 	Models: objectModels,
 	Checkers: func(plan history.Plan) []checker.Checker {
-		return append([]checker.Checker{checkset.Full()}, anyCheckers(plan)...)
+		return append([]checker.Checker{withoutMoves(checkset.Full())}, anyCheckers(plan)...)
 	},
+}
+
+func setMain(plan history.Workload) generator.Generator {
+	ops := generator.Unfold(setOps{}, setOps.next)
+	if plan.Rate > 0 {
+		return ops
+	}
+	return generator.Stagger(setPace, ops)
 }
 
 const (

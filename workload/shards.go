@@ -77,20 +77,27 @@ func (s *shardOps) high(i int) uint64 {
 	return s.low(i + 1)
 }
 
+// move gives a range, some, or half of one to an owner.
+func (s *shardOps) move(ctx *generator.Context) generator.Op {
+	r := ctx.Rand
+	i := r.IntN(s.ranges)
+	move := history.Move{Low: s.low(i), High: s.high(i), To: s.owners[r.IntN(len(s.owners))]}
+	switch r.IntN(4) {
+	case 0:
+		move.High = s.high(i + r.IntN(s.ranges-i))
+	case 1:
+		move.High = move.Low + (math.MaxUint64/uint64(s.ranges))/2
+	}
+	op := generator.F(history.FMove)
+	op.Value = move.Encode()
+	return op
+}
+
 func (s *shardOps) make(ctx *generator.Context) generator.Op {
 	r := ctx.Rand
 	i := r.IntN(s.ranges)
 	if len(s.owners) > 0 && r.IntN(servesPerMove) == 0 {
-		move := history.Move{Low: s.low(i), High: s.high(i), To: s.owners[r.IntN(len(s.owners))]}
-		switch r.IntN(4) {
-		case 0:
-			move.High = s.high(i + r.IntN(s.ranges-i))
-		case 1:
-			move.High = move.Low + (math.MaxUint64/uint64(s.ranges))/2
-		}
-		op := generator.F(history.FMove)
-		op.Value = move.Encode()
-		return op
+		return s.move(ctx)
 	}
 	op := generator.F(history.FServe)
 	if r.IntN(20) == 0 {

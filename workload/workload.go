@@ -51,6 +51,8 @@ type Workload struct {
 	TTL time.Duration
 	// Owners: its plan names who can own shards, which are the nodes.
 	Owners bool
+	// Moves: where its plan names owners, shards are moved beside its own operations.
+	Moves bool
 }
 
 // All is every workload, in the order in which they are listed.

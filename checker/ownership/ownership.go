@@ -90,7 +90,7 @@ func ForPlan(plan history.Plan) Options {
 	if ttl == 0 {
 		ttl = plan.Timing.Lease
 	}
-	return Options{Bounds: plan.Claim.Bounds, TTL: time.Duration(ttl)}
+	return Options{Bounds: plan.Claim.Bounds, TTL: time.Duration(ttl), Automatic: plan.Claim.MovesItself}
 }
 
 // Details is the form of Result.Details: what there was to judge.
