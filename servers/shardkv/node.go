@@ -153,13 +153,17 @@ func (n *Node) Step(e core.Event) core.Output {
 	case *paxos.Inquiry:
 		n.answerInquiry(e)
 	case *paxos.Request:
-		if n.grantor != nil {
+		reply := &paxos.Reply{Kind: m.Kind, Session: m.Session, Seq: m.Seq, Status: paxos.NotLeader, Leader: n.store.ask.grantor()}
+		switch {
+		case m.Kind == paxos.Change:
+			reply.Status, reply.Result = paxos.Refused, []byte("the nodes of a store are fixed")
+		case n.grantor != nil:
 			n.stepGrantor(e)
-			break
+			reply = nil
 		}
-		n.out.Send = append(n.out.Send, core.Message{To: e.From, Body: &paxos.Reply{
-			Kind: m.Kind, Session: m.Session, Seq: m.Seq, Status: paxos.NotLeader, Leader: n.store.ask.grantor(),
-		}})
+		if reply != nil {
+			n.out.Send = append(n.out.Send, core.Message{To: e.From, Body: reply})
+		}
 	}
 	n.save()
 	out := n.out
