@@ -13,7 +13,6 @@ package defects
 
 import (
 	"context"
-	"encoding/json"
 	"fmt"
 	"path/filepath"
 	"slices"
@@ -95,15 +94,6 @@ func (r Row) String() string {
 		line += fmt.Sprintf("  (%d without a verdict: %s)", len(r.Failed), r.Failed[0])
 	}
 	return strings.TrimRight(line, " ")
-}
-
-// JSON is the row as one line.
-func (r Row) JSON() string {
-	b, err := json.Marshal(r)
-	if err != nil {
-		panic(err) // numbers and strings only
-	}
-	return string(b)
 }
 
 // Check says what is wrong with a configuration.

@@ -13,7 +13,6 @@ package benchmark
 
 import (
 	"context"
-	"encoding/json"
 	"errors"
 	"fmt"
 	"io"
@@ -72,15 +71,6 @@ func (r Row) String() string {
 	}
 	return fmt.Sprintf("%-24s %8.0f %8.2f %8.2f   %8.0f %8.2f %8.2f   %6.2f   %6.2f %s  (%s)",
 		r.Name, r.Ours.PerSecond, r.Ours.P50MS, r.Ours.P99MS, r.Theirs.PerSecond, r.Theirs.P50MS, r.Theirs.P99MS, r.Ratio, r.Target, met, r.Rival)
-}
-
-// JSON is the row as one line.
-func (r Row) JSON() string {
-	b, err := json.Marshal(r)
-	if err != nil {
-		panic(err) // numbers and strings only
-	}
-	return string(b)
 }
 
 // row is a workload.

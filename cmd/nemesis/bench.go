@@ -3,6 +3,7 @@ package main
 import (
 	"encoding/json"
 	"fmt"
+	"io"
 	"os"
 
 	"github.com/spf13/cobra"
@@ -41,18 +42,11 @@ makes, with the bytes and allocations of each.`,
 		Args:    cobra.NoArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error {
 			rows, err := run.Bench(cmd.Context(), dir, operations, clients)
+			t := table{out: cmd.OutOrStdout(), json: asJSON}
 			for _, row := range rows {
-				if !asJSON {
-					fmt.Fprintln(cmd.OutOrStdout(), row)
-					continue
-				}
-				line, err := json.Marshal(row)
-				if err != nil {
-					return err
-				}
-				fmt.Fprintln(cmd.OutOrStdout(), string(line))
+				t.row(row, false)
 			}
-			return err
+			return t.end(err)
 		},
 	}
 	cmd.Flags().BoolVar(&asJSON, "json", false, "print one JSON object a row")
@@ -60,4 +54,37 @@ makes, with the bytes and allocations of each.`,
 	cmd.Flags().IntVar(&clients, "clients", 100, "number of clients")
 	cmd.Flags().IntVar(&operations, "operations", 1_000_000, "number of operations")
 	return cmd
+}
+
+// table prints the rows of a measurement as they come: as lines of text, or of JSON.
+type table struct {
+	out    io.Writer
+	json   bool
+	missed bool
+}
+
+// text prints what stands above or below the rows.
+func (t *table) text(line string) {
+	if !t.json {
+		fmt.Fprintln(t.out, line)
+	}
+}
+
+// row prints a row, and notes whether it missed its target.
+func (t *table) row(row fmt.Stringer, missed bool) {
+	t.missed = t.missed || missed
+	if !t.json {
+		fmt.Fprintln(t.out, row)
+		return
+	}
+	line, _ := json.Marshal(row) // numbers and texts only
+	fmt.Fprintln(t.out, string(line))
+}
+
+// end is how the command ends: with the exit status 1 when a target was missed.
+func (t *table) end(err error) error {
+	if err == nil && t.missed {
+		return exitStatus(1)
+	}
+	return err
 }

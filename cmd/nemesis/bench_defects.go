@@ -55,17 +55,9 @@ take many hours.`,
 			if cfg.Executable, err = os.Executable(); err != nil {
 				return err
 			}
-			out := cmd.OutOrStdout()
-			if !asJSON {
-				fmt.Fprintln(out, defects.Header)
-			}
-			return defects.Run(cmd.Context(), cfg, func(row defects.Row) {
-				if asJSON {
-					fmt.Fprintln(out, row.JSON())
-				} else {
-					fmt.Fprintln(out, row)
-				}
-			})
+			t := table{out: cmd.OutOrStdout(), json: asJSON}
+			t.text(defects.Header)
+			return t.end(defects.Run(cmd.Context(), cfg, func(row defects.Row) { t.row(row, false) }))
 		},
 	}
 	flags := cmd.Flags()

@@ -48,25 +48,13 @@ the rival's.`,
 			if err := cfg.Check(); err != nil {
 				return &run.UsageError{Err: err}
 			}
-			out, missed := cmd.OutOrStdout(), false
-			if !asJSON {
-				fmt.Fprintln(out, benchmark.Header)
+			t := table{out: cmd.OutOrStdout(), json: asJSON}
+			t.text(benchmark.Header)
+			err = benchmark.Run(cmd.Context(), cfg, func(row benchmark.Row) { t.row(row, !row.Met && row.Skipped == "") })
+			if err == nil {
+				t.text(benchmark.Legend)
 			}
-			err = benchmark.Run(cmd.Context(), cfg, func(row benchmark.Row) {
-				missed = missed || (!row.Met && row.Skipped == "")
-				if asJSON {
-					fmt.Fprintln(out, row.JSON())
-				} else {
-					fmt.Fprintln(out, row)
-				}
-			})
-			if err == nil && !asJSON {
-				fmt.Fprintln(out, benchmark.Legend)
-			}
-			if err == nil && missed {
-				return exitStatus(1)
-			}
-			return err
+			return t.end(err)
 		},
 	}
 	flags := cmd.Flags()

@@ -1,7 +1,6 @@
 package main
 
 import (
-	"fmt"
 	"os"
 	"strings"
 	"time"
@@ -41,22 +40,10 @@ The exit status is 1 when a target was missed. All rows take some minutes.`,
 				return err
 			}
 			cfg.Progress = cmd.ErrOrStderr()
-			out, missed := cmd.OutOrStdout(), false
-			if !asJSON {
-				fmt.Fprintln(out, benchmark.Header)
-			}
-			err = benchmark.Run(cmd.Context(), cfg, func(row benchmark.Row) {
-				missed = missed || !row.Met
-				if asJSON {
-					fmt.Fprintln(out, row.JSON())
-				} else {
-					fmt.Fprintln(out, row)
-				}
-			})
-			if err == nil && missed {
-				return exitStatus(1)
-			}
-			return err
+			t := table{out: cmd.OutOrStdout(), json: asJSON}
+			t.text(benchmark.Header)
+			err = benchmark.Run(cmd.Context(), cfg, func(row benchmark.Row) { t.row(row, !row.Met) })
+			return t.end(err)
 		},
 	}
 	flags := cmd.Flags()

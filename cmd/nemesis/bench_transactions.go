@@ -1,7 +1,6 @@
 package main
 
 import (
-	"fmt"
 	"os"
 	"strings"
 
@@ -42,22 +41,10 @@ an answer was wrong.`,
 			if err := cfg.Check(); err != nil {
 				return &run.UsageError{Err: err}
 			}
-			out, missed := cmd.OutOrStdout(), false
-			if !asJSON {
-				fmt.Fprintln(out, benchmark.Header)
-			}
-			err := benchmark.Run(cmd.Context(), cfg, func(row benchmark.Row) {
-				missed = missed || (!row.Met && row.Skipped == "")
-				if asJSON {
-					fmt.Fprintln(out, row.JSON())
-				} else {
-					fmt.Fprintln(out, row)
-				}
-			})
-			if err == nil && missed {
-				return exitStatus(1)
-			}
-			return err
+			t := table{out: cmd.OutOrStdout(), json: asJSON}
+			t.text(benchmark.Header)
+			err := benchmark.Run(cmd.Context(), cfg, func(row benchmark.Row) { t.row(row, !row.Met && row.Skipped == "") })
+			return t.end(err)
 		},
 	}
 	flags := cmd.Flags()

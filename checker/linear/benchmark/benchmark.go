@@ -22,7 +22,6 @@ package benchmark
 
 import (
 	"context"
-	"encoding/json"
 	"fmt"
 	"slices"
 	"strings"
@@ -135,12 +134,6 @@ func Run(ctx context.Context, cfg Config, yield func(Row)) error {
 		yield(measured)
 	}
 	return nil
-}
-
-// JSON is the row as one line.
-func (r Row) JSON() string {
-	line, _ := json.Marshal(r) // numbers and texts only
-	return string(line)
 }
 
 // Header is the line above rows as String writes them.

@@ -15,7 +15,6 @@ package benchmark
 
 import (
 	"context"
-	"encoding/json"
 	"fmt"
 	"math/rand/v2"
 	"slices"
@@ -128,12 +127,6 @@ func Run(ctx context.Context, cfg Config, yield func(Row)) error {
 		yield(measured)
 	}
 	return nil
-}
-
-// JSON is the row as one line.
-func (r Row) JSON() string {
-	line, _ := json.Marshal(r) // numbers and texts only
-	return string(line)
 }
 
 // Header is the line above rows as String writes them.
