@@ -19,6 +19,8 @@ type Claim struct {
 	Specification string `json:"specification,omitempty"`
 	// MovesItself: shards change owners also without being moved, such as when an owner fails.
 	MovesItself bool `json:"movesItself,omitempty"`
+	// Clocked: what Model promises, and that answers under an epoch end when a later one begins, rests on clocks, too.
+	Clocked bool `json:"clocked,omitempty"`
 	// Bounds are the numbers.
 	Bounds Bounds `json:"bounds"`
 	// Assumptions are what the claim takes for granted.

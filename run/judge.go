@@ -10,6 +10,7 @@ import (
 	"time"
 
 	"nemesis/checker"
+	"nemesis/checker/clocks"
 	"nemesis/checker/refinement"
 	"nemesis/history"
 	"nemesis/workload"
@@ -88,6 +89,7 @@ func Judge(ctx context.Context, dir history.Dir, start time.Time, troubles []str
 		checkers = append(checkers, refinement.Checker(dir, plan.Cluster.Nodes, name, specs))
 	}
 	results := checker.Run(ctx, log, checkers, time.Duration(plan.CheckerTime), memory)
+	clocks.Excuse(plan.Claim, plan.Timing.Lease, log, results)
 	return conclude(dir, results, checker.FaultsOf(plan.Schedule, log.Events), facts), nil
 }
 

@@ -108,8 +108,14 @@ func (w *work) epochShared(p *plane, first, i int32) {
 }
 
 func (w *work) epochWentBack(p *plane, later, i int32) {
-	w.found.Add("epoch-went-back", func() checker.Anomaly {
-		e, l := &p.entries[i], &p.entries[later]
+	e, l := &p.entries[i], &p.entries[later]
+	add := w.found.Add
+	if w.Clocked {
+		add = func(class string, build func() checker.Anomaly) {
+			w.clocked(class, l.call-2*int64(w.TTL), e.ret, build)
+		}
+	}
+	add("epoch-went-back", func() checker.Anomaly {
 		return w.anomaly(p,
 			fmt.Sprintf("%s answered for %s under epoch %d at %s, although an answer under epoch %d had returned %s before that request was called.",
 				w.owner(e), w.shard(e), e.epoch, checker.Moment(e.ret), l.epoch, checker.Span(e.call-l.ret)),

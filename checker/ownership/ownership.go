@@ -42,7 +42,8 @@
 //
 // two-owners rests on the clocks of whoever counts the leases. Where a clock was beyond the
 // bounds of the claim (checker/clocks) between the acquire and the overlap, it is no
-// violation but exceeded.
+// violation but exceeded. So it is with epoch-went-back where the claim says that it rests on clocks (Clocked), for clocks
+// beyond the bounds less than two leases before the answers.
 //
 // # How data passes through
 //
@@ -77,6 +78,8 @@ type Options struct {
 	Bounds history.Bounds
 	// TTL is how long a lease lasts whose grant does not say.
 	TTL time.Duration
+	// Clocked: that no answer is given under an old epoch rests on the clocks of whoever holds leases.
+	Clocked bool
 	// Automatic: the system also changes owners by itself.
 	Automatic bool
 	// Range tells the keys of a shard, both included; nil reads "17" as one key and
@@ -90,7 +93,7 @@ func ForPlan(plan history.Plan) Options {
 	if ttl == 0 {
 		ttl = plan.Timing.Lease
 	}
-	return Options{Bounds: plan.Claim.Bounds, TTL: time.Duration(ttl), Automatic: plan.Claim.MovesItself}
+	return Options{Bounds: plan.Claim.Bounds, TTL: time.Duration(ttl), Automatic: plan.Claim.MovesItself, Clocked: plan.Claim.Clocked}
 }
 
 // Details is the form of Result.Details: what there was to judge.

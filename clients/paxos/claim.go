@@ -43,6 +43,7 @@ func (System) Claim(given map[string]string) history.Claim {
 		claim.Notes = []string{"The servers have the defect " + o.defect + ", because --set defect=" + o.defect + " asked for it (docs/servers.md): what is found may be its work."}
 	}
 	if o.reads == readsLease {
+		claim.Clocked = true
 		claim.Bounds.ClockRate = float64(o.clockError) / float64(o.lease)
 		claim.Assumptions = append(claim.Assumptions, history.Assumption{
 			Name: history.ClockError, Text: "over a lease of " + o.lease.String() + " no node's monotonic clock goes wrong by more than " + o.clockError.String() + " (for reads)",

@@ -21,6 +21,7 @@ func (System) Claim(given map[string]string) history.Claim {
 		Model:       history.StrictSerializable, // of operations on one key each, which is linearizability
 		Rules:       []history.Model{history.SingleOwner, history.FencingTokens},
 		MovesItself: true,
+		Clocked:     true,
 		Bounds:      history.Bounds{ClockRate: float64(o.clockError) / float64(o.lease), ClockOffset: -1},
 		Assumptions: []history.Assumption{
 			{Name: history.CrashRecovery, Text: "nodes stop or pause but never lie"},
