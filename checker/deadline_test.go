@@ -21,6 +21,7 @@ import (
 	"nemesis/checker/set"
 	"nemesis/checker/stats"
 	"nemesis/checker/transactions/listappend"
+	"nemesis/checker/transactions/register"
 	"nemesis/history"
 )
 
@@ -46,6 +47,7 @@ func everyChecker(t *testing.T) []timed {
 	all := []timed{
 		{"set", set.Full(), growingSet, false},
 		{"transactions/listappend", listappend.Append(), transactions, false},
+		{"transactions/register", register.Checker(), registerTransactions, false},
 		{"lease", lease.Checker(lease.Options{Bounds: bounds, Fenced: true}), contendedLock, false},
 		{"ownership", ownership.Checker(ownership.Options{Bounds: bounds}), movingShards, false},
 		{"liveness", liveness.Checker(liveness.Options{Bounds: bounds}), contendedLock, false},
@@ -156,6 +158,21 @@ func transactions() *history.Log {
 		seen = append(seen, int64(i%50))
 		ops = append(ops, write(i%5, history.FTransaction, "", history.OK, nil, history.EncodeTransaction([]history.MicroOp{
 			{F: history.MicroAppend, Key: key, Value: history.EncodeInt(int64(i % 50))}, {F: history.MicroRead, Key: key, Value: history.EncodeInts(seen)}})))
+	}
+	return after(ops)
+}
+
+// registerTransactions read what the transaction before wrote.
+func registerTransactions() *history.Log {
+	var ops []history.Operation
+	for i := range long {
+		key := history.EncodeText(fmt.Sprint("k", i/50))
+		read := history.MicroOp{F: history.MicroRead, Key: key}
+		if i%50 > 0 {
+			read.Value = history.EncodeInt(int64(i - 1))
+		}
+		ops = append(ops, write(i%5, history.FTransaction, "", history.OK, nil, history.EncodeTransaction([]history.MicroOp{
+			read, {F: history.MicroWrite, Key: key, Value: history.EncodeInt(int64(i))}})))
 	}
 	return after(ops)
 }

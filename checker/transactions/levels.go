@@ -7,6 +7,7 @@
 //
 //	listappend   transactions that append to lists and read them: the order of all appends is known
 //	dependency   dependency graphs, their components and the classes of their cycles
+//	register     transactions that read and write registers: sound, and complete for some levels
 //	reference    small histories judged straight from the definitions, by trying everything
 package transactions
 
@@ -44,8 +45,9 @@ const (
 	LostUpdate = "lost-update"
 	// LongFork: readers see two writes in different orders.
 	LongFork = "long-fork"
-	// CyclicVersions: no order of a key's values fits what is known of it.
-	CyclicVersions = "cyclic-versions"
+	// CausalViolation: a transaction misses a write that it causally follows, in its process
+	// or by what it read.
+	CausalViolation = "causal-violation"
 )
 
 // shapeNames are after Adya and Elle.
@@ -93,7 +95,6 @@ func Classes() []checker.Class {
 		breaks(Garbage, history.Integrity),
 		breaks(Duplicates, history.ReadUncommitted),
 		breaks(IncompatibleOrder, history.ReadCommitted),
-		breaks(CyclicVersions, history.ReadUncommitted),
 		breaks(DirtyUpdate, history.ReadCommitted),
 		breaks(G1b, history.ReadCommitted),
 		breaks(FutureRead, history.ReadAtomic, history.RepeatableRead),
@@ -103,6 +104,7 @@ func Classes() []checker.Class {
 		breaks(LostUpdate, history.CursorStability, history.UpdateAtomic),
 		breaks(FracturedRead, history.ReadAtomic, history.ConsistentView, history.RepeatableRead),
 	}
+	all = append(all, breaks(CausalViolation, history.Causal, history.StrongSessionSnapshotIsolation))
 	for _, variant := range []dependency.Variant{dependency.Data, dependency.Sessions, dependency.Writers} {
 		for shape := range dependency.Shape(len(shapeNames)) {
 			if variant != dependency.Data || shape > dependency.G1c {
@@ -127,6 +129,12 @@ var (
 	LostToWriters = checker.Class{Name: LostAppend, Breaks: []history.Model{history.StrongSnapshotIsolation, history.StrictSerializableWrites}}
 	LostToReaders = checker.Class{Name: LostAppend, Breaks: []history.Model{history.StrongSnapshotIsolation}}
 )
+
+// ClassOf is the first class of a name, which must be one of Classes.
+func ClassOf(name string) checker.Class {
+	all := Classes()
+	return all[slices.IndexFunc(all, func(c checker.Class) bool { return c.Name == name })]
+}
 
 // Decided are the models that are decided of transactions, strongest first: a history that
 // has no anomaly which breaks one of them keeps it, as far as the checker is complete.

@@ -12,6 +12,7 @@ import (
 	"nemesis/checker/internal/measure"
 	linear "nemesis/checker/linear/scenarios"
 	"nemesis/checker/transactions/listappend"
+	"nemesis/checker/transactions/register"
 	"nemesis/checker/transactions/scenarios"
 	"nemesis/history"
 	"nemesis/history/foreign"
@@ -30,28 +31,36 @@ func rows() []row {
 		{"append-stale", "at least 400 k/s", "25 k/s", appends(scenarios.Append{Clients: 20, Transactions: 100_000, Stale: true}, checker.Violation),
 			func(r Row) bool { return r.Rate >= 400 }},
 		{"huge-scc", "complete in under 500 ms", "2400 to 2700 ms, and gives up", hugeComponent, func(r Row) bool { return r.MS < 500 }},
+		{"register-100k", "read atomic and causal, complete, in under 2 s", "",
+			judgedBy(register.Checker(), scenarios.Append{Clients: 20, Transactions: 100_000, Registers: true}, checker.Valid), func(r Row) bool { return r.MS < 2000 }},
+		{"register-1000-clients", "the same in under 2 s", "",
+			judgedBy(register.Checker(), scenarios.Append{Clients: 1000, Transactions: 100_000, Registers: true}, checker.Valid), func(r Row) bool { return r.MS < 2000 }},
 		{"file-1m", "read, checked and explained in under 6 s and 1000 MB", "", file, func(r Row) bool { return r.MS < 6000 && r.MB < 1000 }},
 	}
 }
 
 // appends measures a history of list-append.
 func appends(a scenarios.Append, known checker.Outcome) func(context.Context, Config) (Row, error) {
+	return judgedBy(listappend.Append(), a, known)
+}
+
+func judgedBy(by checker.Checker, a scenarios.Append, known checker.Outcome) func(context.Context, Config) (Row, error) {
 	return func(ctx context.Context, cfg Config) (Row, error) {
 		a := a
 		a.Transactions = cfg.scaled(a.Transactions)
-		return judged(ctx, cfg, &history.Log{Operations: a.Generate(cfg.rand())}, known)
+		return judged(ctx, cfg, by, &history.Log{Operations: a.Generate(cfg.rand())}, known)
 	}
 }
 
 // judged measures how long a history is judged.
-func judged(ctx context.Context, cfg Config, log *history.Log, known checker.Outcome) (Row, error) {
+func judged(ctx context.Context, cfg Config, by checker.Checker, log *history.Log, known checker.Outcome) (Row, error) {
 	var result checker.Result
-	c := measure.Repeated(5, func() { result = listappend.Append().Check(ctx, log, checker.Budget{}) }, 0, nil)
+	c := measure.Repeated(5, func() { result = by.Check(ctx, log, checker.Budget{}) }, 0, nil)
 	row := Row{Transactions: len(log.Operations), MS: c.MS(), MB: c.MB(), Wrong: wrong(result, known)}
 	if known != checker.Valid {
 		row.Note = result.Summary
 	}
-	if cfg.RivalElle == "" {
+	if cfg.RivalElle == "" || by.Name() != listappend.Append().Name() {
 		return row, nil
 	}
 	var err error
@@ -80,7 +89,7 @@ func hugeComponent(ctx context.Context, cfg Config) (Row, error) {
 	if err != nil {
 		return Row{}, err
 	}
-	return judged(ctx, cfg, log, checker.Violation)
+	return judged(ctx, cfg, listappend.Append(), log, checker.Violation)
 }
 
 func foreignLog(ctx context.Context, path string) (*history.Log, error) {

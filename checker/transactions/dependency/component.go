@@ -11,7 +11,7 @@ import (
 // twice.
 type walk struct {
 	states int32
-	next   [2][8]int8
+	next   [2][kindCount]int8
 }
 
 const refused = -1
@@ -19,7 +19,7 @@ const refused = -1
 // over is the walk that follows all edges of some kinds.
 func over(kinds Kinds) walk {
 	w := walk{states: 1}
-	for k := range Kind(8) {
+	for k := range kindCount {
 		if !kinds.Has(k) {
 			w.next[0][k] = refused
 		}

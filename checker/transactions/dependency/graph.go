@@ -44,10 +44,18 @@ const (
 	InvokedReader
 	// Spread leads out of an auxiliary node and continues an rw edge.
 	Spread
+	// RWProcess and RWTime are rw edges that rest on the order in which a process, or time,
+	// put the writes.
+	RWProcess
+	RWTime
+	// Inferred is a ww edge of which no more is known than that without it, there would be a
+	// cycle with one rw edge. Cycles that have one are no G0 or G1c.
+	Inferred
+	kindCount
 )
 
 // Kinds is a set of kinds.
-type Kinds uint8
+type Kinds uint16
 
 // Of is the set of some kinds.
 func Of(kinds ...Kind) (set Kinds) {
@@ -63,8 +71,11 @@ func (s Kinds) Has(k Kind) bool { return s>>k&1 == 1 }
 // Edge is a target and a kind.
 type Edge uint32
 
+// AntiDependency reports whether an edge is an rw edge of any sort.
+func (k Kind) AntiDependency() bool { return k == RW || k == RWProcess || k == RWTime }
+
 // kindBits is how many bits of an Edge are its kind; the others are its target.
-const kindBits = 3
+const kindBits = 4
 
 // MostNodes is how many nodes a graph may have.
 const MostNodes = 1 << (32 - kindBits)

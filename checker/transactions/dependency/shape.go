@@ -43,16 +43,19 @@ const (
 	variants
 )
 
-const data = Kinds(1<<WW | 1<<WR | 1<<RW | 1<<Spread)
+const data = Kinds(1<<WW | 1<<WR | 1<<RW | 1<<Spread | 1<<Inferred)
 
 var edges = [variants]Kinds{
 	Data:     0,
-	Sessions: 1 << Process,
-	Writers:  1<<Returned | 1<<Invoked,
-	RealTime: 1<<Process | 1<<Returned | 1<<Invoked | 1<<InvokedReader,
+	Sessions: 1<<Process | 1<<RWProcess,
+	Writers:  1<<Returned | 1<<Invoked | 1<<RWTime,
+	RealTime: 1<<Process | 1<<RWProcess | 1<<Returned | 1<<Invoked | 1<<InvokedReader | 1<<RWTime,
 }
 
-const everything = Kinds(1<<8 - 1)
+const (
+	everything     = Kinds(1<<kindCount - 1)
+	antiDependency = Kinds(1<<RW | 1<<RWProcess | 1<<RWTime)
+)
 
 // Class is a shape with a variant.
 type Class struct {
@@ -103,6 +106,9 @@ func NewClassifier(pace *checker.Pace, rules Rules) *Classifier {
 // none of G1c. That of GSingle lacks its one rw edge.
 func (c *Classifier) walk(class Class) walk {
 	extra := edges[class.Variant]
+	if class.Shape < LongFork {
+		extra &^= antiDependency
+	}
 	if c.rules.ReadersAreLatest && class.Variant == Writers {
 		extra |= 1 << InvokedReader
 	}
@@ -112,7 +118,7 @@ func (c *Classifier) walk(class Class) walk {
 	case G1c:
 		return over(1<<WW | 1<<WR | extra)
 	case GSingle, GSingleRead:
-		kinds := 1<<WW | 1<<WR | 1<<Spread | extra
+		kinds := 1<<WW | 1<<WR | 1<<Inferred | 1<<Spread | extra
 		if c.rules.NoSpread {
 			kinds &^= 1 << Spread
 		}
@@ -120,7 +126,7 @@ func (c *Classifier) walk(class Class) walk {
 		if class.Shape == GSingleRead { // state 0: the last edge was wr
 			w.states, w.next[1] = 2, w.next[0]
 			for s := range w.next {
-				for _, k := range []Kind{WW, Spread} {
+				for _, k := range []Kind{WW, Inferred, Spread} {
 					if w.next[s][k] != refused {
 						w.next[s][k] = 1
 					}
@@ -135,13 +141,18 @@ func (c *Classifier) walk(class Class) walk {
 	w := over(data | extra)
 	w.states = 2
 	w.next[1] = w.next[0]
-	w.next[0][RW], w.next[1][RW] = 1, refused
+	for k := range kindCount {
+		if k.AntiDependency() && w.next[0][k] != refused {
+			w.next[0][k], w.next[1][k] = 1, refused
+			if class.Shape == GNonadjacent && c.rules.AdjacentAllowed {
+				w.next[1][k] = 1
+			}
+		}
+	}
 	w.next[0][Spread], w.next[1][Spread] = refused, 1
 	if class.Shape == LongFork && !c.rules.ForkAfterWrite {
 		w.next[0][WW], w.next[1][WW] = 1, 1
-	}
-	if class.Shape == GNonadjacent && c.rules.AdjacentAllowed {
-		w.next[1][RW] = 1
+		w.next[0][Inferred], w.next[1][Inferred] = 1, 1
 	}
 	return w
 }
@@ -188,9 +199,13 @@ func (c *Classifier) has(part *Component, class Class) bool {
 type arc struct{ from, to int32 }
 
 // single decides whether an rw edge has a way back without another one, of a GSingleRead one
-// that ends with a wr edge. The other edges have no cycle.
+// that ends with a wr edge; or whether the other edges have a cycle, which is one of inferred
+// edges then.
 func (c *Classifier) single(part *Component, class Class) bool {
 	g := &part.Graph
+	if c.t.cyclic(g, over(1<<WW|1<<WR|1<<Inferred|edges[class.Variant]&^antiDependency), c.pace) {
+		return true // over inferred edges
+	}
 	// An edge that has such a way back lies in a component of the walk without adjacent ones.
 	w := c.walk(Class{GNonadjacent, class.Variant})
 	member := make([]int32, 2*g.Nodes())
@@ -205,7 +220,7 @@ func (c *Classifier) single(part *Component, class Class) bool {
 	var arcs []arc
 	for v := range int32(g.Nodes()) {
 		for _, e := range g.Out(v) {
-			if e.Kind() == RW && member[2*v] > 0 && member[2*v] == member[2*e.To()+1] {
+			if w.next[0][e.Kind()] == 1 && e.Kind().AntiDependency() && member[2*v] > 0 && member[2*v] == member[2*e.To()+1] {
 				arcs = append(arcs, arc{v, e.To()})
 			}
 		}
@@ -234,7 +249,7 @@ func (c *Classifier) single(part *Component, class Class) bool {
 
 // reach decides whether any arc has a way back, over edges of some kinds of which the last is
 // of fewer. It follows 64 arcs at a time along the topological order.
-func (c *Classifier) reach(g *Graph, back, last [8]int8, arcs []arc) bool {
+func (c *Classifier) reach(g *Graph, back, last [kindCount]int8, arcs []arc) bool {
 	order := c.topological(g, back)
 	rank := make([]int32, g.Nodes())
 	for i, v := range order {
@@ -278,7 +293,7 @@ func (c *Classifier) reach(g *Graph, back, last [8]int8, arcs []arc) bool {
 }
 
 // topological orders the nodes by the edges of some kinds, which have no cycle.
-func (c *Classifier) topological(g *Graph, follow [8]int8) []int32 {
+func (c *Classifier) topological(g *Graph, follow [kindCount]int8) []int32 {
 	left := make([]int32, g.Nodes())
 	for v := range int32(g.Nodes()) {
 		for _, e := range g.Out(v) {
@@ -305,4 +320,10 @@ func (c *Classifier) topological(g *Graph, follow [8]int8) []int32 {
 		}
 	}
 	return order
+}
+
+// Contradictory reports whether the wr and inferred edges alone have a cycle: then no order of
+// versions is read atomic.
+func (c *Classifier) Contradictory(part *Component) bool {
+	return c.t.cyclic(&part.Graph, over(1<<WR|1<<Inferred), c.pace)
 }

@@ -3,7 +3,7 @@ package dependency
 // Hop is one step of a cycle, from transaction to transaction.
 type Hop struct {
 	From, To int32
-	// Kind is WW, WR, RW or Process, or Returned for real time.
+	// Kind is that of the edge, Returned for real time.
 	Kind Kind
 	// Reader: by real time it comes before a transaction that only reads.
 	Reader bool
@@ -20,7 +20,7 @@ func (c *Classifier) Shortest(part *Component, class Class) (cycle []Hop, exact 
 	w := c.walk(class)
 	first := everything
 	if class.Shape > G1c {
-		first = 1 << RW
+		first = antiDependency&(data|edges[class.Variant]) | 1<<Inferred
 	}
 	s := search{g: &part.Graph, walk: w, first: first, seen: make([]int32, part.Nodes()*int(w.states)),
 		from: make([]arrival, part.Nodes()*int(w.states)), left: work}
@@ -82,7 +82,7 @@ func (s *search) around(start int32, below int) []Hop {
 		for _, e := range out {
 			if to := s.walk.next[state][e.Kind()]; to != refused && only.Has(e.Kind()) {
 				reach(at, e, to)
-			} else if state == 0 && only == 1<<RW && e.Kind() == RW {
+			} else if state == 0 && only != everything && only.Has(e.Kind()) {
 				reach(at, e, int8(s.walk.states-1)) // the one rw edge of a GSingle
 			}
 		}

@@ -4,10 +4,10 @@ import (
 	"context"
 	"fmt"
 	"slices"
-	"sort"
 
 	"nemesis/checker"
 	"nemesis/checker/internal/values"
+	"nemesis/checker/transactions/dependency"
 	"nemesis/history"
 )
 
@@ -20,7 +20,7 @@ type columns struct {
 	rules
 	// A transaction is the operation of the same number. Its steps are first[t] up to
 	// first[t+1].
-	kind    []outcome
+	kind    []dependency.Fact
 	first   []int32
 	steps   []step
 	call    []int64
@@ -38,18 +38,11 @@ type columns struct {
 	doubt string
 }
 
-// outcome is a set of facts about a transaction.
-type outcome uint8
-
 const (
-	// acknowledged: its client was told that it happened, and what it read.
-	acknowledged outcome = 1 << iota
-	// refused: it certainly did not happen.
-	refused
-	// took: it certainly took effect: acknowledged, or one of its values was seen.
-	took
-	// writes: it appends something.
-	writes
+	acknowledged = dependency.Acknowledged
+	refused      = dependency.Refused
+	took         = dependency.Took
+	writes       = dependency.Writes
 )
 
 // step is one part of a transaction.
@@ -184,7 +177,7 @@ type parser struct {
 
 func parse(ctx context.Context, ops []history.Operation) (*columns, error) {
 	n := len(ops)
-	p := parser{byKey: make(map[string]int32), columns: &columns{ops: ops, kind: make([]outcome, n), first: make([]int32, 1, n+1),
+	p := parser{byKey: make(map[string]int32), columns: &columns{ops: ops, kind: make([]dependency.Fact, n), first: make([]int32, 1, n+1),
 		call: make([]int64, n), ret: make([]int64, n), process: make([]int32, n)}}
 	for t := range ops {
 		if t%1024 == 0 && ctx.Err() != nil {
@@ -433,16 +426,6 @@ func (h *columns) processes() {
 		}
 		last[process] = int32(t)
 	}
-}
-
-// after is the first transaction that was invoked after t had returned.
-func (h *columns) after(t int32) int32 {
-	ret, low, step := h.ret[t], int(t)+1, 8
-	for low+step < len(h.call) && h.call[low+step] <= ret {
-		low, step = low+step, 2*step
-	}
-	high := min(low+step, len(h.call))
-	return int32(low + sort.Search(high-low, func(i int) bool { return h.call[low+i] > ret }))
 }
 
 func (h *columns) stepsOf(t int32) []step { return h.steps[h.first[t]:h.first[t+1]] }

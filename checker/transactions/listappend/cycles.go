@@ -127,17 +127,12 @@ func (h *columns) facts(part *dependency.Component, note func(told)) {
 			continue
 		}
 		if f, is := h.fractureOf(t); is && !h.rules.noFracture {
-			note(told{class: classOf(transactions.FracturedRead), part: part, by: t, fracture: f})
+			note(told{class: transactions.ClassOf(transactions.FracturedRead), part: part, by: t, fracture: f})
 		}
 		if u, is := h.updateOf(t, waiting); is && !h.rules.noUpdate {
-			note(told{class: classOf(transactions.LostUpdate), part: part, by: t, update: u})
+			note(told{class: transactions.ClassOf(transactions.LostUpdate), part: part, by: t, update: u})
 		}
 	}
-}
-
-func classOf(name string) checker.Class {
-	all := transactions.Classes()
-	return all[slices.IndexFunc(all, func(c checker.Class) bool { return c.Name == name })]
 }
 
 // external reports whether a step tells what others did.

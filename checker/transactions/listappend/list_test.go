@@ -13,6 +13,7 @@ import (
 	"pgregory.net/rapid"
 
 	"nemesis/checker"
+	"nemesis/checker/transactions/dependency"
 	"nemesis/checker/transactions/reference"
 	"nemesis/history"
 )
@@ -409,7 +410,7 @@ func simulate(choose func(int) int, clients, keys, n int, b bug, often int) []hi
 
 // asReference makes the reference's transactions of operations.
 func asReference(ops []history.Operation) []reference.Transaction {
-	h := &columns{ops: ops, kind: make([]outcome, len(ops))}
+	h := &columns{ops: ops, kind: make([]dependency.Fact, len(ops))}
 	everyone := make([]int32, len(ops))
 	for t := range ops {
 		everyone[t] = int32(t)

@@ -21,6 +21,8 @@ type Append struct {
 	// Stale: of 200 transactions that only read, one sees the state of some
 	// transactions earlier.
 	Stale bool
+	// Registers: a key holds the last value only, and transactions write instead of append.
+	Registers bool
 	// Reliable: no transaction fails or is left without an answer; of others one in twenty
 	// is refused, and one in a hundred gets no answer.
 	Reliable bool
@@ -130,7 +132,11 @@ func (g *appends) transaction(kind history.Type, happens bool) (input, output []
 	for i, p := range plan {
 		key := history.EncodeInt(int64(p.key))
 		if p.value > 0 {
-			in[i] = history.MicroOp{F: history.MicroAppend, Key: key, Value: history.EncodeInt(p.value)}
+			f := history.MicroAppend
+			if g.Registers {
+				f = history.MicroWrite
+			}
+			in[i] = history.MicroOp{F: f, Key: key, Value: history.EncodeInt(p.value)}
 			out[i] = in[i]
 			g.now.lists[p.key] = append(g.now.lists[p.key], p.value)
 			written = append(written, p)
@@ -141,7 +147,7 @@ func (g *appends) transaction(kind history.Type, happens bool) (input, output []
 			list = list[:g.now.old[p.key]]
 		}
 		in[i] = history.MicroOp{F: history.MicroRead, Key: key}
-		out[i] = history.MicroOp{F: history.MicroRead, Key: key, Value: history.EncodeInts(list)}
+		out[i] = history.MicroOp{F: history.MicroRead, Key: key, Value: g.shown(list)}
 	}
 	if kind == history.Fail || kind == history.Info && !happens {
 		for i := len(written) - 1; i >= 0; i-- {
@@ -153,4 +159,15 @@ func (g *appends) transaction(kind history.Type, happens bool) (input, output []
 		output = history.EncodeTransaction(out)
 	}
 	return history.EncodeTransaction(in), output
+}
+
+// shown is what a read of a key shows.
+func (g *appends) shown(list []int64) []byte {
+	switch {
+	case !g.Registers:
+		return history.EncodeInts(list)
+	case len(list) == 0:
+		return history.EncodeNull()
+	}
+	return history.EncodeInt(list[len(list)-1])
 }

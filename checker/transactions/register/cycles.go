@@ -1,0 +1,154 @@
+package register
+
+import (
+	"fmt"
+	"slices"
+
+	"nemesis/checker"
+	"nemesis/checker/transactions"
+	"nemesis/checker/transactions/dependency"
+)
+
+var fracturedRead = transactions.ClassOf(transactions.FracturedRead)
+
+// cycles names the contradictions of the graph: first those of read atomic, which is decided by
+// wr and inferred edges alone, then those of every component.
+func (h *columns) cycles(o *order, found *checker.Anomalies) {
+	for _, l := range o.links {
+		if l.later == initial {
+			found.AddTo(fracturedRead, func() checker.Anomaly { return h.missed(l) })
+		}
+	}
+	type best struct {
+		class  checker.Class
+		cycles dependency.Class
+		part   *dependency.Component
+		count  int
+	}
+	var all []*best
+	c := dependency.NewClassifier(h.pace, h.rules.cycles)
+	note := func(class checker.Class, cycles dependency.Class, part *dependency.Component) {
+		for _, b := range all {
+			if b.class.Name == class.Name && slices.Equal(b.class.Breaks, class.Breaks) {
+				b.count++
+				if part.Nodes() < b.part.Nodes() {
+					b.part = part
+				}
+				return
+			}
+		}
+		all = append(all, &best{class, cycles, part, 1})
+	}
+	dependency.Components(h.graph(o), h.pace, func(part *dependency.Component) bool {
+		classes := c.Classify(part)
+		committed := func(class dependency.Class) bool {
+			return class.Variant == dependency.Data && class.Shape <= dependency.G1c
+		}
+		if c.Contradictory(part) && !slices.ContainsFunc(classes, committed) {
+			note(fracturedRead, dependency.Class{Shape: dependency.GSingle}, part)
+		}
+		for _, class := range classes {
+			note(transactions.OfCycle(class), class, part)
+		}
+		return true
+	})
+	for _, b := range all {
+		if h.rules.quiet {
+			found.AddCount(b.class, b.count, func() checker.Anomaly { return checker.Anomaly{} })
+			continue
+		}
+		witness, _ := c.Shortest(b.part, b.cycles)
+		if !h.holds(o, witness) {
+			h.doubt = fmt.Sprintf("a cycle of class %s could not be verified; report it with this history", b.class.Name)
+			continue
+		}
+		found.AddCount(b.class, b.count, func() checker.Anomaly { return h.cycle(o, witness, b.class) })
+	}
+}
+
+// hop is one step of a cycle with what it rests on.
+type hop struct {
+	dependency.Hop
+	key int32 // -1 for time and processes
+	why string
+}
+
+// holds reports whether each step of a cycle leads to the next, and rests on something.
+func (h *columns) holds(o *order, witness []dependency.Hop) bool {
+	for i, e := range witness {
+		if e.To != witness[(i+1)%len(witness)].From || h.because(o, e, func(int32) string { return "it" }).why == "" {
+			return false
+		}
+	}
+	return len(witness) > 1
+}
+
+// because says what each step rests on. t names transactions.
+func (h *columns) because(o *order, e dependency.Hop, t func(int32) string) hop {
+	switch e.Kind {
+	case dependency.Returned:
+		return hop{e, -1, fmt.Sprintf("%s had returned at %s when %s was invoked at %s", t(e.From), checker.Moment(h.op(e.From).Return), t(e.To), checker.Moment(h.op(e.To).Call))}
+	case dependency.Process:
+		return hop{e, -1, fmt.Sprintf("client %d ran %s before %s", h.op(e.From).Process, t(e.From), t(e.To))}
+	case dependency.Inferred:
+		l := o.linked(h, e.From, e.To)
+		first, later := &h.versions[l.first], &h.versions[l.later]
+		return hop{e, first.key, fmt.Sprintf("%s saw another write of %s and read %s of %s, which %s wrote, so that this stands behind the %s that %s wrote",
+			t(l.by), t(e.From), h.text(l.later), h.name(later.key), t(e.To), h.text(l.first), t(e.From))}
+	}
+	reader := e.From
+	if e.Kind == dependency.WR {
+		reader = e.To
+	}
+	for _, s := range h.stepsOf(reader) {
+		if !h.external(&s) {
+			continue
+		}
+		if e.Kind == dependency.WR {
+			if h.source(&s) == e.From {
+				return hop{e, s.key, fmt.Sprintf("%s read %s of %s, which %s wrote", t(e.To), h.text(s.what), h.name(s.key), t(e.From))}
+			}
+			continue
+		}
+		v := h.versionOf(e.To, s.key)
+		if v < 0 || v == s.what {
+			continue
+		}
+		if why := h.behind(o, e, &s, v, t); why != "" {
+			return hop{e, s.key, fmt.Sprintf("%s read %s of %s, and not the %s of %s: %s", t(e.From), h.text(s.what), h.name(s.key), h.text(v), t(e.To), why)}
+		}
+	}
+	return hop{e, -1, ""}
+}
+
+// behind says why version v stands behind the one that a step read, "" if it is not known to.
+func (h *columns) behind(o *order, e dependency.Hop, s *step, v int32, t func(int32) string) string {
+	if s.what == initial {
+		return "nothing was there before anybody wrote"
+	}
+	w := h.source(s)
+	if w == nobody {
+		return ""
+	}
+	switch e.Kind {
+	case dependency.RWProcess:
+		if h.ops[w].Process == h.ops[e.To].Process && w < e.To {
+			return fmt.Sprintf("client %d wrote that one later", h.ops[w].Process)
+		}
+		return ""
+	case dependency.RWTime:
+		if h.kind[w]&acknowledged != 0 && h.ret[w] < h.call[e.To] {
+			return fmt.Sprintf("the write of what it read had returned at %s, before %s was invoked at %s", checker.Moment(h.ret[w]), t(e.To), checker.Moment(h.call[e.To]))
+		}
+		return ""
+	}
+	for _, theirs := range h.stepsOf(e.To) {
+		if h.external(&theirs) && theirs.key == s.key && theirs.what == s.what {
+			return fmt.Sprintf("%s read %s as well before it wrote", t(e.To), h.text(s.what))
+		}
+	}
+	if l := o.linked(h, w, e.To); l != nil && l.first == s.what {
+		return fmt.Sprintf("%s saw another write of the transaction that wrote %s and read %s", t(l.by), h.text(s.what), h.text(v))
+	}
+	return ""
+}
