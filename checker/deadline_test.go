@@ -12,6 +12,7 @@ import (
 	"time"
 
 	"nemesis/checker"
+	"nemesis/checker/atleastonce"
 	"nemesis/checker/lease"
 	"nemesis/checker/linear"
 	"nemesis/checker/linear/models"
@@ -52,6 +53,7 @@ func everyChecker(t *testing.T) []timed {
 		{"ownership", ownership.Checker(ownership.Options{Bounds: bounds}), movingShards, false},
 		{"liveness", liveness.Checker(liveness.Options{Bounds: bounds}), contendedLock, false},
 		{"restart", restart.Checker(), failedStarts, true},
+		{"atleastonce", atleastonce.Checker(), increments, true},
 		{"stats", stats.Stats(), growingSet, true},
 		{"stats", stats.Availability(), growingSet, true},
 	}
@@ -133,6 +135,15 @@ func growingSet() *history.Log {
 		} else {
 			ops = append(ops, write(i%5, history.FList, "", history.OK, nil, history.EncodeInts(nil)))
 		}
+	}
+	return after(ops)
+}
+
+// increments are of one counter, one after another.
+func increments() *history.Log {
+	var ops []history.Operation
+	for i := range long {
+		ops = append(ops, write(i%5, history.FIncrement, "c", history.OK, nil, history.EncodeInt(int64(i+1))))
 	}
 	return after(ops)
 }

@@ -60,6 +60,8 @@ const (
 	CrashRecovery = "crash-recovery"
 	// FsyncHonoured: what was synced to a disk is still there after a restart.
 	FsyncHonoured = "fsync-honoured"
+	// CrashStop: a server that ended does not come back. What is found after one was started again breaks no claim that assumes it.
+	CrashStop = "crash-stop"
 	// MajorityConnected: most of the time a majority of the servers can talk to each other.
 	MajorityConnected = "majority-connected"
 )

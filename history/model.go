@@ -85,6 +85,11 @@ const (
 	SingleOwner Model = "single-owner"
 )
 
+// AtLeastOnce: every operation that was acknowledged took effect at one moment between its call and its return, in one order with
+// all others, and may take effect again at any later moment, as may one of unknown outcome. It is claimed by who does not tell
+// a request that is sent again from a new one.
+const AtLeastOnce Model = "at-least-once"
+
 // Refinement: each step that a server traces is one that its specification allows after those before it. It is claimed by a
 // claim with a Specification.
 const Refinement Model = "refinement"
@@ -191,7 +196,7 @@ func Consistency() []Model {
 
 // Rules are all rules of leases, locks, elections and ownership.
 func Rules() []Model {
-	return []Model{MutualExclusion, LeaseDuration, LeaseEnd, FencingTokens, Fencing, LeaseReads, BelievedExclusion, SingleOwner}
+	return []Model{MutualExclusion, LeaseDuration, LeaseEnd, FencingTokens, Fencing, LeaseReads, BelievedExclusion, SingleOwner, AtLeastOnce}
 }
 
 // FindModel is the consistency model of that name, Adya's included. The error lists the

@@ -67,6 +67,7 @@ func Judge(ctx context.Context, dir history.Dir, start time.Time, troubles []str
 		return conclude(dir, nil, nil, facts), nil
 	}
 	facts.Truncated = log.Truncated
+	checker.MarkRestarts(facts.Assumptions, log)
 	facts.Harness = missing(troubles, log)
 	facts.Interrupted = interruption(log)
 	facts.ControlSide = checker.ControlSideOf(log)

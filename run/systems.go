@@ -6,6 +6,8 @@ import (
 
 	"nemesis/clients"
 	"nemesis/clients/etcd"
+	"nemesis/clients/ironkv"
+	"nemesis/clients/ironrsl"
 	"nemesis/clients/lock"
 	"nemesis/clients/paxos"
 	"nemesis/clients/shardkv"
@@ -13,7 +15,7 @@ import (
 
 // Systems is the table of everything nemesis can test.
 func Systems() []clients.System {
-	return []clients.System{etcd.System{}, paxos.System{}, shardkv.System{}, lock.System{}}
+	return []clients.System{etcd.System{}, paxos.System{}, shardkv.System{}, lock.System{}, ironrsl.System{}, ironkv.System{}}
 }
 
 // FindSystem finds a system by the name a user types.

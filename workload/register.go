@@ -1,9 +1,11 @@
 package workload
 
 import (
+	"slices"
 	"strconv"
 
 	"nemesis/checker"
+	"nemesis/checker/atleastonce"
 	"nemesis/checker/linear"
 	"nemesis/history"
 	"nemesis/workload/generator"
@@ -28,7 +30,11 @@ var register = Workload{
 	Final:  readEach,
 	Models: objectModels,
 	Checkers: func(plan history.Plan) []checker.Checker {
-		return append([]checker.Checker{withoutMoves(linear.Register(plan.Claim.Model))}, anyCheckers(plan)...)
+		all := []checker.Checker{withoutMoves(linear.Register(plan.Claim.Model))}
+		if slices.Contains(plan.Claim.Rules, history.AtLeastOnce) {
+			all = append(all, atleastonce.Checker())
+		}
+		return append(all, anyCheckers(plan)...)
 	},
 }
 

@@ -27,7 +27,7 @@ func TestFindNamesWhatThereIs(t *testing.T) {
 		}
 	}
 	_, err := Find("bank")
-	if want := `find workload "bank": there is none of that name, choose one of register, append, set, counter, lease, lock, fenced-write, election, shard-ownership, ring`; err == nil || err.Error() != want {
+	if want := `find workload "bank": there is none of that name, choose one of register, append, set, counter, lease, lock, fenced-write, election, shard-ownership, ring, increment`; err == nil || err.Error() != want {
 		t.Errorf("got error %v, want %s", err, want)
 	}
 }
@@ -42,7 +42,7 @@ type system struct {
 	counting  bool // what is added to is a counter
 	wrong     func(op generator.Op, n int, answer any) any
 	n         int // operations so far
-	turn      int // questions about a lock so far
+	turn      int // questions about a lock so far, or increments
 	// One addition in so many is carried out twice, or not at all; 0 for none.
 	repeats, loses int
 }
@@ -127,6 +127,12 @@ func (s *system) do(op generator.Op) (answer any, ok bool) {
 		return v, true
 	case "list":
 		return slices.Clone(s.set), true
+	case "increment":
+		s.turn++
+		if s.repeats > 0 && s.n%s.repeats == 0 {
+			s.turn++
+		}
+		return s.turn, true
 	case "serve": // of a ring: the lock goes from node to node
 		s.turn++
 		epoch := s.turn/20 + 1
@@ -270,6 +276,13 @@ func TestBrokenSystemIsFoundOut(t *testing.T) {
 		{"election", "lease", "an old leader that is heard", nil, func(s *system) { s.unfenced = true }},
 		{"election", "lease", "an epoch with two leaders", nil, func(s *system) { s.doubles, s.sameToken = 5, true }},
 		{"shard-ownership", "ownership", "an old owner that goes on answering", nil, func(s *system) { s.lingers = 100 }},
+		{"increment", "at-least-once", "an increment that is carried out twice", nil, func(s *system) { s.repeats = 100 }},
+		{"increment", "at-least-once", "a value for two", func(op generator.Op, n int, answer any) any {
+			if value, is := answer.(int); is && n == 1000 {
+				return value - 1
+			}
+			return answer
+		}, nil},
 		{"ring", "ownership", "two holders in an epoch", func(op generator.Op, n int, answer any) any {
 			if grant, is := answer.(map[string]any); is && n > 500 && n < 530 {
 				grant["owner"] = fmt.Sprint("n", n%2)

@@ -30,6 +30,9 @@ func TestMain(m *testing.M) {
 	if len(os.Args) > 1 && os.Args[1] == local.Command {
 		os.Exit(local.Main(os.Args[2:]))
 	}
+	if len(os.Args) > 1 && os.Args[1] == fakeIron {
+		os.Exit(serveFakeIron(os.Args[2:]))
+	}
 	// Started under nohup, this process would hand an ignored hang-up to every run.
 	signal.Notify(make(chan os.Signal, 1), syscall.SIGHUP)
 	localtest.WaitTogether()
