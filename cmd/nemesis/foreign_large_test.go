@@ -37,11 +37,11 @@ func TestAValueThatWasThereFromTheBeginningIsExplained(t *testing.T) {
 	}
 }
 
-// A set of 200 000 elements and a queue of as many are judged within the time that they
+// A set of 100 000 elements and a queue of as many are judged within the time that they
 // take to read: no step costs the size of the state.
 func TestLargeSetsAndQueuesAreJudged(t *testing.T) {
 	t.Parallel()
-	const n = 200_000
+	const n = 100_000
 	add := func(b *strings.Builder, process int, f string, asked, answered any) {
 		fmt.Fprintf(b, "{:process %d, :type :invoke, :f :%s, :value %v}\n{:process %d, :type :ok, :f :%s, :value %v}\n", process, f, asked, process, f, answered)
 	}
@@ -63,7 +63,7 @@ func TestLargeSetsAndQueuesAreJudged(t *testing.T) {
 		model, text string
 		code        int
 	}{{"set", set.String(), 0}, {"queue", queue.String(), 0}, {"unordered-queue", queue.String(), 0}, {"queue", lossy.String(), 1}} {
-		if out, code := try(t, "check", "--format", "jepsen-edn", "--model", tc.model, "--checker-time", "2m", "--quiet", written(t, "history.edn", tc.text)); code != tc.code {
+		if out, code := try(t, "check", "--format", "jepsen-edn", "--model", tc.model, "--checker-time", "1m", "--quiet", written(t, "history.edn", tc.text)); code != tc.code {
 			t.Errorf("%s: exit status %d instead of %d: %s", tc.model, code, tc.code, out)
 		}
 	}

@@ -105,22 +105,28 @@ func writeFrames(t *testing.T, path string, count int, frame func(i int) []byte)
 	}
 }
 
+// Of the checks below: what they may use, and the most that they may take. Beside the budget
+// there are one frame, packed and unpacked, and the program.
+const (
+	smallBudget = 64 << 20 // bytes
+	mostMemory  = 2*smallBudget + 64<<20
+)
+
 func TestCheckKeepsToItsMemoryWhateverTheHistoryHolds(t *testing.T) {
 	t.Parallel()
-	const budget = 256 << 20 // bytes, as the plan says
-	plan := strings.Replace(rightPlan, "1073741824", fmt.Sprint(budget), 1)
-	large := strings.Repeat("a", 50<<20)
+	plan := strings.Replace(rightPlan, "1073741824", fmt.Sprint(smallBudget), 1)
+	large := strings.Repeat("a", 12<<20)
 	for name, history := range map[string]func(path string){
-		"eighty values of 50 MiB in 154 KB": func(path string) {
+		"eighty values of 12 MiB": func(path string) {
 			writeFrames(t, path, 80, func(i int) []byte {
 				return fmt.Appendf(nil, `{"index":%d,"time":%d,"type":"invoke","process":%d,"node":"n1","f":"write","key":"k","value":"%s"}`+"\n", i, i, i, large)
 			})
 		},
-		"eight million notes in 8 MB": func(path string) {
+		"two million notes": func(path string) {
 			writeFrames(t, path, 80, func(i int) []byte {
 				var lines []byte
-				for n := range 100_000 {
-					lines = fmt.Appendf(lines, `{"index":%d,"time":1,"type":"note"}`+"\n", i*100_000+n)
+				for n := range 25_000 {
+					lines = fmt.Appendf(lines, `{"index":%d,"time":1,"type":"note"}`+"\n", i*25_000+n)
 				}
 				return lines
 			})
@@ -128,15 +134,15 @@ func TestCheckKeepsToItsMemoryWhateverTheHistoryHolds(t *testing.T) {
 		"processes without end": func(path string) {
 			writeFrames(t, path, 40, func(i int) []byte {
 				var lines []byte
-				for n := range 100_000 {
-					n += i * 100_000
+				for n := range 25_000 {
+					n += i * 25_000
 					lines = fmt.Appendf(lines, `{"index":%d,"time":1,"type":"invoke","process":%d,"f":"read","key":"k"}`+"\n", n, n)
 				}
 				return lines
 			})
 		},
-		"faults of a million numbers": func(path string) {
-			numbers := strings.Repeat("{},", 1_000_000) + "{}"
+		"faults of many numbers": func(path string) {
+			numbers := strings.Repeat("{},", 250_000) + "{}"
 			writeFrames(t, path, 20, func(i int) []byte {
 				return fmt.Appendf(nil, `{"index":%d,"time":1,"type":"fault","process":0,"fault":{"id":1,"effects":[{"evidence":{"measures":[%s]}}]}}`+"\n", i, numbers)
 			})
@@ -146,13 +152,12 @@ func TestCheckKeepsToItsMemoryWhateverTheHistoryHolds(t *testing.T) {
 			dir := writePlan(t, plan)
 			history(dir.Path("history.jsonl.zst"))
 			said, code, most := checked(t, string(dir))
-			if code != checker.Unknown.ExitCode() || !strings.Contains(said, "takes more than the 256 MiB that may be used") {
+			if code != checker.Unknown.ExitCode() || !strings.Contains(said, "takes more than the 64 MiB that may be used") {
 				t.Errorf("exit status %d:\n%s", code, said)
 			}
-			// Beside the budget there are one frame, packed and unpacked, and the program.
 			t.Logf("%d MiB at most", most>>20)
-			if limit := int64(2 * budget); most > limit {
-				t.Errorf("it took %d MiB, with a budget of %d MiB", most>>20, budget>>20)
+			if most > mostMemory {
+				t.Errorf("it took %d MiB, with a budget of %d MiB", most>>20, smallBudget>>20)
 			}
 		})
 	}
@@ -161,53 +166,52 @@ func TestCheckKeepsToItsMemoryWhateverTheHistoryHolds(t *testing.T) {
 // What another tester recorded is read within --checker-memory too, however well it packs.
 func TestCheckOfOtherTestersKeepsToItsMemory(t *testing.T) {
 	t.Parallel()
-	const budget = 128 << 20 // bytes
 	for name, tc := range map[string]struct {
 		format, model string
 		frames        int
 		frame         func(i int) []byte
 	}{
 		"events without end": {"jepsen-edn", "set", 20, func(i int) (lines []byte) {
-			for n := range 50_000 {
+			for n := range 25_000 {
 				lines = fmt.Appendf(lines, "{:process %d, :type :invoke, :f :add, :value 1}\n{:process %d, :type :ok, :f :add, :value 1}\n", n%5, n%5)
 			}
 			return lines
 		}},
 		"processes without end": {"jepsen-json", "set", 20, func(i int) (lines []byte) {
-			for n := range 50_000 {
-				lines = fmt.Appendf(lines, `{"process": %d, "type": "invoke", "f": "add", "value": 1}`+"\n", i*50_000+n)
+			for n := range 25_000 {
+				lines = fmt.Appendf(lines, `{"process": %d, "type": "invoke", "f": "add", "value": 1}`+"\n", i*25_000+n)
 			}
 			return lines
 		}},
 		"lines without end": {"jepsen-log", "set", 20, func(i int) (lines []byte) {
-			for n := range 50_000 {
+			for n := range 25_000 {
 				lines = fmt.Appendf(lines, "%d\t:invoke\t:add\t1\n%d\t:ok\t:add\t1\n", n%5, n%5)
 			}
 			return lines
 		}},
 		"drains of many elements": {"jepsen-edn", "queue", 20, func(i int) (lines []byte) {
-			return fmt.Appendf(nil, "{:process 0, :type :invoke, :f :drain}\n{:process 0, :type :ok, :f :drain, :value [%s]}\n", strings.Repeat("1 ", 500_000))
+			return fmt.Appendf(nil, "{:process 0, :type :invoke, :f :drain}\n{:process 0, :type :ok, :f :drain, :value [%s]}\n", strings.Repeat("1 ", 250_000))
 		}},
 		"values that pack well": {"porcupine-kv", "kv", 200, func(i int) (lines []byte) {
-			return fmt.Appendf(nil, "{:process %d, :type :invoke, :f :put, :key \"k\", :value \"%s\"}\n", i, strings.Repeat("a", 1<<20))
+			return fmt.Appendf(nil, "{:process %d, :type :invoke, :f :put, :key \"k\", :value \"%s\"}\n", i, strings.Repeat("a", 1<<19))
 		}},
 	} {
 		t.Run(name, func(t *testing.T) {
 			path := t.TempDir() + "/history"
 			writeFrames(t, path, tc.frames, tc.frame)
-			said, code, most := checked(t, "--format", tc.format, "--model", tc.model, "--checker-memory", fmt.Sprint(budget), path)
-			if code != checker.Unknown.ExitCode() || !strings.Contains(said, "it takes more than the 128 MiB that may be used") {
+			said, code, most := checked(t, "--format", tc.format, "--model", tc.model, "--checker-memory", fmt.Sprint(smallBudget), path)
+			if code != checker.Unknown.ExitCode() || !strings.Contains(said, "it takes more than the 64 MiB that may be used") {
 				t.Errorf("exit status %d:\n%s", code, said)
 			}
-			if most > 2*budget {
-				t.Errorf("it took %d MiB, with a budget of %d MiB", most>>20, budget>>20)
+			if most > mostMemory {
+				t.Errorf("it took %d MiB, with a budget of %d MiB", most>>20, smallBudget>>20)
 			}
 		})
 	}
 	t.Run("one event beyond it", func(t *testing.T) {
 		path := written(t, "history.edn", "{:process 0, :type :invoke, :f :add, :value ["+strings.Repeat("1 ", 2<<20))
-		said, code, most := checked(t, "--checker-memory", fmt.Sprint(budget), path)
-		if code != usageCode || !strings.Contains(said, "line 1: one event is longer than 2048 KiB, for which there is not enough memory; give more with --checker-memory") || most > 2*budget {
+		said, code, most := checked(t, "--checker-memory", fmt.Sprint(smallBudget), path)
+		if code != usageCode || !strings.Contains(said, "line 1: one event is longer than 1024 KiB, for which there is not enough memory; give more with --checker-memory") || most > mostMemory {
 			t.Errorf("exit status %d, %d MiB:\n%s", code, most>>20, said)
 		}
 	})

@@ -36,8 +36,7 @@ import (
 func strangeServer(t *testing.T, habit string) string {
 	t.Helper()
 	path := filepath.Join(t.TempDir(), habit)
-	cmd := exec.Command("go", "build", "-ldflags", "-X main.habit="+habit, "-o", path, "./testdata/server")
-	cmd.Env = append(os.Environ(), "CGO_ENABLED=0")
+	cmd := exec.Command("go", "build", "-ldflags", "-s -w -X main.habit="+habit, "-o", path, "./testdata/server")
 	if out, err := cmd.CombinedOutput(); err != nil {
 		t.Fatalf("build a strange server: %v: %s", err, out)
 	}
