@@ -250,6 +250,7 @@ func TestSeedsThatFailComeBackAndHistoriesAreJudgedAgain(t *testing.T) {
 // A stored history is judged again by a child of its own. One that crashes says nothing
 // about the history, one that is ended for its time leaves it undecided.
 func TestHowAStoredHistoryIsJudgedWhenTheCheckDoesNotEnd(t *testing.T) {
+	t.Parallel()
 	archive := filepath.Join(t.TempDir(), "archive")
 	first := newNight(t, smallNight)
 	first.archive, first.fake = archive, "set=violation"
@@ -259,11 +260,11 @@ func TestHowAStoredHistoryIsJudgedWhenTheCheckDoesNotEnd(t *testing.T) {
 		says    string
 	}{
 		"check-crashes": {checker.Harness, "it ended with status 2, and left no verdict"},
-		"check-hangs":   {checker.Unknown, "it took longer than 1.001s"},
+		"check-hangs":   {checker.Unknown, "it took longer than 3.001s"},
 	} {
 		yaml := smallNight
 		if mode == "check-hangs" {
-			yaml = strings.NewReplacer("run: 30s", "run: 1001ms", "run: {time-limit: 20s}", "run: {time-limit: 1s}").Replace(yaml)
+			yaml = strings.NewReplacer("run: 30s", "run: 3001ms", "run: {time-limit: 20s}", "run: {time-limit: 3s}").Replace(yaml)
 		}
 		n := newNight(t, yaml)
 		n.archive, n.fake, n.choice.Night, n.choice.Now = archive, "set="+mode, "night-of-"+mode, time.Now()

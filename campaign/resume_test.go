@@ -62,7 +62,7 @@ func TestKilledAtAnyMomentACampaignGoesOnWhereItWas(t *testing.T) {
 		t.Fatal(err)
 	}
 	out := filepath.Join(dir, "out")
-	job, _ := json.Marshal(map[string]string{"YAML": yaml, "Out": out, "World": world, "Executable": self})
+	job, _ := json.Marshal(map[string]string{"YAML": yaml, "Out": out, "World": world, "Executable": fakeNemesis(t)})
 	file := filepath.Join(dir, "job.json")
 	if err := os.WriteFile(file, job, 0o644); err != nil {
 		t.Fatal(err)
@@ -206,8 +206,7 @@ func TestInterruptedCampaignIsResumed(t *testing.T) {
 	n := newNight(t, smallNight)
 	ctx, cancel := context.WithCancel(t.Context())
 	n.config.Log = lines(func(string) { cancel() }) // after the first result
-	self, _ := os.Executable()
-	cfg := Config{Out: n.out, Executable: self, Env: []string{fakeVariable + "="}, Log: n.config.Log, Grace: time.Second}
+	cfg := Config{Out: n.out, Executable: fakeNemesis(t), Env: []string{fakeVariable + "="}, Log: n.config.Log, Grace: time.Second}
 	if _, err := Run(ctx, n.resolve(), cfg); err == nil {
 		t.Fatal("an interrupted night ended as if it had not been")
 	}
