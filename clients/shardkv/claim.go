@@ -9,6 +9,9 @@ import (
 // documentation is where our servers say what they promise.
 const documentation = "docs/servers.md#what-shardkv-promises"
 
+// specification is the name of what the servers' steps are held to where they trace them.
+const specification = "shardkv"
+
 // Claim is what our documentation says for these options. A defect that was asked for changes nothing in what is promised:
 // it is there to be found. Of options that cannot be read nothing is claimed; Prepare and Deploy say what is wrong with them.
 func (System) Claim(given map[string]string) history.Claim {
@@ -46,6 +49,9 @@ func (System) Claim(given map[string]string) history.Claim {
 		claim.Assumptions[1].Text = "machines keep their power, since the last second of what was acknowledged need not be on a disk (fsync=everysec)"
 	case "off":
 		claim.Assumptions[1].Text = "machines keep their power, since what is acknowledged need not be on a disk (fsync=off)"
+	}
+	if o.trace {
+		claim.Specification = specification
 	}
 	if o.defect != "" {
 		claim.Notes = []string{"The servers have the defect " + o.defect + ", because --set defect=" + o.defect + " asked for it (docs/servers.md): what is found may be its work."}

@@ -26,6 +26,7 @@ const (
 	executable = home + "/" + program
 	dataDir    = home + "/data"
 	logFile    = home + "/shardkv.log"
+	traceFile  = home + "/shardkv.trace"
 )
 
 // program is the name of the servers' executable where the user gives one.
@@ -86,6 +87,9 @@ func newDeployment(binary string, o options, plan history.Plan, machines []*agen
 			Node: d.names[i], Role: role, Data: []string{dataDir}, ClientPort: port, PeerPort: port,
 			Spec: agent.ProcessSpec{Name: role, Dir: home, Log: logFile},
 		}
+		if o.trace {
+			c.Trace = traceFile
+		}
 		server := agent.OwnExecutable
 		if binary != "" {
 			server = executable
@@ -109,6 +113,9 @@ func (d *deployment) arguments(server, root string, id int, seed uint64, o optio
 		"--shards", strconv.Itoa(o.shards), "--lease", o.lease.String(), "--clock-error", o.clockError.String(), "--fsync", o.fsync,
 		"--heartbeat", o.heartbeat.String(), "--view-timeout", o.viewTimeout.String(),
 		"--copy-bytes", strconv.Itoa(o.copyBytes), "--save-every", strconv.Itoa(o.saveEvery), "--seed", strconv.FormatUint(seed, 10),
+	}
+	if o.trace {
+		argv = append(argv, "--trace", path.Join(root, traceFile))
 	}
 	if o.defect != "" {
 		argv = append(argv, "--defect", o.defect)

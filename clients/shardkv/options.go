@@ -16,7 +16,7 @@ type options struct {
 	heartbeat, viewTimeout time.Duration
 	copyBytes, saveEvery   int
 	fsync                  string
-	moves                  bool
+	moves, trace           bool
 	defect                 string
 }
 
@@ -70,6 +70,10 @@ func settings() []clients.Setting[options] {
 		Option: setting{Name: "moves", Default: "on", Values: []string{"on", "off"},
 			Doc: "whether shards are moved while clients work on them, in workloads that are not about moves"},
 		Read: func(o *options, v string) bool { o.moves = v == "on"; return true },
+	}, {
+		Option: setting{Name: "trace", Default: "off", Values: []string{"off", "on"},
+			Doc: "on: servers write down each step, which is held to the specification"},
+		Read: func(o *options, v string) bool { o.trace = v == "on"; return true },
 	}, {
 		Option:  setting{Name: "defect", Doc: "a known defect that all servers are to have, such as K02; docs/servers.md lists them"},
 		Allowed: "K01 to K28",

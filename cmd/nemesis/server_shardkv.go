@@ -43,7 +43,7 @@ func shardkvServerCommand() *cobra.Command {
 			}
 			opt.Lease.Retry = opt.Lease.Length / 20
 			opt.Trace = record != ""
-			return serve(cmd, members[id-1], record, trace.Start{Specification: "shardkv", Nodes: len(members)}, host.Options{
+			return serve(cmd, members[id-1], record, trace.Start{Specification: shardkvSpecification, Nodes: len(members)}, host.Options{
 				ID: opt.ID, Decode: shardkv.Decode, Defect: opt.Defect,
 				Start: func(stored core.Stored) (host.Core, error) { return shardkv.NewNode(opt, stored) },
 				Log:   func() (wal.FS, error) { return openLog(data, fsync) },

@@ -21,7 +21,7 @@ func TestShardkvKeepsItsPromise(t *testing.T) {
 		set              []string
 	}{
 		{"register", "partition,kill,pause,clock-step", nil},
-		{"counter", "partition,kill", []string{"--set", "replicas=2", "--set", "copy-bytes=64", "--set", "save-every=200"}},
+		{"counter", "partition,kill", []string{"--set", "replicas=2", "--set", "copy-bytes=64", "--set", "save-every=200", "--set", "trace=on"}},
 		{"shard-ownership", "partition,pause", []string{"--set", "lease=1s", "--set", "clock-error=50ms", "--set", "placement=3"}},
 	} {
 		t.Run(c.workload, func(t *testing.T) {
@@ -31,6 +31,10 @@ func TestShardkvKeepsItsPromise(t *testing.T) {
 			o := finish(t, invocation(t, args...))
 			o.want(t, checker.Valid.ExitCode())
 			o.wantFiles(t)
+			traced := slices.ContainsFunc(o.verdict(t).Results, func(r checker.Result) bool { return r.Checker == "refinement" && r.Outcome == checker.Valid })
+			if traced != slices.Contains(c.set, "trace=on") {
+				t.Errorf("steps were held to the specification: %v", traced)
+			}
 		})
 	}
 }

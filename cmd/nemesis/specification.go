@@ -10,6 +10,8 @@ import (
 const (
 	paxosSpecification = "paxos"
 	lockSpecification  = "lock"
+
+	shardkvSpecification = "shardkv"
 )
 
 // specification is that of a kind of our own servers, at its beginning; nil for any other.
@@ -19,6 +21,8 @@ func specification(name string, nodes int) refinement.Specification {
 		return refine.NewRSM(paxos.NewKV(""))
 	case lockSpecification:
 		return refine.NewLock(nodes)
+	case shardkvSpecification:
+		return refine.NewShards()
 	}
 	return nil
 }

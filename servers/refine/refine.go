@@ -12,6 +12,7 @@ package refine
 
 import (
 	"encoding/json"
+	"errors"
 	"fmt"
 	"math"
 
@@ -75,6 +76,10 @@ func read[E any](node uint64, event json.RawMessage, place func(E) uint64) (any,
 	case spec.Restored:
 		if e.Position > mostPosition {
 			return nil, 0, fmt.Errorf("position %d is none", e.Position)
+		}
+	case spec.Grant, spec.Release, spec.Serve:
+		if place(any(e).(E)) > mostPosition {
+			return nil, 0, errors.New("the map has no such version")
 		}
 	case spec.Locked:
 		if e.Epoch == 0 || e.Epoch > mostPosition {

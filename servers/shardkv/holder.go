@@ -126,7 +126,7 @@ func (s *Store) traceGrant(r *replica) {
 	if !s.current(r) || r.released || !s.term.valid() {
 		return
 	}
-	s.trace(spec.Grant{Range: r.keys, Holder: uint64(s.opt.ID), Epoch: r.epoch, At: s.term.now, Until: s.term.until})
+	s.trace(spec.Grant{Range: r.keys, Holder: uint64(s.opt.ID), Epoch: r.epoch, At: s.term.now, Until: s.term.until, Map: s.m.Version})
 	for _, w := range r.recent {
 		if has(r.keys, w.op.Key) {
 			serve := s.served(r, w.op, w.found, nil)
@@ -246,7 +246,7 @@ func (a *asker) wanted() []byte {
 		}
 		if r.stopped && len(r.pending) == 0 {
 			r.released = true
-			s.trace(spec.Release{Range: r.keys, Holder: uint64(s.opt.ID), Epoch: r.epoch})
+			s.trace(spec.Release{Range: r.keys, Holder: uint64(s.opt.ID), Epoch: r.epoch, Map: s.m.Version})
 			return HandOver(r.id, r.epoch, shard.Target)
 		}
 	}

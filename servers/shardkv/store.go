@@ -199,7 +199,7 @@ func (s *Store) served(r *replica, o Op, found bool, value []byte) spec.Serve {
 	}
 	return spec.Serve{
 		Request: spec.Request{Client: o.Client, Seq: o.Seq}, Node: uint64(s.opt.ID), Epoch: r.epoch, At: s.now,
-		Kind: o.Kind.String(), Key: o.Key, Value: o.Value, Expect: expect, Found: found, Result: value,
+		Kind: o.Kind.String(), Key: o.Key, Value: o.Value, Expect: expect, Found: found, Result: value, Map: s.m.Version,
 	}
 }
 

@@ -5,7 +5,7 @@ import "fmt"
 // Rule names what a step breaks.
 type Rule string
 
-// Rules of RSM and of Lock.
+// Rules of RSM, Shards and Lock.
 const (
 	Known       Rule = "known steps"  // the step is one of the specification
 	Identity    Rule = "identity"     // a request's name is its own
@@ -17,7 +17,11 @@ const (
 	Answers     Rule = "answers"      // an answer is that of an execution
 	Reads       Rule = "reads"        // a read is answered from a state since it was made
 	Succession  Rule = "succession"   // each epoch follows the one before
-	OneHolder   Rule = "one holder"   // an epoch has one holder
+	OneHolder   Rule = "one holder"   // an epoch has one holder, and a key one at a time
+	EpochsGrow  Rule = "epochs grow"  // a key's later lease has a higher epoch
+	Holding     Rule = "holding"      // who serves a key, or gives it up, holds it
+	InLease     Rule = "lease"        // nothing is served once the lease has ended
+	OneMap      Rule = "one map"      // what is served is what was written last
 )
 
 // Broken is why a step is not allowed.

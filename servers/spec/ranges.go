@@ -1,6 +1,9 @@
 package spec
 
-import "encoding/binary"
+import (
+	"encoding/binary"
+	"time"
+)
 
 // KeyRange is the keys from From on and before To. An empty To means that there is no end.
 type KeyRange struct{ From, To string }
@@ -44,3 +47,6 @@ func increment(value []byte) []byte {
 	}
 	return binary.BigEndian.AppendUint64(nil, n+1)
 }
+
+// ended is the end of a lease that was given up.
+const ended time.Duration = -1 << 62

@@ -139,12 +139,12 @@ func TestShardsRules(t *testing.T) {
 		"granted within the error":         {first, {grant(2, 2, 110, 200), "one holder"}},
 		"renewed":                          {first, {grant(1, 1, 50, 200), ""}, {get(1, 1, 150, "k", ""), ""}},
 		"epoch given again":                {first, {grant(2, 1, 111, 200), "epochs grow"}},
-		"given up and granted at once": {first, {serve(1, 1, 5, "set", "k", "v"), ""}, {Release{all, 1, 1}, ""}, {grant(2, 2, 6, 200), ""},
+		"given up and granted at once": {first, {serve(1, 1, 5, "set", "k", "v"), ""}, {Release{Range: all, Holder: 1, Epoch: 1}, ""}, {grant(2, 2, 6, 200), ""},
 			{get(2, 2, 7, "k", "v"), ""}},
-		"served after it was given up":   {first, {Release{all, 1, 1}, ""}, {get(1, 1, 6, "k", ""), "lease"}},
-		"given up by another":            {first, {Release{all, 2, 1}, "holding"}},
-		"half given up, other half kept": {first, {Release{KeyRange{"m", ""}, 1, 1}, ""}, {get(1, 1, 6, "k", ""), ""}, {get(1, 1, 6, "m", ""), "lease"}},
-		"a range in the middle moves": {first, {Release{KeyRange{"g", "m"}, 1, 1}, ""}, {Grant{KeyRange{"g", "m"}, 2, 2, 5 * ms, 100 * ms}, ""},
+		"served after it was given up":   {first, {Release{Range: all, Holder: 1, Epoch: 1}, ""}, {get(1, 1, 6, "k", ""), "lease"}},
+		"given up by another":            {first, {Release{Range: all, Holder: 2, Epoch: 1}, "holding"}},
+		"half given up, other half kept": {first, {Release{Range: KeyRange{"m", ""}, Holder: 1, Epoch: 1}, ""}, {get(1, 1, 6, "k", ""), ""}, {get(1, 1, 6, "m", ""), "lease"}},
+		"a range in the middle moves": {first, {Release{Range: KeyRange{"g", "m"}, Holder: 1, Epoch: 1}, ""}, {Grant{Range: KeyRange{"g", "m"}, Holder: 2, Epoch: 2, At: 5 * ms, Until: 100 * ms}, ""},
 			{get(1, 1, 6, "f", ""), ""}, {get(2, 2, 6, "g", ""), ""}, {get(1, 1, 6, "m", ""), ""}, {get(1, 1, 6, "l", ""), "holding"}},
 	} {
 		t.Run(name, func(t *testing.T) { follow(t, &Shards{ClockError: 10 * ms}, steps) })
