@@ -93,12 +93,13 @@ func shardRecipes() map[string]recipe {
 	owners := with(two, "--workload", "shard-ownership")
 	small := with(two, "--set", "copy-bytes=64")
 	counts := with(two, "--workload", "counter")
+	grows := with(small, "--workload", "set")
 	long := []string{"--fault-hold", "3s", "--fault-interval", "5s"}
 	return map[string]recipe{
 		"K01": {load: owners, faults: faulty("partition", "one", long...)},
 		"K02": {load: owners, faults: faulty("pause", "one", "--fault-hold", "2s", "--fault-interval", "4s")},
 		"K03": {load: owners, faults: faulty("clock-drift,partition", "one", "--clock-change", "monotonic:x0.96", "--fault-interval", "3s")},
-		"K04": {load: owners, faults: faulty("clock-step", "leader", "--clock-change", "wall:+2s", "--fault-interval", "3s")},
+		"K04": {load: owners, faults: faulty("clock-step", "leader", "--clock-change", "wall:+5s", "--fault-interval", "3s")},
 		"K05": {load: owners, faults: faulty("clock-step,partition", "one", "--clock-change", "wall:-60s", "--fault-hold", "4s", "--fault-interval", "5s")},
 		"K06": {load: owners, faults: faulty("pause,partition", "one", "--fault-interval", "2s")},
 		"K07": {load: owners, faults: faulty("kill,partition", "leader,one", "--fault-interval", "2s")},
@@ -106,11 +107,11 @@ func shardRecipes() map[string]recipe {
 		"K09": {load: owners, faults: faulty("partition,pause", "one", "--fault-hold", "1100ms", "--fault-interval", "2s")},
 		"K10": {load: two, faults: faulty("partition,pause", "one", "--fault-hold", "1500ms", "--fault-interval", "3s")},
 		"K11": {load: owners, faults: faulty("kill", "one", long...)},
-		"K12": {load: small, faults: faulty("kill", "one", long...)},
+		"K12": {load: grows, faults: faulty("kill", "one", long...)},
 		"K13": {load: two, lacks: lacksPackets},
 		"K14": {load: two, lacks: lacksPower},
 		"K15": {load: owners, faults: faulty("pause", "one", "--fault-interval", "4s")},
-		"K16": {load: owners, faults: faulty("kill", "one", "--fault-hold", "5s", "--fault-interval", "7s")},
+		"K16": {load: grows, faults: faulty("kill", "one", "--fault-hold", "3s", "--fault-interval", "4s")},
 		"K17": {load: owners, faults: faulty("kill", "one", long...)},
 		"K18": {load: owners, faults: faulty("kill", "one", long...)},
 		"K19": {load: two, lacks: lacksDeletes},
@@ -119,8 +120,8 @@ func shardRecipes() map[string]recipe {
 		"K22": {load: two, lacks: lacksHops},
 		"K23": {load: owners, faults: faulty("partition", "one", "--fault-hold", "1s", "--fault-interval", "3s")},
 		"K24": {load: owners, faults: faulty("kill", "one", "--fault-interval", "3s")},
-		"K25": {load: small, faults: faulty("partition", "one", "--fault-interval", "3s")},
-		"K26": {load: small, faults: faulty("kill", "one", long...)},
+		"K25": {load: grows, faults: faulty("partition", "one", "--fault-interval", "3s")},
+		"K26": {load: grows, faults: faulty("kill", "one", long...)},
 		"K27": {load: two, lacks: lacksSlow},
 		"K28": {load: owners, faults: faulty("kill", "leader", "--fault-interval", "3s")},
 	}
