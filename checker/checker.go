@@ -120,6 +120,9 @@ type Anomaly struct {
 	State string `json:"state,omitempty"`
 	// Proof is the argument, one step a line, each about operations of Core.
 	Proof []ProofStep `json:"proof"`
+	// Cycle are the steps of a cycle, each operation of which must come before the next; only
+	// anomalies that are cycles have any.
+	Cycle []CycleStep `json:"cycle,omitempty"`
 	// Around are other operations of the same key near the core, for the picture; by
 	// Call, at most some 60.
 	Around []history.Operation `json:"around,omitempty"`
@@ -128,6 +131,14 @@ type Anomaly struct {
 	Holds []Hold `json:"holds,omitempty"`
 	// Count is how many anomalies of this class this one stands for, itself included.
 	Count int `json:"count"`
+}
+
+// CycleStep says that one operation must come before another one. From and To are positions
+// in Core. Kind is how that is known: ww, wr, rw, process or realtime.
+type CycleStep struct {
+	From int    `json:"from"`
+	To   int    `json:"to"`
+	Kind string `json:"kind"`
 }
 
 // Beyond says that a run went beyond an assumption.

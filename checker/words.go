@@ -49,6 +49,9 @@ func Show(s string) string { return show(s, shown) }
 // ShowLine is Show for a line of a log, of which several times as much is told.
 func ShowLine(s string) string { return show(s, 6*shown) }
 
+// ShowWhole is Show for what is to be told in full, as far as that can be read at all.
+func ShowWhole(s string) string { return show(s, 40*shown) }
+
 func show(s string, most int) string {
 	var b strings.Builder
 	n := 0

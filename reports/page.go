@@ -82,7 +82,7 @@ type findingCard struct {
 	Beside                   *beside // who held the lock that was to prevent it
 	Timeline                 []string
 	Late                     bool // not in time, rather than impossible
-	Picture                  template.HTML
+	Picture, Cycle           template.HTML
 	Core                     []coreRow
 	Proof                    []proofRow
 	Start, State, Culprit    string
@@ -353,6 +353,7 @@ func (r *Run) addFindings(p *page) {
 			}
 		} else {
 			card.Picture = story(i+1, f, r.Verdict.Faults, r.countOn(f.Key))
+			card.Cycle = drawCycle(f)
 			card.Beside = r.besideLoss(i+1, f)
 		}
 		if f.Count > 1 {

@@ -71,6 +71,21 @@ func (s Kinds) Has(k Kind) bool { return s>>k&1 == 1 }
 // Edge is a target and a kind.
 type Edge uint32
 
+// String is how a proof names the kind: ww, wr, rw, process or realtime.
+func (k Kind) String() string {
+	switch k {
+	case WW, Inferred:
+		return "ww"
+	case WR:
+		return "wr"
+	case Process:
+		return "process"
+	case Returned, Invoked, InvokedReader:
+		return "realtime"
+	}
+	return "rw"
+}
+
 // AntiDependency reports whether an edge is an rw edge of any sort.
 func (k Kind) AntiDependency() bool { return k == RW || k == RWProcess || k == RWTime }
 

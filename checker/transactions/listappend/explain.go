@@ -238,7 +238,11 @@ func (h *columns) cycle(cycle []hop, class checker.Class, fewest []int32) checke
 		steps = append(steps, fmt.Sprintf("Every order of %s was tried: there is none, whatever anybody else did, and there is one without any of them.", strings.Join(names, ", ")))
 		about = append(about, nil, fewest)
 	}
-	return h.anomaly(h.claimOf(cycle, class.Name), rule, h.keyOf(cycle), core, -1, steps, about)
+	told := h.anomaly(h.claimOf(cycle, class.Name), rule, h.keyOf(cycle), core, -1, steps, about)
+	for _, e := range cycle {
+		told.Cycle = append(told.Cycle, checker.CycleStep{From: place[e.from], To: place[e.to], Kind: e.kind.String()})
+	}
+	return told
 }
 
 // members are the transactions of a cycle, those that saw the order which its edges rest on

@@ -252,5 +252,5 @@ func (h *columns) describe(t int32) string {
 	if h.kind[t]&acknowledged != 0 {
 		value = o.Output
 	}
-	return fmt.Sprintf("client %d's transaction %s, invoked at %s and %s", o.Process, checker.ShowJSON(value), checker.Moment(o.Call), checker.Ended(*o))
+	return fmt.Sprintf("client %d's transaction %s, invoked at %s and %s", o.Process, checker.ShowWhole(string(value)), checker.Moment(o.Call), checker.Ended(*o))
 }

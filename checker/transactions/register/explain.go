@@ -57,7 +57,7 @@ func (h *columns) describe(t int32) string {
 	if o.Type == history.OK {
 		value = o.Output
 	}
-	return fmt.Sprintf("client %d's transaction %s, invoked at %s and %s", o.Process, checker.ShowJSON(value), checker.Moment(o.Call), checker.Ended(*o))
+	return fmt.Sprintf("client %d's transaction %s, invoked at %s and %s", o.Process, checker.ShowWhole(string(value)), checker.Moment(o.Call), checker.Ended(*o))
 }
 
 func (h *columns) is(t int32) string { return "C" + strings.TrimPrefix(h.describe(t), "c") + "." }
@@ -132,7 +132,11 @@ func (h *columns) cycle(o *order, witness []dependency.Hop, class checker.Class)
 	slices.Sort(clients)
 	sentence := fmt.Sprintf("%d transactions of %s fit into no order: each must come before the next, and the last before the first (%s).",
 		len(witness), named(slices.Compact(clients)), class.Name)
-	return h.anomaly(sentence, "There is an order in which each transaction comes behind those that it must come behind; which levels forbid that there is none, the class tells.", key, core, -1, steps, about)
+	told := h.anomaly(sentence, "There is an order in which each transaction comes behind those that it must come behind; which levels forbid that there is none, the class tells.", key, core, -1, steps, about)
+	for _, e := range witness {
+		told.Cycle = append(told.Cycle, checker.CycleStep{From: slices.Index(core, e.From), To: slices.Index(core, e.To), Kind: e.Kind.String()})
+	}
+	return told
 }
 
 func named(clients []string) string {
