@@ -50,6 +50,9 @@ var built struct {
 	err  error
 }
 
+// testVersion is its version, written into it as .ci/release does.
+const testVersion = "v0.0.1-test"
+
 const programVariable = "NEMESIS_TEST_PROGRAM"
 
 // program is the path of the nemesis executable, readable by every user.
@@ -65,7 +68,7 @@ func program(t *testing.T) string {
 		os.Chmod(built.dir, 0o755)
 		// Without debugging information, as it goes to the nodes of every run; with or without
 		// cgo as this test, which has all but this package compiled already.
-		cmd := exec.Command("go", "build", "-ldflags=-s -w", "-o", filepath.Join(built.dir, "nemesis"), ".")
+		cmd := exec.Command("go", "build", "-ldflags=-s -w -X nemesis/run.release="+testVersion, "-o", filepath.Join(built.dir, "nemesis"), ".")
 		if out, err := cmd.CombinedOutput(); err != nil {
 			built.err = errors.New(string(out))
 		}

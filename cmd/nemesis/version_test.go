@@ -20,7 +20,7 @@ func TestVersionTellsTheFormatsThatAreWritten(t *testing.T) {
 		t.Fatalf("%v: %s", err, o.text)
 	}
 	want := history.Formats{Plan: history.PlanSchema, History: history.HistorySchema, Verdict: checker.VerdictSchema}
-	if told.Formats != want || told.Version == "" || told.Go == "" {
+	if told.Formats != want || told.Version != testVersion || told.Go == "" {
 		t.Errorf("tells %+v, want the formats %+v", told, want)
 	}
 	words := finish(t, invocation(t, "version"))
