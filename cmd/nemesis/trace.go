@@ -11,10 +11,11 @@ import (
 
 func traceCommand() *cobra.Command {
 	cmd := &cobra.Command{
-		Use:   "trace",
-		Short: "Work with the steps that servers wrote down in a run",
-		Args:  cobra.NoArgs,
-		RunE:  func(cmd *cobra.Command, _ []string) error { return cmd.Help() },
+		Use:     "trace",
+		Short:   "Work with the steps that servers wrote down in a run",
+		Example: `  nemesis trace export store/paxos-register-partition+kill+pause/20261129T084753.950Z >steps.ndjson`,
+		Args:    cobra.NoArgs,
+		RunE:    func(cmd *cobra.Command, _ []string) error { return cmd.Help() },
 	}
 	cmd.AddCommand(&cobra.Command{
 		Use:   "export RUN",
