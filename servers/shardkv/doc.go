@@ -3,9 +3,10 @@
 //
 // # Nodes
 //
-// A placement group, a servers/paxos group that replicates a Placement, decides which node holds which shard. Each of
-// its nodes is a Grantor. Stores are the nodes that hold shards. Keys are byte strings in their own order;
-// numbers are keys of 8 bytes, big-endian, so that their order is that of unsigned numbers.
+// A placement group, a servers/paxos group that replicates a Placement, decides which store holds which shard. Each of
+// its members is a Grantor. Stores hold shards. A machine runs a Node: a Store, and on the first ones a Grantor, which share one
+// log; the grantor's snapshots are records in it, and the node shortens it by a snapshot of both. Keys are byte strings in their
+// own order; numbers are keys of 8 bytes, big-endian, so that their order is that of unsigned numbers.
 //
 // # Leases
 //
@@ -29,7 +30,7 @@
 // group that it is in sync. So whoever the placement group believes to be in sync has everything that was acknowledged
 // (van Renesse and Schneider, Chain Replication, OSDI 2004; Lamport, Malkhi and Zhou, Vertical Paxos, 2009).
 //
-// A move makes the target a backup first. Once it is in sync the holder stops serving the shard, notes so on disk, and has
-// the placement group make the target the holder. When a holder's turn ends, a backup in sync takes over; with none, the
+// A move makes the target a backup first. Once it is in sync the holder stops serving the shard and has the placement
+// group make the target the holder; should it restart, the shard has another epoch, and it serves again. When a holder's turn ends, a backup in sync takes over; with none, the
 // shard waits for its holder.
 package shardkv

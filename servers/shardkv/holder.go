@@ -71,7 +71,7 @@ func (s *Store) assemble(shard Shard) *replica {
 }
 
 func (s *Store) keep(r *replica) {
-	s.replicas[r.id] = r
+	s.put(r)
 	s.record(append([]byte{recCopy}, r.encode()...))
 }
 
@@ -158,6 +158,7 @@ func (s *Store) yield(r *replica, shard Shard) {
 
 func (s *Store) drop(r *replica) {
 	delete(s.replicas, r.id)
+	s.order = nil
 	s.record(wire.AppendUint([]byte{recDrop}, r.id))
 }
 
@@ -232,17 +233,15 @@ func (a *asker) wanted() []byte {
 		return nil
 	}
 	for _, r := range s.sorted() {
-		if !r.holds {
-			continue
+		if !r.holds || len(r.backups) == 0 && !r.stopped {
+			continue // nothing to report or to hand over
 		}
 		shard := s.shard(r.id)
 		if shard.Epoch != r.epoch {
 			continue
 		}
-		for _, n := range r.nodes() {
-			if b := r.backups[n]; b.synced && !b.reported {
-				return InSync(r.id, r.epoch, n)
-			}
+		if n := r.unreported(); n != 0 {
+			return InSync(r.id, r.epoch, n)
 		}
 		if r.stopped && len(r.pending) == 0 {
 			r.released = true
@@ -254,11 +253,12 @@ func (a *asker) wanted() []byte {
 }
 
 func (s *Store) shard(id uint64) Shard {
-	i := slices.IndexFunc(s.m.Shards, func(shard Shard) bool { return shard.ID == id })
-	if i < 0 {
-		return Shard{}
+	for i := range s.m.Shards { // not by value: it is asked for in every step
+		if s.m.Shards[i].ID == id {
+			return s.m.Shards[i]
+		}
 	}
-	return s.m.Shards[i]
+	return Shard{}
 }
 
 func (a *asker) send() {

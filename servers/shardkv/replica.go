@@ -177,6 +177,17 @@ func (r *replica) committed(seq uint64) bool {
 	return true
 }
 
+// unreported is the first backup that is in sync and of which the placement group does not know it, or 0.
+func (r *replica) unreported() core.Address {
+	first := core.Address(0)
+	for n, b := range r.backups {
+		if b.synced && !b.reported && (first == 0 || n < first) {
+			first = n
+		}
+	}
+	return first
+}
+
 // trim forgets writes that every backup has. With joining, a node that gets a copy has only those that the copy includes.
 func (r *replica) trim(joining bool) {
 	low := r.seq

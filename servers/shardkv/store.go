@@ -2,7 +2,6 @@ package shardkv
 
 import (
 	"cmp"
-	"errors"
 	"fmt"
 	"maps"
 	"slices"
@@ -12,7 +11,6 @@ import (
 	"nemesis/servers/core"
 	"nemesis/servers/defect"
 	"nemesis/servers/spec"
-	"nemesis/servers/wire"
 )
 
 // StoreOptions are a store's settings.
@@ -34,6 +32,7 @@ type Store struct {
 	now      time.Duration
 	out      core.Output
 	replicas map[uint64]*replica
+	order    []*replica // the same, sorted; nil if not known
 	m        Map
 	first    Map  // the first one: K22
 	pendingM bool // the map asks for something that has to wait
@@ -113,8 +112,18 @@ func (s *Store) Deadline() time.Duration {
 // Ready says that the store has a lease: it can serve what it holds.
 func (s *Store) Ready() bool { return s.term.valid() }
 
+// sorted returns the replicas in order.
 func (s *Store) sorted() []*replica {
-	return slices.SortedFunc(maps.Values(s.replicas), func(a, b *replica) int { return cmp.Compare(a.id, b.id) })
+	if s.order == nil {
+		s.order = slices.SortedFunc(maps.Values(s.replicas), func(a, b *replica) int { return cmp.Compare(a.id, b.id) })
+	}
+	return s.order
+}
+
+// put takes in a replica, in the place of the one that there was.
+func (s *Store) put(r *replica) {
+	s.replicas[r.id] = r
+	s.order = nil
 }
 
 func (s *Store) send(to core.Address, m core.Body) {
@@ -205,7 +214,8 @@ func (s *Store) served(r *replica, o Op, found bool, value []byte) spec.Serve {
 
 // find returns the replica that this node serves a key from, or nil, and who holds the key.
 func (s *Store) find(key string) (*replica, core.Address) {
-	for _, shard := range s.m.Shards {
+	for i := range s.m.Shards {
+		shard := &s.m.Shards[i]
 		if !s.in(shard.Range, key) {
 			continue
 		}
@@ -260,7 +270,7 @@ func (s *Store) current(r *replica) bool {
 
 // commit applies and acknowledges the writes that are on all disks.
 func (s *Store) commit(r *replica) {
-	if !s.current(r) {
+	if len(r.pending) == 0 && len(r.backups) == 0 || !s.current(r) {
 		return
 	}
 	for len(r.pending) > 0 && r.committed(r.pending[0].seq) && s.mayServe(r.pending[0].op.Client) {
@@ -274,247 +284,12 @@ func (s *Store) commit(r *replica) {
 			s.send(w.client, &Result{Seq: w.op.Seq, Found: rep.found, Holder: s.opt.ID, Epoch: r.epoch})
 		}
 	}
-	for _, n := range r.nodes() {
-		if b := r.backups[n]; b.ready && !b.synced && b.acked >= r.seq {
+	for _, b := range r.backups {
+		if b.ready && !b.synced && b.acked >= r.seq {
 			b.synced = true
 		}
 	}
 	r.trim(s.opt.Defect != defect.K12)
-}
-
-// retry sends again what backups have not acknowledged.
-func (s *Store) retry(r *replica) {
-	if !r.holds {
-		return
-	}
-	for _, n := range r.nodes() {
-		b := r.backups[n]
-		if s.now-b.sentAt < s.opt.Lease.Retry || s.opt.Defect == defect.K23 && !b.ready {
-			continue
-		}
-		s.supply(r, n)
-	}
-}
-
-// supply sends a backup what it lacks: a chunk of its copy, or writes.
-func (s *Store) supply(r *replica, n core.Address) {
-	b := r.backups[n]
-	b.sentAt = s.now
-	if s.opt.Defect == defect.K26 && len(b.data) > min(s.opt.CopyBytes, mostMoved) {
-		b.ready, b.acked = true, b.copySeq // too much to move: nothing is sent
-	}
-	if !b.ready {
-		end := min(b.offset+uint64(s.opt.CopyBytes), uint64(len(b.data)))
-		s.send(n, &Copy{r.id, r.epoch, b.copySeq, uint64(len(b.data)), b.offset, b.data[b.offset:end]})
-		return
-	}
-	sent := 0
-	for _, w := range r.log {
-		if w.seq > b.acked && sent < 64 {
-			s.send(n, &Replicate{r.id, r.epoch, w.seq, r.seq, w.op})
-			sent++
-		}
-	}
-}
-
-// mostMoved is how many bytes of a shard K26 moves.
-const mostMoved = 4096
-
-func (s *Store) onCopied(from core.Address, m *Copied) {
-	r := s.replicas[m.Shard]
-	if r == nil || !r.holds || r.epoch != m.Epoch || r.backups[from] == nil {
-		return
-	}
-	b := r.backups[from]
-	if b.ready || m.Seq != b.copySeq || m.Offset > uint64(len(b.data)) || m.Offset == b.offset {
-		return // an offset may go back: a node that has restarted begins anew
-	}
-	b.offset = m.Offset
-	if b.offset == uint64(len(b.data)) {
-		b.ready, b.acked, b.data = true, b.copySeq, nil
-	}
-	s.supply(r, from)
-}
-
-func (s *Store) onReplicated(from core.Address, m *Replicated) {
-	r := s.replicas[m.Shard]
-	if r == nil || !r.holds || r.epoch != m.Epoch {
-		return
-	}
-	if from == s.opt.ID {
-		r.durable = max(r.durable, min(m.Seq, r.last()))
-	} else if b := r.backups[from]; b != nil && b.ready {
-		b.acked = max(b.acked, min(m.Seq, r.last()))
-	}
-}
-
-// onCopy takes in a piece of a shard.
-func (s *Store) onCopy(from core.Address, m *Copy) {
-	r := s.replicas[m.Shard]
-	if r != nil && s.opt.Defect != defect.K13 {
-		if m.Epoch < r.epoch || r.holds && m.Epoch == r.epoch {
-			return
-		}
-		if r.epoch == m.Epoch && r.seq >= m.Seq { // it has the copy, and perhaps more
-			s.sendDurably(from, &Copied{m.Shard, m.Epoch, m.Seq, m.Size})
-			return
-		}
-	}
-	if r == nil {
-		r = newReplica(Shard{ID: m.Shard})
-		s.replicas[m.Shard] = r
-	}
-	in := r.incoming
-	if in == nil || in.Epoch < m.Epoch || in.Epoch == m.Epoch && in.Seq != m.Seq && m.Offset == 0 {
-		in = &Copy{Shard: m.Shard, Epoch: m.Epoch, Seq: m.Seq, Size: m.Size}
-		r.incoming = in
-	}
-	if in.Epoch != m.Epoch || in.Seq != m.Seq || in.Size != m.Size || m.Offset+uint64(len(m.Data)) > m.Size {
-		return
-	}
-	if m.Offset == uint64(len(in.Data)) {
-		in.Data = append(in.Data, m.Data...)
-	}
-	partly := s.opt.Defect == defect.K25 // what has arrived is taken for all
-	if uint64(len(in.Data)) < in.Size && !partly {
-		s.send(from, &Copied{m.Shard, m.Epoch, m.Seq, uint64(len(in.Data))})
-		return
-	}
-	whole, err := decodeReplica(in.Data)
-	if err != nil && !partly || whole.id != m.Shard || whole.epoch != m.Epoch {
-		r.incoming = nil
-		return
-	}
-	if s.opt.Defect == defect.K20 {
-		whole.replies = map[uint64]reply{}
-	}
-	s.replicas[m.Shard] = whole
-	s.record(append([]byte{recCopy}, in.Data...))
-	send := s.sendDurably
-	if s.opt.Defect == defect.K14 {
-		send = s.send
-	}
-	send(from, &Copied{m.Shard, m.Epoch, m.Seq, m.Size})
-}
-
-// onReplicate takes in a write, in order, under the epoch of the copy it belongs to.
-func (s *Store) onReplicate(from core.Address, m *Replicate) {
-	r := s.replicas[m.Shard]
-	if r == nil || r.incoming != nil {
-		return
-	}
-	if (r.holds || r.epoch != m.Epoch) && s.opt.Defect != defect.K10 {
-		return
-	}
-	next := m.Seq == r.seq+1
-	if s.opt.Defect == defect.K12 { // what is missing is not missed
-		next = m.Seq > r.seq
-	}
-	if m.Seq > r.seq && !next {
-		return
-	}
-	if next {
-		if s.opt.Defect == defect.K19 && m.Op.Kind == Delete {
-			m = &Replicate{m.Shard, m.Epoch, m.Seq, m.Commit, Op{Client: m.Op.Client, Seq: m.Op.Seq, Kind: Get, Key: m.Op.Key}}
-		}
-		r.inherit(m.Seq, m.Op)
-		r.recent = slices.DeleteFunc(r.recent, func(w inherited) bool { return w.seq <= m.Commit })
-		s.record(appendOp(appendUints([]byte{recApply}, r.id, m.Seq), m.Op))
-	}
-	s.sendDurably(from, &Replicated{m.Shard, m.Epoch, r.seq})
-}
-
-// record appends a record to the log.
-func (s *Store) record(b []byte) {
-	s.out.Records = append(s.out.Records, b)
-}
-
-// Tags of records.
-const (
-	recBoot  byte = 1 + iota // the node started
-	recCopy                  // a replica as a whole
-	recApply                 // a write
-	recDrop                  // a replica is gone
-)
-
-// snapshot encodes what the store has applied.
-func (s *Store) snapshot() []byte {
-	whole := slices.DeleteFunc(s.sorted(), func(r *replica) bool { return r.epoch == 0 }) // without those of which a first copy arrives
-	b := wire.AppendUint(appendUints(nil, s.boot), uint64(len(whole)))
-	for _, r := range whole {
-		b = wire.AppendBytes(b, r.encode())
-	}
-	return b
-}
-
-// unapplied are the records of writes that the store has not applied.
-func (s *Store) unapplied() [][]byte {
-	var records [][]byte
-	for _, r := range s.sorted() {
-		for _, w := range r.pending {
-			records = append(records, appendOp(appendUints([]byte{recApply}, r.id, w.seq), w.op))
-		}
-	}
-	return records
-}
-
-func (s *Store) recover(state []byte, records [][]byte) error {
-	if state != nil {
-		in := wire.NewReader(state)
-		s.boot = in.Uint()
-		for range in.Count() {
-			r, err := decodeReplica(in.Bytes())
-			if err != nil {
-				return err
-			}
-			s.replicas[r.id] = r
-		}
-		if err := in.End(); err != nil {
-			return err
-		}
-	}
-	for i, record := range records {
-		if err := s.replay(record); err != nil {
-			return fmt.Errorf("record %d of the store: %w", i, err)
-		}
-	}
-	if s.opt.Defect == defect.K24 {
-		for _, r := range s.replicas {
-			r.seq, r.durable = 0, 0
-		}
-	}
-	return nil
-}
-
-// replay does again what a record says was done.
-func (s *Store) replay(record []byte) error {
-	if len(record) == 0 {
-		return errors.New("it is empty")
-	}
-	in := wire.NewReader(record[1:])
-	switch record[0] {
-	case recBoot:
-		s.boot = in.Uint()
-	case recCopy:
-		r, err := decodeReplica(record[1:])
-		if err != nil && s.opt.Defect != defect.K25 {
-			return err
-		}
-		s.replicas[r.id] = r
-		return nil
-	case recApply:
-		id, seq, op := in.Uint(), in.Uint(), readOp(in)
-		r := s.replicas[id]
-		if r != nil && (seq == r.seq+1 || seq > r.seq && s.opt.Defect == defect.K12) {
-			r.inherit(seq, op)
-			r.durable = r.seq
-		}
-	case recDrop:
-		delete(s.replicas, in.Uint())
-	default:
-		return fmt.Errorf("it is of kind %d, which this version does not know", record[0])
-	}
-	return in.End()
 }
 
 // Route says whether this node would serve a key now, and who holds it as far as the node knows.

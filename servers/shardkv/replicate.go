@@ -1,0 +1,150 @@
+package shardkv
+
+import (
+	"slices"
+
+	"nemesis/servers/core"
+	"nemesis/servers/defect"
+)
+
+// retry sends again what backups have not acknowledged.
+func (s *Store) retry(r *replica) {
+	if !r.holds {
+		return
+	}
+	for _, n := range r.nodes() {
+		b := r.backups[n]
+		if s.now-b.sentAt < s.opt.Lease.Retry || s.opt.Defect == defect.K23 && !b.ready {
+			continue
+		}
+		s.supply(r, n)
+	}
+}
+
+// supply sends a backup what it lacks: a chunk of its copy, or writes.
+func (s *Store) supply(r *replica, n core.Address) {
+	b := r.backups[n]
+	b.sentAt = s.now
+	if s.opt.Defect == defect.K26 && len(b.data) > min(s.opt.CopyBytes, mostMoved) {
+		b.ready, b.acked = true, b.copySeq // too much to move: nothing is sent
+	}
+	if !b.ready {
+		end := min(b.offset+uint64(s.opt.CopyBytes), uint64(len(b.data)))
+		s.send(n, &Copy{r.id, r.epoch, b.copySeq, uint64(len(b.data)), b.offset, b.data[b.offset:end]})
+		return
+	}
+	sent := 0
+	for _, w := range r.log {
+		if w.seq > b.acked && sent < 64 {
+			s.send(n, &Replicate{r.id, r.epoch, w.seq, r.seq, w.op})
+			sent++
+		}
+	}
+}
+
+// mostMoved is how many bytes of a shard K26 moves.
+const mostMoved = 4096
+
+func (s *Store) onCopied(from core.Address, m *Copied) {
+	r := s.replicas[m.Shard]
+	if r == nil || !r.holds || r.epoch != m.Epoch || r.backups[from] == nil {
+		return
+	}
+	b := r.backups[from]
+	if b.ready || m.Seq != b.copySeq || m.Offset > uint64(len(b.data)) || m.Offset == b.offset {
+		return // an offset may go back: a node that has restarted begins anew
+	}
+	b.offset = m.Offset
+	if b.offset == uint64(len(b.data)) {
+		b.ready, b.acked, b.data = true, b.copySeq, nil
+	}
+	s.supply(r, from)
+}
+
+func (s *Store) onReplicated(from core.Address, m *Replicated) {
+	r := s.replicas[m.Shard]
+	if r == nil || !r.holds || r.epoch != m.Epoch {
+		return
+	}
+	if from == s.opt.ID {
+		r.durable = max(r.durable, min(m.Seq, r.last()))
+	} else if b := r.backups[from]; b != nil && b.ready {
+		b.acked = max(b.acked, min(m.Seq, r.last()))
+	}
+}
+
+// onCopy takes in a piece of a shard.
+func (s *Store) onCopy(from core.Address, m *Copy) {
+	r := s.replicas[m.Shard]
+	if r != nil && s.opt.Defect != defect.K13 {
+		if m.Epoch < r.epoch || r.holds && m.Epoch == r.epoch {
+			return
+		}
+		if r.epoch == m.Epoch && r.seq >= m.Seq { // it has the copy, and perhaps more
+			s.sendDurably(from, &Copied{m.Shard, m.Epoch, m.Seq, m.Size})
+			return
+		}
+	}
+	if r == nil {
+		r = newReplica(Shard{ID: m.Shard})
+		s.put(r)
+	}
+	in := r.incoming
+	if in == nil || in.Epoch < m.Epoch || in.Epoch == m.Epoch && in.Seq != m.Seq && m.Offset == 0 {
+		in = &Copy{Shard: m.Shard, Epoch: m.Epoch, Seq: m.Seq, Size: m.Size}
+		r.incoming = in
+	}
+	if in.Epoch != m.Epoch || in.Seq != m.Seq || in.Size != m.Size || m.Offset+uint64(len(m.Data)) > m.Size {
+		return
+	}
+	if m.Offset == uint64(len(in.Data)) {
+		in.Data = append(in.Data, m.Data...)
+	}
+	partly := s.opt.Defect == defect.K25 // what has arrived is taken for all
+	if uint64(len(in.Data)) < in.Size && !partly {
+		s.send(from, &Copied{m.Shard, m.Epoch, m.Seq, uint64(len(in.Data))})
+		return
+	}
+	whole, err := decodeReplica(in.Data)
+	if err != nil && !partly || whole.id != m.Shard || whole.epoch != m.Epoch {
+		r.incoming = nil
+		return
+	}
+	if s.opt.Defect == defect.K20 {
+		whole.replies = map[uint64]reply{}
+	}
+	s.put(whole)
+	s.record(append([]byte{recCopy}, in.Data...))
+	send := s.sendDurably
+	if s.opt.Defect == defect.K14 {
+		send = s.send
+	}
+	send(from, &Copied{m.Shard, m.Epoch, m.Seq, m.Size})
+}
+
+// onReplicate takes in a write, in order, under the epoch of the copy it belongs to.
+func (s *Store) onReplicate(from core.Address, m *Replicate) {
+	r := s.replicas[m.Shard]
+	if r == nil || r.incoming != nil {
+		return
+	}
+	if (r.holds || r.epoch != m.Epoch) && s.opt.Defect != defect.K10 {
+		return
+	}
+	next := m.Seq == r.seq+1
+	if s.opt.Defect == defect.K12 { // what is missing is not missed
+		next = m.Seq > r.seq
+	}
+	if m.Seq > r.seq && !next {
+		return
+	}
+	if next {
+		if s.opt.Defect == defect.K19 && m.Op.Kind == Delete {
+			m = &Replicate{m.Shard, m.Epoch, m.Seq, m.Commit, Op{Client: m.Op.Client, Seq: m.Op.Seq, Kind: Get, Key: m.Op.Key}}
+		}
+		r.inherit(m.Seq, m.Op)
+		r.recent = slices.DeleteFunc(r.recent, func(w inherited) bool { return w.seq <= m.Commit })
+		s.record(appendOp(appendUints([]byte{recApply}, r.id, m.Seq), m.Op))
+	}
+	s.sendDurably(from, &Replicated{m.Shard, m.Epoch, r.seq})
+}
