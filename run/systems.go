@@ -7,6 +7,7 @@ import (
 	"nemesis/clients"
 	"nemesis/clients/etcd"
 	"nemesis/clients/ironkv"
+	"nemesis/clients/ironlock"
 	"nemesis/clients/ironrsl"
 	"nemesis/clients/lock"
 	"nemesis/clients/paxos"
@@ -15,7 +16,7 @@ import (
 
 // Systems is the table of everything nemesis can test.
 func Systems() []clients.System {
-	return []clients.System{etcd.System{}, paxos.System{}, shardkv.System{}, lock.System{}, ironrsl.System{}, ironkv.System{}}
+	return []clients.System{etcd.System{}, paxos.System{}, shardkv.System{}, lock.System{}, ironrsl.System{}, ironkv.System{}, ironlock.System{}}
 }
 
 // FindSystem finds a system by the name a user types.

@@ -9,6 +9,7 @@ import (
 	"os"
 	"strconv"
 	"sync"
+	"time"
 )
 
 // Fakes of the IronFleet servers, made from the facts about their protocols (docs/servers.md) and sharing no code with the
@@ -17,7 +18,7 @@ import (
 //	fake-iron rsl|kv|lock udp|tcp INDEX ADDRESS PORT IP PORT IP PORT …
 //
 // Only the first server of rsl executes anything, and every tenth request twice, which IronRSL may do. Servers of kv have the keys
-// whose remainder is their index. Of what arrives by UDP, every fifth message is lost.
+// whose remainder is their index. Of what arrives by UDP, every fifth message is lost; not so for lock, whose ring would stop.
 const fakeIron = "fake-iron"
 
 // u64 appends numbers.
@@ -36,7 +37,10 @@ type fakeServer struct {
 	handle func(s *fakeServer, from string, message []byte)
 
 	mu   sync.Mutex
-	send func(to string, message []byte) // to a peer that has spoken
+	send func(to string, message []byte) // to an address, or to a peer that has spoken
+
+	epoch, passed uint64 // lock: the last epoch in which it held, and that of the transfer it was told has arrived
+	lossy         bool
 
 	count    uint64
 	requests int
@@ -51,6 +55,11 @@ func serveFakeIron(args []string) int {
 		s.peers = append(s.peers, net.JoinHostPort(args[i], args[i+1]))
 	}
 	s.handle = map[string]func(*fakeServer, string, []byte){"rsl": fakeRSL, "kv": fakeKV, "lock": fakeLock}[args[0]]
+	s.lossy = args[0] != "lock"
+	if args[0] == "lock" && s.index == 0 {
+		s.epoch = 1
+		time.AfterFunc(time.Second, func() { s.handOver(2) })
+	}
 	serve := map[string]func(*fakeServer, string) error{"udp": serveDatagrams, "tcp": serveStreams}[s.wire]
 	if err := serve(s, net.JoinHostPort(args[3], args[4])); err != nil {
 		fmt.Fprintln(os.Stderr, err)
@@ -77,8 +86,10 @@ func serveDatagrams(s *fakeServer, address string) error {
 		if err != nil {
 			return err
 		}
-		if n%5 != 0 {
+		if n%5 != 0 || !s.lossy {
+			s.mu.Lock()
 			s.handle(s, from.String(), bytes.Clone(b[:size]))
+			s.mu.Unlock()
 		}
 	}
 }
@@ -89,10 +100,31 @@ func serveStreams(s *fakeServer, address string) error {
 		return err
 	}
 	conns := map[string]net.Conn{}
-	s.send = func(to string, message []byte) {
-		if conn := conns[to]; conn != nil {
-			conn.Write(append(u64(nil, uint64(len(message))), message...))
+	serve := func(conn net.Conn, name string) {
+		defer conn.Close()
+		for {
+			message, err := readFake(conn)
+			if err != nil {
+				return
+			}
+			s.mu.Lock()
+			s.handle(s, name, message)
+			s.mu.Unlock()
 		}
+	}
+	write := func(conn net.Conn, message []byte) { conn.Write(append(u64(nil, uint64(len(message))), message...)) }
+	s.send = func(to string, message []byte) {
+		conn := conns[to]
+		if conn == nil {
+			var err error
+			if conn, err = net.DialTimeout("tcp", to, time.Second); err != nil {
+				return
+			}
+			conns[to] = conn
+			write(conn, fmt.Append(nil, "server", s.index))
+			go serve(conn, to)
+		}
+		write(conn, message)
 	}
 	for {
 		conn, err := l.Accept()
@@ -100,23 +132,15 @@ func serveStreams(s *fakeServer, address string) error {
 			return err
 		}
 		go func() {
-			defer conn.Close()
 			name, err := readFake(conn)
 			if err != nil {
+				conn.Close()
 				return
 			}
 			s.mu.Lock()
 			conns[string(name)] = conn
 			s.mu.Unlock()
-			for {
-				message, err := readFake(conn)
-				if err != nil {
-					return
-				}
-				s.mu.Lock()
-				s.handle(s, string(name), message)
-				s.mu.Unlock()
-			}
+			serve(conn, string(name))
 		}()
 	}
 }
@@ -215,4 +239,25 @@ func fakeKV(s *fakeServer, from string, m []byte) {
 	s.send(from, s.data[fmt.Sprint("last ", from)])
 }
 
-func fakeLock(*fakeServer, string, []byte) {}
+func fakeLock(s *fakeServer, from string, m []byte) {
+	epoch := at(m, 1)
+	switch {
+	case at(m, 0) == 1:
+		s.passed = max(s.passed, epoch)
+	case at(m, 0) == 0 && epoch > s.epoch && epoch < 1<<62:
+		s.epoch = epoch
+		s.send(from, u64(nil, 1, epoch))
+		time.AfterFunc(5*time.Millisecond, func() { s.handOver(epoch + 1) })
+	}
+}
+
+// handOver hands the lock to the next of the ring, again until that says that it holds, or it has come around.
+func (s *fakeServer) handOver(epoch uint64) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if s.passed >= epoch || s.epoch >= epoch {
+		return
+	}
+	s.send(s.peers[(s.index+1)%len(s.peers)], u64(nil, 0, epoch))
+	time.AfterFunc(200*time.Millisecond, func() { s.handOver(epoch) })
+}

@@ -23,6 +23,8 @@ func TestIronServersAreTestedByTheirProtocols(t *testing.T) {
 		{"ironrsl", "rsl", "tcp", "register", "at-least-once"},
 		{"ironkv", "kv", "udp", "register", "linearizable"},
 		{"ironkv", "kv", "tcp", "register", "linearizable"},
+		{"ironlock", "lock", "udp", "ring", "ownership"},
+		{"ironlock", "lock", "tcp", "ring", "ownership"},
 	} {
 		t.Run(c.system+" "+c.wire, func(t *testing.T) {
 			t.Parallel()
