@@ -24,7 +24,7 @@ const (
 
 // snapshot encodes what the store has applied.
 func (s *Store) snapshot() []byte {
-	whole := slices.DeleteFunc(s.sorted(), func(r *replica) bool { return r.epoch == 0 }) // without those of which a first copy arrives
+	whole := slices.DeleteFunc(slices.Clone(s.sorted()), func(r *replica) bool { return r.epoch == 0 }) // without those of which a first copy arrives
 	b := wire.AppendUint(appendUints(nil, s.boot), uint64(len(whole)))
 	for _, r := range whole {
 		b = wire.AppendBytes(b, r.encode())

@@ -112,7 +112,7 @@ func (s *Store) Deadline() time.Duration {
 // Ready says that the store has a lease: it can serve what it holds.
 func (s *Store) Ready() bool { return s.term.valid() }
 
-// sorted returns the replicas in order.
+// sorted returns the replicas in order, in a slice that is not to be changed.
 func (s *Store) sorted() []*replica {
 	if s.order == nil {
 		s.order = slices.SortedFunc(maps.Values(s.replicas), func(a, b *replica) int { return cmp.Compare(a.id, b.id) })
