@@ -109,6 +109,7 @@ var (
 )
 
 func TestAPausedServerStandsStillAndGoesOn(t *testing.T) {
+	t.Parallel()
 	n := newNode(t)
 	pid := n.state().PID
 	n.shows(pause1, true, "server, pid %d, runs again", pid)
@@ -125,6 +126,7 @@ func TestAPausedServerStandsStillAndGoesOn(t *testing.T) {
 }
 
 func TestSomebodyElsesContinueIsNoticed(t *testing.T) {
+	t.Parallel()
 	n := newNode(t)
 	pid := n.state().PID
 	n.apply(pause1)
@@ -136,6 +138,7 @@ func TestSomebodyElsesContinueIsNoticed(t *testing.T) {
 }
 
 func TestAKilledServerIsDownAndComesBack(t *testing.T) {
+	t.Parallel()
 	n := newNode(t)
 	pid := n.state().PID
 	n.apply(kill1)
@@ -156,6 +159,7 @@ func TestAKilledServerIsDownAndComesBack(t *testing.T) {
 // A server that somebody started by hand while ours is held down is seen by its processes,
 // which inherit the tag, or else by its port.
 func TestAServerThatSomebodyElseStartedIsNoticed(t *testing.T) {
+	t.Parallel()
 	for _, effect := range []agent.Effect{
 		&effects.Kill{ID: "f1", Process: "server"},
 		&effects.Stop{ID: "f1", Process: "server", Grace: time.Minute},
@@ -200,6 +204,7 @@ func TestAServerThatSomebodyElseStartedIsNoticed(t *testing.T) {
 }
 
 func TestAStoppedServerSaysHowItEnded(t *testing.T) {
+	t.Parallel()
 	n := newNode(t)
 	pid := n.state().PID
 	n.apply(stop3)
@@ -221,7 +226,9 @@ func TestAStoppedServerSaysHowItEnded(t *testing.T) {
 }
 
 func TestOverlappingFaultsOnOneServer(t *testing.T) {
+	t.Parallel()
 	t.Run("two pauses: it goes on after the later", func(t *testing.T) {
+		t.Parallel()
 		n := newNode(t)
 		pid := n.state().PID
 		n.apply(pause1)
@@ -233,6 +240,7 @@ func TestOverlappingFaultsOnOneServer(t *testing.T) {
 		n.is(agent.Running)
 	})
 	t.Run("two kills: it comes back after the later", func(t *testing.T) {
+		t.Parallel()
 		n := newNode(t)
 		n.apply(kill1)
 		n.apply(kill2)
@@ -244,6 +252,7 @@ func TestOverlappingFaultsOnOneServer(t *testing.T) {
 		n.is(agent.Running)
 	})
 	t.Run("killed while paused: it comes back paused", func(t *testing.T) {
+		t.Parallel()
 		n := newNode(t)
 		n.apply(pause1)
 		n.apply(kill2)
@@ -257,6 +266,7 @@ func TestOverlappingFaultsOnOneServer(t *testing.T) {
 		n.is(agent.Running)
 	})
 	t.Run("paused, then killed, and the pause ends first", func(t *testing.T) {
+		t.Parallel()
 		n := newNode(t)
 		n.apply(pause1)
 		n.apply(kill2)
@@ -267,6 +277,7 @@ func TestOverlappingFaultsOnOneServer(t *testing.T) {
 		n.is(agent.Running)
 	})
 	t.Run("stopped while it is killed", func(t *testing.T) {
+		t.Parallel()
 		n := newNode(t)
 		n.apply(kill1)
 		n.apply(stop3)
@@ -276,6 +287,7 @@ func TestOverlappingFaultsOnOneServer(t *testing.T) {
 		n.is(agent.Running)
 	})
 	t.Run("paused while it is killed: there is nothing to pause", func(t *testing.T) {
+		t.Parallel()
 		n := newNode(t)
 		n.apply(kill1)
 		err := n.Apply(context.Background(), pause2)
@@ -289,6 +301,7 @@ func TestOverlappingFaultsOnOneServer(t *testing.T) {
 		n.is(agent.Running)
 	})
 	t.Run("started by hand while it is killed: the fault has the last word", func(t *testing.T) {
+		t.Parallel()
 		n := newNode(t)
 		n.apply(kill1)
 		_, err := n.StartProcess(context.Background(), agent.ProcessSpec{Name: "server", Argv: []string{"sleep", "1000"}})
@@ -297,6 +310,7 @@ func TestOverlappingFaultsOnOneServer(t *testing.T) {
 		}
 	})
 	t.Run("stopped for good while it is killed: nobody brings it back", func(t *testing.T) {
+		t.Parallel()
 		n := newNode(t)
 		n.apply(kill1)
 		if _, err := n.StopProcess(context.Background(), "server", time.Minute); err != nil {
@@ -310,6 +324,7 @@ func TestOverlappingFaultsOnOneServer(t *testing.T) {
 }
 
 func TestAServerThatCrashedByItselfIsNobodysFaultAndStaysDown(t *testing.T) {
+	t.Parallel()
 	n := newNode(t, "sh", "-c", "exit 2")
 	<-n.Exits()
 	for _, e := range []agent.Effect{pause1, kill1, stop3} {
@@ -323,6 +338,7 @@ func TestAServerThatCrashedByItselfIsNobodysFaultAndStaysDown(t *testing.T) {
 }
 
 func TestEffectsThatMakeNoSenseAreRefused(t *testing.T) {
+	t.Parallel()
 	n := newNode(t)
 	for _, c := range []struct {
 		effect agent.Effect

@@ -178,8 +178,10 @@ func TestAnAgentKilledAtAnyMomentIsCleanedUpAfter(t *testing.T) {
 }
 
 func TestAnAgentThatIsToldToEndUndoesFirst(t *testing.T) {
+	t.Parallel()
 	for _, sig := range []unix.Signal{unix.SIGTERM, unix.SIGHUP, unix.SIGINT} {
 		t.Run(unix.SignalName(sig), func(t *testing.T) {
+			t.Parallel()
 			dir := agenttest.Dir(t)
 			conn := agenttest.NewConn()
 			c := open(t, conn, agent.Options{Dir: dir})
@@ -280,6 +282,7 @@ func TestFactsTellWhatTheNodeIs(t *testing.T) {
 }
 
 func TestTheAgentsLogTellsWhatEachAgentDid(t *testing.T) {
+	t.Parallel()
 	dir := agenttest.Dir(t)
 	ctx := context.Background()
 	conn := agenttest.NewConn()
@@ -307,6 +310,7 @@ func TestTheAgentsLogTellsWhatEachAgentDid(t *testing.T) {
 }
 
 func TestManyRequestsRunSideBySide(t *testing.T) {
+	t.Parallel()
 	c := agenttest.Connect(t, agenttest.Dir(t))
 	errs := make(chan error)
 	const n = 300

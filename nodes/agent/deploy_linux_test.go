@@ -199,6 +199,7 @@ func (b *busyConn) Start(ctx context.Context, stderr io.Writer, argv ...string) 
 }
 
 func TestBusyProgramIsTriedAgainAndNotCalledDamaged(t *testing.T) {
+	t.Parallel()
 	c, err := agent.Connect(context.Background(), &busyConn{agenttest.NewConn(), 3}, agent.Options{Dir: agenttest.Dir(t)})
 	if err != nil {
 		t.Fatal(err)

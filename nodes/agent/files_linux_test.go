@@ -25,6 +25,7 @@ func sorted(text string) string {
 }
 
 func TestNoPathLeadsOutOfTheAgentsDirectory(t *testing.T) {
+	t.Parallel()
 	dir := agenttest.Dir(t)
 	c := agenttest.Connect(t, dir)
 	ctx := context.Background()
@@ -153,6 +154,7 @@ func TestStoredContentIsVerifiedBeforeItIsUsed(t *testing.T) {
 }
 
 func TestOfALongLogTheBeginningAndTheEndAreKept(t *testing.T) {
+	t.Parallel()
 	c := agenttest.Connect(t, agenttest.Dir(t))
 	ctx := context.Background()
 	const whole = agent.LogBeginning + agent.LogEnd

@@ -63,13 +63,13 @@ func TestServersEndWhenNoClientComesBack(t *testing.T) {
 func TestServersAreFoundAsTheyWereByAClientThatComesBack(t *testing.T) {
 	t.Parallel()
 	dir := agenttest.Dir(t)
-	opt := agent.Options{Dir: dir, DeadAfter: time.Second, OrphanAfter: 2 * time.Second}
+	opt := agent.Options{Dir: dir, DeadAfter: time.Second, OrphanAfter: 10 * time.Second} // in which a busy machine starts an agent
 	first := agenttest.NewConn()
 	c := open(t, first, opt)
 	before := startSleep(t, c)
 	kill(t, first, c)
 	again := open(t, agenttest.NewConn(), opt)
-	time.Sleep(3 * time.Second) // longer than the first one's watchdog waits
+	time.Sleep(11 * time.Second) // longer than the first one's watchdog waits
 	if got := state(t, again); got != before {
 		t.Errorf("it was %+v and is %+v", before, got)
 	}
