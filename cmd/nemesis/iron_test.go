@@ -28,7 +28,7 @@ func TestIronServersAreTestedByTheirProtocols(t *testing.T) {
 	} {
 		t.Run(c.system+" "+c.wire, func(t *testing.T) {
 			t.Parallel()
-			o := finish(t, invocation(t, "run", c.system, "--nodes", "local:3", "--binary", self, "--workload", c.workload, "--faults", "none",
+			o := finish(t, invocation(t, "run", c.system, "--nodes", "local:2", "--binary", self, "--workload", c.workload, "--faults", "none",
 				"--time-limit", "3s", "--rate", "100", "--set", "wire="+c.wire, "--set", "command={binary} "+fakeIron+" "+c.fake+" "+c.wire+" {index} {address} {port} {peers}"))
 			o.want(t, checker.Valid.ExitCode())
 			said := false
@@ -51,7 +51,7 @@ func TestACrashStopSystemIsNotHeldToRestarts(t *testing.T) {
 		t.Fatal(err)
 	}
 	o := finish(t, invocation(t, "run", "ironrsl", "--nodes", "local:2", "--binary", self, "--workload", "increment", "--faults", "kill", "--fault-target", "all", "--fault-interval", "3s",
-		"--time-limit", "8s", "--rate", "50", "--set", "command={binary} "+fakeIron+" rsl udp {index} {address} {port} {peers}"))
+		"--time-limit", "6s", "--rate", "50", "--set", "command={binary} "+fakeIron+" rsl udp {index} {address} {port} {peers}"))
 	o.want(t, checker.Exceeded.ExitCode())
 	if text := strings.Join(strings.Fields(o.text), " "); !strings.Contains(text, "the run exceeded an assumption of the claim, crash-stop") {
 		t.Errorf("nobody is told which:\n%s", o.text)

@@ -217,7 +217,7 @@ func TestRefinementFindsADefectWithoutAnyFault(t *testing.T) {
 	t.Parallel()
 	needsLocalNodes(t)
 	o := finish(t, invocation(t, "run", "paxos", "--nodes", "local:3", "--set", "trace=on", "--set", "defect=R22", "--set", "batch-delay=5ms",
-		"--faults", "none", "--time-limit", "4s"))
+		"--faults", "none", "--time-limit", "3s"))
 	o.want(t, checker.Violation.ExitCode())
 	found := refinementOf(t, o.verdict(t))
 	if found.Outcome != checker.Violation || len(found.Anomalies) != 1 || !strings.Contains(found.Anomalies[0].Sentence, "(agreement)") {
