@@ -7,7 +7,6 @@ import (
 	"encoding/binary"
 	"encoding/json"
 	"errors"
-	"fmt"
 	"net"
 	"net/netip"
 	"os"
@@ -262,47 +261,6 @@ func TestNumbersOfReadsAreUnlikeThoseOfOtherClients(t *testing.T) {
 			t.Fatalf("two clients use the number %d", q.Seq)
 		}
 		seen[q.Seq] = true
-	}
-}
-
-// TestBoundedFrames: a length alone takes no memory, and none above the limit is believed.
-func TestBoundedFrames(t *testing.T) {
-	for _, size := range []uint64{group.Longest + 1, 1 << 31, 1 << 63, 1<<64 - 1} {
-		_, err := group.ReadFrame(bufio.NewReader(strings.NewReader(string(binary.BigEndian.AppendUint64(nil, size)))))
-		if err == nil || !strings.Contains(err.Error(), fmt.Sprint(size)) {
-			t.Errorf("a frame of %d bytes: %v", size, err)
-		}
-	}
-	cut := binary.BigEndian.AppendUint64(nil, group.Longest)
-	if n := testing.AllocsPerRun(1, func() {
-		if _, err := group.ReadFrame(bufio.NewReader(strings.NewReader(string(cut)))); err == nil {
-			t.Error("a frame without content was read")
-		}
-	}); n > 20 {
-		t.Errorf("%v allocations", n)
-	}
-}
-
-func TestWhatIsNoMessageIsRefused(t *testing.T) {
-	whole := encodeReply(group.Query, 1, 2, group.Done, 3, []byte("abc"))
-	if _, err := group.ReadReply(whole); err != nil {
-		t.Fatal(err)
-	}
-	for cut := range whole {
-		if _, err := group.ReadReply(whole[:cut]); err == nil {
-			t.Errorf("a reply cut at byte %d was read", cut)
-		}
-	}
-	if _, err := group.ReadReply(append(whole, 0)); err == nil {
-		t.Error("a reply with a byte too many was read")
-	}
-	if _, err := group.ReadReply(encodeReply(group.Query, 1, 2, group.Busy+1, 3, nil)); err == nil {
-		t.Error("an unknown status was read")
-	}
-	for _, cut := range []string{"", "\x10", "\x10\x01\x02\x03", "\x10\x01\x02\x03\x04\x05", "\x0e\x01\x02\x03\x04"} {
-		if _, err := group.ReadStanding([]byte(cut)); err == nil {
-			t.Errorf("%q was read as a standing", cut)
-		}
 	}
 }
 
