@@ -66,7 +66,7 @@ func Judge(results []Result, faults []Fault, facts Facts) Verdict {
 	}
 	v.Results = make([]Result, len(results))
 	for i, r := range results {
-		v.Results[i] = against(facts.Claim, r)
+		v.Results[i] = Against(facts.Claim, r)
 	}
 	harness := append([]string(nil), facts.Harness...)
 	if facts.Truncated != "" {
@@ -171,9 +171,9 @@ func Judge(results []Result, faults []Fault, facts Facts) Verdict {
 	return v
 }
 
-// against holds what a checker found against the claim. Where an anomaly breaks it within
+// Against holds what a checker found against the claim. Where an anomaly breaks it within
 // its assumptions, those beyond them are told in the summary alone.
-func against(claim history.Claim, r Result) Result {
+func Against(claim history.Claim, r Result) Result {
 	if len(r.Anomalies) == 0 {
 		return r
 	}

@@ -6,9 +6,11 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"maps"
 	"os"
 	"path/filepath"
 	"runtime/debug"
+	"slices"
 	"strings"
 	"time"
 
@@ -18,6 +20,8 @@ import (
 	"nemesis/checker"
 	"nemesis/checker/linear"
 	"nemesis/checker/linear/models"
+	"nemesis/checker/transactions/listappend"
+	"nemesis/checker/transactions/register"
 	"nemesis/history"
 	"nemesis/history/foreign"
 	"nemesis/reports"
@@ -27,14 +31,15 @@ import (
 
 // foreignFlags say how to read and judge the history of another tester.
 type foreignFlags struct {
-	format, model, init, keys, memory string
-	nilReads, observe, skip           bool
-	time                              time.Duration
+	format, model, init, keys, memory, claim string
+	nilReads, observe, skip                  bool
+	time                                     time.Duration
 }
 
 func (f *foreignFlags) register(flags *pflag.FlagSet) {
 	flags.StringVar(&f.format, "format", "", "the format of another tester's history: "+formatNames()+" (default: what it looks like)")
 	flags.StringVar(&f.model, "model", "", "what one object is supposed to be: "+modelNames()+" (default cas-register, for porcupine-kv kv)")
+	flags.StringVar(&f.claim, "claim", "", "the consistency model to hold transactions to (list-append, rw-register; default strict-serializable)")
 	flags.StringVar(&f.init, "init", "nil", "value that a register or a key holds at first, as the history would have it")
 	flags.StringVar(&f.keys, "keys", string(foreign.KeysAuto), "whether values are pairs of a key and the value proper: auto, yes, no")
 	flags.BoolVar(&f.nilReads, "nil-reads-tell-nothing", false, "take a register's read of nil for one that saw nothing, as Knossos does")
@@ -60,7 +65,7 @@ func (f *foreignFlags) concerns(cmd *cobra.Command, path string) (bool, error) {
 			return true, nil
 		}
 	}
-	for _, name := range []string{"model", "init", "keys", "nil-reads-tell-nothing", "failures-observe", "skip-unknown", "checker-time", "checker-memory"} {
+	for _, name := range []string{"model", "claim", "init", "keys", "nil-reads-tell-nothing", "failures-observe", "skip-unknown", "checker-time", "checker-memory"} {
 		if cmd.Flags().Changed(name) {
 			return false, &run.UsageError{Err: fmt.Errorf("read the command line: --%s is for another tester's history, and %s is none; name its file, or say its --format as well", name, path)}
 		}
@@ -86,7 +91,11 @@ func (f *foreignFlags) judge(ctx context.Context, w, aside io.Writer, path strin
 	if memory > 0 {
 		defer debug.SetMemoryLimit(debug.SetMemoryLimit(memory))
 	}
-	read, err := foreign.Load(ctx, path, foreign.Options{Format: format, Keys: foreign.Keys(f.keys), SkipUnknown: f.skip, Memory: memory})
+	options := foreign.Options{Format: format, Keys: foreign.Keys(f.keys), SkipUnknown: f.skip, Memory: memory}
+	if transactional[f.model] != nil {
+		options.Keys, options.Transactions = foreign.KeysNo, true // a transaction of two parts looks like a pair
+	}
+	read, err := foreign.Load(ctx, path, options)
 	var beyond *foreign.BudgetError
 	if errors.As(err, &beyond) || err != nil && ctx.Err() != nil {
 		unread := checker.Result{Checker: "history", Outcome: checker.Unknown, Summary: err.Error()}
@@ -101,7 +110,22 @@ func (f *foreignFlags) judge(ctx context.Context, w, aside io.Writer, path strin
 		}
 	}
 	log := read.Log
-	verdict := foreignVerdict(log, checker.Run(ctx, log, []checker.Checker{chosen}, limit, memory))
+	claim := history.Claim{Origin: history.AskedFor} // every anomaly counts
+	if transactional[f.model] != nil {
+		if claim.Model, err = f.claimed(); err == nil {
+			err = foreign.Transactions(log.Operations)
+		}
+		if err != nil {
+			return &run.UsageError{Err: err}
+		}
+	}
+	results := checker.Run(ctx, log, []checker.Checker{chosen}, limit, memory)
+	for i := range results {
+		if claim.Model != "" {
+			results[i] = checker.Against(claim, results[i])
+		}
+	}
+	verdict := foreignVerdict(log, results)
 	if verdict.Outcome == checker.Harness {
 		return &run.UsageError{Err: fmt.Errorf("judge %s as a %s: %s; or name its --model", path, f.modelOf(read.Format), strings.TrimSuffix(verdict.Sentence, "."))}
 	}
@@ -136,8 +160,12 @@ func (f *foreignFlags) modelOf(format foreign.Format) string {
 
 // checker is what the flags ask for, for a history of this format.
 func (f *foreignFlags) checker(format foreign.Format) (checker.Checker, time.Duration, int64, error) {
+	transactions := transactional[f.model]
+	if f.claim != "" && transactions == nil {
+		return nil, 0, 0, errors.New("read --claim: it is for the models list-append and rw-register; leave it out")
+	}
 	kind, err := models.Find(f.modelOf(format))
-	if err != nil {
+	if err != nil && transactions == nil {
 		return nil, 0, 0, err
 	}
 	opt := models.Options{InitOption: "--init", NilReads: f.nilReads, ObserveFailures: f.observe}
@@ -151,7 +179,25 @@ func (f *foreignFlags) checker(format foreign.Format) (checker.Checker, time.Dur
 	if f.time < 0 {
 		return nil, 0, 0, errors.New("read --checker-time: it is negative; give a duration such as 60s, or 0s for no bound")
 	}
+	if transactions != nil {
+		return transactions(), f.time, memory, nil
+	}
 	return linear.Checker(kind, opt), f.time, memory, nil
+}
+
+// transactional are the models of transactions.
+var transactional = map[string]func() checker.Checker{"list-append": listappend.Append, "rw-register": register.Checker}
+
+// claimed is the model that transactions are held to.
+func (f *foreignFlags) claimed() (history.Model, error) {
+	if f.claim == "" {
+		return history.StrictSerializable, nil
+	}
+	model, err := history.FindModel(f.claim)
+	if err != nil {
+		return "", fmt.Errorf("read --claim %s: %w", f.claim, err)
+	}
+	return model, nil
 }
 
 // foreignVerdict makes a verdict of what a checker found in a history whose faults
@@ -201,5 +247,6 @@ func modelNames() string {
 	for _, k := range models.All() {
 		s = append(s, k.Name)
 	}
+	s = append(s, slices.Sorted(maps.Keys(transactional))...)
 	return strings.Join(s, ", ")
 }

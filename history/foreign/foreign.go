@@ -83,6 +83,9 @@ type Options struct {
 	Format Format
 	// Keys is "" for KeysAuto.
 	Keys Keys
+	// Transactions takes every event for one of a transaction, :f :txn, whatever its :f; and
+	// in a history without a :process, each completion for that of the event before it.
+	Transactions bool
 	// SkipUnknown reads a log in which lines look like operations and are none.
 	SkipUnknown bool
 	// Memory is what may be spent on the history, in bytes, 0 for as much as there is; a
@@ -210,7 +213,7 @@ func Read(r io.Reader, opt Options) (*History, error) {
 	rec := newRecord(opt.Keys, opt.Memory)
 	switch h.Format {
 	case JepsenEDN, JepsenJSON:
-		err = readEvents(newReader(text, h.Format == JepsenJSON), jepsenEvent, rec)
+		err = readEvents(newReader(text, h.Format == JepsenJSON), parseOf(opt), rec)
 	case PorcupineKV:
 		err = readEvents(newReader(text, false), porcupineEvent, rec)
 	case JepsenLog:

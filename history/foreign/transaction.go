@@ -2,6 +2,7 @@ package foreign
 
 import (
 	"fmt"
+	"strconv"
 	"strings"
 
 	"nemesis/history"
@@ -28,4 +29,28 @@ func Transactions(ops []history.Operation) error {
 		}
 	}
 	return nil
+}
+
+// parseOf reads events of Jepsen's, or what is left of them where Elle's users write a history
+// of transactions by hand.
+func parseOf(opt Options) func(line int, f form) (event, error) {
+	if !opt.Transactions {
+		return jepsenEvent
+	}
+	alone := 0 // events without a process
+	return func(line int, f form) (event, error) {
+		hasName, hasProcess := false, false
+		for i := 0; i+1 < len(f.items); i += 2 {
+			hasName = hasName || f.items[i].text == "f"
+			hasProcess = hasProcess || f.items[i].text == "process"
+		}
+		if !hasName {
+			f.items = append(f.items, form{kind: keyword, text: "f"}, form{kind: keyword, text: history.FTransaction})
+		}
+		if !hasProcess {
+			f.items = append(f.items, form{kind: keyword, text: "process"}, form{kind: integer, text: strconv.Itoa(alone / 2)})
+			alone++
+		}
+		return jepsenEvent(line, f)
+	}
 }
