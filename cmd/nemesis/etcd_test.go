@@ -7,7 +7,6 @@ import (
 	"os"
 	"path/filepath"
 	"slices"
-	"strconv"
 	"strings"
 	"syscall"
 	"testing"
@@ -19,24 +18,23 @@ import (
 func TestEtcdKeepsItsPromiseAndTheSeedGivesTheSamePlan(t *testing.T) {
 	t.Parallel()
 	needsLocalNodes(t)
-	server(t)
+	flags := []string{"run", "etcd", "--nodes", "local:3", "--time-limit", "30s", "--rate", "200", "--seed", "7", "--binary", server(t)}
+	o := finish(t, invocation(t, flags...))
+	o.want(t, checker.Valid.ExitCode())
+	o.wantFiles(t)
+	wantFaults(t, o.verdict(t), "partition", "kill", "pause")
+
+	again := startCommand(t, append(flags, "--json")...)
+	again.until(t, phase("workload"))
+	again.signal(t, syscall.SIGTERM)
 	var plans [2]string
-	t.Run("runs", func(t *testing.T) {
-		for i := range plans {
-			t.Run(strconv.Itoa(i), func(t *testing.T) {
-				t.Parallel()
-				o := finish(t, invocation(t, "run", "etcd", "--nodes", "local:3", "--time-limit", "30s", "--rate", "200", "--seed", "7"))
-				o.want(t, checker.Valid.ExitCode())
-				o.wantFiles(t)
-				wantFaults(t, o.verdict(t), "partition", "kill", "pause")
-				text, err := os.ReadFile(o.dir.Path(history.PlanFile))
-				if err != nil {
-					t.Fatal(err)
-				}
-				plans[i] = string(text)
-			})
+	for i, dir := range []history.Dir{o.dir, again.end(t).dir} {
+		text, err := os.ReadFile(dir.Path(history.PlanFile))
+		if err != nil {
+			t.Fatal(err)
 		}
-	})
+		plans[i] = string(text)
+	}
 	if plans[0] != plans[1] {
 		t.Errorf("seed 7 resolved to two plans:\n%s\n%s", plans[0], plans[1])
 	}
@@ -83,7 +81,7 @@ func TestStaleReadIsCaughtAndExplained(t *testing.T) {
 	t.Parallel()
 	needsLocalNodes(t)
 	server(t)
-	o := finish(t, invocation(t, "run", "etcd", "--nodes", "local:5", "--set", "reads=serializable", "--claim", "linearizable", "--faults", "partition", "--time-limit", "30s"))
+	o := finish(t, invocation(t, "run", "etcd", "--nodes", "local:3", "--rate", "200", "--set", "reads=serializable", "--claim", "linearizable", "--faults", "partition", "--time-limit", "20s"))
 	o.want(t, checker.Violation.ExitCode())
 	o.wantFiles(t)
 	v := o.verdict(t)
