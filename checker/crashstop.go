@@ -8,20 +8,38 @@ import (
 	"nemesis/history"
 )
 
-// MarkRestarts marks the assumption of a claim that servers which ended do not come back, if one was started again: by a
-// fault that was healed, or when everything had been. What is found then is beyond the claim.
-func MarkRestarts(assumptions []Assumption, log *history.Log) {
-	for i := range assumptions {
-		if a := &assumptions[i]; a.Name == history.CrashStop {
-			if why := restarted(log); why != "" {
-				a.Exceeded, a.Why = true, why
+// BeyondRestarts says of each anomaly that it is beyond the assumption of a claim that servers which ended do not come
+// back, if one was started again: by a fault that was healed, or when everything had been. An anomaly of which all was over
+// before that server ended is not.
+func BeyondRestarts(claim history.Claim, results []Result, log *history.Log) {
+	if !claim.Assumes(history.CrashStop) {
+		return
+	}
+	ended, why := restarted(log)
+	if why == "" {
+		return
+	}
+	for _, r := range results {
+		for i := range r.Anomalies {
+			if a := &r.Anomalies[i]; a.Beyond == nil && !overBy(a.Core, ended) {
+				a.Beyond = &Beyond{Assumption: history.CrashStop, Why: why}
 			}
 		}
 	}
 }
 
-// restarted tells of the first server that ended and was started again, "" if there is none.
-func restarted(log *history.Log) string {
+// overBy says that all operations, of which there are some, ended by then or, of unknown outcome, were called by then.
+func overBy(core []history.Operation, at int64) bool {
+	for _, o := range core {
+		if o.Call > at || o.Return != history.Never && o.Return > at {
+			return false
+		}
+	}
+	return len(core) > 0
+}
+
+// restarted tells of the first server that ended and was started again, and when it ended; "" if there is none.
+func restarted(log *history.Log) (at int64, why string) {
 	ended := map[string]int64{} // node to when its server first ended
 	for _, ev := range log.Events {
 		switch {
@@ -40,9 +58,9 @@ func restarted(log *history.Log) string {
 			}
 		}
 	}
-	return ""
+	return 0, ""
 }
 
-func again(node string, ended, began int64) string {
-	return fmt.Sprintf("the server on %s ended at %s and was started again by %s", Show(node), Moment(ended), Moment(began))
+func again(node string, ended, began int64) (int64, string) {
+	return ended, fmt.Sprintf("the server on %s ended at %s and was started again by %s", Show(node), Moment(ended), Moment(began))
 }

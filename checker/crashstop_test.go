@@ -26,10 +26,25 @@ func TestAServerStartedAgainIsBeyondCrashStop(t *testing.T) {
 		"in the end":                      {[]history.Event{exit("n2", 2e9), exit("n1", 1e9), settle}, "the server on n1 ended at 1.000 s and was started again by 9.000 s"},
 	} {
 		t.Run(name, func(t *testing.T) {
-			list := []Assumption{{Name: history.MajorityConnected}, {Name: history.CrashStop}}
-			MarkRestarts(list, &history.Log{Events: c.events})
-			if list[1].Exceeded != (c.why != "") || list[1].Why != c.why || list[0].Exceeded {
-				t.Errorf("got %+v", list)
+			results := []Result{{Anomalies: []Anomaly{
+				{Core: []history.Operation{{Call: 1e8, Return: 2e8}, {Call: 3e8, Return: history.Never}}}, // over before anything
+				{Core: []history.Operation{{Call: 1e8, Return: 2e8}, {Call: 3e8, Return: 5e9}}},
+				{},
+			}}}
+			BeyondRestarts(history.Claim{Assumptions: []history.Assumption{{Name: history.CrashStop}}}, results, &history.Log{Events: c.events})
+			found := results[0].Anomalies
+			if found[0].Beyond != nil {
+				t.Errorf("what was over before is beyond: %+v", found[0].Beyond)
+			}
+			for _, a := range found[1:] {
+				if (a.Beyond != nil) != (c.why != "") || a.Beyond != nil && (a.Beyond.Why != c.why || a.Beyond.Assumption != history.CrashStop) {
+					t.Errorf("got %+v", a.Beyond)
+				}
+			}
+			found[1].Beyond, found[2].Beyond = nil, nil
+			BeyondRestarts(history.Claim{}, results, &history.Log{Events: c.events})
+			if found[1].Beyond != nil {
+				t.Error("beyond what nobody assumes")
 			}
 		})
 	}

@@ -67,7 +67,6 @@ func Judge(ctx context.Context, dir history.Dir, start time.Time, troubles []str
 		return conclude(dir, nil, nil, facts), nil
 	}
 	facts.Truncated = log.Truncated
-	checker.MarkRestarts(facts.Assumptions, log)
 	facts.Harness = missing(troubles, log)
 	facts.Interrupted = interruption(log)
 	facts.ControlSide = checker.ControlSideOf(log)
@@ -91,6 +90,7 @@ func Judge(ctx context.Context, dir history.Dir, start time.Time, troubles []str
 	}
 	results := checker.Run(ctx, log, checkers, time.Duration(plan.CheckerTime), memory)
 	clocks.Excuse(plan.Claim, plan.Timing.Lease, log, results)
+	checker.BeyondRestarts(plan.Claim, results, log)
 	return conclude(dir, results, checker.FaultsOf(plan.Schedule, log.Events), facts), nil
 }
 

@@ -4,10 +4,12 @@ package main
 
 import (
 	"os"
+	"slices"
 	"strings"
 	"testing"
 
 	"nemesis/checker"
+	"nemesis/history"
 )
 
 // TestIronServersAreTestedByTheirProtocols runs fakes of the servers of the IronFleet paper on real nodes, by both wires.
@@ -53,8 +55,11 @@ func TestACrashStopSystemIsNotHeldToRestarts(t *testing.T) {
 	o := finish(t, invocation(t, "run", "ironrsl", "--nodes", "local:2", "--binary", self, "--workload", "increment", "--faults", "kill", "--fault-target", "all", "--fault-interval", "3s",
 		"--time-limit", "6s", "--rate", "50", "--set", "command={binary} "+fakeIron+" rsl udp {index} {address} {port} {peers}"))
 	o.want(t, checker.Exceeded.ExitCode())
-	if text := strings.Join(strings.Fields(o.text), " "); !strings.Contains(text, "the run exceeded an assumption of the claim, crash-stop") {
-		t.Errorf("nobody is told which:\n%s", o.text)
+	v := o.verdict(t)
+	if !slices.ContainsFunc(v.Assumptions, func(a checker.Assumption) bool {
+		return a.Name == history.CrashStop && a.Exceeded && strings.Contains(a.Why, "was started again by")
+	}) {
+		t.Errorf("nobody is told which assumption was exceeded: %+v", v.Assumptions)
 	}
 }
 
