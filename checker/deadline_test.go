@@ -48,7 +48,9 @@ func everyChecker(t *testing.T) []timed {
 	all := []timed{
 		{"set", set.Full(), growingSet, false},
 		{"transactions/listappend", listappend.Append(), transactions, false},
+		{"transactions/listappend", listappend.Append(), func() *history.Log { return longTransaction(history.MicroAppend) }, true},
 		{"transactions/register", register.Checker(), registerTransactions, false},
+		{"transactions/register", register.Checker(), func() *history.Log { return longTransaction(history.MicroWrite) }, true},
 		{"lease", lease.Checker(lease.Options{Bounds: bounds, Fenced: true}), contendedLock, false},
 		{"ownership", ownership.Checker(ownership.Options{Bounds: bounds}), movingShards, false},
 		{"liveness", liveness.Checker(liveness.Options{Bounds: bounds}), contendedLock, false},
@@ -171,6 +173,23 @@ func transactions() *history.Log {
 			{F: history.MicroAppend, Key: key, Value: history.EncodeInt(int64(i % 50))}, {F: history.MicroRead, Key: key, Value: history.EncodeInts(seen)}})))
 	}
 	return after(ops)
+}
+
+// longTransaction is one transaction of very many steps, which another one reads.
+func longTransaction(f string) *history.Log {
+	key := history.EncodeText("k")
+	var long, short []history.MicroOp
+	for i := range 60_000 {
+		long = append(long, history.MicroOp{F: f, Key: history.EncodeText(fmt.Sprint("k", i)), Value: history.EncodeInt(int64(i))}, history.MicroOp{F: history.MicroRead, Key: key})
+		short = append(short, history.MicroOp{F: history.MicroRead, Key: history.EncodeText(fmt.Sprint("k", i))})
+		if f == history.MicroAppend {
+			short[i].Value = history.EncodeInts([]int64{int64(i)})
+		} else {
+			short[i].Value = history.EncodeInt(int64(i))
+		}
+	}
+	return after([]history.Operation{write(0, history.FTransaction, "", history.OK, nil, history.EncodeTransaction(long)),
+		write(1, history.FTransaction, "", history.OK, nil, history.EncodeTransaction(short))})
 }
 
 // registerTransactions read what the transaction before wrote.

@@ -60,6 +60,7 @@ func (h *columns) emitOrder(g *dependency.Builder, k int32, t *tail) {
 // emitReads adds the wr and rw edges of one transaction.
 func (h *columns) emitReads(g *dependency.Builder, t int32, tails []tail) {
 	for _, s := range h.stepsOf(t) {
+		h.pace.Step()
 		k := &h.keys[s.key]
 		if s.is&(known|isOdd|own) != known || k.bad {
 			continue
@@ -124,6 +125,9 @@ func (h *columns) emitTail(g *dependency.Builder, t, k int32, tail *tail) {
 	if h.rules.noTail {
 		return
 	}
-	mine := func(s step) bool { return s.is&appends != 0 && s.key == k && !h.elements[s.what].seen() }
+	mine := func(s step) bool {
+		h.pace.Step()
+		return s.is&appends != 0 && s.key == k && !h.elements[s.what].seen()
+	}
 	tail.fan.EmitReader(g, t, len(tail.unseen) > 1 && slices.ContainsFunc(h.stepsOf(t), mine))
 }

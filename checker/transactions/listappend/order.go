@@ -57,6 +57,7 @@ func (h *columns) inspectOne(t int32, here []within, found *checker.Anomalies) {
 	wrong := ""
 	at := int32(0)
 	for i := range steps {
+		h.pace.Step()
 		s := &steps[i]
 		k := &h.keys[s.key]
 		w := &here[s.key]
@@ -127,6 +128,7 @@ func (h *columns) intermediateRead(t, e int32, found *checker.Anomalies) {
 	again := one.is&superseded != 0
 	if !again && one.writer > t { // whose own steps are yet to be looked at
 		for _, s := range h.steps[one.step+1 : h.first[one.writer+1]] {
+			h.pace.Step()
 			again = again || s.is&appends != 0 && s.key == one.key
 		}
 	}

@@ -130,6 +130,7 @@ func (h *columns) eachCause(t int32, visit func(int32, dependency.Kind)) {
 	}
 	steps := h.stepsOf(t)
 	for i := range steps {
+		h.pace.Step()
 		if h.external(&steps[i]) {
 			if w := h.source(&steps[i]); w != nobody && w != t {
 				visit(w, dependency.WR)

@@ -71,6 +71,8 @@ type key struct {
 	writers []int32
 	// unfit: a value was written twice, so reads do not tell whose it is.
 	unfit bool
+	// by is 1 + the last transaction that wrote it so far.
+	by int32
 }
 
 type at struct {
@@ -211,14 +213,10 @@ func (p *parser) step(t, k int32, write, null bool, value int64) {
 			one.writer, one.step = t, int32(len(p.steps))
 		}
 	}
-	for i := len(p.steps) - 1; i >= int(p.first[t]); i-- { // transactions are a few steps long
-		if before := &p.steps[i]; before.key == k && before.write {
-			s.own = true
-			break
-		}
-	}
+	s.own = p.keys[k].by == t+1
 	if write {
 		p.kind[t] |= writes
+		p.keys[k].by = t + 1
 	}
 	p.steps = append(p.steps, s)
 }
@@ -242,18 +240,15 @@ func (h *columns) finish() {
 		}
 		last[h.ops[t].Process] = int32(t)
 		steps := h.stepsOf(int32(t))
-	next:
-		for i, s := range steps {
-			if !s.write || h.keys[s.key].unfit {
+		for i := len(steps) - 1; i >= 0; i-- {
+			s := &steps[i]
+			k := &h.keys[s.key]
+			if !s.write || k.unfit || k.by == int32(-t-1) {
 				continue
 			}
-			for _, later := range steps[i+1:] {
-				if later.write && later.key == s.key {
-					continue next
-				}
-			}
+			k.by = int32(-t - 1) // the last write was found
 			h.versions[s.what].final = true
-			h.keys[s.key].writers = append(h.keys[s.key].writers, s.what)
+			k.writers = append(k.writers, s.what)
 		}
 	}
 }

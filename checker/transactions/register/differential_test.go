@@ -171,7 +171,10 @@ func show(all []reference.Transaction) string {
 
 // HISTORIES=20000000 go test ./checker/transactions/register -run Definitions is the deeper run.
 func TestAnomaliesOfRegistersAreThoseOfTheDefinitions(t *testing.T) {
-	n := 60_000
+	n := 40_000
+	if testing.Short() {
+		n /= 10
+	}
 	if asked, err := strconv.Atoi(os.Getenv("HISTORIES")); err == nil {
 		n = asked
 	}
@@ -231,7 +234,7 @@ func TestAnomaliesOfRegistersAreThoseOfTheDefinitions(t *testing.T) {
 // Where each write comes behind a read of its key, all is told.
 func TestMiniTransactionsAreDecided(t *testing.T) {
 	r := rand.New(rand.NewPCG(8, 1))
-	n, whole, kind := 30_000, 0, map[bool]int{}
+	n, whole, kind := 15_000, 0, map[bool]int{}
 	for i := range n {
 		all := random(r, true)
 		ops := operations(all)

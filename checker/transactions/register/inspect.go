@@ -63,6 +63,7 @@ func (h *columns) inspectRead(t int32, steps []step, i int, found *checker.Anoma
 	s := &steps[i]
 	// What an earlier step of the transaction left the key at.
 	for j := i - 1; j >= 0; j-- {
+		h.pace.Step()
 		if steps[j].key != s.key || !steps[j].write && !steps[j].known {
 			continue
 		}

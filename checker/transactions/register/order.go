@@ -66,6 +66,7 @@ func (h *columns) infer() *order {
 func (h *columns) inferFrom(t int32, o *order) {
 	steps := h.stepsOf(t)
 	for i := range steps {
+		h.pace.Step()
 		s := &steps[i]
 		if !h.external(s) {
 			continue
@@ -136,6 +137,7 @@ func (h *columns) graph(o *order) *dependency.Graph {
 func (h *columns) emitReads(g *dependency.Builder, t int32, o *order) {
 	steps := h.stepsOf(t)
 	for i := range steps {
+		h.pace.Step()
 		s := &steps[i]
 		if !h.external(s) {
 			continue
