@@ -97,7 +97,7 @@ func shardRecipes() map[string]recipe {
 	long := []string{"--fault-hold", "3s", "--fault-interval", "5s"}
 	return map[string]recipe{
 		"K01": {load: owners, faults: faulty("partition", "one", long...)},
-		"K02": {load: owners, faults: faulty("pause", "one", "--fault-hold", "2s", "--fault-interval", "4s")},
+		"K02": {load: with(owners, "--set", "lease=500ms", "--set", "clock-error=20ms", "--rate", "1000"), faults: faulty("pause", "one", "--fault-hold", "2lease", "--fault-interval", "2s")},
 		"K03": {load: owners, faults: faulty("clock-drift,partition", "one", "--clock-change", "monotonic:x0.96", "--fault-interval", "3s")},
 		"K04": {load: owners, faults: faulty("clock-step", "leader", "--clock-change", "wall:+5s", "--fault-interval", "3s")},
 		"K05": {load: owners, faults: faulty("clock-step,partition", "one", "--clock-change", "wall:-60s", "--fault-hold", "4s", "--fault-interval", "5s")},
