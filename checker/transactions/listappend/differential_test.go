@@ -6,7 +6,6 @@ import (
 	"maps"
 	"math/rand/v2"
 	"os"
-	"runtime"
 	"slices"
 	"strconv"
 	"strings"
@@ -361,7 +360,7 @@ func (c *tally) run(seed uint64, n int) {
 
 func TestAnomaliesAreThoseOfTheDefinitions(t *testing.T) {
 	n := histories(t, 200_000)
-	parts := make([]tally, runtime.GOMAXPROCS(0))
+	parts := make([]tally, 2) // the same histories on every machine
 	var work sync.WaitGroup
 	for i := range parts {
 		work.Go(func() { parts[i].run(uint64(i), (n+len(parts)-1)/len(parts)) })

@@ -40,6 +40,16 @@ func writerOf(all []reference.Transaction, key int, value int64) int {
 	return -1
 }
 
+// once is a list up to the first value that it shows again.
+func once(list []int64) []int64 {
+	for i, v := range list {
+		if slices.Index(list, v) < i {
+			return list[:i]
+		}
+	}
+	return list
+}
+
 // factsDiffer compares what is told of single values with what can be seen of them.
 func factsDiffer(all []reference.Transaction, anomalies []checker.Anomaly) string {
 	reads := readsOf(all)
@@ -61,7 +71,8 @@ func factsDiffer(all []reference.Transaction, anomalies []checker.Anomaly) strin
 			}
 		}
 		for _, other := range reads {
-			if n := min(len(r.list), len(other.list)); r.key == other.key && !slices.Equal(r.list[:n], other.list[:n]) {
+			mine, theirs := once(r.list), once(other.list)
+			if n := min(len(mine), len(theirs)); r.key == other.key && !slices.Equal(mine[:n], theirs[:n]) {
 				want[transactions.IncompatibleOrder] = true
 			}
 		}
@@ -78,8 +89,8 @@ func factsDiffer(all []reference.Transaction, anomalies []checker.Anomaly) strin
 	for _, class := range []string{transactions.Duplicates, transactions.Garbage, transactions.G1a, transactions.DirtyUpdate, transactions.LostAppend, transactions.IncompatibleOrder} {
 		got := slices.ContainsFunc(anomalies, func(a checker.Anomaly) bool { return a.Class == class })
 		switch {
-		case class == transactions.DirtyUpdate && want[transactions.IncompatibleOrder]: // of one of the orders
-		case class == transactions.IncompatibleOrder && !want[class]: // or a transaction's own order
+		case class == transactions.DirtyUpdate && (want[transactions.IncompatibleOrder] || want[transactions.Duplicates]): // of one of the orders
+		case class == transactions.IncompatibleOrder && !want[class]: // or a transaction's own order, or one of them shows a value twice
 		case got != want[class]:
 			return fmt.Sprintf("%s: told %v, seen %v", class, got, want[class])
 		}
