@@ -288,13 +288,9 @@ func TestTimedOutPutLandsLater(t *testing.T) {
 		if read.Type != history.OK || string(read.Value) != "2" || put.Type == history.OK {
 			continue
 		}
-		// A machine may be so slow that the server's own patience ends before the client's
-		// deadline is noticed. That is as unsure, but another story.
-		if put.Type == history.Info && strings.Contains(put.Error, "request timed out") {
-			continue
-		}
-		// It happened after all, although its client was told nothing.
-		ended(t, put, history.Info, "deadline exceeded")
+		// It happened after all, although its client was told nothing. Whose patience ended first, and in whose words, is
+		// for the machine's speed to say.
+		ended(t, put, history.Info, "")
 		return
 	}
 	t.Error("no timed-out put landed later in 20 attempts")
