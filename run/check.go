@@ -6,6 +6,7 @@ import (
 	"slices"
 	"time"
 
+	"nemesis/clients"
 	"nemesis/history"
 	"nemesis/nemesis"
 	"nemesis/workload"
@@ -52,6 +53,9 @@ func CheckPlan(plan history.Plan) error {
 		}
 	}
 	if err := checkWorkload(plan.Workload); err != nil {
+		return err
+	}
+	if err := checkMoves(plan); err != nil {
 		return err
 	}
 	if len(plan.Schedule) > mostFaults {
@@ -117,6 +121,22 @@ func checkWorkload(plan history.Workload) error {
 		}
 	}
 	return nil
+}
+
+// checkMoves refuses owners of shards where the system, if it is known here, has no shards to move beside the workload.
+func checkMoves(plan history.Plan) error {
+	work, err := workload.Find(plan.Workload.Name)
+	if err != nil || work.Owners || len(plan.Workload.Owners) == 0 {
+		return nil
+	}
+	system, err := FindSystem(plan.System.Name)
+	if err != nil {
+		return nil // judged by a program without it
+	}
+	if sharded, is := system.(clients.Sharded); is && sharded.MovesShards(plan.System.Options) {
+		return nil
+	}
+	return fmt.Errorf("workload.owners: %s has no shards to own in the workload %s; leave it out", plan.System.Name, plan.Workload.Name)
 }
 
 // checkRunnable says why a plan cannot be carried out here, although it may be a plan: its
