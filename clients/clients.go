@@ -104,3 +104,18 @@ type Completion struct {
 	// Cause is set where the client itself knows that the system was not asked.
 	Cause history.Cause
 }
+
+// Done is the completion of an operation that took effect, with what it returned, if anything.
+func Done(value json.RawMessage) Completion {
+	return Completion{Type: history.OK, Value: value}
+}
+
+// Failed is a completion that certainly had no effect.
+func Failed(err error) Completion {
+	return Completion{Type: history.Fail, Error: Printable(err.Error())}
+}
+
+// Unsure is a completion whose effect, or answer, is not known.
+func Unsure(err error) Completion {
+	return Completion{Type: history.Info, Error: Printable(err.Error())}
+}

@@ -51,11 +51,11 @@ func (c *client) Invoke(ctx context.Context, op history.Event) clients.Completio
 		in, _, err := c.do(ctx, key, get(key))
 		switch {
 		case err != nil:
-			return clients.Completion{Type: history.Fail, Error: clients.Printable(err.Error())}
+			return clients.Failed(err)
 		case in.absent:
-			return clients.Completion{Type: history.OK, Value: history.EncodeNull()}
+			return clients.Done(history.EncodeNull())
 		}
-		return clients.Completion{Type: history.OK, Value: clients.StoredInt(in.value)}
+		return clients.Done(clients.StoredInt(in.value))
 	case history.FWrite:
 		n, err := history.DecodeInt(op.Value)
 		value := strconv.FormatInt(n, 10)
@@ -69,11 +69,11 @@ func (c *client) Invoke(ctx context.Context, op history.Event) clients.Completio
 		}
 		switch {
 		case err == nil:
-			return clients.Completion{Type: history.OK}
+			return clients.Done(nil)
 		case sent:
-			return clients.Completion{Type: history.Info, Error: clients.Printable(err.Error())}
+			return clients.Unsure(err)
 		}
-		return clients.Completion{Type: history.Fail, Error: clients.Printable(err.Error())}
+		return clients.Failed(err)
 	}
 	return declined("ironkv has no operation " + strconv.Quote(op.F))
 }

@@ -40,15 +40,15 @@ func (c *client) Invoke(ctx context.Context, op history.Event) clients.Completio
 	case history.FIncrement:
 		return c.do(ctx, increment, false, func(result []byte) (clients.Completion, error) {
 			n, err := counted(c.wire, result)
-			return clients.Completion{Type: history.OK, Value: history.EncodeInt(int64(n))}, err
+			return clients.Done(history.EncodeInt(int64(n))), err
 		})
 	case history.FRead:
 		return c.do(ctx, get(op.Key), true, func(result []byte) (clients.Completion, error) {
 			value, there, err := got(result)
 			if !there {
-				return clients.Completion{Type: history.OK, Value: history.EncodeNull()}, err
+				return clients.Done(history.EncodeNull()), err
 			}
-			return clients.Completion{Type: history.OK, Value: clients.StoredInt(value)}, err
+			return clients.Done(clients.StoredInt(value)), err
 		})
 	case history.FWrite:
 		n, err := history.DecodeInt(op.Value)
@@ -56,7 +56,7 @@ func (c *client) Invoke(ctx context.Context, op history.Event) clients.Completio
 			return declined(fmt.Sprintf("ironrsl's clients write integers, not %s", history.Quote(op.Value)))
 		}
 		return c.do(ctx, set(op.Key, strconv.FormatInt(n, 10)), false, func(result []byte) (clients.Completion, error) {
-			return clients.Completion{Type: history.OK}, wasSet(result)
+			return clients.Done(nil), wasSet(result)
 		})
 	}
 	return declined("ironrsl has no operation " + strconv.Quote(op.F))
@@ -100,7 +100,7 @@ func (c *client) do(ctx context.Context, op []byte, reads bool, take func([]byte
 		}
 		cancel()
 	}
-	end := clients.Completion{Type: history.Info, Error: clients.Printable(why.Error())}
+	end := clients.Unsure(why)
 	if !sent || reads {
 		end.Type = history.Fail
 	}

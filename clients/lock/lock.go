@@ -12,17 +12,15 @@ import (
 	"fmt"
 	"io"
 	"math"
-	"path/filepath"
 	"time"
 
 	"nemesis/clients"
 	"nemesis/clients/group"
 	"nemesis/history"
-	"nemesis/nodes/agent"
 )
 
-// version is the only one there is: that of the nemesis which runs.
-const version = "own"
+// own says how it is served.
+func own() group.Own { return group.Own{Name: "lock", Port: 7402} }
 
 // System is the lock. The zero value is ready to use.
 type System struct{}
@@ -30,7 +28,7 @@ type System struct{}
 var _ clients.System = System{}
 
 // Name is lock.
-func (System) Name() string { return "lock" }
+func (System) Name() string { return own().Name }
 
 // Doc is one line for nemesis list systems.
 func (System) Doc() string {
@@ -38,15 +36,10 @@ func (System) Doc() string {
 }
 
 // DefaultVersion is the nemesis that runs.
-func (System) DefaultVersion() string { return version }
+func (System) DefaultVersion() string { return group.Version }
 
 // CheckVersion accepts no other.
-func (System) CheckVersion(v string) error {
-	if v != version {
-		return fmt.Errorf("find lock %q: its servers are nemesis itself, which has no other version; give another nemesis with --binary", v)
-	}
-	return nil
-}
+func (System) CheckVersion(v string) error { return own().CheckVersion(v) }
 
 // options are the --set options of one run, read.
 type options struct {
@@ -124,16 +117,7 @@ func (System) Prepare(_ context.Context, plan history.System, _ io.Writer) (clie
 	if _, err := parseOptions(plan.Options); err != nil {
 		return clients.Install{}, err
 	}
-	install := clients.Install{Version: version}
-	if plan.Binary == "" {
-		return install, nil
-	}
-	path, err := filepath.Abs(plan.Binary)
-	if err == nil && agent.ArchOf(path) == "" {
-		err = fmt.Errorf("check the lock executable: %s is no Linux program; give a nemesis", path)
-	}
-	install.Files = map[string]string{program: path}
-	return install, err
+	return own().Install(plan)
 }
 
 // client asks one node.
@@ -172,7 +156,7 @@ func ask(ctx context.Context, c *group.Conn) (t told, err error) {
 // Invoke asks the node whether it holds. Asking changes nothing, so whatever goes wrong is a fail.
 func (c *client) Invoke(ctx context.Context, op history.Event) clients.Completion {
 	failed := func(why string) clients.Completion {
-		return clients.Completion{Type: history.Fail, Error: clients.Printable(why)}
+		return clients.Failed(errors.New(why))
 	}
 	if op.F != history.FServe {
 		return failed(fmt.Sprintf("lock cannot perform %q", op.F))
@@ -187,7 +171,7 @@ func (c *client) Invoke(ctx context.Context, op history.Event) clients.Completio
 		return failed(fmt.Sprintf("the node holds in epoch %d, which is none", t.epoch))
 	}
 	grant := &history.Grant{Owner: c.node, Token: int64(t.epoch)}
-	return clients.Completion{Type: history.OK, Value: grant.Encode()}
+	return clients.Done(grant.Encode())
 }
 
 // Close ends the connection.

@@ -52,7 +52,7 @@ func (c *client) Invoke(ctx context.Context, op history.Event) clients.Completio
 	case history.FList:
 		return c.list(ctx, op.Key)
 	}
-	return failed(fmt.Errorf("paxos cannot perform %q", op.F))
+	return clients.Failed(fmt.Errorf("paxos cannot perform %q", op.F))
 }
 
 // Close ends the client's connections.
@@ -78,21 +78,21 @@ func (c *client) read(ctx context.Context, key string) clients.Completion {
 	case ended != nil:
 		return *ended
 	case !there:
-		return ok(history.EncodeNull())
+		return clients.Done(history.EncodeNull())
 	}
-	return ok(clients.StoredInt(value))
+	return clients.Done(clients.StoredInt(value))
 }
 
 // get reads one key.
 func (c *client) get(ctx context.Context, key string) (value string, there bool, ended *clients.Completion) {
 	result, err := c.session.Read(ctx, operation(kvGet, key, nil))
 	if err != nil {
-		done := failed(err)
+		done := clients.Failed(err)
 		return "", false, &done
 	}
 	value, there, err = got(result)
 	if err != nil {
-		done := unsure(err)
+		done := clients.Unsure(err)
 		return "", false, &done
 	}
 	return value, there, nil
@@ -101,7 +101,7 @@ func (c *client) get(ctx context.Context, key string) (value string, there bool,
 func (c *client) write(ctx context.Context, key string, value json.RawMessage) clients.Completion {
 	n, err := argument(value)
 	if err != nil {
-		return failed(err)
+		return clients.Failed(err)
 	}
 	return c.change(ctx, operation(kvSet, registerKey(key), n))
 }
@@ -109,17 +109,17 @@ func (c *client) write(ctx context.Context, key string, value json.RawMessage) c
 func (c *client) compareAndSet(ctx context.Context, key string, value json.RawMessage) clients.Completion {
 	cas, err := history.DecodeCompareAndSet(value)
 	if err != nil {
-		return failed(fmt.Errorf("cas takes [expected, new], not %s", history.Quote(value)))
+		return clients.Failed(fmt.Errorf("cas takes [expected, new], not %s", history.Quote(value)))
 	}
 	var expect []byte
 	if !history.IsNull(cas.Expected) {
 		if expect, err = argument(cas.Expected); err != nil {
-			return failed(err)
+			return clients.Failed(err)
 		}
 	}
 	n, err := argument(cas.New)
 	if err != nil {
-		return failed(err)
+		return clients.Failed(err)
 	}
 	return c.change(ctx, compareAndSet(registerKey(key), expect, n))
 }
@@ -129,13 +129,13 @@ func (c *client) change(ctx context.Context, op []byte) clients.Completion {
 	result, err := c.session.Change(ctx, op)
 	switch {
 	case err != nil:
-		return ended(err)
+		return group.Ended(err)
 	case len(result) == 1 && result[0] == kvDone:
-		return ok(nil)
+		return clients.Done(nil)
 	case len(result) == 1 && result[0] == kvMismatch:
 		return clients.Completion{Type: history.Fail, Error: mismatch}
 	}
-	return unsure(errResult)
+	return clients.Unsure(errResult)
 }
 
 // A set is one key whose value is its elements in the order in which they came, each followed by a comma. So is a list.
@@ -143,7 +143,7 @@ func (c *client) change(ctx context.Context, op []byte) clients.Completion {
 func (c *client) add(ctx context.Context, key string, value json.RawMessage) clients.Completion {
 	n, err := argument(value)
 	if err != nil {
-		return failed(err)
+		return clients.Failed(err)
 	}
 	return c.change(ctx, operation(kvAppend, setKey(key), append(n, ',')))
 }
@@ -153,7 +153,7 @@ func (c *client) list(ctx context.Context, key string) clients.Completion {
 	if ended != nil {
 		return *ended
 	}
-	return ok(history.EncodeElements(elements(value)))
+	return clients.Done(history.EncodeElements(elements(value)))
 }
 
 func elements(value string) []json.RawMessage {
@@ -175,16 +175,16 @@ func split(value string) []string {
 
 func (c *client) increment(ctx context.Context, key string, value json.RawMessage) clients.Completion {
 	if n, err := history.DecodeInt(value); err != nil || n != 1 {
-		return failed(fmt.Errorf("paxos' counters count by 1, not by %s", history.Quote(value)))
+		return clients.Failed(fmt.Errorf("paxos' counters count by 1, not by %s", history.Quote(value)))
 	}
 	result, err := c.session.Change(ctx, operation(kvIncrement, counterKey(key), nil))
 	switch {
 	case err != nil:
-		return ended(err)
+		return group.Ended(err)
 	case len(result) == 1+8 && result[0] == kvDone:
-		return ok(nil)
+		return clients.Done(nil)
 	}
-	return unsure(errResult)
+	return clients.Unsure(errResult)
 }
 
 func (c *client) count(ctx context.Context, key string) clients.Completion {
@@ -193,18 +193,18 @@ func (c *client) count(ctx context.Context, key string) clients.Completion {
 	case ended != nil:
 		return *ended
 	case !there:
-		return ok(history.EncodeInt(0))
+		return clients.Done(history.EncodeInt(0))
 	case len(value) != 8:
-		return unsure(errResult)
+		return clients.Unsure(errResult)
 	}
-	return ok(history.EncodeInt(int64(binary.BigEndian.Uint64([]byte(value)))))
+	return clients.Done(history.EncodeInt(int64(binary.BigEndian.Uint64([]byte(value)))))
 }
 
 // transact does a transaction as one operation of the map.
 func (c *client) transact(ctx context.Context, value json.RawMessage) clients.Completion {
 	micro, err := history.DecodeTransaction(value)
 	if err != nil || len(micro) == 0 || len(micro) > mostParts {
-		return failed(fmt.Errorf("txn takes a list of 1 to %d operations, not %s", mostParts, history.Quote(value)))
+		return clients.Failed(fmt.Errorf("txn takes a list of 1 to %d operations, not %s", mostParts, history.Quote(value)))
 	}
 	writes := false
 	var asked [][]byte
@@ -216,17 +216,17 @@ func (c *client) transact(ctx context.Context, value json.RawMessage) clients.Co
 		case history.MicroAppend:
 			n, err := argument(op.Value)
 			if err != nil {
-				return failed(err)
+				return clients.Failed(err)
 			}
 			writes = true
 			asked = append(asked, operation(kvAppend, key, append(n, ',')))
 		default:
-			return failed(fmt.Errorf(`txn takes ["r",key,null] and ["append",key,number], not operation %d of %s`, i+1, history.Quote(value)))
+			return clients.Failed(fmt.Errorf(`txn takes ["r",key,null] and ["append",key,number], not operation %d of %s`, i+1, history.Quote(value)))
 		}
 	}
-	do, doubt := c.session.Read, failed
+	do, doubt := c.session.Read, clients.Failed
 	if writes {
-		do, doubt = c.session.Change, ended
+		do, doubt = c.session.Change, group.Ended
 	}
 	result, err := do(ctx, transaction(asked))
 	if err != nil {
@@ -234,30 +234,30 @@ func (c *client) transact(ctx context.Context, value json.RawMessage) clients.Co
 	}
 	answered, err := parts(result, len(micro))
 	if err != nil {
-		return unsure(err)
+		return clients.Unsure(err)
 	}
 	for i := range micro {
 		if micro[i].F == history.MicroAppend {
 			if len(answered[i]) != 1 || answered[i][0] != kvDone {
-				return unsure(errResult)
+				return clients.Unsure(errResult)
 			}
 			continue
 		}
 		value, _, err := got(answered[i])
 		if err != nil {
-			return unsure(err)
+			return clients.Unsure(err)
 		}
 		list := []int64{}
 		for _, text := range split(value) {
 			n, err := strconv.ParseInt(text, 10, 64)
 			if err != nil {
-				return unsure(fmt.Errorf("the server answered %.100q where a list was written", value))
+				return clients.Unsure(fmt.Errorf("the server answered %.100q where a list was written", value))
 			}
 			list = append(list, n)
 		}
 		micro[i].Value = history.EncodeInts(list)
 	}
-	return ok(history.EncodeTransaction(micro))
+	return clients.Done(history.EncodeTransaction(micro))
 }
 
 // argument is an integer that the workload wants written.
@@ -267,26 +267,4 @@ func argument(value json.RawMessage) ([]byte, error) {
 		return nil, fmt.Errorf("paxos' clients write integers, not %s", history.Quote(value))
 	}
 	return strconv.AppendInt(nil, n, 10), nil
-}
-
-func ok(value json.RawMessage) clients.Completion {
-	return clients.Completion{Type: history.OK, Value: value}
-}
-
-// ended is how an operation ended that was not answered.
-func ended(err error) clients.Completion {
-	if e := (*group.Unanswered)(nil); errors.As(err, &e) && !e.Open {
-		return failed(err)
-	}
-	return unsure(err)
-}
-
-// failed is a completion that certainly had no effect.
-func failed(err error) clients.Completion {
-	return clients.Completion{Type: history.Fail, Error: clients.Printable(err.Error())}
-}
-
-// unsure is a completion whose effect, or answer, is not known.
-func unsure(err error) clients.Completion {
-	return clients.Completion{Type: history.Info, Error: clients.Printable(err.Error())}
 }

@@ -18,11 +18,7 @@ type Map struct{ session *group.Session }
 // how long it waits for one node. Nonce must be unlike that of every other client of the group. Connections are made
 // when they are needed.
 func Dial(addresses []netip.AddrPort, own int, patience time.Duration, nonce uint64) *Map {
-	var nodes []*group.Conn
-	for _, a := range addresses {
-		nodes = append(nodes, &group.Conn{Address: a, Dialer: new(clients.Dialer)})
-	}
-	return &Map{group.NewSession(nodes, own, patience, nonce)}
+	return &Map{group.NewSession(group.Conns(addresses, new(clients.Dialer)), own, patience, nonce)}
 }
 
 // Leader asks a node which one leads: the index of its address, if it knows one.

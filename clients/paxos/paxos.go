@@ -7,17 +7,16 @@ package paxos
 
 import (
 	"context"
-	"fmt"
 	"io"
-	"path/filepath"
 
 	"nemesis/clients"
+	"nemesis/clients/group"
 	"nemesis/history"
 	"nemesis/nodes/agent"
 )
 
-// version is the only one there is: that of the nemesis which runs.
-const version = "own"
+// own says how it is served.
+func own() group.Own { return group.Own{Name: "paxos", Port: 7400} }
 
 // System is the map. The zero value is ready to use.
 type System struct{}
@@ -28,7 +27,7 @@ var (
 )
 
 // Name is paxos.
-func (System) Name() string { return "paxos" }
+func (System) Name() string { return own().Name }
 
 // Doc is one line for nemesis list systems.
 func (System) Doc() string {
@@ -36,15 +35,10 @@ func (System) Doc() string {
 }
 
 // DefaultVersion is the nemesis that runs.
-func (System) DefaultVersion() string { return version }
+func (System) DefaultVersion() string { return group.Version }
 
 // CheckVersion accepts no other.
-func (System) CheckVersion(v string) error {
-	if v != version {
-		return fmt.Errorf("find paxos %q: its servers are nemesis itself, which has no other version; give another nemesis with --binary", v)
-	}
-	return nil
-}
+func (System) CheckVersion(v string) error { return own().CheckVersion(v) }
 
 // Options are what --set accepts.
 func (System) Options() []clients.Option { return clients.OptionsOf(settings()) }
@@ -60,16 +54,7 @@ func (System) Prepare(_ context.Context, plan history.System, _ io.Writer) (clie
 	if _, err := parseOptions(plan.Options); err != nil {
 		return clients.Install{}, err
 	}
-	install := clients.Install{Version: version}
-	if plan.Binary == "" {
-		return install, nil
-	}
-	path, err := filepath.Abs(plan.Binary)
-	if err == nil && agent.ArchOf(path) == "" {
-		err = fmt.Errorf("check the paxos executable: %s is no Linux program; give a nemesis", path)
-	}
-	install.Files = map[string]string{program: path}
-	return install, err
+	return own().Install(plan)
 }
 
 // Deploy describes a group with one node on each machine.
@@ -78,5 +63,5 @@ func (System) Deploy(install clients.Install, plan history.Plan, machines []*age
 	if err != nil {
 		return nil, err
 	}
-	return newDeployment(install.Files[program], o, plan, machines)
+	return newDeployment(install, o, plan, machines)
 }

@@ -247,7 +247,7 @@ func TestAnswersToEarlierRequestsAreNotTaken(t *testing.T) {
 func TestNumbersOfReadsAreUnlikeThoseOfOtherClients(t *testing.T) {
 	f := startFake(t, answers(group.Done, 1, kvAbsent))
 	seen := map[uint64]bool{}
-	d := &deployment{names: []string{"n1"}, addresses: []netip.AddrPort{f.address}, attempt: plenty, nonces: group.NewNonces(1)}
+	d := &deployment{servers: group.Servers{Own: own(), Names: []string{"n1"}, Addresses: []netip.AddrPort{f.address}}, attempt: plenty, nonces: group.NewNonces(1)}
 	for range 10 {
 		c, err := d.Open(t.Context(), "n1", new(clients.Dialer))
 		if err != nil {

@@ -60,7 +60,7 @@ func (c *client) Invoke(ctx context.Context, op history.Event) clients.Completio
 	case history.FMove:
 		return c.moveRange(ctx, op.Value)
 	}
-	return failed(fmt.Errorf("shardkv cannot perform %q", op.F))
+	return clients.Failed(fmt.Errorf("shardkv cannot perform %q", op.F))
 }
 
 // Close ends the client's connections.
@@ -75,17 +75,17 @@ func (c *client) read(ctx context.Context, key string) clients.Completion {
 	r, err := c.data.do(ctx, operation{kind: get, key: registerKey(key)})
 	switch {
 	case err != nil:
-		return failed(err)
+		return clients.Failed(err)
 	case !r.found:
-		return ok(history.EncodeNull())
+		return clients.Done(history.EncodeNull())
 	}
-	return ok(clients.StoredInt(string(r.value)))
+	return clients.Done(clients.StoredInt(string(r.value)))
 }
 
 func (c *client) write(ctx context.Context, key string, value json.RawMessage) clients.Completion {
 	n, err := argument(value)
 	if err != nil {
-		return failed(err)
+		return clients.Failed(err)
 	}
 	return c.changed(c.data.do(ctx, operation{kind: set, key: registerKey(key), value: n}))
 }
@@ -97,16 +97,16 @@ const mismatch = "mismatch"
 func (c *client) compareAndSet(ctx context.Context, key string, value json.RawMessage) clients.Completion {
 	pair, err := history.DecodeCompareAndSet(value)
 	if err != nil {
-		return failed(fmt.Errorf("cas takes [expected, new], not %s", history.Quote(value)))
+		return clients.Failed(fmt.Errorf("cas takes [expected, new], not %s", history.Quote(value)))
 	}
 	o := operation{kind: cas, key: registerKey(key), expectsNone: history.IsNull(pair.Expected)}
 	if !o.expectsNone {
 		if o.expect, err = argument(pair.Expected); err != nil {
-			return failed(err)
+			return clients.Failed(err)
 		}
 	}
 	if o.value, err = argument(pair.New); err != nil {
-		return failed(err)
+		return clients.Failed(err)
 	}
 	r, err := c.data.do(ctx, o)
 	if err == nil && !r.found {
@@ -118,9 +118,9 @@ func (c *client) compareAndSet(ctx context.Context, key string, value json.RawMe
 // changed is how an operation ended that was to change something.
 func (c *client) changed(_ result, err error) clients.Completion {
 	if err != nil {
-		return ended(err)
+		return group.Ended(err)
 	}
-	return ok(nil)
+	return clients.Done(nil)
 }
 
 // A set is one key whose value is its elements in the order in which they came, each followed by a comma.
@@ -128,7 +128,7 @@ func (c *client) changed(_ result, err error) clients.Completion {
 func (c *client) add(ctx context.Context, key string, value json.RawMessage) clients.Completion {
 	n, err := argument(value)
 	if err != nil {
-		return failed(err)
+		return clients.Failed(err)
 	}
 	return c.changed(c.data.do(ctx, operation{kind: appendTo, key: setKey(key), value: append(n, ',')}))
 }
@@ -136,7 +136,7 @@ func (c *client) add(ctx context.Context, key string, value json.RawMessage) cli
 func (c *client) list(ctx context.Context, key string) clients.Completion {
 	r, err := c.data.do(ctx, operation{kind: get, key: setKey(key)})
 	if err != nil {
-		return failed(err)
+		return clients.Failed(err)
 	}
 	elements := []json.RawMessage{}
 	if len(r.value) > 0 {
@@ -144,14 +144,14 @@ func (c *client) list(ctx context.Context, key string) clients.Completion {
 			elements = append(elements, clients.StoredInt(n))
 		}
 	}
-	return ok(history.EncodeElements(elements))
+	return clients.Done(history.EncodeElements(elements))
 }
 
 // A counter is one key whose value is 8 bytes, or is absent.
 
 func (c *client) increment(ctx context.Context, key string, value json.RawMessage) clients.Completion {
 	if n, err := history.DecodeInt(value); err != nil || n != 1 {
-		return failed(fmt.Errorf("shardkv's counters count by 1, not by %s", history.Quote(value)))
+		return clients.Failed(fmt.Errorf("shardkv's counters count by 1, not by %s", history.Quote(value)))
 	}
 	return c.changed(c.data.do(ctx, operation{kind: increment, key: counterKey(key)}))
 }
@@ -160,63 +160,63 @@ func (c *client) count(ctx context.Context, key string) clients.Completion {
 	r, err := c.data.do(ctx, operation{kind: get, key: counterKey(key)})
 	switch {
 	case err != nil:
-		return failed(err)
+		return clients.Failed(err)
 	case !r.found:
-		return ok(history.EncodeInt(0))
+		return clients.Done(history.EncodeInt(0))
 	case len(r.value) != 8:
-		return unsure(errResult)
+		return clients.Unsure(errResult)
 	}
-	return ok(history.EncodeInt(int64(binary.BigEndian.Uint64(r.value))))
+	return clients.Done(history.EncodeInt(int64(binary.BigEndian.Uint64(r.value))))
 }
 
 // serve reads a key at the client's own node: what it answers, it answers as the key's holder.
 func (c *client) serve(ctx context.Context, key string) clients.Completion {
 	k, err := rangeKey(key)
 	if err != nil {
-		return failed(err)
+		return clients.Failed(err)
 	}
 	r, err := c.data.ask(ctx, operation{kind: get, key: k})
 	switch {
 	case err != nil:
-		return failed(err)
+		return clients.Failed(err)
 	case r.status != done:
-		return failed(errors.New("this node does not hold the key"))
+		return clients.Failed(errors.New("this node does not hold the key"))
 	}
 	grant := &history.Grant{Owner: c.names[c.data.own], Token: int64(r.epoch)}
-	return ok(grant.Encode())
+	return clients.Done(grant.Encode())
 }
 
 func (c *client) holder(ctx context.Context, key string) clients.Completion {
 	k, err := rangeKey(key)
 	if err != nil {
-		return failed(err)
+		return clients.Failed(err)
 	}
 	all, err := c.shards(ctx)
 	if err != nil {
-		return failed(err)
+		return clients.Failed(err)
 	}
 	for _, s := range all {
 		if node := nodeOf(s.holder, len(c.names)); s.has(k) && node >= 0 {
 			grant := &history.Grant{Owner: c.names[node], Token: int64(s.epoch)}
-			return ok(grant.Encode())
+			return clients.Done(grant.Encode())
 		}
 	}
-	return ok(history.EncodeNull())
+	return clients.Done(history.EncodeNull())
 }
 
 func (c *client) moveRange(ctx context.Context, value json.RawMessage) clients.Completion {
 	m, err := history.DecodeMove(value)
 	if err != nil {
-		return failed(fmt.Errorf("move takes a range and a node, not %s", history.Quote(value)))
+		return clients.Failed(fmt.Errorf("move takes a range and a node, not %s", history.Quote(value)))
 	}
 	begun, err := c.move(ctx, m)
 	switch {
 	case err == nil:
-		return ok(nil)
+		return clients.Done(nil)
 	case !begun:
-		return failed(err)
+		return clients.Failed(err)
 	}
-	return unsure(err)
+	return clients.Unsure(err)
 }
 
 // argument is an integer that the workload wants written.
@@ -226,26 +226,4 @@ func argument(value json.RawMessage) ([]byte, error) {
 		return nil, fmt.Errorf("shardkv's clients write integers, not %s", history.Quote(value))
 	}
 	return strconv.AppendInt(nil, n, 10), nil
-}
-
-func ok(value json.RawMessage) clients.Completion {
-	return clients.Completion{Type: history.OK, Value: value}
-}
-
-// ended is how an operation ended that was not answered.
-func ended(err error) clients.Completion {
-	if e := (*group.Unanswered)(nil); errors.As(err, &e) && !e.Open {
-		return failed(err)
-	}
-	return unsure(err)
-}
-
-// failed is a completion that certainly had no effect.
-func failed(err error) clients.Completion {
-	return clients.Completion{Type: history.Fail, Error: clients.Printable(err.Error())}
-}
-
-// unsure is a completion whose effect, or answer, is not known.
-func unsure(err error) clients.Completion {
-	return clients.Completion{Type: history.Info, Error: clients.Printable(err.Error())}
 }
