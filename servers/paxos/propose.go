@@ -31,11 +31,14 @@ func (c *Core) onRequest(from core.Address, m *Request) {
 		refuse(Refused, "the operation is longer than a batch may be")
 		return
 	}
-	c.traceRequest(m.Command)
+	w := c.lead.waiting[m.key()]
+	if w == nil { // or else it is one request still, with one answer
+		c.traceRequest(m.Command)
+	}
 	if m.Kind == Apply && c.answerFromCache(from, m.Command) {
 		return
 	}
-	if w := c.lead.waiting[m.key()]; w != nil {
+	if w != nil {
 		w.client = from // sent again
 		return
 	}

@@ -25,16 +25,17 @@ const mostPosition = 1 << 62
 // RSM is the specification of a replicated state machine.
 //
 // A read is asked of one node and answered by that one, from its own state. Its name need not be unlike those that other
-// nodes know, since its client may ask several; so within the specification it gets another.
+// nodes know, since its client may ask several; so within the specification it gets another. A node that is asked again while
+// a read is pending has two pending, and answers both.
 type RSM struct {
 	spec  spec.RSM
-	reads map[uint64]map[spec.Request]spec.Request // of each node, the pending ones
+	reads map[uint64]map[spec.Request][]spec.Request // of each node, the pending ones, the oldest first
 	named uint64
 }
 
 // NewRSM returns the specification at its beginning; app is the application in its initial state.
 func NewRSM(app spec.App) *RSM {
-	return &RSM{spec: spec.RSM{App: app}, reads: map[uint64]map[spec.Request]spec.Request{}}
+	return &RSM{spec: spec.RSM{App: app}, reads: map[uint64]map[spec.Request][]spec.Request{}}
 }
 
 // step is an event at a node.
@@ -91,9 +92,11 @@ func read[E any](node uint64, event json.RawMessage, place func(E) uint64) (any,
 
 // Restart notes that a node begins anew, and so does not answer what it was asked.
 func (r *RSM) Restart(node uint64) error {
-	for _, name := range r.reads[node] {
-		if err := r.spec.Next(spec.Withdrawal{Request: name}); err != nil {
-			return err
+	for _, names := range r.reads[node] {
+		for _, name := range names {
+			if err := r.spec.Next(spec.Withdrawal{Request: name}); err != nil {
+				return err
+			}
 		}
 	}
 	delete(r.reads, node)
@@ -109,32 +112,43 @@ func (r *RSM) Next(taken any) error {
 		if !e.Read {
 			break
 		}
-		if _, again := pending[e.Request]; again {
-			return nil
-		}
 		if pending == nil {
-			pending = map[spec.Request]spec.Request{}
+			pending = map[spec.Request][]spec.Request{}
 			r.reads[s.node] = pending
 		}
 		r.named++
 		name := spec.Request{Client: math.MaxUint64, Seq: r.named}
-		pending[e.Request], e.Request = name, name
+		pending[e.Request] = append(pending[e.Request], name)
+		e.Request = name
 		return r.spec.Next(e)
 	case spec.Reply:
-		if name, is := pending[e.Request]; is {
-			delete(pending, e.Request)
+		// To the oldest, which most states may answer: no trace tells which one is meant.
+		if names := pending[e.Request]; len(names) > 0 {
+			name := names[0]
+			forget(pending, e.Request, names[1:])
 			e.Request = name
 			return r.spec.Next(e)
 		}
 	case spec.Withdrawal:
-		if name, is := pending[e.Request]; is {
-			delete(pending, e.Request)
+		if names := pending[e.Request]; len(names) > 0 {
+			last := len(names) - 1
+			name := names[last]
+			forget(pending, e.Request, names[:last])
 			e.Request = name
 			return r.spec.Next(e)
 		}
 		return nil
 	}
 	return r.spec.Next(s.event)
+}
+
+// forget leaves only these of the pending reads under one name.
+func forget(pending map[spec.Request][]spec.Request, name spec.Request, left []spec.Request) {
+	if len(left) == 0 {
+		delete(pending, name)
+	} else {
+		pending[name] = left
+	}
 }
 
 // Assume takes a step that is not allowed only because an earlier one was not seen as if that had been. An error says

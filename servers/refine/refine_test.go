@@ -128,6 +128,19 @@ func TestNodesMayReadUnderOneName(t *testing.T) {
 	r.takes(spec.Reads, 2, "reply", spec.Reply{Request: look, Result: count(0)})
 }
 
+// TestAReadThatIsAskedAgainIsAnsweredAgain: a client that gets no answer for a while asks the node again, which answers each
+// when it may, from what it has executed by then.
+func TestAReadThatIsAskedAgainIsAnsweredAgain(t *testing.T) {
+	r := newReader(t, NewRSM(&counter{}))
+	r.takes("", 1, "invoke", spec.Invoke{Request: one, Op: inc})
+	r.takes("", 1, "invoke", spec.Invoke{Request: look, Read: true})
+	r.takes("", 1, "invoke", spec.Invoke{Request: look, Read: true})
+	r.takes("", 1, "reply", spec.Reply{Request: look, Result: count(0)})
+	r.takes("", 1, "execution", spec.Execution{Position: 1, Request: one, Op: inc, Result: count(1)})
+	r.takes("", 1, "reply", spec.Reply{Request: look, Result: count(1)})
+	r.takes(spec.Origin, 1, "reply", spec.Reply{Request: look, Result: count(1)})
+}
+
 func TestARestartedNodeAnswersNoRead(t *testing.T) {
 	s := NewRSM(&counter{})
 	r := newReader(t, s)
