@@ -84,3 +84,15 @@ func TestOldHistoriesTellInANoteThatTheUserEndedTheRun(t *testing.T) {
 		}
 	}
 }
+
+// What rules there are now is no matter of a plan that is older than claims: it is held to those of its time.
+func TestPlansWithoutAClaimAreHeldToTheRulesOfTheirTime(t *testing.T) {
+	plan, err := readPlan([]byte(`{"schema":1,"bounds":{"recovery":"5s"}}`))
+	if err != nil {
+		t.Fatal(err)
+	}
+	want := []Model{MutualExclusion, LeaseDuration, LeaseEnd, FencingTokens, Fencing, LeaseReads, BelievedExclusion, SingleOwner}
+	if diff := cmp.Diff(want, plan.Claim.Rules); diff != "" || plan.Claim.Origin != Unrecorded {
+		t.Errorf("origin %q, rules (-want +got):\n%s", plan.Claim.Origin, diff)
+	}
+}

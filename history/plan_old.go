@@ -40,7 +40,7 @@ func upgradeFrom1(text []byte, plan *Plan) error {
 	plan.Schema = PlanSchema
 	plan.Claim = Claim{
 		Model: StrictSerializable, Origin: Unrecorded,
-		Rules:       Rules(),
+		Rules:       []Model{MutualExclusion, LeaseDuration, LeaseEnd, FencingTokens, Fencing, LeaseReads, BelievedExclusion, SingleOwner},
 		Bounds:      old.Bounds,
 		Assumptions: []Assumption{{Name: ClockError, Text: "the servers' clocks are as right as the bounds say"}},
 	}

@@ -25,6 +25,9 @@
 // A read returns a value whose write was called before the read returned and was not refused (never-written). A read of
 // nothing was not called after a write had been acknowledged or read (lost-write). Conversely, let each read of a value
 // be preceded by a repetition of its write, and let the reads of nothing come first.
+//
+// A compare-and-set that was not refused counts as a write of its new value. What it expected is not looked at: the two
+// rules stay sound with it, and are no longer complete.
 package atleastonce
 
 import (
@@ -87,7 +90,9 @@ func look(pace *checker.Pace, log *history.Log, found *checker.Anomalies) (keys 
 	for i := range log.Operations {
 		pace.Step()
 		o := &log.Operations[i]
-		if o.F != history.FIncrement && o.F != history.FRead && o.F != history.FWrite {
+		switch o.F {
+		case history.FIncrement, history.FRead, history.FWrite, history.FCAS:
+		default:
 			continue
 		}
 		at := objects[o.Key]
@@ -140,48 +145,67 @@ func (o *object) add(op *history.Operation) error {
 			return err
 		}
 		o.increments = append(o.increments, counted{op, n})
-	case op.F == history.FWrite:
-		value, err := history.Canonical(op.Input)
+	case op.F == history.FWrite || op.F == history.FCAS:
+		value, err := valueOf(op)
 		if err != nil {
 			return err
 		}
 		if o.writes == nil {
 			o.writes = map[string]*history.Operation{}
 		}
-		if had := o.writes[string(value)]; had == nil || op.Call < had.Call {
-			o.writes[string(value)] = op
+		if had := o.writes[value]; had == nil || op.Call < had.Call {
+			o.writes[value] = op
 		}
-		o.saw(op)
+		o.saw(op, value)
 	case op.Type == history.OK:
-		if history.IsNull(op.Output) {
-			o.reads = append(o.reads, read{op, ""})
-			return nil
-		}
-		value, err := history.Canonical(op.Output)
+		value, err := valueOf(op)
 		if err != nil {
 			return err
 		}
-		o.reads = append(o.reads, read{op, string(value)})
-		o.saw(op)
+		o.reads = append(o.reads, read{op, value})
+		o.saw(op, value)
 	}
 	return nil
 }
 
 // saw notes that there is a value by the time the operation has returned.
-func (o *object) saw(op *history.Operation) {
-	if o.seen == nil || op.Return < o.seen.Return {
+func (o *object) saw(op *history.Operation, value string) {
+	if value != "" && (o.seen == nil || op.Return < o.seen.Return) {
 		o.seen = op
 	}
+}
+
+// valueOf is what a write or a compare-and-set put into the register, or a read found there; "" is nothing.
+func valueOf(op *history.Operation) (string, error) {
+	value := op.Output
+	switch op.F {
+	case history.FWrite:
+		value = op.Input
+	case history.FCAS:
+		both, err := history.DecodeCompareAndSet(op.Input)
+		if err != nil {
+			return "", err
+		}
+		value = both.New
+	}
+	if history.IsNull(value) {
+		return "", nil
+	}
+	canonical, err := history.Canonical(value)
+	return string(canonical), err
 }
 
 func (o *object) judge(pace *checker.Pace, found *checker.Anomalies) {
 	o.count(pace, found)
 	for _, r := range o.reads {
 		pace.Step()
-		switch w := o.writes[r.value]; {
+		w := o.writes[r.value]
+		unwritten := w == nil || r.Return < w.Call
+		switch {
+		case !unwritten:
 		case r.value == "" && o.seen != nil && o.seen.Return < r.Call:
 			found.Add("lost-write", func() checker.Anomaly { return o.lost(r, o.seen) })
-		case r.value != "" && (w == nil || r.Return < w.Call):
+		case r.value != "":
 			found.Add("never-written", func() checker.Anomaly { return o.invented(r, w) })
 		}
 	}

@@ -31,9 +31,12 @@ func logOf(ops []op) *history.Log {
 		if o.value != 0 {
 			value = history.EncodeInt(o.value)
 		}
-		if o.f == history.FWrite {
+		switch {
+		case o.f == history.FWrite:
 			h.Input = value
-		} else if o.outcome == history.OK {
+		case o.f == history.FCAS:
+			h.Input = history.CompareAndSet{Expected: history.EncodeInt(1), New: value}.Encode()
+		case o.outcome == history.OK:
 			h.Output = value
 		}
 		log.Operations = append(log.Operations, h)
@@ -53,6 +56,7 @@ func found(ops []op) (classes []string, outcome checker.Outcome) {
 const (
 	ok, fail, info = history.OK, history.Fail, history.Info
 	inc, rd, wr    = history.FIncrement, history.FRead, history.FWrite
+	cas            = history.FCAS
 )
 
 func stories() map[string]struct {
@@ -81,6 +85,10 @@ func stories() map[string]struct {
 		"nothing after an acknowledged write":    {[]op{{wr, ok, 0, 1, 7}, {rd, ok, 2, 3, 0}}, "[lost-write]"},
 		"nothing after a value was read":         {[]op{{wr, info, 0, 1, 7}, {rd, ok, 1, 2, 7}, {rd, ok, 3, 4, 0}}, "[lost-write]"},
 		"nothing after a write of unknown":       {[]op{{wr, info, 0, 1, 7}, {rd, ok, 3, 4, 0}}, "[]"},
+		"a value that was compared and set":      {[]op{{wr, ok, 0, 1, 1}, {cas, ok, 2, 3, 7}, {rd, ok, 4, 5, 7}}, "[]"},
+		"a value compared and set in vain":       {[]op{{wr, ok, 0, 1, 1}, {cas, fail, 2, 3, 7}, {rd, ok, 4, 5, 7}}, "[never-written]"},
+		"nothing after a compare-and-set":        {[]op{{cas, ok, 2, 3, 7}, {rd, ok, 4, 5, 0}}, "[lost-write]"},
+		"nothing, written over a value":          {[]op{{wr, ok, 0, 1, 7}, {wr, ok, 2, 3, 0}, {rd, ok, 4, 5, 0}}, "[]"},
 		"nothing while the write is under way":   {[]op{{wr, ok, 0, 3, 7}, {rd, ok, 2, 4, 0}}, "[]"},
 	}
 }

@@ -1,6 +1,7 @@
 package atleastonce
 
 import (
+	"encoding/json"
 	"fmt"
 
 	"nemesis/checker"
@@ -49,21 +50,23 @@ func (o *object) twice(g *counted, missing int64, possible int) checker.Anomaly 
 
 func (o *object) lost(r read, seen *history.Operation) checker.Anomaly {
 	what := "a value had been read"
-	if seen.F == history.FWrite {
+	if seen.F != history.FRead {
 		what = "a write had been acknowledged"
 	}
 	return o.anomaly(registerRule, fmt.Sprintf("Client %d found nothing in %q, although %s before.", r.Process, checker.Show(o.key), what),
 		[]string{
-			fmt.Sprintf("Client %d's %s of %s was acknowledged at %s.", seen.Process, seen.F, valueOf(seen), checker.Moment(seen.Return)),
+			fmt.Sprintf("Client %d's %s of %s was acknowledged at %s.", seen.Process, seen.F, shown(seen), checker.Moment(seen.Return)),
 			fmt.Sprintf("Client %d's read, called at %s, found nothing. Nothing takes a value away.", r.Process, checker.Moment(r.Call)),
 		}, seen, r.Operation)
 }
 
-func valueOf(op *history.Operation) string {
-	if op.F == history.FWrite {
-		return checker.ShowJSON(op.Input)
+// shown is the value that an operation put or found, as a reader sees it.
+func shown(op *history.Operation) string {
+	value, err := valueOf(op)
+	if err != nil {
+		return err.Error()
 	}
-	return checker.ShowJSON(op.Output)
+	return checker.ShowJSON(json.RawMessage(value))
 }
 
 func (o *object) invented(r read, w *history.Operation) checker.Anomaly {
@@ -72,7 +75,7 @@ func (o *object) invented(r read, w *history.Operation) checker.Anomaly {
 	if w == nil {
 		return o.anomaly(registerRule, sentence, []string{text + ", and no write of this value was called that was not refused."}, r.Operation)
 	}
-	a := o.anomaly(registerRule, sentence, []string{text + ".", fmt.Sprintf("Client %d's write of it was called at %s.", w.Process, checker.Moment(w.Call))}, r.Operation, w)
+	a := o.anomaly(registerRule, sentence, []string{text + ".", fmt.Sprintf("Client %d's %s of it was called at %s.", w.Process, w.F, checker.Moment(w.Call))}, r.Operation, w)
 	a.Unexplained = 0
 	return a
 }

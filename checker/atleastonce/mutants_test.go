@@ -11,6 +11,8 @@ func TestEveryMutantIsCaught(t *testing.T) {
 	var all mutants.List
 	all.In("atleastonce.go",
 		[3]string{"refused writes count", "case op.Type == history.Fail:", "case op.Type == history.Fail && op.F != history.FWrite:"},
+		[3]string{"a compare-and-set writes nothing", "case history.FCAS:\n\t\tboth", "case \"\":\n\t\tboth"},
+		[3]string{"nothing is never written", "case !unwritten:", "case !unwritten && r.value != \"\":"},
 		[3]string{"equal times are in order", "o.seen.Return < r.Call", "o.seen.Return <= r.Call"},
 		[3]string{"a value may be written later", "w == nil || r.Return < w.Call", "w == nil"},
 		[3]string{"the last to return counts", "op.Return < o.seen.Return", "op.Return > o.seen.Return"},
