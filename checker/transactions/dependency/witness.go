@@ -17,11 +17,20 @@ const work = 50_000_000
 // Shortest is the shortest cycle of a class that a component has; nil if it has none. The
 // transactions are numbered as in the whole graph. exact tells that none is shorter.
 func (c *Classifier) Shortest(part *Component, class Class) (cycle []Hop, exact bool) {
-	w := c.walk(class)
 	first := everything
 	if class.Shape > G1c {
 		first = antiDependency&(data|edges[class.Variant]) | 1<<Inferred
 	}
+	cycle, exact = c.shortest(part, c.walk(class), first)
+	if cycle == nil && class.Shape == GSingleRead {
+		// A cycle over inferred edges: behind each of them lies an rw edge that comes behind a wr edge.
+		return c.shortest(part, over(1<<WW|1<<WR|1<<Inferred), 1<<Inferred)
+	}
+	return cycle, exact
+}
+
+// shortest is the shortest cycle of a walk that begins with one of the first edges.
+func (c *Classifier) shortest(part *Component, w walk, first Kinds) (cycle []Hop, exact bool) {
 	s := search{g: &part.Graph, walk: w, first: first, seen: make([]int32, part.Nodes()*int(w.states)),
 		from: make([]arrival, part.Nodes()*int(w.states)), left: work}
 	for v := range int32(part.Transactions) {

@@ -147,7 +147,7 @@ func (h *columns) behind(o *order, e dependency.Hop, s *step, v int32, t func(in
 			return fmt.Sprintf("%s read %s as well before it wrote", t(e.To), h.text(s.what))
 		}
 	}
-	if l := o.linked(h, w, e.To); l != nil && l.first == s.what {
+	if l := o.linkedTo(h, s.what, e.To); l != nil {
 		return fmt.Sprintf("%s saw another write of the transaction that wrote %s and read %s", t(l.by), h.text(s.what), h.text(v))
 	}
 	return ""

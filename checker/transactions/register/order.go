@@ -190,10 +190,20 @@ func (h *columns) emitLater(g *dependency.Builder, t, k, w int32, o *order) {
 	}
 }
 
-// linked are the links by which an inferred edge holds.
+// linked is a link by which an inferred edge holds.
 func (o *order) linked(h *columns, from, to int32) *link {
+	return o.find(h, to, func(first int32) bool { return h.versions[first].writer == from })
+}
+
+// linkedTo is a link by which a version of a transaction stands behind one: two transactions that
+// wrote several keys may have a link for each.
+func (o *order) linkedTo(h *columns, version, to int32) *link {
+	return o.find(h, to, func(first int32) bool { return first == version })
+}
+
+func (o *order) find(h *columns, to int32, from func(version int32) bool) *link {
 	i := slices.IndexFunc(o.links, func(l link) bool {
-		return l.later != initial && h.versions[l.first].writer == from && h.versions[l.later].writer == to
+		return l.later != initial && from(l.first) && h.versions[l.later].writer == to
 	})
 	if i < 0 {
 		return nil

@@ -19,8 +19,8 @@
 //
 // Mini-transactions, in which every write of a key comes behind a read of it, leave no order
 // open: each version says which one it replaced. Of such histories all levels are decided,
-// soundly and completely, as in MTC (2025), if no write of unknown outcome was read. Details
-// say whether that is so.
+// soundly and completely, as in MTC (2025), if no write of unknown outcome was read. The same is so of
+// keys that only one transaction wrote. Details say whether all keys are of these two sorts.
 //
 // What outcomes mean is as for list-append: a value of an info that was read shows that it
 // took effect, one of a fail is an aborted read (G1a), and what info and fail read is unknown.
@@ -46,7 +46,7 @@ type Details struct {
 	Keys         int            `json:"keys"`
 	Writes       int            `json:"writes"`
 	Anomalies    map[string]int `json:"anomalies,omitempty"`
-	// Complete: every write comes behind a read of its key, so that all levels are decided.
+	// Complete: every write comes behind a read of its key or is the only one, so that all levels are decided.
 	Complete bool `json:"complete,omitempty"`
 	// Levels are those that the history allows, as far as is known, and refutes; nil where
 	// not all was judged.
@@ -143,12 +143,16 @@ func (h *columns) conclude(ctx context.Context, result checker.Result, found *ch
 	return result
 }
 
-// complete reports whether each version that may have been read says which one it replaced:
-// its transaction read the key before it wrote it, and was acknowledged.
+// complete reports whether the order of all versions that may have been read is known: each says
+// which one it replaced, as its transaction read the key before it wrote it, and was acknowledged;
+// or it is the only one of its key, and replaced the initial one.
 func (h *columns) complete() bool {
 	for k := range h.keys {
 		if h.keys[k].unfit {
 			return false
+		}
+		if len(h.keys[k].writers) < 2 {
+			continue
 		}
 		for _, v := range h.keys[k].writers {
 			w := h.versions[v].writer
