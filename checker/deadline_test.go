@@ -13,6 +13,7 @@ import (
 
 	"nemesis/checker"
 	"nemesis/checker/atleastonce"
+	"nemesis/checker/bank"
 	"nemesis/checker/lease"
 	"nemesis/checker/linear"
 	"nemesis/checker/linear/models"
@@ -51,6 +52,7 @@ func everyChecker(t *testing.T) []timed {
 		{"transactions/listappend", listappend.Append(), func() *history.Log { return longTransaction(history.MicroAppend) }, true},
 		{"transactions/register", register.Checker(), registerTransactions, false},
 		{"transactions/register", register.Checker(), func() *history.Log { return longTransaction(history.MicroWrite) }, true},
+		{"bank", bank.Checker(bank.Options{}), busyBank, true},
 		{"lease", lease.Checker(lease.Options{Bounds: bounds, Fenced: true}), contendedLock, false},
 		{"ownership", ownership.Checker(ownership.Options{Bounds: bounds}), movingShards, false},
 		{"liveness", liveness.Checker(liveness.Options{Bounds: bounds}), contendedLock, false},
@@ -137,6 +139,16 @@ func growingSet() *history.Log {
 		} else {
 			ops = append(ops, write(i%5, history.FList, "", history.OK, nil, history.EncodeInts(nil)))
 		}
+	}
+	return after(ops)
+}
+
+// busyBank has two accounts that are read all the time.
+func busyBank() *history.Log {
+	balances := history.Balances{"a": history.EncodeInt(1), "b": history.EncodeInt(2)}.Encode()
+	var ops []history.Operation
+	for i := range long {
+		ops = append(ops, write(i%5, history.FBalances, "", history.OK, nil, balances))
 	}
 	return after(ops)
 }

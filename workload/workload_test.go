@@ -4,6 +4,7 @@ import (
 	"context"
 	"encoding/json"
 	"fmt"
+	"maps"
 	"math/rand/v2"
 	"slices"
 	"strings"
@@ -26,8 +27,8 @@ func TestFindNamesWhatThereIs(t *testing.T) {
 			t.Errorf("find %s: got %q, error %v", w.Name, found.Name, err)
 		}
 	}
-	_, err := Find("bank")
-	if want := `find workload "bank": there is none of that name, choose one of register, append, set, counter, lease, lock, fenced-write, election, shard-ownership, ring, increment`; err == nil || err.Error() != want {
+	_, err := Find("queues")
+	if want := `find workload "queues": there is none of that name, choose one of register, append, rw-register, bank, long-fork, set, counter, lease, lock, fenced-write, election, shard-ownership, ring, increment`; err == nil || err.Error() != want {
 		t.Errorf("got error %v, want %s", err, want)
 	}
 }
@@ -39,16 +40,19 @@ type system struct {
 	registers map[string]int
 	lists     map[string][]int
 	set       []int
+	values    map[string]int // of transactions over registers
+	balances  map[string]int
 	counting  bool // what is added to is a counter
 	wrong     func(op generator.Op, n int, answer any) any
-	n         int // operations so far
-	turn      int // questions about a lock so far, or increments
+	n         int  // operations so far
+	turn      int  // questions about a lock so far, or increments
+	overdrawn bool // accounts may be below zero
 	// One addition in so many is carried out twice, or not at all; 0 for none.
 	repeats, loses int
 }
 
 func newSystem() *system {
-	return &system{tenancy: tenancy{crashes: map[int]int{}, places: map[string]*place{}}, registers: map[string]int{}, lists: map[string][]int{}}
+	return &system{tenancy: tenancy{crashes: map[int]int{}, places: map[string]*place{}}, registers: map[string]int{}, lists: map[string][]int{}, values: map[string]int{}}
 }
 
 // client takes a random time, in which the operation's effect lies, and loses one
@@ -145,13 +149,37 @@ func (s *system) do(op generator.Op) (answer any, ok bool) {
 		decode(&parts)
 		for _, part := range parts {
 			key := part[1].(string)
-			if part[0] == "append" {
+			switch value, written := s.values[key]; {
+			case part[0] == "append":
 				s.lists[key] = append(s.lists[key], int(part[2].(float64)))
-			} else if list := s.lists[key]; list != nil {
-				part[2] = slices.Clone(list)
+			case part[0] == "w":
+				s.values[key] = int(part[2].(float64))
+			case s.lists[key] != nil:
+				part[2] = slices.Clone(s.lists[key])
+			case written:
+				part[2] = value
 			}
 		}
 		return parts, true
+	case "open":
+		if s.balances == nil {
+			decode(&s.balances)
+		}
+		return nil, true
+	case "transfer":
+		var v struct {
+			From, To string
+			Amount   int
+		}
+		decode(&v)
+		if s.balances[v.From] < v.Amount && !s.overdrawn {
+			return nil, false
+		}
+		s.balances[v.From] -= v.Amount
+		s.balances[v.To] += v.Amount
+		return nil, true
+	case "balances":
+		return maps.Clone(s.balances), true
 	case "move":
 		return nil, true
 	}
@@ -261,6 +289,29 @@ func TestBrokenSystemIsFoundOut(t *testing.T) {
 			}
 			return answer
 		}, nil},
+		{"rw-register", "rw-register", "an update that was lost", func(op generator.Op, n int, answer any) any {
+			if parts, isTxn := answer.([][]any); isTxn && n > 500 && n < 530 {
+				for _, part := range parts {
+					if value, is := part[2].(int); is && value > 5 {
+						part[2] = value - 5
+					}
+				}
+			}
+			return answer
+		}, nil},
+		{"long-fork", "rw-register", "readers that see writes in different orders", func(op generator.Op, n int, answer any) any {
+			if parts, isTxn := answer.([][]any); isTxn && len(parts) == forkSize {
+				parts[n%forkSize][2] = nil
+			}
+			return answer
+		}, nil},
+		{"bank", "bank", "a transfer that is seen half", func(op generator.Op, n int, answer any) any {
+			if balances, is := answer.(map[string]int); is && n > 500 && n < 530 {
+				balances["a1"] += 3
+			}
+			return answer
+		}, nil},
+		{"bank", "bank", "accounts below zero", nil, func(s *system) { s.overdrawn = true }},
 		{"set", "set", "a lost element", func(op generator.Op, n int, answer any) any {
 			if list, isList := answer.([]int); isList && len(list) > 50 {
 				return slices.Delete(list, 30, 31)
@@ -426,8 +477,8 @@ func TestFinalReadsReachEveryNode(t *testing.T) {
 	for i := range used {
 		used[i] = keyName(i)
 	}
-	reads := map[string]int{"register": finalKeys, "append": finalKeys, "set": 1, "counter": finalKeys}
-	for _, w := range []Workload{register, appends, set, counter} {
+	reads := map[string]int{"register": finalKeys, "append": finalKeys, "rw-register": finalKeys, "bank": 1, "set": 1, "counter": finalKeys}
+	for _, w := range []Workload{register, appends, rwRegister, bank, set, counter} {
 		t.Run(w.Name, func(t *testing.T) {
 			steps, err := generator.Simulation{Threads: 10}.Run(w.Final(plan, used))
 			if err != nil {
@@ -450,7 +501,7 @@ func TestFinalReadsReachEveryNode(t *testing.T) {
 			if diff := cmp.Diff(want, byThread); diff != "" {
 				t.Errorf("final reads by worker: %s", diff)
 			}
-			if w.Name != "set" && !keys[used[len(used)-1]] {
+			if reads[w.Name] > 1 && !keys[used[len(used)-1]] {
 				t.Errorf("the key used last was not read: %v", keys)
 			}
 		})
@@ -462,7 +513,7 @@ func TestFinalReadsEndThoughNothingSucceeds(t *testing.T) {
 	fail := func(*rand.Rand, generator.Op) (time.Duration, generator.End, json.RawMessage) {
 		return time.Second, generator.EndFail, nil
 	}
-	for _, w := range []Workload{register, appends, set, counter} {
+	for _, w := range []Workload{register, appends, rwRegister, bank, longFork, set, counter} {
 		steps, err := generator.Simulation{Threads: 10, Client: fail}.Run(w.Final(plan, used))
 		if err != nil {
 			t.Fatal(err)
@@ -479,7 +530,7 @@ func TestFinalReadsEndThoughNothingSucceeds(t *testing.T) {
 func TestFinalReadsOfNothing(t *testing.T) {
 	for _, w := range All() {
 		steps, err := generator.Simulation{Threads: 3}.Run(w.Final(plan, nil))
-		if err != nil || (len(steps) > 0) != (w.Name == "set") {
+		if err != nil || (len(steps) > 0) != (w.Name == "set" || w.Name == "bank") {
 			t.Errorf("%s: %d steps, error %v", w.Name, len(steps), err)
 		}
 	}
@@ -549,6 +600,9 @@ func TestOperationsAreSpelledAsDocumented(t *testing.T) {
 	want := map[string][]string{
 		"register":        {`cas [`, `read `, `write `},
 		"append":          {`txn [["`},
+		"rw-register":     {`txn [["r","k`, `txn [["r","k0",null],["w","k0",`},
+		"bank":            {`open {"a0":10,"a1":10}`, `transfer {"from":"a`, `balances `},
+		"long-fork":       {`txn [["w","g1.2",1]]`, `txn [["r","g`},
 		"set":             {`add `, `list `},
 		"counter":         {`add 1`, `read `},
 		"lease":           {`acquire `, `renew {"`, `release {"`, `holder `},

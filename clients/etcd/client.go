@@ -65,14 +65,17 @@ type client struct {
 	conn *clientv3.Client
 	// reading are the options of reads that stand alone.
 	reading []clientv3.OpOption
+	// lists: transactions append to lists, else they write registers.
+	lists bool
 }
 
-func newClient(addr netip.Addr, o options, dialer *clients.Dialer) (*client, error) {
+// newClient makes a client whose transactions append to lists, or write registers.
+func newClient(addr netip.Addr, o options, dialer *clients.Dialer, lists bool) (*client, error) {
 	conn, err := connect(addr, dialer)
 	if err != nil {
 		return nil, err
 	}
-	c := &client{conn: conn}
+	c := &client{conn: conn, lists: lists}
 	if o.serializable {
 		c.reading = append(c.reading, clientv3.WithSerializable())
 	}
@@ -85,6 +88,8 @@ func newClient(addr netip.Addr, o options, dialer *clients.Dialer) (*client, err
 //	write  register   int
 //	cas    register   [expected, new]; expected null means absent
 //	txn    append     [["r",key,null],["append",key,int],…] → the same with lists read
+//	txn    others     [["r",key,null],["w",key,int],…] → the same with ints or nulls read
+//	open, transfer, balances   bank     as in history/bank.go
 //	add    set        int
 //	list   set        null → [int,…], unordered
 //
@@ -104,6 +109,12 @@ func (c *client) Invoke(ctx context.Context, op history.Event) clients.Completio
 		done = c.transact(ctx, op.Value)
 	case history.FAdd:
 		done = c.add(ctx, op.Key, op.Value)
+	case history.FOpen:
+		done = c.openAccounts(ctx, op.Value)
+	case history.FTransfer:
+		done = c.transfer(ctx, op.Value)
+	case history.FBalances:
+		done = c.balances(ctx)
 	case history.FList:
 		done = c.list(ctx, op.Key)
 	default:

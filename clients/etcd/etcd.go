@@ -65,7 +65,7 @@ func (System) CheckVersion(version string) error {
 func (System) Options() []clients.Option { return clients.OptionsOf(settings()) }
 
 func (System) Workloads() []string {
-	return []string{"register", "append", "set", "lease", "lock", "fenced-write", "election"}
+	return []string{"register", "append", "rw-register", "bank", "long-fork", "set", "lease", "lock", "fenced-write", "election"}
 }
 
 // Prepare builds plan.Version, or takes plan.Binary, and checks that it runs.

@@ -130,6 +130,30 @@ func TestOneMember(t *testing.T) {
 		}
 	})
 
+	t.Run("registers in transactions", func(t *testing.T) {
+		c := s.client(defaults(t))
+		c.lists = false
+		ended(t, invoke(t, c, "txn", "", `[["r","x",null],["w","x",1],["r","x",null],["r","y",null],["w","y",5],["w","x",2]]`),
+			history.OK, `[["r","x",null],["w","x",1],["r","x",1],["r","y",null],["w","y",5],["w","x",2]]`)
+		ended(t, invoke(t, c, "txn", "", `[["r","x",null],["r","y",null],["r","z",null]]`), history.OK, `[["r","x",2],["r","y",5],["r","z",null]]`)
+		ended(t, invoke(t, c, "txn", "", `[["append","x",1]]`), history.Fail, "")
+	})
+
+	t.Run("bank", func(t *testing.T) {
+		c := s.client(defaults(t))
+		ended(t, invoke(t, c, "balances", "", "null"), history.OK, `{}`)
+		ended(t, invoke(t, c, "transfer", "", `{"from":"a0","to":"a1","amount":3}`), history.Fail, "there is no such account")
+		ended(t, invoke(t, c, "open", "", `{"a0":10,"a1":0}`), history.OK, "")
+		ended(t, invoke(t, c, "open", "", `{"a0":10,"a1":0}`), history.OK, "")
+		ended(t, invoke(t, c, "transfer", "", `{"from":"a0","to":"a1","amount":3}`), history.OK, "")
+		ended(t, invoke(t, c, "open", "", `{"a0":10,"a1":0}`), history.OK, "")
+		ended(t, invoke(t, c, "transfer", "", `{"from":"a1","to":"a0","amount":4}`), history.Fail, overdrawn)
+		ended(t, invoke(t, c, "balances", "", "null"), history.OK, `{"a0":7,"a1":3}`)
+		for _, bad := range []string{`null`, `{"from":"a0","to":"a0","amount":1}`, `{"from":"a0","to":"a1","amount":-1}`, `{"from":"a0"}`} {
+			ended(t, invoke(t, c, "transfer", "", bad), history.Fail, "transfer takes two accounts")
+		}
+	})
+
 	t.Run("set", func(t *testing.T) {
 		c := s.client(defaults(t))
 		ended(t, invoke(t, c, "list", "", "null"), history.OK, "[]")
