@@ -58,6 +58,9 @@ func newRunDir(out string, plan history.Plan, start time.Time) (history.Dir, err
 	if err == nil {
 		err = dir.WriteJSON(history.ProgramFile, Program())
 	}
+	if err == nil {
+		history.LinkLatest(out, plan.System.Name)
+	}
 	return dir, err
 }
 

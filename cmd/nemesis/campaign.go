@@ -192,20 +192,31 @@ night red.`,
 }
 
 func compareCommand() *cobra.Command {
-	return &cobra.Command{
+	var store storeFlag
+	cmd := &cobra.Command{
 		Use:   "compare A B",
 		Short: "Show two runs, or two nights, beside each other",
 		Long: `compare shows what differs between two run directories, or two directories of
 campaigns: first the plans, then for each cell the verdicts, as rates with 95 %
 confidence, throughput, latency, availability and recovery.`,
-		Example: "  nemesis compare out-monday out-tuesday\n  nemesis compare store/etcd-register-kill/20261121T010203.004Z store/etcd-register-kill/20261122T010203.004Z",
-		Args:    cobra.ExactArgs(2),
+		Example:     "  nemesis compare out-monday out-tuesday\n  nemesis compare -2 -1\n  nemesis compare store/etcd-register-kill/20261121T010203.004Z store/etcd-register-kill/20261122T010203.004Z",
+		Args:        cobra.ExactArgs(2),
+		Annotations: takesRuns,
 		RunE: func(cmd *cobra.Command, args []string) error {
-			compared, err := campaign.Compare(args[0], args[1])
+			var paths [2]string
+			for i, arg := range args {
+				var err error
+				if paths[i], err = store.path(arg); err != nil {
+					return err
+				}
+			}
+			compared, err := campaign.Compare(paths[0], paths[1])
 			if err != nil {
 				return err
 			}
 			return compared.Print(cmd.OutOrStdout())
 		},
 	}
+	store.register(cmd.Flags())
+	return cmd
 }

@@ -14,13 +14,14 @@ func checkCommand() *cobra.Command {
 	var (
 		quiet bool
 		other foreignFlags
+		store storeFlag
 	)
 	cmd := &cobra.Command{
 		Use:   "check RUN|FILE",
 		Short: "Judge a recorded run again, or another tester's history, with no cluster",
 		Long: `check applies every checker of the run's workload to its history again, and
-writes verdict.json, report.html and junit.xml anew. RUN is a run directory or a
-file in it. A history that was cut off is read up to its last whole frame; a
+writes verdict.json, report.html and junit.xml anew. RUN is a run directory, a
+file in it, or a short name as nemesis --help lists them. A history that was cut off is read up to its last whole frame; a
 violation in that part counts, but the run is never called valid.
 
 A FILE that lies in no run's directory is a history that another tester recorded, and
@@ -30,21 +31,23 @@ or named by --format, and the verdict with its proof, and writes nothing. A log 
 which lines look like operations and cannot be read is refused. An operation
 of unknown outcome (:info, or none at all) may have happened at any time after its
 invocation. A failed one did not happen. docs/checkers.md says more.`,
-		Example: `  nemesis check store/etcd-register-partition+kill+pause/20261122T010203.004Z
+		Example: `  nemesis check latest
+  nemesis check store/etcd-register-partition+kill+pause/20261122T010203.004Z
   nemesis check --format jepsen-edn --model cas-register store/etcd/latest/history.edn
   nemesis check --model set --quiet history.edn
   nemesis check --model unordered-queue store/rabbitmq/latest/history.txt
   nemesis check --init 0 --nil-reads-tell-nothing history.edn.gz
   nemesis check --format jepsen-log --failures-observe jepsen.log
   nemesis check --format porcupine-kv c10-bad.txt`,
-		Args: cobra.ExactArgs(1),
+		Args:        cobra.ExactArgs(1),
+		Annotations: takesRuns,
 		RunE: func(cmd *cobra.Command, args []string) error {
 			if foreign, err := other.concerns(cmd, args[0]); err != nil {
 				return err
 			} else if foreign {
 				return other.judge(cmd.Context(), cmd.OutOrStdout(), cmd.ErrOrStderr(), args[0], quiet)
 			}
-			dir, err := openRun(args[0])
+			dir, err := store.open(args[0])
 			if err != nil {
 				return err
 			}
@@ -57,17 +60,20 @@ invocation. A failed one did not happen. docs/checkers.md says more.`,
 	}
 	cmd.Flags().BoolVar(&quiet, "quiet", false, "print the verdict's one sentence only")
 	other.register(cmd.Flags())
+	store.register(cmd.Flags())
 	return cmd
 }
 
 func reportCommand() *cobra.Command {
-	return &cobra.Command{
-		Use:     "report RUN",
-		Short:   "Write report.html and junit.xml of a recorded run again",
-		Example: `  nemesis report store/etcd-register-none/20261122T010203.004Z`,
-		Args:    cobra.ExactArgs(1),
+	var store storeFlag
+	cmd := &cobra.Command{
+		Use:         "report RUN",
+		Short:       "Write report.html and junit.xml of a recorded run again",
+		Example:     "  nemesis report latest\n  nemesis report store/etcd-register-none/20261122T010203.004Z",
+		Args:        cobra.ExactArgs(1),
+		Annotations: takesRuns,
 		RunE: func(cmd *cobra.Command, args []string) error {
-			dir, err := openRun(args[0])
+			dir, err := store.open(args[0])
 			if err != nil {
 				return err
 			}
@@ -82,17 +88,6 @@ func reportCommand() *cobra.Command {
 			return err
 		},
 	}
-}
-
-// openRun finds a run directory; a wrong name, or one without a plan that can be
-// read, is the user's mistake.
-func openRun(path string) (history.Dir, error) {
-	dir, err := history.OpenDir(path)
-	if err == nil {
-		_, err = run.ReadPlan(dir)
-	}
-	if err != nil {
-		return "", &run.UsageError{Err: err}
-	}
-	return dir, nil
+	store.register(cmd.Flags())
+	return cmd
 }

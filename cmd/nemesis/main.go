@@ -49,7 +49,7 @@ func execute(args []string) int {
 	ctx, stop := endOnSignals()
 	defer stop()
 	root, accepted := newRoot()
-	root.SetArgs(args)
+	root.SetArgs(withoutNegatives(root, args))
 	root.SetOut(output{os.Stdout})
 	root.SetErr(output{os.Stderr})
 	err := root.ExecuteContext(ctx)
@@ -128,11 +128,17 @@ func newRoot() (root *cobra.Command, accepted *bool) {
 processes while clients record every operation, and decides from that history
 alone whether the system broke a promise.
 
+Wherever a command takes a RUN, these name one: its directory or a file in it, latest,
+latest~2 (the second before it), -1 and -3 (the same two), the beginning of its start time
+where no other run begins so, and etcd/latest or etcd-register-kill/-2 among the runs of
+one system or plan.
+
 Exit status: 0 valid, 1 violation, 2 unknown, 3 vacuous, 4 exceeded,
 5 harness trouble, 64 a mistake on the command line.`,
 		Example: `  nemesis run etcd
   nemesis run etcd --nodes local:3 --time-limit 30s --seed 7
-  nemesis check store/etcd-register-partition+kill+pause/20261122T010203.004Z`,
+  nemesis check latest
+  nemesis replay etcd/-2`,
 		SilenceErrors:     true,
 		SilenceUsage:      true,
 		PersistentPreRun:  func(*cobra.Command, []string) { *accepted = true },

@@ -18,7 +18,7 @@ func try(t *testing.T, args ...string) (out string, code int) {
 	var b bytes.Buffer
 	root.SetOut(&b)
 	root.SetErr(&b)
-	root.SetArgs(args)
+	root.SetArgs(withoutNegatives(root, args))
 	err := root.ExecuteContext(t.Context())
 	code = status(err, *accepted)
 	if message := complaint(err); message != "" {

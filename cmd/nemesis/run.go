@@ -75,12 +75,14 @@ func replayCommand() *cobra.Command {
 workload, seed and schedule. Operations are drawn again from the same seed, but
 servers and networks have their own timing, so a replay repeats the faults, not
 every interleaving. A fault aimed at a role, such as the leader, is aimed at whoever plays it now;
---as-recorded aims it at the nodes that it hit then.`,
-		Example: `  nemesis replay store/etcd-register-partition/20261122T010203.004Z
-  nemesis replay RUN --nodes root@10.0.0.11,root@10.0.0.12,root@10.0.0.13`,
-		Args: cobra.ExactArgs(1),
+--as-recorded aims it at the nodes that it hit then. A short name of a run is looked up in --out.`,
+		Example: `  nemesis replay latest
+  nemesis replay store/etcd-register-partition/20261122T010203.004Z
+  nemesis replay -2 --nodes root@10.0.0.11,root@10.0.0.12,root@10.0.0.13`,
+		Args:        cobra.ExactArgs(1),
+		Annotations: takesRuns,
 		RunE: func(cmd *cobra.Command, args []string) error {
-			dir, err := openRun(args[0])
+			dir, err := storeFlag{present.Out}.open(args[0])
 			if err != nil {
 				return err
 			}

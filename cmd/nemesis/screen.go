@@ -26,7 +26,7 @@ type presentation struct {
 }
 
 func (p *presentation) register(flags *pflag.FlagSet) {
-	flags.StringVar(&p.Out, "out", "store", "directory for run directories")
+	flags.StringVar(&p.Out, "out", defaultStore, "directory for run directories")
 	flags.BoolVar(&p.JSON, "json", false, "print one JSON object a line for everything that happens")
 	flags.BoolVar(&p.Quiet, "quiet", false, "print the verdict only")
 	flags.BoolVar(&p.Keep, "keep", false, "leave the servers running (a local cluster stays until Ctrl-C)")

@@ -17,7 +17,8 @@ func traceCommand() *cobra.Command {
 		Args:    cobra.NoArgs,
 		RunE:    func(cmd *cobra.Command, _ []string) error { return cmd.Help() },
 	}
-	cmd.AddCommand(&cobra.Command{
+	var store storeFlag
+	export := &cobra.Command{
 		Use:   "export RUN",
 		Short: "Print the steps of all servers, merged, for other checkers of traces",
 		Long: `export prints the traces of a run as lines of JSON, merged in the order in which
@@ -25,10 +26,11 @@ check takes them through the specification: each node's own order is kept, and c
 come before effects. docs/servers.md says what the lines hold. Why steps may be
 missing is told on standard error.`,
 		Example: `  nemesis run paxos --set trace=on
-  nemesis trace export store/paxos-register-partition+kill+pause/20261129T084753.950Z >steps.ndjson`,
-		Args: cobra.ExactArgs(1),
+  nemesis trace export latest >steps.ndjson`,
+		Args:        cobra.ExactArgs(1),
+		Annotations: takesRuns,
 		RunE: func(cmd *cobra.Command, args []string) error {
-			dir, err := openRun(args[0])
+			dir, err := store.open(args[0])
 			if err != nil {
 				return err
 			}
@@ -48,6 +50,8 @@ missing is told on standard error.`,
 			}
 			return nil
 		},
-	})
+	}
+	store.register(export.Flags())
+	cmd.AddCommand(export)
 	return cmd
 }
