@@ -252,7 +252,11 @@ func judge(t *testing.T, w Workload, log *history.Log) map[string]checker.Result
 func TestCorrectSystemIsFoundValid(t *testing.T) {
 	for _, w := range All() {
 		t.Run(w.Name, func(t *testing.T) {
-			for seed := range uint64(3) {
+			seeds := uint64(3)
+			if testing.Short() {
+				seeds = 1
+			}
+			for seed := range seeds {
 				log := simulate(t, w, plan, systemFor(w), seed, 3000)
 				for name, r := range judge(t, w, log) {
 					if r.Outcome != checker.Valid {

@@ -45,6 +45,7 @@ func readWorkflow(t *testing.T, name string) workflow {
 }
 
 func TestWorkflowPassesActionlint(t *testing.T) {
+	t.Parallel()
 	const version = "v1.7.12"
 	bin := t.TempDir()
 	install := exec.Command("go", "install", "github.com/rhysd/actionlint/cmd/actionlint@"+version)
@@ -104,6 +105,7 @@ func TestWorkflowHasNoMoreRightsThanItNeeds(t *testing.T) {
 // The scripts of all jobs, run here: what the actions of GitHub would have brought is put
 // in place, and the repository that the archive is pushed to is one in a directory.
 func TestWorkflowStepsRunWithoutGitHub(t *testing.T) {
+	t.Parallel()
 	needsLocalNodes(t)
 	server(t)
 	nemesis := program(t)

@@ -266,6 +266,9 @@ func (e endless) Read(b []byte) (int, error) {
 }
 
 func TestOversizedEventIsRefused(t *testing.T) {
+	if testing.Short() {
+		t.Skip("reads some 100 MB, one byte after another")
+	}
 	for name, text := range map[string]string{"text": "x", "list": "1 ", "space": "   "} {
 		start := map[string]string{"text": `{:value "`, "list": "{:value [", "space": "{"}[name]
 		_, err := Read(io.MultiReader(strings.NewReader(start), endless(text)), Options{Format: JepsenEDN})
