@@ -11,12 +11,13 @@ import (
 	"nemesis/clients/ironrsl"
 	"nemesis/clients/lock"
 	"nemesis/clients/paxos"
+	"nemesis/clients/postgres"
 	"nemesis/clients/shardkv"
 )
 
 // Systems is the table of everything nemesis can test.
 func Systems() []clients.System {
-	return []clients.System{etcd.System{}, paxos.System{}, shardkv.System{}, lock.System{}, ironrsl.System{}, ironkv.System{}, ironlock.System{}}
+	return []clients.System{etcd.System{}, paxos.System{}, shardkv.System{}, lock.System{}, ironrsl.System{}, ironkv.System{}, ironlock.System{}, postgres.System{}}
 }
 
 // FindSystem finds a system by the name a user types.

@@ -20,16 +20,16 @@ import (
 // serverCommand runs the servers that nemesis brings along. Systems start them on nodes; docs/servers.md describes them.
 func serverCommand() *cobra.Command {
 	cmd := &cobra.Command{
-		Use:     "server paxos|shardkv|lock",
+		Use:     "server paxos|shardkv|lock|postgres",
 		Short:   "Run a server that nemesis brings along",
 		Example: "  nemesis server paxos --id 1 --members 127.0.0.1:7400 --data /tmp/n1",
 		Hidden:  true,
 		Args:    cobra.NoArgs,
 		RunE: func(*cobra.Command, []string) error {
-			return &run.UsageError{Err: fmt.Errorf("server: say which; there are paxos, shardkv and lock")}
+			return &run.UsageError{Err: fmt.Errorf("server: say which; there are paxos, shardkv, lock and postgres")}
 		},
 	}
-	cmd.AddCommand(paxosServerCommand(), shardkvServerCommand(), lockServerCommand())
+	cmd.AddCommand(paxosServerCommand(), shardkvServerCommand(), lockServerCommand(), postgresServerCommand())
 	return cmd
 }
 
@@ -117,9 +117,7 @@ func findReads(name string, mode *paxos.ReadMode) error {
 // go to that file.
 func serve(cmd *cobra.Command, address, record string, start trace.Start, o host.Options) error {
 	server := start.Specification
-	o.Say = func(line string) {
-		fmt.Fprintf(cmd.ErrOrStderr(), "%s %s\n", time.Now().UTC().Format("2006-01-02T15:04:05.000Z"), line)
-	}
+	o.Say = sayTo(cmd)
 	if o.Defect != "" {
 		o.Say(fmt.Sprintf("node %d has the defect %s, as asked for", o.ID, o.Defect))
 	}

@@ -182,6 +182,9 @@ func (s *supervisor) launch(p *process, spec ProcessSpec, by string) error {
 		Stdout: log, Stderr: log,
 		SysProcAttr: &syscall.SysProcAttr{Setsid: true},
 	}
+	if spec.NotRoot && os.Geteuid() == 0 {
+		notRoot(cmd.SysProcAttr)
+	}
 	forks.Settle(argv0) // the program may be one that this agent has just written
 	start := (*exec.Cmd).Start
 	if group != nil {
@@ -196,6 +199,9 @@ func (s *supervisor) launch(p *process, spec ProcessSpec, by string) error {
 		err = fmt.Errorf("run %s: %w", argv0, err)
 	}
 	if err != nil {
+		if cmd.SysProcAttr.Cloneflags != 0 {
+			err = fmt.Errorf("%w; it refuses to be root, so it is started in a user namespace of its own, which this node must allow", err)
+		}
 		return err
 	}
 	l := &instance{pid: cmd.Process.Pid, done: make(chan struct{})}
@@ -220,6 +226,14 @@ func (s *supervisor) launch(p *process, spec ProcessSpec, by string) error {
 		s.suspend(p)
 	}
 	return nil
+}
+
+// notRoot makes a process user 1 of a user namespace in which nobody else is, and root
+// outside. Every Linux has an account of that number, which some programs look up.
+func notRoot(attr *syscall.SysProcAttr) {
+	attr.Cloneflags |= unix.CLONE_NEWUSER
+	attr.UidMappings = []syscall.SysProcIDMap{{ContainerID: 1, HostID: 0, Size: 1}}
+	attr.GidMappings = []syscall.SysProcIDMap{{ContainerID: 1, HostID: 0, Size: 1}}
 }
 
 // run starts a command that somebody else may have written this very moment, and has open

@@ -1,0 +1,84 @@
+package postgres
+
+import (
+	"fmt"
+	"hash/fnv"
+	"strings"
+	"time"
+
+	"nemesis/clients/sql"
+)
+
+const commit = "COMMIT"
+
+// dialect is PostgreSQL's SQL for these options.
+func dialect(o options) sql.Dialect {
+	d := sql.Dialect{
+		Begin:    "BEGIN ISOLATION LEVEL " + o.isolation.name,
+		Commit:   commit,
+		Rollback: "ROLLBACK",
+		ReadList: func(table string) string {
+			return "SELECT value FROM " + table + " WHERE id = $1" + pause(o.readDelay)
+		},
+		AppendList:     upsert,
+		ReadRegister:   "SELECT value FROM nemesis_register WHERE id = $1",
+		WriteRegister:  "INSERT INTO nemesis_register (id, value) VALUES ($1, $2) ON CONFLICT (id) DO UPDATE SET value = EXCLUDED.value",
+		CreateRegister: "INSERT INTO nemesis_register (id, value) VALUES ($1, $2) ON CONFLICT (id) DO NOTHING",
+		SwapRegister:   "UPDATE nemesis_register SET value = $1 WHERE id = $2 AND value = $3",
+		AddElement:     "INSERT INTO nemesis_element (name, element) VALUES ($1, $2)",
+		ListElements:   "SELECT element FROM nemesis_element WHERE name = $1",
+		Code:           code,
+	}
+	if o.tables > 0 {
+		d.Table = func(key string) string { return listTable(numberOf(key, o.tables)) }
+	}
+	return d
+}
+
+// pause makes a statement wait after its start, and before it looks at any table: a condition that concerns no row is
+// evaluated once, before the scan that it guards.
+func pause(d time.Duration) string {
+	if d == 0 {
+		return ""
+	}
+	return fmt.Sprintf(" AND (SELECT pg_sleep(%g)) IS NOT NULL", d.Seconds())
+}
+
+// upsert appends to a list, which is made where it is missing.
+func upsert(table string) string {
+	return fmt.Sprintf("INSERT INTO %[1]s AS t (id, value) VALUES ($1, $2) ON CONFLICT (id) DO UPDATE SET value = t.value || ',' || EXCLUDED.value", table)
+}
+
+// listTable is the n-th of many tables for lists.
+func listTable(n int) string { return fmt.Sprintf("%s_%d", sql.ListTable, n) }
+
+// numberOf chooses one of n tables for a key. Keys of workloads end in numbers, one more for each new key; those that are
+// used at the same time are to be in different tables.
+func numberOf(key string, n int) int {
+	number := 0
+	if _, err := fmt.Sscanf(strings.TrimLeft(key, "abcdefghijklmnopqrstuvwxyz"), "%d", &number); err == nil && number >= 0 {
+		return number % n
+	}
+	h := fnv.New32a()
+	h.Write([]byte(key))
+	return int(h.Sum32() % uint32(n))
+}
+
+// schema makes the tables, a statement a line: that is how the server's single-user mode reads them.
+func schema(o options) string {
+	lines := []string{
+		"CREATE TABLE nemesis_register (id text PRIMARY KEY, value bigint NOT NULL);",
+		"CREATE TABLE nemesis_element (name text NOT NULL, element bigint NOT NULL);",
+		"CREATE INDEX ON nemesis_element (name);",
+		createList(sql.ListTable) + ";",
+	}
+	if o.tables > 0 {
+		lines = append(lines, fmt.Sprintf("DO $$BEGIN FOR n IN 0..%d LOOP EXECUTE '%s'; END LOOP; END$$;",
+			o.tables-1, strings.Replace(createList(sql.ListTable+"_"), sql.ListTable+"_", sql.ListTable+"_' || n || '", 1)))
+	}
+	return strings.Join(lines, "\n") + "\n"
+}
+
+func createList(table string) string {
+	return "CREATE TABLE " + table + " (id text PRIMARY KEY, value text NOT NULL)"
+}

@@ -1,0 +1,95 @@
+package postgres
+
+import (
+	"context"
+	"io"
+	"strings"
+	"testing"
+
+	"nemesis/history"
+)
+
+func TestVersions(t *testing.T) {
+	for version, want := range map[string]string{
+		"15.3": "", "17": "", "installed": "", "9.6": "version 10 and newer", "latest": "write one like 15.3, or installed", "": "write one like 15.3", "15.3; rm": "not a version",
+	} {
+		err := System{}.CheckVersion(version)
+		if (err == nil) != (want == "") || err != nil && !strings.Contains(err.Error(), want) {
+			t.Errorf("version %q: %v, want %q", version, err, want)
+		}
+	}
+	if err := (System{}).CheckVersion(defaultVersion); err != nil {
+		t.Error(err)
+	}
+}
+
+func TestOptionsAreRefusedWithWhatTheyTake(t *testing.T) {
+	for name, given := range map[string]map[string]string{
+		"isolation":  {"isolation": "snapshot"},
+		"tables":     {"tables": "-1"},
+		"read-delay": {"read-delay": "2"},
+		"settings":   {"settings": "enable_seqscan off"},
+		"replica":    {"replica": "1"},
+	} {
+		if _, err := parseOptions(given); err == nil || !strings.Contains(err.Error(), name) || strings.Contains(err.Error(), "\n") {
+			t.Errorf("%v: %v", given, err)
+		}
+	}
+	o, err := parseOptions(map[string]string{"settings": "a=1 b='2 3'", "isolation": "repeatable-read"})
+	if err != nil || len(o.settings) != 2 || o.isolation.name != "REPEATABLE READ" {
+		t.Errorf("%+v, %v", o, err)
+	}
+}
+
+// Each level claims what its documentation says, and no more.
+func TestClaimOfEachLevel(t *testing.T) {
+	for level, want := range map[string]history.Model{
+		"read-committed": history.ReadCommitted, "repeatable-read": history.SnapshotIsolation, "serializable": history.Serializable,
+	} {
+		c := System{}.Claim(map[string]string{"isolation": level})
+		if c.Model != want || c.Origin != history.Documented || len(c.Sources) == 0 {
+			t.Errorf("%s claims %q from %v", level, c.Model, c.Sources)
+		}
+		for _, s := range c.Sources {
+			if !strings.HasPrefix(s.Address, "https://www.postgresql.org/docs/") || s.Sentence == "" {
+				t.Errorf("%s: the source %+v is none", level, s)
+			}
+		}
+	}
+	if c := (System{}).Claim(map[string]string{"isolation": "none"}); c.Model != "" {
+		t.Errorf("options that cannot be read claim %q", c.Model)
+	}
+}
+
+func TestServerOfTheUsersOwnIsRefused(t *testing.T) {
+	_, err := System{}.Prepare(context.Background(), history.System{Binary: "/bin/true"}, io.Discard)
+	if err == nil || !strings.Contains(err.Error(), "cannot be given with --binary") {
+		t.Error(err)
+	}
+}
+
+// Keys that are used at the same time, which differ by less than the tables, are in
+// different tables.
+func TestNeighbouringKeysHaveTablesOfTheirOwn(t *testing.T) {
+	seen := map[int]bool{}
+	for _, key := range []string{"k0", "k1", "k2", "k41", "k99"} {
+		n := numberOf(key, 100)
+		if seen[n] || n < 0 || n >= 100 {
+			t.Errorf("%s is in table %d", key, n)
+		}
+		seen[n] = true
+	}
+	if n := numberOf("k-1", 7); n < 0 || n >= 7 {
+		t.Errorf("a key of another form is in table %d", n)
+	}
+}
+
+func TestLastWordsAreTheReason(t *testing.T) {
+	log := "2026 LOG:  starting\n2026 FATAL:  data directory has invalid permissions\n2026 LOG:  database system is shut down\n"
+	if got := (&deployment{}).LastWords([]byte(log)); !strings.Contains(got, "invalid permissions") {
+		t.Errorf("%q", got)
+	}
+	if got := (&deployment{}).LastWords([]byte("2026 LOG:  starting\n\n")); !strings.HasSuffix(got, "starting") {
+		t.Errorf("%q", got)
+	}
+}

@@ -1,0 +1,230 @@
+// Package sql is what clients of all SQL databases have in common: how the operations of
+// the workloads are put into transactions, and how a transaction's end is sorted.
+//
+// A Client is one logical process with one connection, which it opens when it first needs
+// it and again after it broke. What differs between databases is a Dialect (the texts of
+// the statements) and a Session (the official driver's connection). Every operation,
+// however small, is one explicit transaction
+//
+//	BEGIN … statements … COMMIT
+//
+// and is sent once: nothing is retried. So there is one moment that decides how an error
+// is to be read, the moment at which COMMIT is handed to the connection; certainty.go says
+// why.
+//
+//	client := sql.New(dialect, connect, plan.Workload)
+//	done := client.Invoke(ctx, history.Event{F: "txn", Value: json.RawMessage(`[["r","k1",null],["append","k1",1]]`)})
+package sql
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"strconv"
+	"time"
+
+	"nemesis/clients"
+	"nemesis/history"
+)
+
+// Session is one connection of a driver. It is used by one goroutine at a time.
+type Session interface {
+	// Query runs a statement and returns its rows; what is NULL is nil.
+	Query(ctx context.Context, statement string, args ...any) ([][]*string, error)
+	// Exec runs a statement and says how many rows it changed.
+	Exec(ctx context.Context, statement string, args ...any) (int64, error)
+	// Alive says whether it can be used for another transaction after ROLLBACK.
+	Alive() bool
+	// Close ends the connection; nothing more is sent to the server but its goodbye.
+	Close() error
+}
+
+// Dialect is one database's texts. A statement's arguments are those that its comment names, in that order.
+type Dialect struct {
+	Begin, Commit, Rollback string
+	// Table is how the name of the table for a key's list is made of the key; nil is one table for all.
+	Table func(key string) string
+	// ReadList (id), and AppendList (id, element): to a text with commas, made where it is missing.
+	ReadList, AppendList func(table string) string
+	// ReadRegister (id), WriteRegister (id, value), CreateRegister (id, value) that changes nothing
+	// where there is one, and SwapRegister (new, id, old).
+	ReadRegister, WriteRegister, CreateRegister, SwapRegister string
+	// AddElement (name, element) and ListElements (name).
+	AddElement, ListElements string
+	// Code finds the SQLSTATE in an error; "" where the server did not send this error.
+	Code func(error) string
+}
+
+// Client is one logical process.
+type Client struct {
+	dialect Dialect
+	connect func(context.Context) (Session, error)
+	work    string
+	session Session // nil while there is no connection
+}
+
+var _ clients.Client = (*Client)(nil)
+
+// New makes a client that connects when it is first used. connect is to open one
+// connection, by the dialer of the process.
+func New(d Dialect, work history.Workload, connect func(context.Context) (Session, error)) *Client {
+	return &Client{dialect: d, connect: connect, work: work.Name}
+}
+
+// Invoke performs one operation:
+//
+//	read   register   null → int or null
+//	write  register   int
+//	cas    register   [expected, new]; expected null means absent
+//	txn    append     [["r",key,null],["append",key,int],…] → the same with lists read
+//	txn    others     [["r",key,null],["w",key,int],…] → the same with registers read
+//	add    set        int
+//	list   set        null → [int,…], unordered
+func (c *Client) Invoke(ctx context.Context, op history.Event) clients.Completion {
+	work, err := c.operation(op)
+	if err != nil {
+		return clients.Failed(err)
+	}
+	done, lost := c.transact(ctx, work)
+	if done.Type == history.Fail && lost {
+		rest(ctx)
+	}
+	return done
+}
+
+// Close ends the connection.
+func (c *Client) Close() error {
+	if c.session == nil {
+		return nil
+	}
+	err := c.session.Close()
+	c.session = nil
+	return err
+}
+
+// rest keeps a client that lost its connection from filling the history with failures: a dead server refuses in
+// microseconds.
+func rest(ctx context.Context) {
+	select {
+	case <-ctx.Done():
+	case <-time.After(100 * time.Millisecond):
+	}
+}
+
+// transaction is what an operation does between BEGIN and COMMIT.
+type transaction struct {
+	// writes: it may change something.
+	writes bool
+	// do returns the operation's value. An error ends the transaction without COMMIT.
+	do func(ctx context.Context, s Session) (json.RawMessage, error)
+}
+
+// errMismatch is the error of a compare-and-set that saw another value than it expected. The
+// transaction was committed, so this is an observation.
+var errMismatch = errors.New("mismatch")
+
+func (c *Client) operation(op history.Event) (transaction, error) {
+	switch op.F {
+	case history.FTransaction:
+		return c.steps(op.Value)
+	case history.FRead:
+		return transaction{do: func(ctx context.Context, s Session) (json.RawMessage, error) {
+			return c.readRegister(ctx, s, op.Key)
+		}}, nil
+	case history.FWrite:
+		n, err := argument(op.Value)
+		return transaction{writes: true, do: func(ctx context.Context, s Session) (json.RawMessage, error) {
+			_, err := s.Exec(ctx, c.dialect.WriteRegister, op.Key, n)
+			return nil, err
+		}}, err
+	case history.FCAS:
+		return c.compareAndSet(op.Key, op.Value)
+	case history.FAdd:
+		n, err := argument(op.Value)
+		return transaction{writes: true, do: func(ctx context.Context, s Session) (json.RawMessage, error) {
+			_, err := s.Exec(ctx, c.dialect.AddElement, op.Key, n)
+			return nil, err
+		}}, err
+	case history.FList:
+		return transaction{do: func(ctx context.Context, s Session) (json.RawMessage, error) {
+			return c.elements(ctx, s, op.Key)
+		}}, nil
+	}
+	return transaction{}, fmt.Errorf("clients of SQL databases cannot perform %q", op.F)
+}
+
+// argument reads an integer that the workload wants written.
+func argument(value json.RawMessage) (int64, error) {
+	n, err := history.DecodeInt(value)
+	if err != nil {
+		return 0, fmt.Errorf("clients of SQL databases write integers, not %s", history.Quote(value))
+	}
+	return n, nil
+}
+
+// one is the only column of the only row; nil where there is no row, or NULL.
+func one(rows [][]*string) (*string, error) {
+	if len(rows) == 0 {
+		return nil, nil
+	}
+	if len(rows) > 1 || len(rows[0]) != 1 {
+		return nil, fmt.Errorf("the server answered a read of one row with %d", len(rows))
+	}
+	return rows[0][0], nil
+}
+
+func (c *Client) readRegister(ctx context.Context, s Session, key string) (json.RawMessage, error) {
+	rows, err := s.Query(ctx, c.dialect.ReadRegister, key)
+	if err != nil {
+		return nil, err
+	}
+	value, err := one(rows)
+	if err != nil || value == nil {
+		return history.EncodeNull(), senseless(err)
+	}
+	return clients.StoredInt(*value), nil
+}
+
+func (c *Client) compareAndSet(key string, value json.RawMessage) (transaction, error) {
+	cas, err := history.DecodeCompareAndSet(value)
+	if err != nil {
+		return transaction{}, fmt.Errorf("cas takes [expected, new], not %s", history.Quote(value))
+	}
+	next, err := argument(cas.New)
+	if err != nil {
+		return transaction{}, err
+	}
+	statement, args := c.dialect.CreateRegister, []any{key, next}
+	if !history.IsNull(cas.Expected) {
+		expected, err := argument(cas.Expected)
+		if err != nil {
+			return transaction{}, err
+		}
+		statement, args = c.dialect.SwapRegister, []any{next, key, expected}
+	}
+	return transaction{writes: true, do: func(ctx context.Context, s Session) (json.RawMessage, error) {
+		changed, err := s.Exec(ctx, statement, args...)
+		if err == nil && changed == 0 {
+			err = errMismatch
+		}
+		return nil, err
+	}}, nil
+}
+
+func (c *Client) elements(ctx context.Context, s Session, key string) (json.RawMessage, error) {
+	rows, err := s.Query(ctx, c.dialect.ListElements, key)
+	if err != nil {
+		return nil, err
+	}
+	elements := make([]json.RawMessage, 0, len(rows))
+	for _, row := range rows {
+		if len(row) != 1 || row[0] == nil {
+			return nil, senseless(fmt.Errorf("the server listed a row of %d columns, or NULL, where an element belongs", len(row)))
+		}
+		elements = append(elements, clients.StoredInt(*row[0]))
+	}
+	return history.EncodeElements(elements), nil
+}
+
+func text(n int64) string { return strconv.FormatInt(n, 10) }
