@@ -24,6 +24,8 @@ type Component struct {
 	Files []File
 	// Data are the directories with what it keeps; wiping removes them.
 	Data []string
+	// MakeData: its Data are directories that must be there, empty, before it starts for the first time.
+	MakeData bool
 	// Logs are the files that it writes besides Spec.Log.
 	Logs []string
 	// Trace is the file to which it writes its steps (checker/refinement); "" if it does not.
@@ -88,6 +90,30 @@ type Composed interface {
 // of any other. Its deployment is Leading.
 type Led interface {
 	HasLeaders(options map[string]string) bool
+}
+
+// Claiming is a System that claims different things of different workloads.
+type Claiming interface {
+	// ClaimOf is Claim for one workload.
+	ClaimOf(workload string, options map[string]string) history.Claim
+}
+
+// Limited is a System whose clients do not speak every operation of their workloads.
+type Limited interface {
+	// Without are the operations of a workload that the generator is to leave out.
+	Without(workload string) []string
+}
+
+// Restricted is a System for which some faults make no sense.
+type Restricted interface {
+	// Faults are the names of those that do; none is all.
+	Faults() []string
+}
+
+// Sized is a System that says how many local nodes it takes where the user says nothing.
+type Sized interface {
+	// DefaultNodes is that number; 0 says nothing.
+	DefaultNodes() int
 }
 
 // Sharded is a System whose parts of the data are moved between nodes.

@@ -58,6 +58,16 @@ type System struct {
 	// Binary is a path on the control node given by the user; "" means that
 	// nemesis builds Version itself.
 	Binary string `json:"binary,omitempty"`
+	// Definition is the file that the system is; nil for one that nemesis knows by its name.
+	Definition *Definition `json:"definition,omitempty"`
+}
+
+// Definition is the file of a system, whole, so that a replay does not need it.
+type Definition struct {
+	// Text is its content, Dir the absolute path of the directory from which the paths of other
+	// files in it start.
+	Text string `json:"text"`
+	Dir  string `json:"dir"`
 }
 
 // Cluster is the --nodes argument and the names it resolved to.
@@ -85,6 +95,8 @@ type Workload struct {
 	OpsPerKey int `json:"opsPerKey"`
 	// TTL is how long a lease or lock lasts without renewal; 0 for workloads without.
 	TTL Duration `json:"ttl,omitempty"`
+	// Without are operations that the system's clients do not speak, and are not made.
+	Without []string `json:"without,omitempty"`
 	// Owners are who can own shards, where the workload moves them.
 	Owners []string `json:"owners,omitempty"`
 }

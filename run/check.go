@@ -129,7 +129,7 @@ func checkMoves(plan history.Plan) error {
 	if err != nil || work.Owners || len(plan.Workload.Owners) == 0 {
 		return nil
 	}
-	system, err := FindSystem(plan.System.Name)
+	system, err := SystemOf(plan.System)
 	if err != nil {
 		return nil // judged by a program without it
 	}
@@ -143,7 +143,7 @@ func checkMoves(plan history.Plan) error {
 // system, the system's options or its workload are not known. The error is one line that
 // begins with the field.
 func checkRunnable(plan history.Plan) error {
-	system, err := FindSystem(plan.System.Name)
+	system, err := SystemOf(plan.System)
 	if err != nil {
 		return fmt.Errorf("system.name: %w", err)
 	}

@@ -352,7 +352,7 @@ func (r *runner) reaches(ctx context.Context, m *agent.Client) error {
 func (r *runner) install(ctx context.Context) error {
 	var err error
 	if r.system = r.cfg.System; r.system == nil {
-		if r.system, err = FindSystem(r.plan.System.Name); err != nil {
+		if r.system, err = SystemOf(r.plan.System); err != nil {
 			return err
 		}
 	}

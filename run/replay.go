@@ -16,7 +16,7 @@ func PlanToReplay(dir history.Dir, asRecorded bool) (history.Plan, error) {
 	if err != nil {
 		return plan, err
 	}
-	if _, err := FindSystem(plan.System.Name); err != nil {
+	if _, err := SystemOf(plan.System); err != nil {
 		return plan, usage("replay %s: its system is not known here, so it can only be checked and reported: %w", dir, err)
 	}
 	if err := checkRunnable(plan); err != nil {

@@ -23,6 +23,8 @@ import (
 // Options are what the user asked for.
 type Options struct {
 	System string
+	// Definition is the file that the system is; nil for one that Systems has by its name.
+	Definition *history.Definition
 	// Spec is the --nodes argument, Nodes the names it stands for.
 	Spec  string
 	Nodes []string
@@ -59,7 +61,7 @@ func random(seed int64, stream uint64) *mathrand.Rand {
 func Resolve(opt Options) (history.Plan, error) {
 	r := resolution{systems: opt.Systems, table: SettingTable(), said: opt.Settings, plan: history.Plan{
 		Schema:  history.PlanSchema,
-		System:  history.System{Name: opt.System},
+		System:  history.System{Name: opt.System, Definition: opt.Definition},
 		Cluster: history.Cluster{Spec: opt.Spec, Nodes: opt.Nodes},
 	}}
 	for _, step := range []func() error{
@@ -88,7 +90,7 @@ type resolution struct {
 }
 
 func (r *resolution) findSystem() (err error) {
-	r.system, err = findSystem(r.systems, r.plan.System.Name)
+	r.system, err = systemOf(r.systems, r.plan.System)
 	return err
 }
 
@@ -174,6 +176,9 @@ func (r *resolution) findWorkload() (err error) {
 		return usage("read --ttl: the workload %s has no leases; leave it out", work.Name)
 	}
 	work.Keys, work.OpsPerKey = cmp.Or(work.Keys, r.work.Keys), cmp.Or(work.OpsPerKey, r.work.OpsPerKey)
+	if limited, is := r.system.(clients.Limited); is {
+		work.Without = limited.Without(work.Name)
+	}
 	sharded, is := r.system.(clients.Sharded)
 	if r.work.Owners || r.work.Moves && is && sharded.MovesShards(r.plan.System.Options) {
 		work.Owners = r.plan.Cluster.Nodes
@@ -182,8 +187,24 @@ func (r *resolution) findWorkload() (err error) {
 }
 
 func (r *resolution) drawFrom() (err error) {
-	r.plan.Faults, err = nemesis.Parse(r.get("faults"))
-	return err
+	if r.plan.Faults, err = nemesis.Parse(r.get("faults")); err != nil {
+		return err
+	}
+	restricted, is := r.system.(clients.Restricted)
+	if !is || len(restricted.Faults()) == 0 {
+		return nil
+	}
+	_, said := r.said["faults"]
+	for _, fault := range slices.Clone(r.plan.Faults) {
+		switch {
+		case slices.Contains(restricted.Faults(), fault):
+		case said:
+			return usage("read --faults: %s is not among the capabilities of %s: %s", fault, r.plan.System.Name, strings.Join(restricted.Faults(), ", "))
+		default: // of those that are drawn when nobody says anything
+			r.plan.Faults = slices.DeleteFunc(r.plan.Faults, func(f string) bool { return f == fault })
+		}
+	}
+	return nil
 }
 
 // What is used on nodes that are not slow where nobody says otherwise.
@@ -210,7 +231,7 @@ func (r *resolution) waits() error {
 // claim settles what the system is held to, and the timeouts that this is measured in.
 func (r *resolution) claim() (err error) {
 	options := r.plan.System.Options
-	if r.plan.Claim, err = resolveClaim(r.system.Claim(options), r.get("claim"), r.work); err != nil {
+	if r.plan.Claim, err = resolveClaim(claimOf(r.system, r.plan.Workload.Name, options), r.get("claim"), r.work); err != nil {
 		return err
 	}
 	r.plan.Timing = r.system.Timing(options)
@@ -219,6 +240,14 @@ func (r *resolution) claim() (err error) {
 	}
 	r.plan.Claim.Bounds, err = resolveBounds(r.plan.Claim.Bounds, r.plan.Timing, r.said.pairs("bound"))
 	return err
+}
+
+// claimOf is what a system claims of a workload.
+func claimOf(system clients.System, work string, options map[string]string) history.Claim {
+	if claiming, is := system.(clients.Claiming); is {
+		return claiming.ClaimOf(work, options)
+	}
+	return system.Claim(options)
 }
 
 func (r *resolution) drawSeed() (err error) {

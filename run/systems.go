@@ -2,10 +2,13 @@ package run
 
 import (
 	"fmt"
+	"path/filepath"
+	"slices"
 	"strings"
 
 	"nemesis/clients"
 	"nemesis/clients/etcd"
+	"nemesis/clients/file"
 	"nemesis/clients/ironkv"
 	"nemesis/clients/ironlock"
 	"nemesis/clients/ironrsl"
@@ -13,6 +16,7 @@ import (
 	"nemesis/clients/paxos"
 	"nemesis/clients/postgres"
 	"nemesis/clients/shardkv"
+	"nemesis/history"
 )
 
 // Systems is the table of everything nemesis can test.
@@ -20,8 +24,60 @@ func Systems() []clients.System {
 	return []clients.System{etcd.System{}, paxos.System{}, shardkv.System{}, lock.System{}, ironrsl.System{}, ironkv.System{}, ironlock.System{}, postgres.System{}}
 }
 
-// FindSystem finds a system by the name a user types.
-func FindSystem(name string) (clients.System, error) { return findSystem(nil, name) }
+// SystemOf is the system of a plan: the one in its definition, or the one of its name in
+// Systems.
+func SystemOf(plan history.System) (clients.System, error) { return systemOf(nil, plan) }
+
+func systemOf(table []clients.System, plan history.System) (clients.System, error) {
+	if plan.Definition == nil {
+		return findSystem(table, plan.Name)
+	}
+	d, err := file.Parse(filepath.Join(plan.Definition.Dir, plan.Name+".yaml"), []byte(plan.Definition.Text))
+	if err != nil {
+		return nil, err
+	}
+	if d.System != plan.Name {
+		return nil, fmt.Errorf("find system: the plan names %q, and the file in it says %q", plan.Name, d.System)
+	}
+	return file.New(d), nil
+}
+
+// IsFile reports whether what a user types for a system is the path of a file: it has a
+// separator, or ends as YAML files do.
+func IsFile(system string) bool {
+	return strings.ContainsRune(system, filepath.Separator) || slices.Contains([]string{".yaml", ".yml"}, filepath.Ext(system))
+}
+
+// ReadSystem is the system that a user means by a name or by the path of a file, as plans
+// have it.
+func ReadSystem(system string) (history.System, error) {
+	if !IsFile(system) {
+		return history.System{Name: system}, nil
+	}
+	text, err := history.ReadFile(system, file.MostText)
+	if err != nil {
+		return history.System{}, fmt.Errorf("read the system's file: %w", err)
+	}
+	d, err := file.Parse(system, text)
+	if err != nil {
+		return history.System{}, err
+	}
+	dir, err := filepath.Abs(filepath.Dir(system))
+	if err != nil {
+		return history.System{}, fmt.Errorf("read the system's file: %w", err)
+	}
+	return history.System{Name: d.System, Definition: &history.Definition{Text: string(text), Dir: dir}}, nil
+}
+
+// DefaultNodes is how many local nodes a system takes where the user says nothing; 0 says
+// nothing.
+func DefaultNodes(plan history.System) int {
+	system, err := SystemOf(plan)
+	if sized, is := system.(clients.Sized); is && err == nil {
+		return sized.DefaultNodes()
+	}
+	return 0
+}
 
 // findSystem finds a system in a table, or in Systems where there is none.
 func findSystem(table []clients.System, name string) (clients.System, error) {
@@ -35,5 +91,5 @@ func findSystem(table []clients.System, name string) (clients.System, error) {
 		}
 		names = append(names, s.Name())
 	}
-	return nil, fmt.Errorf("find system: %q is not one of %s", name, strings.Join(names, ", "))
+	return nil, fmt.Errorf("find system: %q is not one of %s, nor the path of a file such as ./%s.yaml", name, strings.Join(names, ", "), name)
 }

@@ -23,8 +23,9 @@ var appends = Workload{
 	Main: func(plan history.Workload) generator.Generator {
 		return transactionsOf(plan, history.MicroAppend, 50)
 	},
-	Final:  readAllKeys,
-	Models: transactions.Decided(),
+	Final:      readAllKeys,
+	Models:     transactions.Decided(),
+	Operations: []string{history.FTransaction},
 	Checkers: func(plan history.Plan) []checker.Checker {
 		return append([]checker.Checker{listappend.Append()}, anyCheckers(plan)...)
 	},

@@ -36,7 +36,8 @@ var bank = Workload{
 	Final: func(history.Workload, []string) generator.Generator {
 		return eachThreadReads([]generator.Op{generator.F(history.FBalances)})
 	},
-	Models: checkbank.Models(),
+	Operations: []string{history.FOpen, history.FTransfer, history.FBalances},
+	Models:     checkbank.Models(),
 	Checkers: func(plan history.Plan) []checker.Checker {
 		return append([]checker.Checker{checkbank.Checker(checkbank.Options{})}, anyCheckers(plan)...)
 	},

@@ -25,8 +25,9 @@ var counter = Workload{
 	Main: func(plan history.Workload) generator.Generator {
 		return withMoves(plan, counterMain)
 	},
-	Final:  readEach,
-	Models: objectModels,
+	Final:      readEach,
+	Operations: []string{history.FAdd, history.FRead},
+	Models:     objectModels,
 	Checkers: func(plan history.Plan) []checker.Checker {
 		kind, _ := models.Find("counter")
 		return append([]checker.Checker{withoutMoves(linear.Claimed(plan.Claim.Model, kind, models.Options{}))}, anyCheckers(plan)...)

@@ -31,7 +31,8 @@ var increment = Workload{
 		}
 		return eachThreadReads([]generator.Op{incrementOnce()})
 	},
-	Models: objectModels,
+	Operations: []string{history.FIncrement},
+	Models:     objectModels,
 	Checkers: func(plan history.Plan) []checker.Checker {
 		return append([]checker.Checker{atleastonce.Checker()}, anyCheckers(plan)...)
 	},

@@ -49,7 +49,8 @@ var longFork = Workload{
 		}
 		return readTogether(keys, forkSize)
 	},
-	Models: transactions.Decided(),
+	Operations: []string{history.FTransaction},
+	Models:     transactions.Decided(),
 	Checkers: func(plan history.Plan) []checker.Checker {
 		return append([]checker.Checker{checkregister.Checker()}, anyCheckers(plan)...)
 	},

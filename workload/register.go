@@ -27,7 +27,8 @@ var register = Workload{
 	Main: func(plan history.Workload) generator.Generator {
 		return withMoves(plan, registerMain)
 	},
-	Final:  readEach,
+	Final:      readEach,
+	Operations: []string{history.FRead, history.FWrite}, Optional: []string{history.FCAS},
 	Models: objectModels,
 	Checkers: func(plan history.Plan) []checker.Checker {
 		all := []checker.Checker{withoutMoves(linear.Register(plan.Claim.Model))}
@@ -42,7 +43,7 @@ func registerMain(plan history.Workload) generator.Generator {
 	atOnce := orDefault(plan.Keys, 2)
 	operations := orDefault(plan.OpsPerKey, 150)
 	return generator.Keys(plan.Concurrency/atOnce, generator.Unlimited, keyName, func(string) generator.Generator {
-		return generator.Limit(operations, &registerOps{})
+		return generator.Limit(operations, &registerOps{without: slices.Contains(plan.Without, history.FCAS)})
 	})
 }
 
@@ -55,6 +56,7 @@ func keyName(i int) string { return "k" + strconv.Itoa(i) }
 type registerOps struct {
 	written int64 // the last value handed out, 0 before the first
 	read    int64 // the last value that a client has read, 0 for none
+	without bool  // no compare-and-sets
 }
 
 func (r *registerOps) Next(ctx *generator.Context) (generator.Op, generator.Status, generator.Generator) {
@@ -67,12 +69,12 @@ func (r *registerOps) Next(ctx *generator.Context) (generator.Op, generator.Stat
 		op.F = history.FRead
 		return op, generator.Ready, r
 	}
-	after := &registerOps{r.written + 1, r.read}
+	after := &registerOps{r.written + 1, r.read, r.without}
 	expect := r.read
 	if dice%2 == 0 || expect == 0 {
 		expect = r.written
 	}
-	if dice < 4 || expect == 0 {
+	if dice < 4 || expect == 0 || r.without {
 		op.F, op.Value = history.FWrite, history.EncodeInt(after.written)
 		return op, generator.Ready, after
 	}
@@ -90,5 +92,5 @@ func (r *registerOps) Update(_ *generator.Context, ev generator.Event) generator
 	if err != nil || value < 1 || value > r.written || value == r.read {
 		return r
 	}
-	return &registerOps{r.written, value}
+	return &registerOps{r.written, value, r.without}
 }

@@ -23,8 +23,9 @@ var rwRegister = Workload{
 	Main: func(plan history.Workload) generator.Generator {
 		return transactionsOf(plan, history.MicroWrite, 100)
 	},
-	Final:  readAllKeys,
-	Models: transactions.Decided(),
+	Final:      readAllKeys,
+	Operations: []string{history.FTransaction},
+	Models:     transactions.Decided(),
 	Checkers: func(plan history.Plan) []checker.Checker {
 		return append([]checker.Checker{checkregister.Checker()}, anyCheckers(plan)...)
 	},

@@ -27,7 +27,8 @@ var set = Workload{
 	Final: func(history.Workload, []string) generator.Generator {
 		return eachThreadReads([]generator.Op{generator.F(history.FList)})
 	},
-	Models: objectModels,
+	Operations: []string{history.FAdd, history.FList},
+	Models:     objectModels,
 	Checkers: func(plan history.Plan) []checker.Checker {
 		return append([]checker.Checker{withoutMoves(checkset.Full())}, anyCheckers(plan)...)
 	},

@@ -41,6 +41,9 @@ type Workload struct {
 	Final func(plan history.Workload, used []string) generator.Generator
 	// Checkers look for anomalies in the history of the workload.
 	Checkers func(history.Plan) []checker.Checker
+	// Operations are those that a client must speak, Optional those that are left out where it
+	// does not (history.Workload.Without). None: the workload needs a client in Go.
+	Operations, Optional []string
 	// Models are the consistency models that they decide, the strongest first; none for a
 	// workload that is about other things.
 	Models []history.Model

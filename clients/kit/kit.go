@@ -47,13 +47,18 @@ type Servers struct {
 	// arch is the processor that a file on the control node was made for, "" for files
 	// that are no programs.
 	arch map[string]string
+
+	mu sync.Mutex
+	// started are the components, by their names and nodes, that were started once: no other
+	// has logs.
+	started map[string]bool
 }
 
 // New checks that the components make sense together. It does nothing on the nodes.
 func New(d clients.Deployment, machines []*agent.Client, opt Options) (*Servers, error) {
 	s := &Servers{
 		abilities: clients.AbilitiesOf(d), patience: opt.Patience, all: d.Components(),
-		machines: map[string]*agent.Client{}, arch: map[string]string{},
+		machines: map[string]*agent.Client{}, arch: map[string]string{}, started: map[string]bool{},
 	}
 	if s.patience <= 0 {
 		s.patience = time.Second
@@ -261,6 +266,9 @@ func (s *Servers) Wipe(ctx context.Context, node string) error {
 			if err == nil {
 				err = m.RemoveAll(ctx, dir)
 			}
+			if err == nil && c.MakeData {
+				err = m.MakeDir(ctx, dir)
+			}
 		}
 		if err != nil {
 			return fmt.Errorf("wipe %s: %w", c, err)
@@ -299,6 +307,9 @@ func (s *Servers) StartNode(ctx context.Context, node string) error {
 func (s *Servers) start(ctx context.Context, c clients.Component) error {
 	spec := c.Spec
 	spec.Name = c.Name()
+	s.mu.Lock()
+	s.started[c.String()] = true
+	s.mu.Unlock()
 	if _, err := s.machines[c.Node].StartProcess(ctx, spec); err != nil {
 		return fmt.Errorf("start %s: %w", c, err)
 	}
@@ -340,10 +351,16 @@ func (s *Servers) each(components []clients.Component, do func(clients.Component
 	return nodes.JoinErrors(where, errs)
 }
 
-// LogFiles maps the names under which a node's logs are collected to paths on the node.
+// LogFiles maps the names under which a node's logs are collected to paths on the node, of
+// the servers that were started.
 func (s *Servers) LogFiles(node string) map[string]string {
+	s.mu.Lock()
+	defer s.mu.Unlock()
 	files := map[string]string{}
 	for _, c := range s.on(node) {
+		if !s.started[c.String()] {
+			continue
+		}
 		files[c.Name()+".log"] = c.LogFile()
 		for _, log := range c.Logs {
 			name := path.Base(log)

@@ -92,7 +92,13 @@ func TestLogsOfComponentsOnOneNodeHaveNamesOfTheirOwn(t *testing.T) {
 	all := of("db@n1", "sentinel@n1")
 	all[0].Spec.Log, all[0].Logs = "db/log", []string{"db/audit.log", "db/db-slow.log"}
 	all[1].Logs = []string{"sentinel/audit.log"}
-	s := &Servers{all: all, stages: [][]clients.Component{all}}
+	s := &Servers{all: all, stages: [][]clients.Component{all}, started: map[string]bool{}}
+	if logs := s.LogFiles("n1"); len(logs) > 0 {
+		t.Errorf("servers that were never started have logs: %v", logs)
+	}
+	for _, c := range all {
+		s.started[c.String()] = true
+	}
 	var got []string
 	for name, file := range s.LogFiles("n1") {
 		got = append(got, name+"="+file)

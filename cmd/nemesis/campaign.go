@@ -125,7 +125,7 @@ func runNight(cmd *cobra.Command, night *campaign.Campaign, cfg campaign.Config)
 	}
 	cfg.Log, cfg.Version = cmd.ErrOrStderr(), run.Version()
 	cfg.Prepare = func(ctx context.Context, plan history.System) error {
-		system, err := run.FindSystem(plan.Name)
+		system, err := run.SystemOf(plan)
 		if err == nil {
 			_, err = system.Prepare(ctx, plan, cmd.ErrOrStderr())
 		}

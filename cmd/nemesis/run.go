@@ -21,7 +21,11 @@ func runCommand() *cobra.Command {
 	cmd := &cobra.Command{
 		Use:   "run SYSTEM",
 		Short: "Test a system: deploy, break, record, judge",
-		Long: `run builds the system's server, puts it on the nodes, drives clients against it
+		Long: `run tests a system that nemesis knows (nemesis list systems), or the one that a file
+describes: a SYSTEM with a slash in it, or that ends in .yaml, is the path of such a
+file (docs/your-own-system.md).
+
+run builds the system's server, puts it on the nodes, drives clients against it
 while faults strike, heals everything, reads everything back, and judges the
 recorded history. It prints the resolved plan first, then how the run stands, then
 the verdict with the path of report.html.
@@ -34,6 +38,7 @@ model. The bounds (--bound) are, unless given, its own or follow from its timeou
 ` + run.BoundsDoc(),
 		Example: `  nemesis run etcd
   nemesis run etcd --nodes local:3 --time-limit 30s --seed 7
+  nemesis run ./mysystem.yaml --workload set --faults kill,partition
   nemesis run etcd --set reads=serializable --claim linearizable --faults partition --time-limit 30s
   nemesis run etcd --workload append --faults partition,kill,stop,pause --fault-interval 8s
   nemesis run etcd --faults clock-drift --fault-target leader --fault-hold 4election --clock-change monotonic:x0.5
@@ -45,11 +50,18 @@ model. The bounds (--bound) are, unless given, its own or follow from its timeou
 			if err != nil {
 				return err
 			}
+			named, err := run.ReadSystem(args[0])
+			if err != nil {
+				return &run.UsageError{Err: err}
+			}
+			if n := run.DefaultNodes(named); n > 0 && !cmd.Flags().Changed("nodes") {
+				cluster.spec = fmt.Sprintf("local:%d", n)
+			}
 			nodes, err := cluster.names()
 			if err != nil {
 				return err
 			}
-			plan, err := run.Resolve(run.Options{System: args[0], Spec: cluster.spec, Nodes: nodes, Settings: settings})
+			plan, err := run.Resolve(run.Options{System: named.Name, Definition: named.Definition, Spec: cluster.spec, Nodes: nodes, Settings: settings})
 			if err != nil {
 				return err
 			}
@@ -139,7 +151,7 @@ func runPlan(cmd *cobra.Command, plan history.Plan, cluster clusterFlags, presen
 	if err != nil { // it is in nobody's way
 		fmt.Fprintln(os.Stderr, "nemesis: "+oneLine(err))
 	}
-	system, err := run.FindSystem(plan.System.Name)
+	system, err := run.SystemOf(plan.System)
 	if err != nil {
 		return &run.UsageError{Err: err}
 	}

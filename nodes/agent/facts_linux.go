@@ -25,7 +25,7 @@ func (s *server) greeting() (greeting, error) {
 	}
 	g := greeting{Protocol: protocolVersion, SHA256: sum, Facts: Facts{
 		Version: version(sum), OS: runtime.GOOS, Arch: runtime.GOARCH,
-		Root: os.Geteuid() == 0, Addrs: addresses(), Dir: s.files.dir, BootID: bootID(),
+		Root: os.Geteuid() == 0, Addrs: addresses(), Interfaces: interfaces(), Dir: s.files.dir, BootID: bootID(),
 		Cannot: map[string]string{}, Processes: s.super.running(), Platform: lookAround("/"),
 	}}
 	g.Facts.HeldBy = HeldByCgroup
@@ -98,6 +98,29 @@ func addresses() []netip.Addr {
 		if p, err := netip.ParsePrefix(a.String()); err == nil && p.Addr().IsGlobalUnicast() {
 			out = append(out, p.Addr())
 		}
+	}
+	return out
+}
+
+// interfaces are the network interfaces with their addresses; none where the kernel does not tell.
+func interfaces() []Interface {
+	var out []Interface
+	all, err := net.Interfaces()
+	if err != nil {
+		return nil
+	}
+	for _, one := range all {
+		i := Interface{Name: one.Name, Index: one.Index, MTU: one.MTU, MAC: one.HardwareAddr.String(), Flags: uint(one.Flags)}
+		addrs, err := one.Addrs()
+		if err != nil {
+			continue
+		}
+		for _, a := range addrs {
+			if p, err := netip.ParsePrefix(a.String()); err == nil {
+				i.Addrs = append(i.Addrs, p)
+			}
+		}
+		out = append(out, i)
 	}
 	return out
 }

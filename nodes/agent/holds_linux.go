@@ -1,6 +1,7 @@
 package agent
 
 import (
+	"cmp"
 	"fmt"
 	"sort"
 	"sync"
@@ -240,6 +241,9 @@ func (s *supervisor) endAll(kept bool) (ended, stuck []string) {
 	return ended, stuck
 }
 
+// stopSignal is the name of the signal that asks a server to end.
+func stopSignal(spec ProcessSpec) string { return "SIG" + cmp.Or(spec.StopSignal, "TERM") }
+
 // finish ends an instance, and returns when none of the server's processes is left;
 // p.acting is held.
 func (s *supervisor) finish(p *process, l *instance, grace time.Duration) (how string, err error) {
@@ -249,14 +253,15 @@ func (s *supervisor) finish(p *process, l *instance, grace time.Duration) (how s
 	how = "SIGKILL"
 	if grace > 0 {
 		main := member{Member: Member{PID: l.pid}, started: l.started}
-		main.send(unix.SIGTERM)
+		asked := stopSignal(p.Spec)
+		main.send(unix.SignalNum(asked))
 		left := s.awaitEnd(p, l, grace)
 		if left == 0 {
-			return "SIGTERM", nil
+			return asked, nil
 		}
-		how = fmt.Sprintf("SIGKILL, since it ignored SIGTERM for %s", grace)
+		how = fmt.Sprintf("SIGKILL, since it ignored %s for %s", asked, grace)
 		if l.over() {
-			how = fmt.Sprintf("SIGTERM, and SIGKILL of %d processes that it left running", left)
+			how = fmt.Sprintf("%s, and SIGKILL of %d processes that it left running", asked, left)
 		}
 	}
 	if err := s.killAll(p); err != nil {

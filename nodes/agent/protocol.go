@@ -30,7 +30,12 @@ type ProcessSpec struct {
 	// and group 1 of a user namespace of its own, which are root outside: it needs no account
 	// and no files of another owner, and has none of root's powers but to use root's files.
 	NotRoot bool `json:"notRoot,omitempty"`
+	// StopSignal is the signal that asks it to end, one of StopSignals; "" is TERM.
+	StopSignal string `json:"stopSignal,omitempty"`
 }
+
+// StopSignals are those that ask servers to end in order.
+func StopSignals() []string { return []string{"TERM", "INT", "QUIT", "HUP"} }
 
 // The states of a process.
 const (
@@ -98,6 +103,8 @@ type Facts struct {
 	Hostname string       `json:"hostname"`
 	Root     bool         `json:"root"`
 	Addrs    []netip.Addr `json:"addrs"` // global unicast addresses of its interfaces
+	// Interfaces are its network interfaces with all their addresses, in the kernel's order.
+	Interfaces []Interface `json:"interfaces,omitempty"`
 	// Dir is the agent's own directory, where everything of nemesis lies.
 	Dir       string `json:"dir"`
 	DiskFree  int64  `json:"diskFree"`  // bytes, in Dir
@@ -121,6 +128,16 @@ type Facts struct {
 	Stuck []string `json:"stuck,omitempty"`
 	// Processes are the supervised processes that an earlier agent left running.
 	Processes []ProcessState `json:"processes,omitempty"`
+}
+
+// Interface is one network interface of a node.
+type Interface struct {
+	Name  string         `json:"name"`
+	Index int            `json:"index"`
+	MTU   int            `json:"mtu"`
+	MAC   string         `json:"mac,omitempty"`
+	Flags uint           `json:"flags"` // net.Flags
+	Addrs []netip.Prefix `json:"addrs,omitempty"`
 }
 
 // Platform is what a node's kernel offers, and who else sets the clock. An empty string for a capability means that

@@ -1,0 +1,346 @@
+package file
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io/fs"
+	"maps"
+	"net"
+	"net/netip"
+	"os"
+	"path"
+	"path/filepath"
+	"regexp"
+	"slices"
+	"strconv"
+	"strings"
+	"sync"
+
+	"nemesis/clients"
+	"nemesis/clients/resp"
+	"nemesis/history"
+	"nemesis/nodes/agent"
+)
+
+// deployment is one cluster of a file's processes.
+type deployment struct {
+	*site
+	plan       history.Plan
+	machines   []*agent.Client
+	components []clients.Component
+	places     map[string]place // by component
+
+	mu sync.Mutex
+	// logged are components whose log had what was waited for once.
+	logged map[string]bool
+}
+
+var (
+	_ clients.Deployment = (*deployment)(nil)
+	_ clients.Prober     = (*deployment)(nil)
+	_ clients.Leading    = (*deployment)(nil)
+)
+
+func (s System) deploy(install clients.Install, plan history.Plan, machines []*agent.Client) (*deployment, error) {
+	d := &deployment{
+		site: &site{definition: s.Definition, options: plan.System.Options, version: plan.System.Version, workload: plan.Workload.Name,
+			seed: plan.Seed, binaries: map[string]string{}},
+		plan: plan, machines: machines, places: map[string]place{}, logged: map[string]bool{},
+	}
+	for _, m := range machines {
+		d.nodes = append(d.nodes, siteNodeOf(m))
+	}
+	files := make([][]clients.File, len(machines))
+	for i, m := range machines {
+		var err error
+		if files[i], err = d.artifacts(install, m.Facts().Arch); err != nil {
+			return nil, err
+		}
+	}
+	for r := range s.Processes {
+		role, process := s.Processes[r].Name, &s.Processes[r].Value
+		for _, node := range d.runsOn(*process) {
+			c, err := d.component(place{d.site, node, role, process})
+			if err != nil {
+				return nil, fmt.Errorf("%s on %s: %w", role, d.nodes[node].name, err)
+			}
+			// Artifacts are the node's: the first of its processes brings them.
+			c.Files, files[node] = append(files[node], c.Files...), nil
+			d.components = append(d.components, c)
+		}
+	}
+	if len(d.components) == 0 {
+		return nil, errors.New("no process runs on any node; take more nodes")
+	}
+	return d, nil
+}
+
+// artifacts are the files of all artifacts for nodes of an architecture, and fills in where
+// their executables are.
+func (d *deployment) artifacts(install clients.Install, arch string) ([]clients.File, error) {
+	var files []clients.File
+	for _, name := range d.definition.Artifacts.Names() {
+		key := archKey(name, arch)
+		from := install.Files[key]
+		if from == "" {
+			key = name
+			from = install.Files[key]
+		}
+		if from == "" {
+			return nil, fmt.Errorf("there is no artifact %s for %s; give one under %s", name, arch, arch)
+		}
+		info, err := os.Stat(from)
+		if err != nil {
+			return nil, fmt.Errorf("read the artifact %s: %w", name, err)
+		}
+		if !info.IsDir() {
+			base := filepath.Base(from)
+			d.binaries[name] = path.Join(name, base)
+			files = append(files, clients.File{Path: path.Join(artifactsDir, name, base), From: from, Mode: uint32(info.Mode().Perm() | 0o500)})
+			continue
+		}
+		d.binaries[name] = path.Join(name, install.Files[binaryKey(key)])
+		err = filepath.WalkDir(from, func(at string, entry fs.DirEntry, err error) error {
+			if err != nil || entry.IsDir() {
+				return err
+			}
+			info, err := os.Stat(at) // what a link leads to
+			if err != nil || !info.Mode().IsRegular() {
+				return nil
+			}
+			rest, err := filepath.Rel(from, at)
+			if err != nil {
+				return err
+			}
+			if len(files) >= mostFiles {
+				return fmt.Errorf("it holds more than %d files", mostFiles)
+			}
+			files = append(files, clients.File{Path: path.Join(artifactsDir, name, filepath.ToSlash(rest)), From: at, Mode: uint32(info.Mode().Perm() | 0o400)})
+			return nil
+		})
+		if err != nil {
+			return nil, fmt.Errorf("read the artifact %s: %w", name, err)
+		}
+	}
+	return files, nil
+}
+
+// mostFiles bounds what is put on a node one by one.
+const mostFiles = 20_000
+
+// component is one process on one node.
+func (d *deployment) component(p place) (clients.Component, error) {
+	argv, err := p.words(p.process.Command)
+	if err != nil {
+		return clients.Component{}, fmt.Errorf("command: %w", err)
+	}
+	c := clients.Component{
+		Node: p.self().name, Role: p.role, MakeData: true, After: p.process.DependsOn,
+		Spec: agent.ProcessSpec{Name: p.role, Argv: argv, Dir: p.home(), Log: path.Join(p.home(), p.role+".log"), Env: map[string]string{},
+			StopSignal: p.process.Shutdown.Signal},
+		ClientPort: p.process.Ports.Find(clientPort), PeerPort: p.process.Ports.Find(peerPort),
+	}
+	if p.role == d.definition.clientRole() {
+		c.ClientPort = p.process.Ports.Find(d.definition.clientPort())
+	}
+	for _, name := range dataOf(*p.process) {
+		c.Data = append(c.Data, path.Join(p.home(), name))
+	}
+	for _, name := range p.process.Logs {
+		c.Logs = append(c.Logs, path.Join(p.home(), name))
+	}
+	for _, name := range slices.Sorted(maps.Keys(p.process.Files)) {
+		text, err := p.text(p.process.Files[name])
+		if err != nil {
+			return c, fmt.Errorf("file %s: %w", name, err)
+		}
+		mode := uint32(0o644)
+		if strings.HasPrefix(text, "#!") {
+			mode = 0o755
+		}
+		c.Files = append(c.Files, clients.File{Path: path.Join(p.home(), name), Content: []byte(text), Mode: mode})
+	}
+	for name, value := range p.process.Environment {
+		if c.Spec.Env[name], err = p.text(value); err != nil {
+			return c, fmt.Errorf("environment %s: %w", name, err)
+		}
+	}
+	if dir := p.process.WorkingDir; dir != "" {
+		text, err := p.text(dir)
+		if err != nil {
+			return c, fmt.Errorf("working_dir: %w", err)
+		}
+		c.Spec.Dir = text
+		if !path.IsAbs(text) {
+			c.Spec.Dir = path.Join(p.home(), text)
+		}
+	}
+	d.places[c.String()] = p
+	return c, nil
+}
+
+// Components are the file's processes on the nodes where they run.
+func (d *deployment) Components() []clients.Component { return d.components }
+
+// Probe asks a process whether it serves, as its file says.
+func (d *deployment) Probe(ctx context.Context, c clients.Component) error {
+	p := d.places[c.String()]
+	probe := p.process.Ready
+	if probe == nil {
+		if c.ClientPort == 0 {
+			return d.runs(ctx, p)
+		}
+		probe = &Probe{}
+	}
+	_, err := d.ask(ctx, p, probe, true)
+	return err
+}
+
+// runs: a process without ports serves when it runs.
+func (d *deployment) runs(ctx context.Context, p place) error {
+	state, err := d.machines[p.node].ProcessState(ctx, p.role)
+	switch {
+	case err != nil:
+		return fmt.Errorf("its state is not known (%w)", err)
+	case state.State != agent.Running:
+		return fmt.Errorf("is %s", state.State)
+	}
+	return nil
+}
+
+// Leads asks all processes with a leader probe at once, and tells of everyone that claims to
+// lead.
+func (d *deployment) Leads(ctx context.Context) ([]history.Lead, error) {
+	leads := make([]*history.Lead, len(d.components))
+	var wg sync.WaitGroup
+	for i, c := range d.components {
+		p := d.places[c.String()]
+		if p.process.Leader == nil {
+			continue
+		}
+		wg.Go(func() {
+			said, err := d.ask(ctx, p, p.process.Leader, false)
+			if err != nil {
+				return
+			}
+			leads[i] = &history.Lead{Node: c.Node, Term: termIn(p.process.Leader.Match, said)}
+		})
+	}
+	wg.Wait()
+	var all []history.Lead
+	for _, l := range leads {
+		if l != nil {
+			all = append(all, *l)
+		}
+	}
+	return history.SortedLeads(all), nil
+}
+
+// termIn is the group term of a pattern in an answer; 0 when there is none.
+func termIn(pattern, said string) int64 {
+	r, err := regexp.Compile(pattern)
+	if err != nil || r.SubexpIndex("term") < 0 {
+		return 0
+	}
+	found := r.FindStringSubmatch(said)
+	if found == nil {
+		return 0
+	}
+	n, _ := strconv.ParseInt(found[r.SubexpIndex("term")], 10, 64)
+	return n
+}
+
+// clientPlace is the process that a client of a node talks to: that of the node, or where it
+// has none the one of the next node that has.
+func (d *deployment) clientPlace(node string) (place, error) {
+	at, err := d.index(node)
+	if err != nil {
+		return place{}, err
+	}
+	role := d.definition.clientRole()
+	process := d.definition.Processes.Find(role)
+	runs := d.runsOn(*process)
+	if len(runs) == 0 {
+		return place{}, fmt.Errorf("find the server of %s: no node runs %s", node, role)
+	}
+	for i := range d.nodes {
+		if n := (at + i) % len(d.nodes); slices.Contains(runs, n) {
+			return place{d.site, n, role, process}, nil
+		}
+	}
+	return place{}, fmt.Errorf("find the server of %s: no node runs %s", node, role)
+}
+
+// address is where a port of a process is.
+func (p place) address(port string) string {
+	return netip.AddrPortFrom(p.self().address, p.process.Ports.Find(port)).String()
+}
+
+// Open makes a client of a node, which connects when it is first asked.
+func (d *deployment) Open(_ context.Context, node string, dialer *clients.Dialer) (clients.Client, error) {
+	p, err := d.clientPlace(node)
+	if err != nil {
+		return nil, err
+	}
+	target := func(context.Context) (string, error) { return p.address(d.definition.clientPort()), nil }
+	if to := d.definition.Client.To; to != nil {
+		target = func(ctx context.Context) (string, error) { return d.whereTo(ctx, node, to) }
+	}
+	switch {
+	case d.definition.resp != nil:
+		return d.definition.resp.Open(d.workload, node, target, dialer), nil
+	case d.definition.http != nil:
+		return d.definition.http.Open(d.workload, node, target, dialer), nil
+	}
+	return nil, errors.New("the file has no client")
+}
+
+// whereTo asks where to connect: the process of the client's own node, then the others.
+func (d *deployment) whereTo(ctx context.Context, node string, to *Ask) (string, error) {
+	process := d.definition.Processes.Find(to.Process)
+	first, err := d.index(node)
+	if err != nil {
+		return "", err
+	}
+	var errs []error
+	runs := d.runsOn(*process)
+	for i := range d.nodes {
+		n := (first + i) % len(d.nodes)
+		if !slices.Contains(runs, n) {
+			continue
+		}
+		p := place{d.site, n, to.Process, process}
+		said, err := p.where(ctx, to)
+		if err == nil {
+			return said, nil
+		}
+		errs = append(errs, err)
+	}
+	return "", fmt.Errorf("find out where to connect: %w", errors.Join(errs...))
+}
+
+// where asks one process where to connect.
+func (p place) where(ctx context.Context, to *Ask) (said string, err error) {
+	ctx, cancel := context.WithTimeout(ctx, askTimeout)
+	defer cancel()
+	if to.Path != "" {
+		said, err = get(ctx, p.address(orClient(to.Port)), to.Path, 0)
+	} else {
+		var words []string
+		if words, err = p.all(to.RESP); err == nil {
+			said, err = resp.Ask(ctx, p.address(orClient(to.Port)), words)
+		}
+	}
+	if err != nil {
+		return "", err
+	}
+	fields := strings.Fields(said)
+	if len(fields) == 2 {
+		said = net.JoinHostPort(fields[0], fields[1])
+	}
+	if _, port, err := net.SplitHostPort(strings.TrimSpace(said)); err != nil || port == "" {
+		return "", fmt.Errorf("%s answered %s, which is no address", p.role, clients.Printable(said))
+	}
+	return strings.TrimSpace(said), nil
+}

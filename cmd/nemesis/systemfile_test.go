@@ -1,0 +1,101 @@
+//go:build linux
+
+package main
+
+import (
+	"os"
+	"os/exec"
+	"path/filepath"
+	"strings"
+	"testing"
+
+	"nemesis/checker"
+	"nemesis/history"
+)
+
+// needsProgram skips a test where a program that it starts is missing.
+func needsProgram(t *testing.T, names ...string) {
+	t.Helper()
+	for _, name := range names {
+		if _, err := exec.LookPath(name); err != nil {
+			t.Skipf("needs %s on PATH", name)
+		}
+	}
+}
+
+// copied is a copy of an example that a test may remove.
+func copied(t *testing.T, name string) string {
+	t.Helper()
+	text, err := os.ReadFile(filepath.Join("..", "..", "examples", name))
+	if err != nil {
+		t.Fatal(err)
+	}
+	to := filepath.Join(t.TempDir(), filepath.Base(name))
+	if err := os.WriteFile(to, text, 0o644); err != nil {
+		t.Fatal(err)
+	}
+	return to
+}
+
+// A system that is a file is tested, judged again and replayed like any other, and but for
+// the first without the file.
+func TestASystemIsAFile(t *testing.T) {
+	needsProgram(t, "redis-server")
+	needsLocalNodes(t)
+	t.Parallel()
+	path := copied(t, "redis-sentinel.yaml")
+	first := finish(t, invocation(t, "run", path, "--time-limit", "6s", "--faults", "kill", "--fault-target", "one", "--fault-interval", "3s", "--seed", "3", "--rate", "200", "--claim", "linearizable-writes"))
+	first.wantFiles(t)
+	v := first.verdict(t)
+	if v.Outcome != checker.Valid && v.Outcome != checker.Violation {
+		t.Fatalf("it ended in %s: %s", v.Outcome, first.text)
+	}
+	wantFaults(t, v, "kill")
+	var plan history.Plan
+	if err := first.dir.ReadJSON(history.PlanFile, &plan); err != nil {
+		t.Fatal(err)
+	}
+	if plan.System.Name != "redis-sentinel" || plan.Claim.Origin != history.AskedFor || plan.Claim.Documented != history.Linearizable || len(plan.Cluster.Nodes) != 3 {
+		t.Errorf("the plan is %+v", plan)
+	}
+	if err := os.Remove(path); err != nil {
+		t.Fatal(err)
+	}
+	finish(t, invocation(t, "check", string(first.dir))).want(t, first.code)
+	finish(t, invocation(t, "report", string(first.dir))).want(t, 0)
+	again := finish(t, invocation(t, "replay", string(first.dir)))
+	var replayed history.Plan
+	if err := again.dir.ReadJSON(history.PlanFile, &replayed); err != nil {
+		t.Fatalf("%v: %s", err, again.text)
+	}
+	if replayed.Seed != plan.Seed || replayed.System.Definition == nil || replayed.System.Definition.Text != plan.System.Definition.Text || len(replayed.Schedule) != len(plan.Schedule) {
+		t.Errorf("the replay's plan is %+v", replayed)
+	}
+	if v := again.verdict(t); v.Outcome != checker.Valid && v.Outcome != checker.Violation {
+		t.Errorf("the replay ended in %s: %s", v.Outcome, again.text)
+	}
+}
+
+// What is wrong with a file is told with its place before anything starts.
+func TestAFileWithMistakesIsRefused(t *testing.T) {
+	path := copied(t, "redis-sentinel.yaml")
+	text, err := os.ReadFile(path)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := os.WriteFile(path, []byte(strings.Replace(string(text), "artifacts:", "artefacts:", 1)), 0o644); err != nil {
+		t.Fatal(err)
+	}
+	out, code := try(t, "run", path)
+	if want := path + `:9:1: there is no key "artefacts" here; did you mean artifacts?`; code != usageCode || !strings.Contains(out, want) {
+		t.Errorf("exit status %d and %q, want %q", code, out, want)
+	}
+	out, code = try(t, "run", path+".missing.yaml")
+	if code != usageCode || !strings.Contains(out, "read the system's file") {
+		t.Errorf("exit status %d and %q", code, out)
+	}
+	out, code = try(t, "run", "redis")
+	if code != usageCode || !strings.Contains(out, "nor the path of a file such as ./redis.yaml") {
+		t.Errorf("exit status %d and %q", code, out)
+	}
+}
