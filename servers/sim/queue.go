@@ -40,7 +40,12 @@ type queue []*event
 func (w *world) push(e event) {
 	w.pushed++
 	e.order = w.pushed
-	q := append(w.events, &e)
+	slot := new(event)
+	if n := len(w.free); n > 0 {
+		slot, w.free = w.free[n-1], w.free[:n-1]
+	}
+	*slot = e
+	q := append(w.events, slot)
 	i := len(q) - 1
 	for i > 0 {
 		parent := (i - 1) / 2
@@ -74,7 +79,10 @@ func (w *world) pop() event {
 		i = child
 	}
 	w.events = q
-	return *top
+	e := *top
+	*top = event{}
+	w.free = append(w.free, top)
+	return e
 }
 
 func (q queue) less(i, j int) bool {

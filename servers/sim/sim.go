@@ -17,6 +17,7 @@ import (
 	"errors"
 	"fmt"
 	"math/rand/v2"
+	"slices"
 	"syscall"
 	"time"
 
@@ -96,11 +97,13 @@ type world struct {
 	rng     *rand.Rand
 	now     time.Duration
 	events  queue
+	free    []*event // to be used again
 	pushed  uint64
 	nodes   map[core.Address]*node
 	order   []core.Address // of nodes, for a deterministic iteration
 	net     network
-	ring    []stepped
+	ring    []stepped // the last steps; once it is full, the oldest is at oldest
+	oldest  int
 	steps   int
 	failure *Failure
 	healed  bool
@@ -449,13 +452,13 @@ func (w *world) note(n *node, from core.Address, body core.Body, note string) {
 		w.ring = append(w.ring, s)
 		return
 	}
-	copy(w.ring, w.ring[1:]) // short
-	w.ring[len(w.ring)-1] = s
+	w.ring[w.oldest] = s
+	w.oldest = (w.oldest + 1) % len(w.ring)
 }
 
 func (w *world) lastSteps() []string {
 	var lines []string
-	for _, s := range w.ring {
+	for _, s := range slices.Concat(w.ring[w.oldest:], w.ring[:w.oldest]) {
 		what := s.note
 		if s.body != nil {
 			what = fmt.Sprintf("%T %+v", s.body, s.body)

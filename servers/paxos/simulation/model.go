@@ -182,12 +182,13 @@ func (m *model) checkState(at core.Address, c *paxos.Core) error {
 		return fmt.Errorf("a node forgets what it executed: slot %d after slot %d", slot, before)
 	}
 	m.executed[at] = slot
-	digest := maphash.Bytes(m.hash, c.Digest())
+	state := c.Digest()
+	digest := maphash.Bytes(m.hash, state)
 	if had, there := m.digests[slot]; there && had != digest {
 		return fmt.Errorf("agreement: the state after slot %d differs from another node's", slot)
 	}
 	m.digests[slot] = digest
-	if c.Applied() == m.rsm.Executed() && !bytes.HasSuffix(c.Digest(), m.app.Snapshot()) {
+	if c.Applied() == m.rsm.Executed() && !bytes.HasSuffix(state, m.app.Snapshot()) {
 		return fmt.Errorf("agreement: the state after slot %d is not the specification's", slot)
 	}
 	return nil

@@ -12,9 +12,9 @@ import (
 	"nemesis/servers/sim"
 )
 
-// The long run, a million runs in several hours on one core, of which each prints its seed when it fails:
+// The long run, a million runs of each server in some two hours of one core, which prints the seed of one that fails:
 //
-//	go test ./servers/paxos/simulation -run TestNoAlarmWithoutDefect -timeout 0 -runs 1000000
+//	go test ./servers/paxos/simulation ./servers/shardkv/simulation -run NoAlarmWithoutDefect -v -timeout 0 -runs 1000000
 var (
 	firstSeed = flag.Uint64("seed", 1, "the first seed")
 	runs      = flag.Uint64("runs", 60, "how many runs of mixed faults")

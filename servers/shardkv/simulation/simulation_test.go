@@ -10,9 +10,9 @@ import (
 	"nemesis/servers/defect"
 )
 
-// A long run, which prints the seed of a run that fails:
+// The long run, a million runs of each server, which prints the seed of one that fails:
 //
-//	go test ./servers/shardkv/simulation -run TestNoAlarmWithoutDefect -timeout 0 -runs 100000
+//	go test ./servers/paxos/simulation ./servers/shardkv/simulation -run NoAlarmWithoutDefect -v -timeout 0 -runs 1000000
 var (
 	firstSeed = flag.Uint64("seed", 1, "the first seed")
 	runs      = flag.Uint64("runs", 40, "how many simulated runs")
@@ -29,6 +29,9 @@ func TestNoAlarmWithoutDefect(t *testing.T) {
 		simulated += r.Time
 		if r.Failure != nil {
 			t.Fatalf("seed %d: %s", seed, Explain(p, r))
+		}
+		if (seed-*firstSeed+1)%10_000 == 0 {
+			t.Logf("%d runs, %d steps, %v simulated", seed-*firstSeed+1, steps, simulated.Round(time.Second))
 		}
 	}
 	t.Logf("%d runs, %d steps, %v simulated", *runs, steps, simulated.Round(time.Second))
