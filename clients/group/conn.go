@@ -25,8 +25,14 @@ type Conn struct {
 // Exchange sends one message and hands those that come back to take until it says that one is the answer. sent says that
 // something of the message may have reached the server.
 func (c *Conn) Exchange(ctx context.Context, message []byte, take func([]byte) (bool, error)) (sent bool, err error) {
+	deadline, _ := ctx.Deadline()
+	return c.exchange(ctx, deadline, message, take)
+}
+
+// exchange is Exchange with a deadline of its own, no later than the context's; zero if there is none.
+func (c *Conn) exchange(ctx context.Context, deadline time.Time, message []byte, take func([]byte) (bool, error)) (sent bool, err error) {
 	if c.socket == nil {
-		socket, err := c.Dialer.DialContext(ctx, "tcp", c.Address.String())
+		socket, err := c.dial(ctx, deadline)
 		if err != nil {
 			return false, err
 		}
@@ -41,9 +47,7 @@ func (c *Conn) Exchange(ctx context.Context, message []byte, take func([]byte) (
 		}
 	}()
 	// Both ways of a context's end are seen by the socket.
-	if deadline, is := ctx.Deadline(); is {
-		c.socket.SetDeadline(deadline)
-	}
+	c.socket.SetDeadline(deadline)
 	socket := c.socket
 	stop := context.AfterFunc(ctx, func() { socket.SetDeadline(time.Unix(1, 0)) })
 	defer func() {
@@ -65,12 +69,23 @@ func (c *Conn) Exchange(ctx context.Context, message []byte, take func([]byte) (
 	}
 }
 
+func (c *Conn) dial(ctx context.Context, deadline time.Time) (net.Conn, error) {
+	if !deadline.IsZero() {
+		var cancel context.CancelFunc
+		ctx, cancel = context.WithDeadline(ctx, deadline)
+		defer cancel()
+	}
+	return c.Dialer.DialContext(ctx, "tcp", c.Address.String())
+}
+
 // ExchangeWithin is Exchange with a time limit of its own, whose passing its error tells.
 func (c *Conn) ExchangeWithin(ctx context.Context, limit time.Duration, message []byte, take func([]byte) (bool, error)) (sent bool, err error) {
-	ctx, cancel := context.WithTimeout(ctx, limit)
-	defer cancel()
-	sent, err = c.Exchange(ctx, message, take)
-	if err != nil && (ctx.Err() != nil || errors.Is(err, os.ErrDeadlineExceeded)) {
+	end := time.Now().Add(limit)
+	if deadline, is := ctx.Deadline(); is && deadline.Before(end) {
+		end = deadline
+	}
+	sent, err = c.exchange(ctx, end, message, take)
+	if err != nil && (ctx.Err() != nil || errors.Is(err, os.ErrDeadlineExceeded) || errors.Is(err, context.DeadlineExceeded)) {
 		err = fmt.Errorf("no answer within its time (%w)", err)
 	}
 	return sent, err

@@ -86,7 +86,10 @@ func (r Request) Message() []byte {
 	return AppendBytes(binary.AppendUvarint(b, r.Seq), r.Op)
 }
 
-// ReadFrame reads a message of at most Longest bytes. Memory is taken for what has arrived, not for what was announced.
+// trusted is how many bytes a server may announce for memory to be taken before they have arrived.
+const trusted = 64 << 10
+
+// ReadFrame reads a message of at most Longest bytes. Beyond 64 KiB memory is taken for what has arrived, not for what was announced.
 func ReadFrame(r *bufio.Reader) ([]byte, error) {
 	var header [8]byte
 	if _, err := io.ReadFull(r, header[:]); err != nil {
@@ -95,6 +98,16 @@ func ReadFrame(r *bufio.Reader) ([]byte, error) {
 	size := binary.BigEndian.Uint64(header[:])
 	if size > Longest {
 		return nil, fmt.Errorf("the server answered with a frame of %d bytes, and %d is the limit", size, Longest)
+	}
+	if size <= trusted {
+		message := make([]byte, size)
+		if n, err := io.ReadFull(r, message); err != nil {
+			if errors.Is(err, io.EOF) {
+				err = io.ErrUnexpectedEOF
+			}
+			return message[:n], err
+		}
+		return message, nil
 	}
 	message, err := io.ReadAll(io.LimitReader(r, int64(size)))
 	if err == nil && uint64(len(message)) < size {

@@ -14,6 +14,13 @@ func (s *Store) record(b []byte) {
 	s.out.Records = append(s.out.Records, b)
 }
 
+// encodeWrite is the record of a write.
+func encodeWrite(shard, seq uint64, o Op) []byte {
+	const numbers = 40 // bytes, usually
+	b := make([]byte, 0, numbers+len(o.Key)+len(o.Value)+len(o.Expect))
+	return appendOp(appendUints(append(b, recApply), shard, seq), o)
+}
+
 // Tags of records.
 const (
 	recBoot  byte = 1 + iota // the node started
@@ -37,7 +44,7 @@ func (s *Store) unapplied() [][]byte {
 	var records [][]byte
 	for _, r := range s.sorted() {
 		for _, w := range r.pending {
-			records = append(records, appendOp(appendUints([]byte{recApply}, r.id, w.seq), w.op))
+			records = append(records, encodeWrite(r.id, w.seq, w.op))
 		}
 	}
 	return records

@@ -202,7 +202,16 @@ func (r *replica) trim(joining bool) {
 	for n < len(r.log) && r.log[n].seq <= low {
 		n++
 	}
-	r.log = r.log[n:]
+	r.log = dropFirst(r.log, n)
+}
+
+// dropFirst leaves out the first n writes. Where none are left the memory is used again.
+func dropFirst(writes []*write, n int) []*write {
+	clear(writes[:n])
+	if n == len(writes) {
+		return writes[:0]
+	}
+	return writes[n:]
 }
 
 // take takes in what another replica has of the range, in the place of what there was.
@@ -235,5 +244,8 @@ func has(k spec.KeyRange, key string) bool {
 
 // nodes returns the backups in order.
 func (r *replica) nodes() []core.Address {
+	if len(r.backups) == 0 {
+		return nil
+	}
 	return slices.SortedFunc(maps.Keys(r.backups), cmp.Compare)
 }

@@ -144,7 +144,7 @@ func (s *Store) onReplicate(from core.Address, m *Replicate) {
 		}
 		r.inherit(m.Seq, m.Op)
 		r.recent = slices.DeleteFunc(r.recent, func(w inherited) bool { return w.seq <= m.Commit })
-		s.record(appendOp(appendUints([]byte{recApply}, r.id, m.Seq), m.Op))
+		s.record(encodeWrite(r.id, m.Seq, m.Op))
 	}
 	s.sendDurably(from, &Replicated{m.Shard, m.Epoch, r.seq})
 }

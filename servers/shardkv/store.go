@@ -159,7 +159,9 @@ func (s *Store) onOp(from core.Address, o *Op) {
 	}
 	if o.Kind == Get {
 		value, found := r.data[o.Key]
-		s.trace(s.served(r, *o, found, value))
+		if s.opt.Trace {
+			s.trace(s.served(r, *o, found, value))
+		}
 		answer(Result{Found: found, Value: value, Epoch: r.epoch})
 		return
 	}
@@ -179,7 +181,7 @@ func (s *Store) onOp(from core.Address, o *Op) {
 	}
 	w := &write{r.last() + 1, *o, from}
 	r.pending, r.log = append(r.pending, w), append(r.log, w)
-	s.record(appendOp(appendUints([]byte{recApply}, r.id, w.seq), w.op))
+	s.record(encodeWrite(r.id, w.seq, w.op))
 	s.sendDurably(s.opt.ID, &Replicated{r.id, r.epoch, w.seq})
 	for _, n := range r.nodes() {
 		if r.backups[n].ready {
@@ -275,9 +277,9 @@ func (s *Store) commit(r *replica) {
 	}
 	for len(r.pending) > 0 && r.committed(r.pending[0].seq) && s.mayServe(r.pending[0].op.Client) {
 		w := r.pending[0]
-		r.pending = r.pending[1:]
+		r.pending = dropFirst(r.pending, 1)
 		rep, fresh := r.apply(w)
-		if fresh {
+		if fresh && s.opt.Trace {
 			s.trace(s.served(r, w.op, rep.found, nil))
 		}
 		if rep.seq == w.op.Seq && w.client != 0 {
