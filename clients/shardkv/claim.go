@@ -1,6 +1,7 @@
 package shardkv
 
 import (
+	"slices"
 	"time"
 
 	"nemesis/history"
@@ -49,6 +50,9 @@ func (System) Claim(given map[string]string) history.Claim {
 		claim.Assumptions[1].Text = "machines keep their power, since the last second of what was acknowledged need not be on a disk (fsync=everysec)"
 	case "off":
 		claim.Assumptions[1].Text = "machines keep their power, since what is acknowledged need not be on a disk (fsync=off)"
+	case "none":
+		claim.Assumptions[0] = history.Assumption{Name: history.CrashStop, Text: "a node that ends does not come back: it keeps nothing on a disk (fsync=none)"}
+		claim.Assumptions = slices.Delete(claim.Assumptions, 1, 2)
 	}
 	if o.trace {
 		claim.Specification = specification

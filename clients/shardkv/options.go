@@ -63,8 +63,8 @@ func settings() []clients.Setting[options] {
 		Allowed: "a number from 10 to 10000000",
 		Read:    clients.ReadNumber(10, 10_000_000, func(o *options, n int) { o.saveEvery = n }),
 	}, {
-		Option: setting{Name: "fsync", Default: "always", Values: []string{"always", "everysec", "off"},
-			Doc: "when a node's log is synced: before anything is acknowledged, once a second, or never"},
+		Option: setting{Name: "fsync", Default: "always", Values: []string{"always", "everysec", "off", "none"},
+			Doc: "when a node's log is synced: before anything is acknowledged, once a second, never; none: there is no log"},
 		Read: func(o *options, v string) bool { o.fsync = v; return true },
 	}, {
 		Option: setting{Name: "moves", Default: "on", Values: []string{"on", "off"},
@@ -98,4 +98,15 @@ func parseOptions(given map[string]string) (options, error) {
 		return options{}, err
 	}
 	return o, nil
+}
+
+// fit says whether a cluster has the nodes that are asked for.
+func (o options) fit(nodes int) error {
+	switch {
+	case o.placement > nodes:
+		return fmt.Errorf("set shardkv option placement: %d is more than the %d nodes; give fewer, or 0 for all", o.placement, nodes)
+	case o.replicas > nodes:
+		return fmt.Errorf("set shardkv option replicas: %d is more than the %d nodes; give fewer", o.replicas, nodes)
+	}
+	return nil
 }

@@ -8,6 +8,7 @@ import (
 	"encoding/json"
 	"net"
 	"net/netip"
+	"slices"
 	"strings"
 	"sync"
 	"testing"
@@ -324,7 +325,7 @@ func TestOptionsThatAreWrongSayWhatIsAllowed(t *testing.T) {
 		{"view-timeout", "60ms", `60ms is less than two heartbeats of 50ms`},
 		{"clock-error", "1s", `1s leaves nothing of a lease of 2s`},
 		{"shards", "0", `it takes a number from 1 to 1024`},
-		{"fsync", "no", `it takes always or everysec or off`},
+		{"fsync", "no", `it takes always or everysec or off or none`},
 		{"shard", "1", `there is no "shard"; shardkv has replicas, shards`},
 	} {
 		if _, err := parseOptions(map[string]string{test.name: test.value}); err == nil || !strings.Contains(err.Error(), test.want) {
@@ -347,6 +348,22 @@ func TestClaimFollowsTheOptions(t *testing.T) {
 	}
 	if claim := (System{}).Claim(map[string]string{"fsync": "never"}); claim.Model != "" {
 		t.Errorf("of options that cannot be read: %+v", claim)
+	}
+	for _, test := range []struct {
+		fsync, name, want string
+	}{
+		{"always", history.FsyncHonoured, "is still there when it restarts"},
+		{"everysec", history.FsyncHonoured, "the last second of what was acknowledged need not be on a disk"},
+		{"off", history.FsyncHonoured, "what is acknowledged need not be on a disk"},
+		{"none", history.CrashStop, "it keeps nothing on a disk"},
+	} {
+		claim := System{}.Claim(map[string]string{"fsync": test.fsync})
+		if !slices.ContainsFunc(claim.Assumptions, func(a history.Assumption) bool { return a.Name == test.name && strings.Contains(a.Text, test.want) }) {
+			t.Errorf("with fsync=%s it assumes %+v", test.fsync, claim.Assumptions)
+		}
+		if claim.Assumes(history.CrashStop) == claim.Assumes(history.CrashRecovery) || claim.Assumes(history.CrashStop) != (test.fsync == "none") {
+			t.Errorf("with fsync=%s servers come back or do not: %+v", test.fsync, claim.Assumptions)
+		}
 	}
 	if (System{}).MovesShards(map[string]string{"moves": "off"}) || !(System{}).MovesShards(nil) {
 		t.Error("moves are not as asked for")

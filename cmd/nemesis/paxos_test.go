@@ -74,7 +74,7 @@ func TestServersRefuseWhatTheyCannotBe(t *testing.T) {
 		{"server shardkv --id 0 --members 127.0.0.1:1 --data x", "server shardkv: --id is 0 and there are 1 --members"},
 		{"server shardkv --id 1 --members 127.0.0.1:1 --data x --replicas 4", "--replicas is 4; it takes 1 to 3"},
 		{"server shardkv --id 1 --members 127.0.0.1:1 --data x --shards 0", "--shards is 0; it takes 1 to 1024"},
-		{"server shardkv --id 1 --members 127.0.0.1:1 --data x --fsync never", `--fsync is "never"; it takes always, everysec or off`},
+		{"server shardkv --id 1 --members 127.0.0.1:1 --data x --fsync never", `--fsync is "never"; it takes always, everysec, off or none`},
 		{"server shardkv --id 1 --members 127.0.0.1:1 --data x --lease 1s --clock-error 1s", "a --clock-error of 1s leaves nothing of a --lease of 1s"},
 		{"server shardkv --id 1 --members 127.0.0.1:1 --data x --defect R16", `server shardkv: there is no defect "R16"`},
 	} {

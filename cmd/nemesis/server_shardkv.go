@@ -4,6 +4,7 @@ import (
 	"encoding/binary"
 	"fmt"
 	"math"
+	"slices"
 
 	"github.com/spf13/cobra"
 
@@ -59,7 +60,7 @@ func shardkvServerCommand() *cobra.Command {
 	flags.IntVar(&shards, "shards", 4, "shards at the beginning, of as many numbers each")
 	flags.DurationVar(&opt.Lease.Length, "lease", 2e9, "for how long a node holds its shards without renewal")
 	flags.DurationVar(&opt.Lease.ClockError, "clock-error", 1e8, "by how much a node's clock may go wrong over a lease")
-	flags.StringVar(&fsync, "fsync", fsyncAlways, "when the log is synced: always (before anything is acknowledged), everysec or off")
+	flags.StringVar(&fsync, "fsync", fsyncAlways, "when the log is synced: always (before anything is acknowledged), everysec or off; none: there is no log")
 	flags.DurationVar(&opt.Group.Heartbeat, "heartbeat", 0, "time from one heartbeat of the placement group's leader to the next")
 	flags.DurationVar(&opt.Group.ViewTimeout, "view-timeout", 0, "silence of that leader after which another is elected")
 	flags.Uint64Var(&opt.Group.Seed, "seed", 0, "of the jitter of timeouts")
@@ -88,8 +89,8 @@ func checkShardkv(id uint64, members, shards int, fsync string, o shardkv.NodeOp
 		return fmt.Errorf("server shardkv: --replicas is %d; it takes 1 to 3", o.Factor)
 	case shards < 1 || shards > mostShards:
 		return fmt.Errorf("server shardkv: --shards is %d; it takes 1 to %d", shards, mostShards)
-	case fsync != fsyncAlways && fsync != fsyncEverysec && fsync != fsyncOff:
-		return fmt.Errorf("server shardkv: --fsync is %q; it takes always, everysec or off", fsync)
+	case !slices.Contains([]string{fsyncAlways, fsyncEverysec, fsyncOff, fsyncNone}, fsync):
+		return fmt.Errorf("server shardkv: --fsync is %q; it takes always, everysec, off or none", fsync)
 	case o.Lease.ClockError < 0 || o.Lease.Length <= 2*o.Lease.ClockError:
 		return fmt.Errorf("server shardkv: a --clock-error of %v leaves nothing of a --lease of %v; make it less than half", o.Lease.ClockError, o.Lease.Length)
 	case o.CopyBytes < 0 || o.SaveEvery < 0:
