@@ -86,6 +86,13 @@ type Composed interface {
 	Roles(nodes []string, options map[string]string) []history.Role
 }
 
+// Checked is a System that can say, before anything is prepared, what is wrong with what a plan asks of it: values of options, alone,
+// together, or on so many nodes.
+type Checked interface {
+	// Check returns an error of one line, which tells the user what to give instead.
+	Check(plan history.Plan) error
+}
+
 // Led is a System in which nodes lead with these options. No fault is aimed at the leader
 // of any other. Its deployment is Leading.
 type Led interface {

@@ -65,7 +65,7 @@ func Resolve(opt Options) (history.Plan, error) {
 		Cluster: history.Cluster{Spec: opt.Spec, Nodes: opt.Nodes},
 	}}
 	for _, step := range []func() error{
-		r.findSystem, r.readSettings, r.setOptions, r.findServer, r.findWorkload, r.drawFrom, r.waits, r.claim, r.drawSeed, r.check, r.drawSchedule,
+		r.findSystem, r.readSettings, r.setOptions, r.findServer, r.findWorkload, r.drawFrom, r.waits, r.claim, r.drawSeed, r.check, r.askSystem, r.drawSchedule,
 	} {
 		if err := step(); err != nil {
 			var bad *UsageError
@@ -182,6 +182,14 @@ func (r *resolution) findWorkload() (err error) {
 	sharded, is := r.system.(clients.Sharded)
 	if r.work.Owners || r.work.Moves && is && sharded.MovesShards(r.plan.System.Options) {
 		work.Owners = r.plan.Cluster.Nodes
+	}
+	return nil
+}
+
+// askSystem has the system say what is wrong, before servers are built or nodes made.
+func (r *resolution) askSystem() error {
+	if system, is := r.system.(clients.Checked); is {
+		return system.Check(r.plan)
 	}
 	return nil
 }

@@ -46,7 +46,10 @@ type System struct {
 	CacheDir string
 }
 
-var _ clients.System = System{}
+var (
+	_ clients.System  = System{}
+	_ clients.Checked = System{}
+)
 
 func (System) Name() string { return "etcd" }
 
@@ -66,6 +69,12 @@ func (System) Options() []clients.Option { return clients.OptionsOf(settings()) 
 
 func (System) Workloads() []string {
 	return []string{"register", "append", "rw-register", "bank", "long-fork", "set", "lease", "lock", "fenced-write", "election"}
+}
+
+// Check says which option has a wrong value.
+func (System) Check(plan history.Plan) error {
+	_, err := parseOptions(plan.System.Options)
+	return err
 }
 
 // Prepare builds plan.Version, or takes plan.Binary, and checks that it runs.

@@ -56,17 +56,22 @@ func CheckVersion(system, v string) error {
 
 const program = "server"
 
-// Prepare makes sure that there is something to start.
+// Check says whether there is something to start.
+func Check(system string, o Options, plan history.System) error {
+	switch {
+	case strings.TrimSpace(o.Command) == "":
+		return fmt.Errorf("start %s: nobody says how; give --set command='…', such as '{binary} {peers} {address} {port}' (docs/servers.md)", system)
+	case plan.Binary == "" && strings.Contains(o.Command, "{binary}"):
+		return fmt.Errorf("start %s: the command names {binary}; give the file with --binary", system)
+	}
+	return nil
+}
+
+// Prepare has nothing to get but the user's own file.
 func Prepare(system string, o Options, plan history.System) (clients.Install, error) {
 	install := clients.Install{Version: Version}
-	if strings.TrimSpace(o.Command) == "" {
-		return install, fmt.Errorf("start %s: nobody says how; give --set command='…', such as '{binary} {peers} {address} {port}' (docs/servers.md)", system)
-	}
-	if plan.Binary == "" {
-		if strings.Contains(o.Command, "{binary}") {
-			return install, fmt.Errorf("start %s: the command names {binary}; give the file with --binary", system)
-		}
-		return install, nil
+	if err := Check(system, o, plan); err != nil || plan.Binary == "" {
+		return install, err
 	}
 	path, err := filepath.Abs(plan.Binary)
 	install.Files = map[string]string{program: path}

@@ -26,7 +26,10 @@ const name = "ironlock"
 // System is IronLock. The zero value is ready to use.
 type System struct{}
 
-var _ clients.System = System{}
+var (
+	_ clients.System  = System{}
+	_ clients.Checked = System{}
+)
 
 // Name is ironlock.
 func (System) Name() string { return name }
@@ -98,6 +101,15 @@ func (System) Claim(map[string]string) history.Claim {
 
 // Timing has no timeouts: nobody is elected, and nothing runs out.
 func (System) Timing(map[string]string) history.Timing { return history.Timing{} }
+
+// Check says which option has a wrong value or is missing.
+func (System) Check(plan history.Plan) error {
+	o, err := parseOptions(plan.System.Options)
+	if err != nil {
+		return err
+	}
+	return iron.Check(name, o.Options, plan.System)
+}
 
 // Prepare has nothing to get.
 func (System) Prepare(_ context.Context, plan history.System, _ io.Writer) (clients.Install, error) {

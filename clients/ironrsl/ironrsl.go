@@ -25,7 +25,10 @@ const name = "ironrsl"
 // System is IronRSL. The zero value is ready to use.
 type System struct{}
 
-var _ clients.System = System{}
+var (
+	_ clients.System  = System{}
+	_ clients.Checked = System{}
+)
 
 // Name is ironrsl.
 func (System) Name() string { return name }
@@ -81,6 +84,18 @@ func (System) Timing(map[string]string) history.Timing {
 	return history.Timing{Election: history.Duration(time.Second)}
 }
 
+// Check says which option has a wrong value or is missing.
+func (System) Check(plan history.Plan) error {
+	o, err := parseOptions(plan.System.Options)
+	if err != nil {
+		return err
+	}
+	if err := iron.Check(name, o, plan.System); err != nil {
+		return err
+	}
+	return serves(o, plan.Workload.Name)
+}
+
 // Prepare has nothing to get.
 func (System) Prepare(_ context.Context, plan history.System, _ io.Writer) (clients.Install, error) {
 	o, err := parseOptions(plan.Options)
@@ -88,6 +103,14 @@ func (System) Prepare(_ context.Context, plan history.System, _ io.Writer) (clie
 		return clients.Install{}, err
 	}
 	return iron.Prepare(name, o, plan)
+}
+
+// serves says whether servers of this wire have the application of a workload.
+func serves(o iron.Options, workload string) error {
+	if workload == "register" && o.Wire != iron.WireTCP {
+		return errors.New("deploy ironrsl: the servers that speak UDP have no key-value map; take --workload increment, or --set wire=tcp")
+	}
+	return nil
 }
 
 // deployment is one group of servers.
@@ -104,8 +127,8 @@ func (System) Deploy(install clients.Install, plan history.Plan, machines []*age
 	if err != nil {
 		return nil, err
 	}
-	if plan.Workload.Name == "register" && o.Wire != iron.WireTCP {
-		return nil, errors.New("deploy ironrsl: the servers that speak UDP have no key-value map; take --workload increment, or --set wire=tcp")
+	if err := serves(o, plan.Workload.Name); err != nil {
+		return nil, err
 	}
 	servers, err := iron.Deploy(name, o, install, machines)
 	if err != nil {

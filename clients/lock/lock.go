@@ -25,7 +25,10 @@ func own() group.Own { return group.Own{Name: "lock", Port: 7402} }
 // System is the lock. The zero value is ready to use.
 type System struct{}
 
-var _ clients.System = System{}
+var (
+	_ clients.System  = System{}
+	_ clients.Checked = System{}
+)
 
 // Name is lock.
 func (System) Name() string { return own().Name }
@@ -111,6 +114,12 @@ func (System) Claim(given map[string]string) history.Claim {
 
 // Timing has no timeouts: nobody is elected, and nothing runs out.
 func (System) Timing(map[string]string) history.Timing { return history.Timing{} }
+
+// Check says which option has a wrong value.
+func (System) Check(plan history.Plan) error {
+	_, err := parseOptions(plan.System.Options)
+	return err
+}
 
 // Prepare has nothing to get: the agent on each node is the server's program, unless the user gives another.
 func (System) Prepare(_ context.Context, plan history.System, _ io.Writer) (clients.Install, error) {

@@ -22,8 +22,9 @@ func own() group.Own { return group.Own{Name: "paxos", Port: 7400} }
 type System struct{}
 
 var (
-	_ clients.System = System{}
-	_ clients.Led    = System{}
+	_ clients.System  = System{}
+	_ clients.Checked = System{}
+	_ clients.Led     = System{}
 )
 
 // Name is paxos.
@@ -48,6 +49,12 @@ func (System) Workloads() []string { return []string{"register", "append", "set"
 
 // HasLeaders: one node leads, whatever the options.
 func (System) HasLeaders(map[string]string) bool { return true }
+
+// Check says which option has a wrong value.
+func (System) Check(plan history.Plan) error {
+	_, err := parseOptions(plan.System.Options)
+	return err
+}
 
 // Prepare has nothing to get: the agent on each node is the server's program, unless the user gives another.
 func (System) Prepare(_ context.Context, plan history.System, _ io.Writer) (clients.Install, error) {

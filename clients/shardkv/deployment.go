@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"net/netip"
 	"slices"
 	"strconv"
 	"time"
@@ -47,11 +48,8 @@ func newDeployment(install clients.Install, o options, plan history.Plan, machin
 	if d.placement == 0 {
 		d.placement = len(machines)
 	}
-	switch {
-	case d.placement > len(machines):
-		return nil, fmt.Errorf("set shardkv option placement: %d is more than the %d nodes; give fewer, or 0 for all", d.placement, len(machines))
-	case o.replicas > len(machines):
-		return nil, fmt.Errorf("set shardkv option replicas: %d is more than the %d nodes; give fewer", o.replicas, len(machines))
+	if err := o.fit(len(machines)); err != nil {
+		return nil, err
 	}
 	arguments := []string{
 		"--placement", strconv.Itoa(d.placement), "--replicas", strconv.Itoa(o.replicas),
@@ -87,7 +85,12 @@ func (d *deployment) Open(_ context.Context, node string, dialer *clients.Dialer
 
 // Probe asks whether a node can serve: it has a lease and knows who leads the placement group.
 func (d *deployment) Probe(ctx context.Context, c clients.Component) error {
-	s, err := group.Inquire(ctx, d.servers.Addresses[slices.Index(d.servers.Names, c.Node)])
+	return Ready(ctx, d.servers.Addresses[slices.Index(d.servers.Names, c.Node)])
+}
+
+// Ready asks a node whether it can serve. The error says why not.
+func Ready(ctx context.Context, address netip.AddrPort) error {
+	s, err := group.Inquire(ctx, address)
 	switch {
 	case err != nil:
 		return fmt.Errorf("does not say where it stands (%w)", err)

@@ -25,6 +25,7 @@ type System struct{}
 
 var (
 	_ clients.System  = System{}
+	_ clients.Checked = System{}
 	_ clients.Led     = System{}
 	_ clients.Sharded = System{}
 )
@@ -58,6 +59,15 @@ func (System) HasLeaders(map[string]string) bool { return true }
 func (System) MovesShards(given map[string]string) bool {
 	o, err := parseOptions(given)
 	return err == nil && o.moves
+}
+
+// Check says which option has a wrong value, or asks for more nodes than there are.
+func (System) Check(plan history.Plan) error {
+	o, err := parseOptions(plan.System.Options)
+	if err != nil {
+		return err
+	}
+	return o.fit(len(plan.Cluster.Nodes))
 }
 
 // Prepare has nothing to get: the agent on each node is the server's program, unless the user gives another.
