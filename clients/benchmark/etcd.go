@@ -26,6 +26,10 @@ func (etcdServer) prepare(ctx context.Context, cfg Config) (string, string, erro
 	return install.Files["etcd"], "etcd " + install.Version, err
 }
 
+// groupSize is how many nodes a replicated group has.
+const groupSize = 3
+
+func (etcdServer) size() int  { return groupSize }
 func (etcdServer) ports() int { return 2 }
 
 func (s etcdServer) command(addresses [][]netip.AddrPort, i int, dir string) []string {

@@ -12,22 +12,22 @@ import (
 	"strings"
 	"syscall"
 	"time"
-)
 
-// nodes is how many a group has.
-const nodes = 3
+	ours "nemesis/clients/group"
+)
 
 // server is how one kind of server is started and asked.
 type server interface {
 	// prepare finds the executable, or makes it, and tells the server's name and version.
 	prepare(ctx context.Context, cfg Config) (executable, name string, err error)
-	// ports is how many a node needs.
+	// size is how many nodes a group has, ports how many ports a node needs.
+	size() int
 	ports() int
 	// command starts node i (from 0) of a group. The addresses are those of all nodes, ports() of each.
 	command(addresses [][]netip.AddrPort, i int, dir string) []string
-	// leader is the index of the node to ask, once the group answers.
+	// leader is the index of the node to ask, once the whole group answers. It is called until it succeeds.
 	leader(ctx context.Context, addresses [][]netip.AddrPort) (int, error)
-	// connect makes a client of a node.
+	// connect makes a client of a node. Nonce is unlike that of every other client of the group.
 	connect(ctx context.Context, addresses [][]netip.AddrPort, leader int, nonce uint64) (client, error)
 }
 
@@ -47,6 +47,7 @@ type group struct {
 	addresses [][]netip.AddrPort
 	processes []*process
 	at        int // the leader's index
+	nonces    *ours.Nonces
 }
 
 // process is one node.
@@ -83,7 +84,7 @@ func start(ctx context.Context, cfg Config, s server) (*group, error) {
 
 // startOn runs a group on ports that are free now.
 func startOn(ctx context.Context, cfg Config, s server, executable, name string) (_ *group, err error) {
-	g := &group{server: s, name: name}
+	g := &group{server: s, name: name, nonces: ours.NewNonces(cfg.Seed)}
 	defer func() {
 		if err != nil {
 			err = errors.Join(fmt.Errorf("start %s: %w", name, err), g.stop())
@@ -92,10 +93,10 @@ func startOn(ctx context.Context, cfg Config, s server, executable, name string)
 	if g.dir, err = os.MkdirTemp(cfg.Dir, "nemesis-bench-"); err != nil {
 		return nil, err
 	}
-	if g.addresses, err = freeAddresses(s.ports()); err != nil {
+	if g.addresses, err = freeAddresses(s.size(), s.ports()); err != nil {
 		return nil, err
 	}
-	for i := range nodes {
+	for i := range s.size() {
 		if err := g.run(executable, i); err != nil {
 			return nil, err
 		}
@@ -140,8 +141,12 @@ func (g *group) run(executable string, i int) error {
 		return err
 	}
 	defer out.Close()
+	dir := filepath.Join(g.dir, fmt.Sprintf("n%d", i+1))
+	if err := os.Mkdir(dir, 0o700); err != nil {
+		return err
+	}
 	p := &process{
-		cmd:  exec.Command(executable, g.command(g.addresses, i, filepath.Join(g.dir, fmt.Sprintf("n%d", i+1)))...),
+		cmd:  exec.Command(executable, g.command(g.addresses, i, dir)...),
 		done: make(chan struct{}),
 	}
 	p.cmd.Stdout, p.cmd.Stderr = out, out
@@ -170,7 +175,7 @@ func (g *group) stop() error {
 }
 
 // freeAddresses are loopback ports, each of which was free a moment ago.
-func freeAddresses(each int) ([][]netip.AddrPort, error) {
+func freeAddresses(nodes, each int) ([][]netip.AddrPort, error) {
 	var all [][]netip.AddrPort
 	for range nodes {
 		var own []netip.AddrPort

@@ -8,6 +8,7 @@ import (
 	"slices"
 	"strings"
 	"testing"
+	"time"
 )
 
 // shell is a server that runs a script and never answers.
@@ -35,8 +36,8 @@ func TestServerThatEndsIsToldWithItsLastWords(t *testing.T) {
 		script, want string
 		starts       int
 	}{
-		{"echo trouble ahead; printf 'no \\033[31mdisk'; exit 3", `start a script: node 1 ended (exit status 3): no `, nodes},
-		{"echo 'listen: address already in use' >&2; exit 1", `start a script: another process took a port of it`, nodes * starts},
+		{"echo trouble ahead; printf 'no \\033[31mdisk'; exit 3", `start a script: node 1 ended (exit status 3): no `, groupSize},
+		{"echo 'listen: address already in use' >&2; exit 1", `start a script: another process took a port of it`, groupSize * starts},
 	} {
 		dir, started := t.TempDir(), 0
 		_, err := start(t.Context(), Config{Dir: dir}, shell{script: c.script, starts: &started})
@@ -52,17 +53,34 @@ func TestServerThatEndsIsToldWithItsLastWords(t *testing.T) {
 	}
 }
 
-func TestEveryRowBelongsToOneContest(t *testing.T) {
-	for _, r := range rows() {
-		n := 0
-		for _, c := range contests() {
-			if slices.Contains(c.how, r.how) {
-				n++
-			}
+func TestRowsHaveNamesOfTheirOwn(t *testing.T) {
+	names := Names()
+	if slices.Sort(names); len(slices.Compact(slices.Clone(names))) != len(names) {
+		t.Errorf("some of %v is there twice", names)
+	}
+}
+
+// TestRowsWithoutTheirRivalAreLeftOut: without a redis-server, who named a row of it is refused, and others are told.
+func TestRowsWithoutTheirRivalAreLeftOut(t *testing.T) {
+	t.Setenv("PATH", t.TempDir())
+	var progress strings.Builder
+	cfg := Config{Only: []string{"puts-memory-1-shard-1"}, Time: time.Second, Rounds: 1, Progress: &progress}
+	err := Run(t.Context(), cfg, func(Row) { t.Error("a row was measured") })
+	if want := "measure puts-memory-1-shard-1: find redis-server in PATH: it is not installed; install Redis 7 or later"; err == nil || err.Error() != want {
+		t.Errorf("got  %v\nwant %s", err, want)
+	}
+	cfg.Only = nil
+	var redis []contest
+	for _, c := range contests() {
+		if _, is := c.theirs.(redisServer); is {
+			redis = append(redis, c)
 		}
-		if n != 1 {
-			t.Errorf("%s is measured by %d contests", r.name(), n)
-		}
+	}
+	if err := measure(t.Context(), cfg, redis, func(Row) { t.Error("a row was measured") }); err != nil {
+		t.Error(err)
+	}
+	if want := "rows of shardkv are left out: find redis-server in PATH: it is not installed; install Redis 7 or later\n"; progress.String() != want {
+		t.Errorf("got  %q\nwant %q", progress.String(), want)
 	}
 }
 

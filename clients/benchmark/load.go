@@ -27,10 +27,9 @@ const (
 func (g *group) measure(ctx context.Context, r row, cfg Config) (Figures, error) {
 	ctx, cancel := context.WithCancel(ctx)
 	defer cancel()
-	rng := rand.New(rand.NewPCG(cfg.Seed, uint64(r.clients)))
 	asking := make([]client, r.clients)
 	for i := range asking {
-		c, err := g.connect(ctx, g.addresses, g.at, rng.Uint64())
+		c, err := g.connect(ctx, g.addresses, g.at, g.nonces.Next())
 		if err != nil {
 			return Figures{}, err
 		}
@@ -48,7 +47,9 @@ func (g *group) measure(ctx context.Context, r row, cfg Config) (Figures, error)
 	var (
 		all    sync.WaitGroup
 		latest = make([]*hdrhistogram.Histogram, len(asking))
+		counts = make([]int, len(asking))
 		errs   = make([]error, len(asking))
+		before = g.processorTime()
 		begin  = time.Now().Add(cfg.Time / 10)
 		end    = begin.Add(cfg.Time)
 	)
@@ -56,19 +57,21 @@ func (g *group) measure(ctx context.Context, r row, cfg Config) (Figures, error)
 		draw := rand.New(rand.NewPCG(cfg.Seed, uint64(i)))
 		latest[i] = hdrhistogram.New(1, longest, 3)
 		all.Go(func() {
-			errs[i] = ask(ctx, c, r.kind, draw, value, begin, end, latest[i])
+			counts[i], errs[i] = ask(ctx, c, r.kind, draw, value, begin, end, latest[i])
 			if errs[i] != nil {
 				cancel() // the others' figures are worth nothing
 			}
 		})
 	}
 	all.Wait()
-	sum := hdrhistogram.New(1, longest, 3)
+	used := g.processorTime() - before
+	sum, count := hdrhistogram.New(1, longest, 3), 0
 	for i, h := range latest {
 		if errs[i] != nil {
 			return Figures{}, errs[i]
 		}
 		sum.Merge(h)
+		count += counts[i]
 	}
 	if sum.TotalCount() == 0 {
 		return Figures{}, fmt.Errorf("no operation ended within %s", cfg.Time)
@@ -77,31 +80,32 @@ func (g *group) measure(ctx context.Context, r row, cfg Config) (Figures, error)
 		PerSecond: float64(sum.TotalCount()) / cfg.Time.Seconds(),
 		P50MS:     float64(sum.ValueAtQuantile(50)) / 1000,
 		P99MS:     float64(sum.ValueAtQuantile(99)) / 1000,
+		CPUMicros: float64(used.Microseconds()) / float64(count),
 	}, nil
 }
 
 func key(i int) string { return fmt.Sprintf("key-%04d", i) }
 
 // ask asks one thing after the other until end, and notes how long each took that was asked from begin on and answered
-// by the end.
-func ask(ctx context.Context, c client, kind operation, rng *rand.Rand, value []byte, begin, end time.Time, latency *hdrhistogram.Histogram) error {
+// by the end. It returns how many were answered in all.
+func ask(ctx context.Context, c client, kind operation, rng *rand.Rand, value []byte, begin, end time.Time, latency *hdrhistogram.Histogram) (count int, err error) {
 	for {
 		k, start := key(rng.IntN(keys)), time.Now()
 		if start.After(end) {
-			return nil
+			return count, nil
 		}
-		var err error
 		if kind == put {
 			err = c.put(ctx, k, value)
 		} else {
 			err = c.get(ctx, k)
 		}
 		if err != nil {
-			return err
+			return count, err
 		}
+		count++
 		if now := time.Now(); !start.Before(begin) && now.Before(end) {
 			if err := latency.RecordValue(max(now.Sub(start).Microseconds(), 1)); err != nil {
-				return err
+				return count, err
 			}
 		}
 	}

@@ -20,15 +20,12 @@ func (paxosServer) prepare(_ context.Context, cfg Config) (string, string, error
 	return cfg.Self, "nemesis server paxos", nil
 }
 
+func (paxosServer) size() int  { return groupSize }
 func (paxosServer) ports() int { return 1 }
 
 func (s paxosServer) command(addresses [][]netip.AddrPort, i int, dir string) []string {
-	var members []string
-	for _, a := range addresses {
-		members = append(members, a[0].String())
-	}
 	// The rival's leader is given up after a second, too.
-	return []string{"server", "paxos", "--id", strconv.Itoa(i + 1), "--members", strings.Join(members, ","), "--data", dir,
+	return []string{"server", "paxos", "--id", strconv.Itoa(i + 1), "--members", members(addresses), "--data", dir,
 		"--fsync=" + strconv.FormatBool(s.synced), "--reads", s.reads, "--lease", "500ms", "--clock-error", "50ms",
 		"--heartbeat", "100ms", "--view-timeout", "1s"}
 }
@@ -38,11 +35,27 @@ func (paxosServer) leader(ctx context.Context, addresses [][]netip.AddrPort) (in
 }
 
 func (paxosServer) connect(_ context.Context, addresses [][]netip.AddrPort, leader int, nonce uint64) (client, error) {
-	var own []netip.AddrPort
+	return paxosClient{paxos.Dial(first(addresses), leader, patience, nonce)}, nil
+}
+
+// patience is how long a client waits for one node.
+const patience = 30 * time.Second
+
+// first are the first addresses of all nodes, members the same as text.
+func first(addresses [][]netip.AddrPort) []netip.AddrPort {
+	var all []netip.AddrPort
 	for _, a := range addresses {
-		own = append(own, a[0])
+		all = append(all, a[0])
 	}
-	return paxosClient{paxos.Dial(own, leader, 30*time.Second, nonce)}, nil
+	return all
+}
+
+func members(addresses [][]netip.AddrPort) string {
+	var all []string
+	for _, a := range first(addresses) {
+		all = append(all, a.String())
+	}
+	return strings.Join(all, ",")
 }
 
 type paxosClient struct{ *paxos.Map }

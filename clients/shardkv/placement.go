@@ -68,8 +68,11 @@ func readMap(result []byte) (shards []shard, carried bool, err error) {
 }
 
 // shards reads the map.
-func (c *client) shards(ctx context.Context) ([]shard, error) {
-	result, err := c.placement.Read(ctx, []byte{opMap})
+func (c *client) shards(ctx context.Context) ([]shard, error) { return askMap(ctx, c.placement) }
+
+// askMap has the placement group read the map.
+func askMap(ctx context.Context, placement *group.Session) ([]shard, error) {
+	result, err := placement.Read(ctx, []byte{opMap})
 	if err != nil {
 		return nil, err
 	}

@@ -97,12 +97,17 @@ type session struct {
 	seq      uint64
 }
 
-// do executes an operation, once. Its error is a *group.Unanswered.
+// do executes an operation, once, and asks the session's own node first. Its error is a *group.Unanswered.
 func (s *session) do(ctx context.Context, o operation) (result, error) {
+	return s.doFrom(ctx, s.own, o)
+}
+
+// doFrom is do where another node is asked first.
+func (s *session) doFrom(ctx context.Context, first int, o operation) (result, error) {
 	s.seq++
 	message := o.message(s.id, s.seq)
 	end := &group.Unanswered{}
-	at := s.own
+	at := first
 	for {
 		r, sent, err := s.try(ctx, at, s.patience, message)
 		next, wait := at, group.Pause
@@ -123,7 +128,7 @@ func (s *session) do(ctx context.Context, o operation) (result, error) {
 		default:
 			return result{}, &group.Unanswered{Open: end.Open, Why: fmt.Sprintf("node %d refused it with status %d", at+1, r.status)}
 		}
-		if at != s.own && next != s.own && wait == 0 {
+		if at != first && next != first && wait == 0 {
 			wait = group.Pause // sent on twice: nodes disagree
 		}
 		at = next

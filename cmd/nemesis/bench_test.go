@@ -5,6 +5,7 @@ package main
 import (
 	"encoding/json"
 	"os"
+	"os/exec"
 	"regexp"
 	"strings"
 	"testing"
@@ -66,5 +67,36 @@ func TestDefectsAreTriedAndTold(t *testing.T) {
 	o = finish(t, invocation(t, "bench", "defects", "--only", "R99"))
 	if o.code != usageCode || !strings.Contains(o.text, `try defect "R99": there is none`) {
 		t.Errorf("exit status %d, %q", o.code, o.text)
+	}
+}
+
+// TestTheShardedStoreIsMeasuredBesideRedis does so on one node, and on three with a Redis Cluster.
+func TestTheShardedStoreIsMeasuredBesideRedis(t *testing.T) {
+	t.Parallel()
+	if _, err := exec.LookPath("redis-server"); err != nil {
+		t.Skip("there is no redis-server: install Redis 7 or later")
+	}
+	dir := t.TempDir()
+	o := finish(t, invocation(t, "bench", "servers", "--only", "puts-everysec-1-shard-1,reads-memory-16-shards-1", "--time", "200ms", "--rounds", "1", "--dir", dir, "--json"))
+	if strings.Contains(o.text, "install Redis 7 or later") {
+		t.Skip(o.text)
+	}
+	o.want(t, 0) // with one client there is no target
+	rows := 0
+	for _, line := range strings.Split(strings.TrimSpace(o.text), "\n") {
+		var row benchmark.Row
+		if json.Unmarshal([]byte(line), &row) != nil {
+			continue
+		}
+		rows++
+		if row.Ours.PerSecond <= 0 || row.Theirs.PerSecond <= 0 || !strings.HasPrefix(row.Rival, "redis ") {
+			t.Errorf("got %+v", row)
+		}
+	}
+	if rows != 2 {
+		t.Errorf("%d rows, want 2:\n%s", rows, o.text)
+	}
+	if left, err := os.ReadDir(dir); err != nil || len(left) != 0 {
+		t.Errorf("left behind: %v, %v", left, err)
 	}
 }
