@@ -126,7 +126,7 @@ func (m Manifest) own() Manifest {
 }
 
 func (n *Night) conclude() {
-	worst := []checker.Outcome{checker.Violation, checker.Exceeded, checker.Harness, checker.Unknown, checker.Vacuous}
+	worst := checker.ByPrecedence()
 	n.Outcome, n.Reasons = checker.Valid, nil
 	for _, o := range slices.Backward(worst) {
 		if slices.ContainsFunc(n.blames, func(b blame) bool { return b.outcome == o }) {

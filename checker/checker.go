@@ -43,6 +43,21 @@ func (o Outcome) ExitCode() int {
 	return 5
 }
 
+// ByPrecedence are all outcomes, first the one that wins over all others.
+func ByPrecedence() []Outcome {
+	return []Outcome{Violation, Exceeded, Harness, Unknown, Vacuous, Valid}
+}
+
+// OutcomeOf is the outcome with an exit status of 0 to 5.
+func OutcomeOf(code int) (o Outcome, is bool) {
+	for _, o := range ByPrecedence() {
+		if o.ExitCode() == code {
+			return o, true
+		}
+	}
+	return "", false
+}
+
 // Budget bounds one checker. A checker that would exceed it stops with Unknown
 // and says how far it got. The deadline travels in the context.
 type Budget struct {

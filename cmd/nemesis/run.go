@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"io"
 	"os"
+	"strconv"
 
 	"github.com/spf13/cobra"
 
@@ -17,6 +18,7 @@ func runCommand() *cobra.Command {
 	var (
 		cluster clusterFlags
 		present presentation
+		series  seriesFlags
 	)
 	cmd := &cobra.Command{
 		Use:   "run SYSTEM",
@@ -33,6 +35,10 @@ the verdict with the path of report.html.
 The run directory below --out holds all: plan.json, the history, the verdict, the
 report, junit.xml and the servers' logs.
 
+With --times N there are N runs with seeds in a row, each with a plan of its own. The
+rates of their verdicts are told with an interval of 95 % confidence (Wilson's). The exit
+status is that of the worst: violation, exceeded, harness, unknown, vacuous, valid.
+
 What the system is held to is its own claim, as documented, unless --claim names another
 model. The bounds (--bound) are, unless given, its own or follow from its timeouts:
 ` + run.BoundsDoc(),
@@ -43,6 +49,7 @@ model. The bounds (--bound) are, unless given, its own or follow from its timeou
   nemesis run etcd --workload append --faults partition,kill,stop,pause --fault-interval 8s
   nemesis run etcd --faults clock-drift --fault-target leader --fault-hold 4election --clock-change monotonic:x0.5
   nemesis run etcd --nodes root@10.0.0.11,root@10.0.0.12,root@10.0.0.13 --ssh-key ~/.ssh/lab
+  nemesis run etcd --times 20 --seed 7 --faults partition --time-limit 30s
   nemesis run etcd --nodes @hosts.txt --ssh-user admin --sudo --version v3.5.7`,
 		Args: cobra.ExactArgs(1),
 		RunE: func(cmd *cobra.Command, args []string) error {
@@ -61,24 +68,33 @@ model. The bounds (--bound) are, unless given, its own or follow from its timeou
 			if err != nil {
 				return err
 			}
-			plan, err := run.Resolve(run.Options{System: named.Name, Definition: named.Definition, Spec: cluster.spec, Nodes: nodes, Settings: settings})
+			asked := run.Options{System: named.Name, Definition: named.Definition, Spec: cluster.spec, Nodes: nodes, Settings: settings}
+			plan, err := run.Resolve(asked)
+			if err == nil {
+				err = series.check(present, plan.Seed, true)
+			}
 			if err != nil {
 				return err
 			}
-			return runPlan(cmd, plan, cluster, present)
+			return series.run(cmd, plan, func(n int) (history.Plan, error) {
+				asked.Settings = settings.With(run.Settings{"seed": strconv.FormatInt(plan.Seed+int64(n), 10)})
+				return run.Resolve(asked)
+			}, cluster, present)
 		},
 	}
 	cluster.register(cmd.Flags())
 	present.register(cmd.Flags())
+	series.register(cmd.Flags(), "with seeds in a row")
 	registerSettings(cmd.Flags())
 	return cmd
 }
 
 func replayCommand() *cobra.Command {
 	var (
-		cluster    clusterFlags
-		present    presentation
-		asRecorded bool
+		cluster          clusterFlags
+		present          presentation
+		series           seriesFlags
+		asRecorded, next bool
 	)
 	cmd := &cobra.Command{
 		Use:   "replay RUN",
@@ -87,9 +103,13 @@ func replayCommand() *cobra.Command {
 workload, seed and schedule. Operations are drawn again from the same seed, but
 servers and networks have their own timing, so a replay repeats the faults, not
 every interleaving. A fault aimed at a role, such as the leader, is aimed at whoever plays it now;
---as-recorded aims it at the nodes that it hit then. A short name of a run is looked up in --out.`,
+--as-recorded aims it at the nodes that it hit then. A short name of a run is looked up in --out.
+
+With --times, the same plan is carried out so often, and the rates tell the chance that it
+shows again what it showed.`,
 		Example: `  nemesis replay latest
   nemesis replay store/etcd-register-partition/20261122T010203.004Z
+  nemesis replay latest --times 10 --keep-going
   nemesis replay -2 --nodes root@10.0.0.11,root@10.0.0.12,root@10.0.0.13`,
 		Args:        cobra.ExactArgs(1),
 		Annotations: takesRuns,
@@ -112,11 +132,22 @@ every interleaving. A fault aimed at a role, such as the leader, is aimed at who
 			if plan, err = run.OnNodes(plan, cluster.spec, nodes); err != nil {
 				return err
 			}
-			return runPlan(cmd, plan, cluster, present)
+			if err := series.check(present, plan.Seed, next); err != nil {
+				return err
+			}
+			return series.run(cmd, plan, func(n int) (history.Plan, error) {
+				again := plan
+				if next {
+					again.Seed += int64(n)
+				}
+				return again, nil
+			}, cluster, present)
 		},
 	}
 	cluster.register(cmd.Flags())
 	present.register(cmd.Flags())
+	series.register(cmd.Flags(), "of the same plan")
+	cmd.Flags().BoolVar(&next, "next-seeds", false, "with --times, draw the operations from the seeds that follow the plan's; the faults stay")
 	cmd.Flags().BoolVar(&asRecorded, "as-recorded", false, "aim faults on roles, such as the leader, at the nodes they hit in the recorded run")
 	return cmd
 }

@@ -66,6 +66,7 @@ func TestEverySettingIsAFlagAKeyAndARowAndChangesThePlan(t *testing.T) {
 	var shared pflag.FlagSet // of the cluster and the presentation: they are in no plan
 	new(clusterFlags).register(&shared)
 	new(presentation).register(&shared)
+	new(seriesFlags).register(&shared, "")
 	shared.VisitAll(func(f *pflag.Flag) { delete(flags, f.Name) })
 	reference, err := os.ReadFile(referencePath)
 	if err != nil {
