@@ -56,7 +56,7 @@ func TestErrorsInACampaignFileNameTheirLines(t *testing.T) {
 		"no number of a weight":    {"weight: 4", "weight: .nan", "nightly.yaml:12: a weight is a number from 0.001 to 1000"},
 		"no number of deviations":  {"known:", "trend: {mad: .nan}\nknown:", "a mad above 0"},
 		"unknown fault":            {`"kill,partition"`, "meteor", `"meteor"`},
-		"unknown workload":         {"[register, lease]", "[register, lease, bank]", `etcd@v3.5.7/bank/none: find workload "bank"`},
+		"unknown workload":         {"[register, lease]", "[register, lease, teapot]", `etcd@v3.5.7/teapot/none: find workload "teapot"`},
 		"unknown system":           {"system: etcd, versions", "system: etdc, versions", `"etdc" is not one of etcd`},
 		"impossible fault":         {"run: {ttl: 6s}", "run: {ttl: 6s, fault-target: one, clock-change: \"wall:+1s\"}", "nightly.yaml:6: etcd@v3.6.5/lease/partition+kill"},
 		"hold that does not fit":   {"run: {ttl: 6s}", "run: {ttl: 6s, fault-hold: 60s}", "does not fit into a run of 20s"},

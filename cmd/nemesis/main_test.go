@@ -36,7 +36,7 @@ func TestMistakesOnTheCommandLineGetOneLine(t *testing.T) {
 		"unknown flag":          {[]string{"run", "etcd", "--colour"}, "unknown flag: --colour"},
 		"no system":             {[]string{"run"}, "accepts 1 arg(s), received 0"},
 		"unknown system":        {[]string{"run", "etdc"}, `"etdc" is not one of etcd`},
-		"unknown workload":      {[]string{"run", "etcd", "--workload", "bank"}, `"bank"`},
+		"unknown workload":      {[]string{"run", "etcd", "--workload", "teapot"}, `"teapot"`},
 		"unknown fault":         {[]string{"run", "etcd", "--faults", "partition,meteor"}, `"meteor"`},
 		"unknown option":        {[]string{"run", "etcd", "--set", "speed=9"}, "etcd has no such option"},
 		"bad value of option":   {[]string{"run", "etcd", "--set", "reads=fast"}, "reads takes linearizable or serializable"},
