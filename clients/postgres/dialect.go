@@ -27,6 +27,10 @@ func dialect(o options) sql.Dialect {
 		SwapRegister:   "UPDATE nemesis_register SET value = $1 WHERE id = $2 AND value = $3",
 		AddElement:     "INSERT INTO nemesis_element (name, element) VALUES ($1, $2)",
 		ListElements:   "SELECT element FROM nemesis_element WHERE name = $1",
+		CreateAccount:  "INSERT INTO nemesis_account (id, balance) VALUES ($1, $2) ON CONFLICT (id) DO NOTHING",
+		ReadAccount:    "SELECT balance FROM nemesis_account WHERE id = $1",
+		SetAccount:     "UPDATE nemesis_account SET balance = $1 WHERE id = $2",
+		ListAccounts:   "SELECT id, balance FROM nemesis_account",
 		Code:           code,
 	}
 	if o.tables > 0 {
@@ -69,6 +73,7 @@ func schema(o options) string {
 	lines := []string{
 		"CREATE TABLE nemesis_register (id text PRIMARY KEY, value bigint NOT NULL);",
 		"CREATE TABLE nemesis_element (name text NOT NULL, element bigint NOT NULL);",
+		"CREATE TABLE nemesis_account (id text PRIMARY KEY, balance bigint NOT NULL);",
 		"CREATE INDEX ON nemesis_element (name);",
 		createList(sql.ListTable) + ";",
 	}

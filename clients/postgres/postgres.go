@@ -66,7 +66,9 @@ func (System) CheckVersion(version string) error {
 
 func (System) Options() []clients.Option { return clients.OptionsOf(settings()) }
 
-func (System) Workloads() []string { return []string{"append", "register", "set"} }
+func (System) Workloads() []string {
+	return []string{"append", "register", "set", "rw-register", "bank", "long-fork"}
+}
 
 // programs is the name of the archive with the server's programs in an Install.
 const programs = "programs"

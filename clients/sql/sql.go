@@ -52,6 +52,9 @@ type Dialect struct {
 	ReadRegister, WriteRegister, CreateRegister, SwapRegister string
 	// AddElement (name, element) and ListElements (name).
 	AddElement, ListElements string
+	// CreateAccount (id, balance) that changes nothing where there is one, ReadAccount (id), SetAccount (balance, id), and
+	// ListAccounts, which are rows of an id and a balance.
+	CreateAccount, ReadAccount, SetAccount, ListAccounts string
 	// Code finds the SQLSTATE in an error; "" where the server did not send this error.
 	Code func(error) string
 }
@@ -81,6 +84,7 @@ func New(d Dialect, work history.Workload, connect func(context.Context) (Sessio
 //	txn    others     [["r",key,null],["w",key,int],…] → the same with registers read
 //	add    set        int
 //	list   set        null → [int,…], unordered
+//	open, transfer, balances of the workload bank
 func (c *Client) Invoke(ctx context.Context, op history.Event) clients.Completion {
 	work, err := c.operation(op)
 	if err != nil {
@@ -150,6 +154,12 @@ func (c *Client) operation(op history.Event) (transaction, error) {
 		return transaction{do: func(ctx context.Context, s Session) (json.RawMessage, error) {
 			return c.elements(ctx, s, op.Key)
 		}}, nil
+	case history.FOpen:
+		return c.openAccounts(op.Value)
+	case history.FTransfer:
+		return c.transfer(op.Value)
+	case history.FBalances:
+		return transaction{do: c.balances}, nil
 	}
 	return transaction{}, fmt.Errorf("clients of SQL databases cannot perform %q", op.F)
 }

@@ -49,6 +49,7 @@ var words = Dialect{
 	AppendList:   func(table string) string { return "append " + table },
 	ReadRegister: "get", WriteRegister: "put", CreateRegister: "create", SwapRegister: "swap",
 	AddElement: "add", ListElements: "list",
+	CreateAccount: "account", ReadAccount: "balance", SetAccount: "pay", ListAccounts: "accounts",
 	Code: func(err error) string {
 		var s stated
 		if errors.As(err, &s) {
@@ -71,6 +72,15 @@ func rows(values ...string) [][]*string {
 	var all [][]*string
 	for _, v := range values {
 		all = append(all, []*string{&v})
+	}
+	return all
+}
+
+// accounts are rows of two columns.
+func accounts(values ...string) [][]*string {
+	var all [][]*string
+	for i := 0; i < len(values); i += 2 {
+		all = append(all, []*string{&values[i], &values[i+1]})
 	}
 	return all
 }
@@ -178,6 +188,16 @@ func TestOperationsAreTransactions(t *testing.T) {
 		{"register", history.Event{F: history.FCAS, Key: "k1", Value: json.RawMessage("[null,6]")}, fake{}, "begin;create;commit", "ok "},
 		{"register", history.Event{F: history.FCAS, Key: "k1", Value: json.RawMessage("[5,6]")}, fake{changed: map[string]int64{"swap": 0}}, "begin;swap;commit", "fail "},
 		{"set", history.Event{F: history.FAdd, Value: json.RawMessage("5")}, fake{}, "begin;add;commit", "ok "},
+		{"bank", history.Event{F: history.FOpen, Value: json.RawMessage(`{"a1":10,"a0":10}`)}, fake{}, "begin;account;account;commit", "ok "},
+		{"bank", history.Event{F: history.FTransfer, Value: json.RawMessage(`{"from":"a0","to":"a1","amount":5}`)},
+			fake{rows: map[string][][]*string{"balance": rows("5")}}, "begin;balance;balance;pay;pay;commit", "ok "},
+		{"bank", history.Event{F: history.FTransfer, Value: json.RawMessage(`{"from":"a0","to":"a1","amount":6}`)},
+			fake{rows: map[string][][]*string{"balance": rows("5")}}, "begin;balance;balance;rollback", "fail "},
+		{"bank", history.Event{F: history.FTransfer, Value: json.RawMessage(`{"from":"a0","to":"a1","amount":6}`)}, fake{}, "begin;balance;rollback", "fail "},
+		{"bank", history.Event{F: history.FTransfer, Value: json.RawMessage(`{"from":"a0","to":"a1","amount":6}`)},
+			fake{rows: map[string][][]*string{"balance": rows("much")}}, "begin;balance", "info "},
+		{"bank", history.Event{F: history.FBalances}, fake{rows: map[string][][]*string{"accounts": accounts("a0", "5", "a1", "15")}},
+			"begin;accounts;commit", `ok {"a0":5,"a1":15}`},
 		{"set", history.Event{F: history.FList}, fake{rows: map[string][][]*string{"list": rows("1", "3", "2")}}, "begin;list;commit", "ok [1,3,2]"},
 	} {
 		f := c.fake
