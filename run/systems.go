@@ -13,6 +13,7 @@ import (
 	"nemesis/clients/ironlock"
 	"nemesis/clients/ironrsl"
 	"nemesis/clients/lock"
+	"nemesis/clients/mariadb"
 	"nemesis/clients/paxos"
 	"nemesis/clients/postgres"
 	"nemesis/clients/shardkv"
@@ -21,7 +22,7 @@ import (
 
 // Systems is the table of everything nemesis can test.
 func Systems() []clients.System {
-	return []clients.System{etcd.System{}, paxos.System{}, shardkv.System{}, lock.System{}, ironrsl.System{}, ironkv.System{}, ironlock.System{}, postgres.System{}}
+	return []clients.System{etcd.System{}, paxos.System{}, shardkv.System{}, lock.System{}, ironrsl.System{}, ironkv.System{}, ironlock.System{}, postgres.System{}, mariadb.System{}}
 }
 
 // SystemOf is the system of a plan: the one in its definition, or the one of its name in

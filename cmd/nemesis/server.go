@@ -21,16 +21,16 @@ import (
 // serverCommand runs the servers that nemesis brings along. Systems start them on nodes; docs/servers.md describes them.
 func serverCommand() *cobra.Command {
 	cmd := &cobra.Command{
-		Use:     "server paxos|shardkv|lock|postgres",
+		Use:     "server paxos|shardkv|lock|postgres|mariadb",
 		Short:   "Run a server that nemesis brings along",
 		Example: "  nemesis server paxos --id 1 --members 127.0.0.1:7400 --data /tmp/n1",
 		Hidden:  true,
 		Args:    cobra.NoArgs,
 		RunE: func(*cobra.Command, []string) error {
-			return &run.UsageError{Err: fmt.Errorf("server: say which; there are paxos, shardkv, lock and postgres")}
+			return &run.UsageError{Err: fmt.Errorf("server: say which; there are paxos, shardkv, lock, postgres and mariadb")}
 		},
 	}
-	cmd.AddCommand(paxosServerCommand(), shardkvServerCommand(), lockServerCommand(), postgresServerCommand())
+	cmd.AddCommand(paxosServerCommand(), shardkvServerCommand(), lockServerCommand(), postgresServerCommand(), mariadbServerCommand())
 	return cmd
 }
 

@@ -18,13 +18,14 @@ import (
 	"io/fs"
 	"net/netip"
 	"os"
-	"os/exec"
 	"path/filepath"
 	"slices"
 	"strconv"
 	"strings"
 	"syscall"
 	"time"
+
+	"nemesis/servers/process"
 )
 
 // User is the database's superuser and the clients' user, Database where their tables are.
@@ -70,10 +71,10 @@ func Run(ctx context.Context, o Options) error {
 	}
 	select {
 	case <-ctx.Done():
-		p.stop(syscall.SIGINT) // fast: clients are cut off, nothing is lost
+		p.Stop(syscall.SIGINT) // fast: clients are cut off, nothing is lost
 		return nil
-	case <-p.ended:
-		return p.failure("postgres")
+	case <-p.Ended:
+		return p.Failure("postgres")
 	}
 }
 
@@ -157,42 +158,21 @@ func (s *server) create(ctx context.Context) error {
 	return nil
 }
 
-// program runs one of PostgreSQL's programs to its end, with some input. Its error is the
-// last line that it said.
-func (s *server) program(ctx context.Context, input, name string, args ...string) error {
-	cmd := exec.CommandContext(ctx, filepath.Join(s.bin, name), args...)
-	cmd.Stdin = strings.NewReader(input)
-	cmd.Env = environment()
-	cmd.WaitDelay = time.Second
-	out, err := cmd.CombinedOutput()
-	// A statement that fails in single-user mode does not fail the program.
-	if complaint := complaintIn(string(out)); err != nil || complaint != "" {
-		if complaint == "" {
-			complaint = err.Error()
-		}
-		return fmt.Errorf("run %s: %s", name, complaint)
-	}
-	return nil
-}
+// complaints begin what PostgreSQL's programs say of failures. In single-user mode a statement that fails does not fail the
+// program.
+var complaints = []string{"ERROR:", "FATAL:", "PANIC:", "error:", "cannot be run as root", "while loading shared libraries"}
 
-// complaintIn is the line of a program's output that says what went wrong; "" if nothing did.
-func complaintIn(out string) string {
-	for line := range strings.Lines(out) {
-		line = strings.TrimSpace(line)
-		for _, word := range []string{"ERROR:", "FATAL:", "PANIC:", "error:", "cannot be run as root", "while loading shared libraries"} {
-			if strings.Contains(line, word) {
-				return line
-			}
-		}
-	}
-	return ""
+// program runs one of PostgreSQL's programs to its end, with some input.
+func (s *server) program(ctx context.Context, input, name string, args ...string) error {
+	_, err := process.Run(ctx, filepath.Join(s.bin, name), args, environment(), input, complaints...)
+	return err
 }
 
 // environment is PostgreSQL's: nothing of ours decides how it behaves.
 func environment() []string { return []string{"PATH=/usr/bin:/bin", "LC_ALL=C", "TZ=UTC"} }
 
 // start starts postgres with its settings, the given ones last.
-func (s *server) start(settings ...string) (*process, error) {
+func (s *server) start(settings ...string) (*process.Process, error) {
 	if err := s.clearLock(); err != nil {
 		return nil, err
 	}
@@ -200,7 +180,7 @@ func (s *server) start(settings ...string) (*process, error) {
 	for _, setting := range append(append(s.fixed(), s.Settings...), settings...) {
 		argv = append(argv, "-c", setting)
 	}
-	return launch(filepath.Join(s.bin, "postgres"), argv, environment())
+	return process.Start(filepath.Join(s.bin, "postgres"), argv, environment())
 }
 
 // fixed are the settings of every server, which the user's own may override.

@@ -5,7 +5,6 @@ import (
 	"compress/gzip"
 	"os"
 	"path/filepath"
-	"strings"
 	"testing"
 	"testing/fstest"
 )
@@ -127,17 +126,5 @@ func TestLockOfAKilledServerIsRemoved(t *testing.T) {
 	}
 	if err := s.clearLock(); err != nil {
 		t.Errorf("without a lock: %v", err)
-	}
-}
-
-func TestComplaints(t *testing.T) {
-	for out, want := range map[string]string{
-		"all well\n": "",
-		"x\nERROR:  relation exists\nSTATEMENT:  y\n":    "ERROR:  relation exists",
-		"initdb: error: cannot be run as root\nhint: \n": "initdb: error: cannot be run as root",
-	} {
-		if got := complaintIn(out); got != strings.TrimSpace(want) {
-			t.Errorf("%q: %q, want %q", out, got, want)
-		}
 	}
 }

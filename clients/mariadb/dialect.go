@@ -1,0 +1,42 @@
+package mariadb
+
+import (
+	"strings"
+
+	"nemesis/clients/sql"
+)
+
+// dialect is MariaDB's SQL. The level is the session's, see connect.
+func dialect() sql.Dialect {
+	return sql.Dialect{
+		Begin:    "START TRANSACTION",
+		Commit:   "COMMIT",
+		Rollback: "ROLLBACK",
+		ReadList: func(table string) string { return "SELECT value FROM " + table + " WHERE id = ?" },
+		AppendList: func(table string) string {
+			return "INSERT INTO " + table + " (id, value) VALUES (?, ?) ON DUPLICATE KEY UPDATE value = CONCAT(value, ',', VALUES(value))"
+		},
+		ReadRegister:  "SELECT value FROM nemesis_register WHERE id = ?",
+		WriteRegister: "INSERT INTO nemesis_register (id, value) VALUES (?, ?) ON DUPLICATE KEY UPDATE value = VALUES(value)",
+		// Not INSERT IGNORE, which would make other errors into warnings as well.
+		CreateRegister: "INSERT INTO nemesis_register (id, value) VALUES (?, ?) ON DUPLICATE KEY UPDATE id = id",
+		SwapRegister:   "UPDATE nemesis_register SET value = ? WHERE id = ? AND value = ?",
+		AddElement:     "INSERT INTO nemesis_element (name, element) VALUES (?, ?)",
+		ListElements:   "SELECT element FROM nemesis_element WHERE name = ?",
+		CreateAccount:  "INSERT INTO nemesis_account (id, balance) VALUES (?, ?) ON DUPLICATE KEY UPDATE id = id",
+		ReadAccount:    "SELECT balance FROM nemesis_account WHERE id = ?",
+		SetAccount:     "UPDATE nemesis_account SET balance = ? WHERE id = ?",
+		ListAccounts:   "SELECT id, balance FROM nemesis_account",
+		Code:           code,
+	}
+}
+
+// schema makes the tables, a statement a line. A table of a cluster needs a primary key.
+func schema() string {
+	return strings.Join([]string{
+		"CREATE TABLE nemesis_list (id VARCHAR(64) PRIMARY KEY, value MEDIUMTEXT NOT NULL) ENGINE=InnoDB;",
+		"CREATE TABLE nemesis_register (id VARCHAR(64) PRIMARY KEY, value BIGINT NOT NULL) ENGINE=InnoDB;",
+		"CREATE TABLE nemesis_element (number BIGINT AUTO_INCREMENT PRIMARY KEY, name VARCHAR(64) NOT NULL, element BIGINT NOT NULL, KEY (name)) ENGINE=InnoDB;",
+		"CREATE TABLE nemesis_account (id VARCHAR(64) PRIMARY KEY, balance BIGINT NOT NULL) ENGINE=InnoDB;",
+	}, "\n") + "\n"
+}
