@@ -8,6 +8,7 @@ import (
 	"fmt"
 	"io"
 	"net"
+	"slices"
 	"sync"
 	"time"
 
@@ -77,7 +78,7 @@ type connections struct {
 	mu      sync.Mutex
 	all     map[*conn]bool
 	clients map[core.Address]*conn
-	nodes   map[core.Address]*conn // the last one of each
+	nodes   map[core.Address][]*conn // the last one of each at the end
 	next    core.Address
 	closed  bool
 }
@@ -91,7 +92,10 @@ func (s *connections) client(a core.Address) *conn {
 func (s *connections) node(a core.Address) *conn {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	return s.nodes[a]
+	if all := s.nodes[a]; len(all) > 0 {
+		return all[len(all)-1]
+	}
+	return nil
 }
 
 func (s *connections) closeAll() {
@@ -119,7 +123,7 @@ func (s *connections) name(c *conn, node core.Address) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	if c.from = node; node != 0 {
-		s.nodes[node] = c
+		s.nodes[node] = append(s.nodes[node], c)
 		return
 	}
 	c.from = core.FirstClient + s.next
@@ -132,7 +136,9 @@ func (s *connections) remove(c *conn) {
 	defer s.mu.Unlock()
 	delete(s.all, c)
 	delete(s.clients, c.from)
-	if s.nodes[c.from] == c {
+	// Another one of the same node may be left: a node opens a second before it has closed the first.
+	left := slices.DeleteFunc(s.nodes[c.from], func(o *conn) bool { return o == c })
+	if s.nodes[c.from] = left; len(left) == 0 {
 		delete(s.nodes, c.from)
 	}
 }

@@ -96,7 +96,7 @@ func Run(ctx context.Context, o Options) error {
 	h := &Host{opt: o, started: time.Now(), inbox: newInbox(o.QueueBytes), peers: map[core.Address]*peer{}}
 	h.conns.all = map[*conn]bool{}
 	h.conns.clients = map[core.Address]*conn{}
-	h.conns.nodes = map[core.Address]*conn{}
+	h.conns.nodes = map[core.Address][]*conn{}
 	ctx, cancel := context.WithCancel(ctx)
 	defer h.closing.Wait()
 	defer h.conns.closeAll()
@@ -233,6 +233,13 @@ func (h *Host) sendToNode(ctx context.Context, c Core, m core.Message) {
 	if p == nil || p.address != address {
 		if p != nil {
 			p.stop()
+		}
+		// A node that was removed may have had this address. What comes back over the connection to it is not its own any more.
+		for id, other := range h.peers {
+			if other.address == address && id != m.To {
+				other.stop()
+				delete(h.peers, id)
+			}
 		}
 		p = newPeer(ctx, h, m.To, address)
 		h.peers[m.To] = p

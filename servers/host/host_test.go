@@ -610,3 +610,41 @@ func (l *failingListener) Accept() (net.Conn, error) {
 
 func (l *failingListener) Close() error   { close(l.closed); return nil }
 func (l *failingListener) Addr() net.Addr { return &net.TCPAddr{} }
+
+// A node that was removed and wiped comes back at its address under another number, while the others still try to reach the one before.
+func TestRemovedNodeJoinsAgainAtItsAddress(t *testing.T) {
+	g := newGroup(t, 3)
+	g.start(1, 2, 3)
+	s := g.session()
+	s.increment()
+	change := func(m paxos.MemberChange) {
+		t.Helper()
+		for {
+			s.seq++
+			reply := s.ask(paxos.Command{Kind: paxos.Change, Seq: s.seq, Op: m.Encode()})
+			if reply.Status == paxos.OK || strings.Contains(string(reply.Result), "already") || strings.Contains(string(reply.Result), "no member") {
+				return
+			}
+			time.Sleep(10 * time.Millisecond)
+		}
+	}
+	at := g.members[2].Address
+	change(paxos.MemberChange{Remove: true, Member: g.members[2]})
+	holds := g.executed(1) + 64
+	for g.executed(1) < holds || g.executed(2) < holds {
+		s.increment()
+	}
+	g.stop(3)
+	g.members = append(g.members[:2:2], paxos.Member{}, paxos.Member{}, paxos.Member{ID: 5, Address: at})
+	g.nodes[5] = &running{dir: filepath.Join(t.TempDir(), "data"), disk: &faultyFS{full: &atomic.Bool{}}, said: &said{}}
+	g.startJoining(5)
+	for i := range g.members {
+		if g.members[i].Address == "" {
+			g.members[i].Address = g.members[0].Address // for the session, which asks all
+		}
+	}
+	change(paxos.MemberChange{Member: paxos.Member{ID: 5, Address: at}})
+	for g.executed(5) < g.executed(1) {
+		s.increment()
+	}
+}
