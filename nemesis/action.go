@@ -31,6 +31,8 @@ type Binding struct {
 	// ApplyTime bounds applying, ProbeTime is set aside before the heal for the last probe
 	// of the actions; 0 is as usual.
 	ApplyTime, ProbeTime time.Duration
+	// UndoTime bounds undoing, and the heal has at least as long; 0 is as usual.
+	UndoTime time.Duration
 }
 
 // Action is one thing that an injected fault does to one node: by the node's agent, by the

@@ -91,7 +91,7 @@ func checkAim(step *history.Step, info Info, cluster Options) (field string, err
 	shaped := false // some form has this shape
 	var aims []string
 	for _, form := range info.Forms {
-		linked = linked || form.Shape != ""
+		linked = linked || len(cuts(form.Shape, []string{"1", "2", "3", "4", "5"})) > 0
 		if form.Shape == step.Shape {
 			shaped = true
 			aims = append(aims, form.Target)
@@ -101,7 +101,7 @@ func checkAim(step *history.Step, info Info, cluster Options) (field string, err
 		}
 	}
 	switch {
-	case !shaped && !linked:
+	case !shaped && !linked && info.Forms[0].Shape == "":
 		return "shape", fmt.Errorf("a %s has no shape, and %q is given; leave it out", info.Name, step.Shape)
 	case !shaped:
 		return "shape", fmt.Errorf("a %s has no shape %q; choose from %s", info.Name, step.Shape, shapesOf(info))

@@ -83,6 +83,8 @@ type Needs struct {
 	// Power: somebody must be able to turn the nodes' machines off and on. The agents of
 	// the nodes go away meanwhile, and the schedule waits until they are back.
 	Power bool
+	// Members: the system's clusters must be able to change their members.
+	Members bool
 	// ShadowClock: the servers must be started under a shadow clock.
 	ShadowClock bool
 	// SuspendTimeServices: no time service may correct the machines' clocks meanwhile.
@@ -98,6 +100,8 @@ type Live struct {
 	// Roles are the nodes that play a role now, by the names of targets; a role that
 	// is missing is played by nobody who is known.
 	Roles map[string]string
+	// Voters are the nodes whose servers are members of the cluster; nil where nobody was asked.
+	Voters []string
 }
 
 // Faults lists every fault there is. Its order is the one in which plans name them.
@@ -115,6 +119,7 @@ func Faults() []Fault {
 		powerOff(),
 		powerCycle(),
 		cpuBurn{},
+		member{},
 	}
 }
 

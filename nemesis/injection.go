@@ -244,7 +244,7 @@ func (i *injection) apply(ctx context.Context) {
 // undo takes one action back, once.
 func (i *injection) undo(ctx context.Context, a *act) error {
 	began := i.in.Now()
-	_, err := bounded(ctx, i.in.patient(callTime), func(ctx context.Context) (struct{}, error) {
+	_, err := bounded(ctx, cmp.Or(i.bound.UndoTime, i.in.patient(callTime)), func(ctx context.Context) (struct{}, error) {
 		return struct{}{}, a.Undo(ctx)
 	})
 	a.done = i.in.Now()
@@ -380,6 +380,7 @@ func (i *injection) heal(ctx context.Context, next int64) error {
 	if until := time.Duration(next - i.in.Now()); until < limit && !NeedsPower([]string{i.step.Kind}) {
 		limit = max(until, i.in.patient(leastRecovery))
 	}
+	limit = max(limit, 2*i.bound.UndoTime)
 	end := i.in.Now() + int64(limit)
 	within, cancel := context.WithTimeout(context.WithoutCancel(ctx), limit)
 	defer cancel()

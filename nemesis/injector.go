@@ -13,6 +13,7 @@ import (
 	"time"
 
 	"nemesis/history"
+	"nemesis/nemesis/effects"
 	"nemesis/nodes"
 	"nemesis/nodes/agent"
 )
@@ -80,6 +81,12 @@ type Config struct {
 	// SlowNodes is how many times slower than usual the nodes are, and so how many times
 	// longer they are waited for; 0 is as usual.
 	SlowNodes float64
+
+	// Join is how the server of a node is taken out of its cluster and in again: an effect without ID. change differs from one such
+	// change of the node to the next. Voters are the nodes whose servers are members now. Both are nil where the members cannot be
+	// changed.
+	Join   func(node string, change int) (*effects.Member, error)
+	Voters func(ctx context.Context) ([]string, error)
 
 	// Power turns the machines off and on.
 	Power nodes.Power
@@ -207,6 +214,12 @@ func (in *Injector) carryOut(ctx context.Context, step history.Step, healAt, nex
 		}
 		live.Roles = map[string]string{step.Target: node}
 	}
+	if fault, err := Find(step.Kind); err == nil && fault.Needs(step).Members && in.Voters != nil {
+		if live.Voters, err = in.voters(ctx); err != nil {
+			in.skip(step, err)
+			return nil
+		}
+	}
 	step, bound, err := Resolve(step, live)
 	if err != nil {
 		in.skip(step, err)
@@ -264,6 +277,15 @@ func (in *Injector) who(ctx context.Context, target string) (string, error) {
 			return "", fmt.Errorf("no %s within %s: %s", role.who, in.patient(roleTime), why)
 		}
 	}
+}
+
+// voters asks who belongs to the cluster.
+func (in *Injector) voters(ctx context.Context) ([]string, error) {
+	names, err := bounded(ctx, in.patient(callTime), in.Voters)
+	if err != nil {
+		return nil, fmt.Errorf("find the members of the cluster: %w", err)
+	}
+	return names, nil
 }
 
 // wait sleeps until a moment of the run's clock. It is false when ctx ended first.

@@ -32,6 +32,8 @@ type Options struct {
 	Leases bool
 	// Leaderless: no node leads, so none can be aimed at for it.
 	Leaderless bool
+	// Members: the system's clusters can change their members.
+	Members bool
 	// Roles are the kinds of servers and where they run, the main one first. Their names are
 	// targets as well: a node that has such a server.
 	Roles []history.Role
@@ -159,6 +161,9 @@ type cards struct {
 // cardsOf makes the decks of a fault out of what the options leave of it.
 func cardsOf(f Fault, rng *rand.Rand, opt Options) (*cards, error) {
 	name, fitting := f.Info().Name, fitting(f, len(opt.cluster(f)), opt)
+	if f.Needs(history.Step{Kind: name}).Members && !opt.Members {
+		return nil, fmt.Errorf("schedule faults: the members of this system's clusters cannot be changed; leave %s out of --faults", name)
+	}
 	if len(fitting) == 0 {
 		return nil, fmt.Errorf("schedule faults: a cluster of %d node cannot have a %s; give more nodes or leave it out of --faults", len(opt.Nodes), name)
 	}

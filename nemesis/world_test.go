@@ -27,7 +27,9 @@ type world struct {
 	leader func() (string, error)
 	// roles are who plays the other roles.
 	roles map[string]string
-	pids  int
+	// voters are the nodes whose servers are members of the cluster.
+	voters []string
+	pids   int
 }
 
 // fakeAgent is one node of a world.
@@ -58,7 +60,7 @@ type fakeAgent struct {
 }
 
 func newWorld(n int) *world {
-	w := &world{began: time.Now(), pids: 100}
+	w := &world{began: time.Now(), pids: 100, voters: named(n)}
 	for i, name := range named(n) {
 		w.pids++
 		w.agents = append(w.agents, &fakeAgent{
@@ -87,6 +89,10 @@ func (w *world) injector() *Injector {
 		Servers:  func(string, string) []string { return []string{"db"} },
 		PeerPort: 2380,
 		Now:      w.now,
+		Join: func(node string, _ int) (*effects.Member, error) {
+			return &effects.Member{Process: "db", Address: node}, nil
+		},
+		Voters: func(context.Context) ([]string, error) { return w.voters, nil },
 		Record: func(e history.Event) {
 			w.mu.Lock()
 			defer w.mu.Unlock()

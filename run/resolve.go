@@ -302,6 +302,7 @@ func (r *resolution) scheduleOptions() (nemesis.Options, error) {
 		Timing: plan.Timing, Leases: plan.Workload.TTL > 0, Settings: map[string]string{},
 		Roles: plan.Roles(), Leaderless: true,
 	}
+	_, out.Members = r.system.(clients.Membership)
 	if led, is := r.system.(clients.Led); is {
 		out.Leaderless = !led.HasLeaders(plan.System.Options)
 	}

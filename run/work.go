@@ -88,6 +88,9 @@ func (r *runner) newInjector() *nemesis.Injector {
 
 		SlowNodes: r.plan.SlowNodes,
 	}
+	if _, is := r.deployment.(clients.Joining); is {
+		config.Join, config.Voters = r.join, r.voters
+	}
 	if r.cfg.Power != nil {
 		config.Power, config.Reconnect, config.Restart, config.Dial = &outages{r}, r.reconnect, r.servers.StartNode, dial
 	}

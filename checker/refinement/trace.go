@@ -185,10 +185,11 @@ func (t *trace) after(what string) string {
 	return fmt.Sprintf("the trace of %s %s after line %d of its process %d", checker.Show(t.name), what, max(t.next, 1)-1, t.process)
 }
 
-// begin takes the first line of a process.
+// begin takes the first line of a process. It may be of another number than the process before: a server that was taken out of its
+// group comes back as a new one.
 func (t *trace) begin(l line) *line {
 	var s start
-	if err := json.Unmarshal(l.Event, &s); err != nil || l.Node == 0 || t.start != nil && l.Node != t.id {
+	if err := json.Unmarshal(l.Event, &s); err != nil || l.Node == 0 {
 		t.wrong = t.after("is damaged")
 		return nil
 	}

@@ -91,6 +91,18 @@ func (c *Conn) ExchangeWithin(ctx context.Context, limit time.Duration, message 
 	return sent, err
 }
 
+// Ask sends a request and returns its reply.
+func (c *Conn) Ask(ctx context.Context, q Request) (r Reply, err error) {
+	_, err = c.Exchange(ctx, q.Message(), func(answer []byte) (bool, error) {
+		var err error
+		if r, err = ReadReply(answer); err != nil {
+			return false, err
+		}
+		return r.Kind == q.Kind && r.Seq == q.Seq, nil
+	})
+	return r, err
+}
+
 // Close ends the connection; the next exchange makes another one.
 func (c *Conn) Close() error {
 	if c.socket == nil {
@@ -121,7 +133,16 @@ const MostServers = ballots - 1
 // Term is the ballot as one number, which grows from one leader to the next.
 func (s Standing) Term() uint64 { return s.Sequence*ballots + s.Node }
 
-// View is what the standing says about who leads.
-func (s Standing) View(node string, id uint64) *clients.View {
-	return &clients.View{Node: node, ID: id, Term: s.Term(), Leader: s.Leader}
+// View is what the standing says about who leads: servers i+1 of n by the places of their nodes.
+func (s Standing) View(node string, i, n int) *clients.View {
+	return &clients.View{Node: node, ID: uint64(i + 1), Term: s.Term(), Leader: uint64(Place(s.Leader, n) + 1)}
+}
+
+// Place is which of n nodes a server with this number is on, from 0; -1 for no number. The first n are in the order of the
+// nodes; a server that joins later has a multiple of n more than the one that was there before.
+func Place(number uint64, n int) int {
+	if number == 0 || n == 0 {
+		return -1
+	}
+	return int((number - 1) % uint64(n))
 }

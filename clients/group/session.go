@@ -111,8 +111,8 @@ func (s *Session) ask(ctx context.Context, q Request) (Reply, error) {
 		default:
 			end.Open = end.Open || r.Status == Deposed
 			end.Why = fmt.Sprintf("node %d: %v", at+1, r.Status)
-			if leader := int(r.Leader); r.Leader > 0 && r.Leader <= uint64(len(s.nodes)) && leader != at+1 {
-				next, wait = leader-1, 0
+			if leader := Place(r.Leader, len(s.nodes)); leader >= 0 && leader != at {
+				next, wait = leader, 0
 			} else if r.Status == NotLeader {
 				next = (at + 1) % len(s.nodes)
 			}

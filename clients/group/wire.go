@@ -23,6 +23,7 @@ const (
 	Apply    = 1
 	Query    = 2
 	Register = 3
+	Change   = 4 // adds or removes a server
 )
 
 // Status is how a server took a request.
@@ -67,6 +68,15 @@ type Standing struct {
 	Sequence, Node uint64 // the ballot
 	Leader         uint64 // 0 for nobody
 	Executed       uint64
+	// Members are those of the newest configuration that the server knows of, From the first slot in which that holds.
+	From    uint64
+	Members []Member
+}
+
+// Member is a server of a group: its number, and where it listens.
+type Member struct {
+	ID      uint64
+	Address string
 }
 
 // Longest is what a server may answer at most, in bytes.
@@ -134,7 +144,10 @@ func ReadReply(message []byte) (Reply, error) {
 func ReadStanding(message []byte) (Standing, error) {
 	d := NewDecoder(message)
 	tag := d.Byte()
-	s := Standing{d.Number(), d.Number(), d.Number(), d.Number()}
+	s := Standing{Sequence: d.Number(), Node: d.Number(), Leader: d.Number(), Executed: d.Number(), From: d.Number()}
+	for range d.Count() {
+		s.Members = append(s.Members, Member{d.Number(), string(d.Bytes())})
+	}
 	if tag != TagStanding || !d.End() {
 		return Standing{}, ErrMessage
 	}

@@ -91,6 +91,6 @@ func (d *deployment) Leads(ctx context.Context) ([]history.Lead, error) {
 		if err != nil {
 			return nil
 		}
-		return s.View(d.servers.Names[i], uint64(i+1))
+		return s.View(d.servers.Names[i], i, len(d.servers.Names))
 	}), nil
 }

@@ -21,7 +21,7 @@ func TestPaxosKeepsItsPromise(t *testing.T) {
 		set      []string
 	}{
 		{"register", []string{"partition", "kill", "pause"}, nil},
-		{"append", []string{"partition", "kill", "pause"}, []string{"--set", "reads=log", "--set", "snapshot-every=50"}},
+		{"append", []string{"partition", "kill", "pause", "member"}, []string{"--set", "reads=log", "--set", "snapshot-every=50"}},
 		{"counter", []string{"kill", "pause"}, []string{"--set", "reads=lease", "--set", "batch-count=1", "--set", "batch-delay=1ms"}},
 	} {
 		t.Run(c.workload, func(t *testing.T) {

@@ -44,6 +44,7 @@ func paxosServerCommand() *cobra.Command {
 		reads   string
 		flaw    string
 		record  string
+		join    string
 		opt     paxos.Options
 	)
 	cmd := &cobra.Command{
@@ -58,8 +59,16 @@ func paxosServerCommand() *cobra.Command {
 			for i, address := range members {
 				opt.Members = append(opt.Members, paxos.Member{ID: core.Address(i + 1), Address: address})
 			}
-			if id < 1 || id > uint64(len(members)) {
+			address := join
+			switch {
+			case join != "" && id <= uint64(len(members)):
+				return &run.UsageError{Err: fmt.Errorf("server paxos: --id is %d and a node of the first configuration has it; give a node that joins a number that none had", id)}
+			case join != "":
+				opt.Members = nil
+			case id < 1 || id > uint64(len(members)):
 				return &run.UsageError{Err: fmt.Errorf("server paxos: --id is %d and there are %d --members; give the place of this node among them, from 1", id, len(members))}
+			default:
+				address = members[id-1]
 			}
 			if err := knownDefect("paxos", opt.Defect, defect.Paxos()); err != nil {
 				return &run.UsageError{Err: err}
@@ -69,7 +78,7 @@ func paxosServerCommand() *cobra.Command {
 				policy = fsyncOff
 			}
 			opt.Trace = record != ""
-			return serve(cmd, members[id-1], record, trace.Start{Specification: paxosSpecification, Nodes: len(members)}, host.Options{
+			return serve(cmd, address, record, trace.Start{Specification: paxosSpecification, Nodes: len(members)}, host.Options{
 				ID: opt.ID, Decode: paxos.Decode, Defect: opt.Defect,
 				Start: func(stored core.Stored) (host.Core, error) {
 					opt := opt
@@ -83,6 +92,7 @@ func paxosServerCommand() *cobra.Command {
 	flags := cmd.Flags()
 	flags.Uint64Var(&id, "id", 0, "this node's place among the members, from 1")
 	flags.StringSliceVar(&members, "members", nil, "addresses of all nodes of the first configuration, the same on each")
+	flags.StringVar(&join, "join", "", "address of this node, which is of no first configuration and waits to be added to the group")
 	flags.StringVar(&data, "data", "", "directory of the log and the snapshots")
 	flags.BoolVar(&fsync, "fsync", true, "sync before anything is acknowledged")
 	flags.StringVar(&reads, "reads", paxos.ReadIndex.String(), "how reads are made linearizable: log, index or lease")

@@ -39,6 +39,7 @@ func Kinds() agent.Kinds {
 		ServiceKind: func() agent.Effect { return &Service{} },
 		NetemKind:   func() agent.Effect { return &Netem{} },
 		CPUBurnKind: func() agent.Effect { return &CPUBurn{} },
+		MemberKind:  func() agent.Effect { return &Member{} },
 	}
 }
 

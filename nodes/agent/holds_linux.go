@@ -143,6 +143,58 @@ func (s *supervisor) Restore(name, by string) error {
 	return s.launch(p, spec, by)
 }
 
+// Replace is Processes.Replace.
+func (s *supervisor) Replace(name, by string, argv []string, prepare func() error) error {
+	p, err := s.find(name)
+	if err != nil {
+		return err
+	}
+	defer p.acting.Unlock()
+	if len(argv) == 0 || argv[0] == "" {
+		return fmt.Errorf("process %s: there is no program to replace it by", name)
+	}
+	s.mu.Lock()
+	l := p.instance
+	if _, mine := p.downed[by]; !mine {
+		err = s.hold(p, by, Hold{})
+	}
+	s.mu.Unlock()
+	if err != nil {
+		return err
+	}
+	if l.over() {
+		err = s.killAll(p) // what it left behind
+	} else {
+		_, err = s.finish(p, l, 0)
+	}
+	if err == nil {
+		err = prepare()
+	}
+	if err != nil {
+		return err // it stays held, until this is tried again
+	}
+	s.mu.Lock()
+	spec := p.Spec
+	spec.Argv = argv
+	if len(p.downed) > 1 || !p.Wanted {
+		defer s.mu.Unlock()
+		p.Spec = spec
+		delete(p.downed, by)
+		return s.save()
+	}
+	s.mu.Unlock()
+	return s.launch(p, spec, by)
+}
+
+// Expect is Processes.Expect.
+func (s *supervisor) Expect(name string) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if p := s.procs[name]; p != nil && p.instance != nil {
+		p.instance.expected = true
+	}
+}
+
 func (s *supervisor) Holding(name, by string) (Hold, bool) {
 	s.mu.Lock()
 	defer s.mu.Unlock()

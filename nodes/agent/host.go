@@ -54,6 +54,12 @@ type Processes interface {
 	// Restore lets go of an End; the process is started again, as it was, when nobody
 	// holds it and nobody asked for it to be stopped in the meantime.
 	Restore(name, by string) error
+	// Replace ends the server, however it stands, calls prepare while none of its processes is left, and starts it with other
+	// arguments, in its name, directory and log of before; from then on it is started so. One that somebody else keeps down, or
+	// that was stopped for good, is only started so later. It may be called again after it failed half-way.
+	Replace(name, by string, argv []string, prepare func() error) error
+	// Expect says that the server may end by itself now, and that this is no crash.
+	Expect(name string)
 	// Holding tells what Pause or End did for this holder; false when it holds nothing.
 	Holding(name, by string) (Hold, bool)
 	// Held reports whether anybody holds the process paused or down.

@@ -198,7 +198,7 @@ func (c *Core) receive(from core.Address, body core.Body) {
 }
 
 func (c *Core) onInquiry(from core.Address) {
-	standing := &Standing{Promised: c.promised, Leader: c.leader, Executed: c.state.executed}
+	standing := &Standing{Promised: c.promised, Leader: c.leader, Executed: c.state.executed, From: c.state.newest().from, Members: c.Members()}
 	if ballot, leads := c.Leading(); leads {
 		standing.Promised, standing.Leader = ballot, c.opt.ID
 	}

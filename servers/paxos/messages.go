@@ -165,11 +165,14 @@ type Reply struct {
 type Inquiry struct{}
 
 // Standing answers an Inquiry. Promised is the ballot of a sender that leads, and otherwise the highest that it has
-// promised; Leader is whom it takes for the leader, or 0.
+// promised; Leader is whom it takes for the leader, or 0. Members is the newest configuration that it knows of, From the
+// first slot in which that holds.
 type Standing struct {
 	Promised Ballot
 	Leader   core.Address
 	Executed Slot
+	From     Slot
+	Members  []Member
 }
 
 // Append appends the encoding.
@@ -265,7 +268,12 @@ func (m *Inquiry) Append(b []byte) []byte { return append(b, tagInquiry) }
 
 // Append appends the encoding.
 func (m *Standing) Append(b []byte) []byte {
-	return wire.AppendUint(wire.AppendUint(appendBallot(append(b, tagStanding), m.Promised), m.Leader), m.Executed)
+	b = wire.AppendUint(wire.AppendUint(appendBallot(append(b, tagStanding), m.Promised), m.Leader), m.Executed)
+	b = wire.AppendUint(wire.AppendUint(b, m.From), uint64(len(m.Members)))
+	for _, n := range m.Members {
+		b = appendMember(b, n)
+	}
+	return b
 }
 
 // Decode reads one message. The message shares memory with b.
@@ -320,7 +328,11 @@ func Decode(b []byte) (core.Body, error) {
 	case tagInquiry:
 		m = &Inquiry{}
 	case tagStanding:
-		m = &Standing{r.ballot(), r.address(), r.slot()}
+		s := &Standing{Promised: r.ballot(), Leader: r.address(), Executed: r.slot(), From: r.slot()}
+		for range r.Count() {
+			s.Members = append(s.Members, r.member())
+		}
+		m = s
 	default:
 		return nil, fmt.Errorf("decode a message: there is no kind %d", tag)
 	}
