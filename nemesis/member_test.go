@@ -22,11 +22,15 @@ func TestMembersThatCannotBeChangedAreLeftAlone(t *testing.T) {
 			"the members of this system's clusters cannot be changed",
 		},
 		"a node that is no member": {
-			func(in *Injector) { in.Voters = func(context.Context) ([]string, error) { return []string{"n1", "n3"}, nil } },
+			func(in *Injector) {
+				in.Voters = func(context.Context) ([]string, error) { return []string{"n1", "n3"}, nil }
+			},
 			history.Step{Target: "one", Nodes: []string{"n2"}}, "n2 is no member of the cluster, of which are n1 n3",
 		},
 		"too few left": {
-			func(in *Injector) { in.Voters = func(context.Context) ([]string, error) { return []string{"n1", "n3"}, nil } },
+			func(in *Injector) {
+				in.Voters = func(context.Context) ([]string, error) { return []string{"n1", "n3"}, nil }
+			},
 			history.Step{Target: "one", Nodes: []string{"n3"}}, "of 2 members it would leave 1",
 		},
 		"nobody who knows": {

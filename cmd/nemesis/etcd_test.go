@@ -40,6 +40,22 @@ func TestEtcdKeepsItsPromiseAndTheSeedGivesTheSamePlan(t *testing.T) {
 	}
 }
 
+// Members go and come back, the leader among them, and every one is a member in the end.
+func TestEtcdKeepsItsPromiseWhileMembersChange(t *testing.T) {
+	t.Parallel()
+	needsLocalNodes(t)
+	o := finish(t, invocation(t, "run", "etcd", "--nodes", "local:3", "--faults", "member", "--fault-interval", "6s", "--time-limit", "20s", "--rate", "200",
+		"--seed", "3", "--binary", server(t)))
+	o.want(t, checker.Valid.ExitCode())
+	v := o.verdict(t)
+	wantFaults(t, v, "member")
+	for _, f := range v.Faults {
+		if f.Confirmed && !f.Recovered {
+			t.Errorf("step %d: no evidence that %v are members again: %s", f.Step.ID, f.Nodes, f.Error)
+		}
+	}
+}
+
 func TestOrdinaryUserCanRunIt(t *testing.T) {
 	t.Parallel()
 	needsLocalNodes(t)

@@ -10,6 +10,7 @@ import (
 	"github.com/spf13/cobra"
 
 	"nemesis/clients"
+	"nemesis/history"
 	"nemesis/run"
 )
 
@@ -30,7 +31,7 @@ func membersCommand() *cobra.Command {
 		Hidden: true,
 		Args:   cobra.ExactArgs(2),
 		RunE: func(cmd *cobra.Command, args []string) error {
-			system, err := run.FindSystem(args[0])
+			system, err := run.SystemOf(history.System{Name: args[0]})
 			if err != nil {
 				return &run.UsageError{Err: err}
 			}
