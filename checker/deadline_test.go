@@ -23,6 +23,7 @@ import (
 	"nemesis/checker/set"
 	"nemesis/checker/stats"
 	"nemesis/checker/transactions/listappend"
+	"nemesis/checker/transactions/predicate"
 	"nemesis/checker/transactions/register"
 	"nemesis/history"
 )
@@ -52,6 +53,7 @@ func everyChecker(t *testing.T) []timed {
 		{"transactions/listappend", listappend.Append(), func() *history.Log { return longTransaction(history.MicroAppend) }, true},
 		{"transactions/register", register.Checker(), registerTransactions, false},
 		{"transactions/register", register.Checker(), func() *history.Log { return longTransaction(history.MicroWrite) }, true},
+		{"transactions/predicate", predicate.Checker(), rows, false},
 		{"bank", bank.Checker(bank.Options{}), busyBank, true},
 		{"lease", lease.Checker(lease.Options{Bounds: bounds, Fenced: true}), contendedLock, false},
 		{"ownership", ownership.Checker(ownership.Options{Bounds: bounds}), movingShards, false},
@@ -139,6 +141,24 @@ func growingSet() *history.Log {
 		} else {
 			ops = append(ops, write(i%5, history.FList, "", history.OK, nil, history.EncodeInts(nil)))
 		}
+	}
+	return after(ops)
+}
+
+// rows are inserted one after the other, and all of a group are read.
+func rows() *history.Log {
+	var ops []history.Operation
+	var seen []history.Row
+	for i := range long / 2 {
+		group := fmt.Sprint("g", i/20)
+		if i%20 == 0 {
+			seen = nil
+		}
+		row := history.Row{Key: history.RowKey(group, i%20), Value: history.EncodeInt(int64(i))}
+		seen = append(seen, row)
+		all := history.Predicate{Group: group, Mod: 1}
+		ops = append(ops, write(i%5, history.FTransaction, "", history.OK, nil, history.EncodeTransaction([]history.MicroOp{
+			{F: history.MicroInsert, Key: history.EncodeText(row.Key), Value: row.Value}, {F: history.MicroPredicate, Key: all.Encode(), Value: history.EncodeRows(seen)}})))
 	}
 	return after(ops)
 }

@@ -44,6 +44,28 @@ func TestEncodedValuesDecodeToWhatTheyWere(t *testing.T) {
 		belief := history.Belief{Grant: grant, At: rapid.Int64().Draw(t, "at"), Sent: rapid.Int64().Draw(t, "sent")}
 		b, err := history.DecodeBelief(belief.Encode())
 		same(belief.Encode(), belief, b, err)
+		p := history.Predicate{Group: aText(t), Mod: rapid.Int64Range(1, 9).Draw(t, "mod")}
+		p.Rest = rapid.Int64Range(0, p.Mod-1).Draw(t, "rest")
+		p2, err := history.DecodePredicate(p.Encode())
+		same(p.Encode(), p, p2, err)
+		balances := history.Balances(rapid.MapOf(rapid.Custom(aText), rapid.Custom(someJSON(1))).Draw(t, "balances"))
+		bs, err := history.DecodeBalances(balances.Encode())
+		same(balances.Encode(), balances, bs, err)
+		transfer := history.Transfer{From: aText(t), To: aText(t), Amount: rapid.Int64().Draw(t, "amount")}
+		if tr, err := history.DecodeTransfer(transfer.Encode()); err != nil || tr != transfer {
+			t.Fatalf("%s is decoded as %v, %v", transfer.Encode(), tr, err)
+		}
+		var rows, back []history.Row
+		for range rapid.IntRange(0, 3).Draw(t, "rows") {
+			rows = append(rows, history.Row{Key: aText(t), Value: someJSON(1)(t)})
+		}
+		err = history.EachRow(history.EncodeRows(rows), func(r history.Row) error {
+			back = append(back, r)
+			return nil
+		})
+		if err != nil || !cmp.Equal(rows, back) {
+			t.Fatalf("%s is decoded as %v, %v", history.EncodeRows(rows), back, err)
+		}
 		move := history.Move{Low: rapid.Uint64().Draw(t, "low"), High: rapid.Uint64().Draw(t, "high"), From: aText(t), To: aText(t)}
 		m, err := history.DecodeMove(move.Encode())
 		same(move.Encode(), move, m, err)
@@ -170,6 +192,12 @@ var decoders = []struct {
 	{"refusal", func(v json.RawMessage) (any, error) { return history.DecodeRefusal(v) }, plainly[history.Refusal]},
 	{"guarded write", func(v json.RawMessage) (any, error) { return history.DecodeGuardedWrite(v) }, plainly[history.GuardedWrite]},
 	{"belief", func(v json.RawMessage) (any, error) { return history.DecodeBelief(v) }, plainly[history.Belief]},
+	{"predicate", func(v json.RawMessage) (any, error) { return history.DecodePredicate(v) }, nil},
+	{"transfer", func(v json.RawMessage) (any, error) { return history.DecodeTransfer(v) }, nil},
+	{"balances", func(v json.RawMessage) (any, error) { return history.DecodeBalances(v) }, nil},
+	{"rows", func(v json.RawMessage) (any, error) {
+		return nil, history.EachRow(v, func(history.Row) error { return nil })
+	}, nil},
 	{"move", func(v json.RawMessage) (any, error) { return history.DecodeMove(v) }, plainly[history.Move]},
 	{"int", func(v json.RawMessage) (any, error) { return history.DecodeInt(v) }, func(v json.RawMessage) (any, error) {
 		n, err := plainly[*int64](v)

@@ -91,7 +91,7 @@ func readTogether(keys []string, together int) generator.Generator {
 }
 
 // KeysOf is which keys an operation touches: its Key, or for a transaction the keys
-// of its parts, in order, each once. It understands only what a workload has made.
+// of its parts, in order, each once; of rows that are written or asked for by predicate, their groups. It understands only what a workload has made.
 func KeysOf(ev *history.Event) []string {
 	if ev.Key != "" {
 		return []string{ev.Key}
@@ -102,7 +102,18 @@ func KeysOf(ev *history.Event) []string {
 	var keys []string
 	// What is no transaction has no keys.
 	_ = history.EachMicroOp(ev.Value, func(op history.MicroOp) error {
-		if key := op.KeyName(); !slices.Contains(keys, key) {
+		key := op.KeyName()
+		switch op.F {
+		case history.MicroInsert, history.MicroDelete:
+			key = history.RowGroup(key)
+		case history.MicroPredicate:
+			p, err := history.DecodePredicate(op.Key)
+			if err != nil {
+				return err
+			}
+			key = p.Group
+		}
+		if !slices.Contains(keys, key) {
 			keys = append(keys, key)
 		}
 		return nil

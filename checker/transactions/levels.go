@@ -8,6 +8,7 @@
 //	listappend   transactions that append to lists and read them: the order of all appends is known
 //	dependency   dependency graphs, their components and the classes of their cycles
 //	register     transactions that read and write registers: sound, and complete for some levels
+//	predicate    transactions that insert and delete rows, and read them by predicate
 //	reference    small histories judged straight from the definitions, by trying everything
 package transactions
 
@@ -45,6 +46,9 @@ const (
 	LostUpdate = "lost-update"
 	// LongFork: readers see two writes in different orders.
 	LongFork = "long-fork"
+	// PredicateReadMiss: a read by predicate misses a row that the transaction itself had inserted or
+	// seen before.
+	PredicateReadMiss = "predicate-read-miss"
 	// CausalViolation: a transaction misses a write that it causally follows, in its process
 	// or by what it read.
 	CausalViolation = "causal-violation"
@@ -80,6 +84,45 @@ var cycleBreaks = [...][4][]history.Model{
 // OfCycle is the anomaly that a cycle of a class is.
 func OfCycle(c dependency.Class) checker.Class {
 	return checker.Class{Name: shapeNames[c.Shape] + variantNames[c.Variant], Breaks: cycleBreaks[c.Shape][c.Variant]}
+}
+
+// phantomBreaks is cycleBreaks for cycles that have predicate anti-dependencies: repeatable read
+// knows no predicates.
+var phantomBreaks = [...][4][]history.Model{
+	dependency.GSingleRead: {{history.Prefix, history.ConsistentView, history.ParallelSnapshotIsolation}, nil, nil, nil},
+	dependency.GSingle: {
+		{history.ConsistentView, history.ParallelSnapshotIsolation}, {history.StrongSessionSnapshotIsolation},
+		{history.StrongSnapshotIsolation, history.StrictSerializableWrites}, {history.StrongSnapshotIsolation}},
+	dependency.LongFork: {{history.Prefix}, nil, nil, nil},
+	dependency.GNonadjacent: {
+		{history.SnapshotIsolation}, {history.StrongSessionSnapshotIsolation},
+		{history.StrongSnapshotIsolation, history.StrictSerializableWrites}, {history.StrongSnapshotIsolation}},
+	dependency.G2: {
+		{history.Serializable}, {history.StrongSessionSerializable},
+		{history.StrictSerializableWrites}, {history.StrictSerializable}},
+}
+
+// OfPredicateCycle is the anomaly that a cycle of a class is which has predicate anti-dependencies.
+// Its shape is beyond G1c.
+func OfPredicateCycle(c dependency.Class) checker.Class {
+	name := shapeNames[c.Shape]
+	if c.Shape == dependency.G2 {
+		name = "G2"
+	}
+	return checker.Class{Name: name + variantNames[c.Variant], Breaks: phantomBreaks[c.Shape][c.Variant]}
+}
+
+// PredicateClasses are the anomalies of cycles with predicate anti-dependencies, worst first.
+func PredicateClasses() []checker.Class {
+	var all []checker.Class
+	for variant := range dependency.Variant(len(variantNames)) {
+		for shape := dependency.GSingleRead; int(shape) < len(shapeNames); shape++ {
+			if class := OfPredicateCycle(dependency.Class{Shape: shape, Variant: variant}); class.Breaks != nil {
+				all = append(all, class)
+			}
+		}
+	}
+	return all
 }
 
 // Classes are all anomalies, worst first: what no level of isolation allows, then what ever

@@ -65,17 +65,17 @@ type client struct {
 	conn *clientv3.Client
 	// reading are the options of reads that stand alone.
 	reading []clientv3.OpOption
-	// lists: transactions append to lists, else they write registers.
-	lists bool
+	// lists: transactions append to lists; rows: they work on rows; else they write registers.
+	lists, rows bool
 }
 
-// newClient makes a client whose transactions append to lists, or write registers.
-func newClient(addr netip.Addr, o options, dialer *clients.Dialer, lists bool) (*client, error) {
+// newClient makes a client for a workload without holders, whose name says what its transactions are about.
+func newClient(addr netip.Addr, o options, dialer *clients.Dialer, workload string) (*client, error) {
 	conn, err := connect(addr, dialer)
 	if err != nil {
 		return nil, err
 	}
-	c := &client{conn: conn, lists: lists}
+	c := &client{conn: conn, lists: workload == "append", rows: workload == "predicate"}
 	if o.serializable {
 		c.reading = append(c.reading, clientv3.WithSerializable())
 	}
@@ -88,6 +88,7 @@ func newClient(addr netip.Addr, o options, dialer *clients.Dialer, lists bool) (
 //	write  register   int
 //	cas    register   [expected, new]; expected null means absent
 //	txn    append     [["r",key,null],["append",key,int],…] → the same with lists read
+//	txn    predicate  as in history/row.go
 //	txn    others     [["r",key,null],["w",key,int],…] → the same with ints or nulls read
 //	open, transfer, balances   bank     as in history/bank.go
 //	add    set        int
@@ -106,7 +107,11 @@ func (c *client) Invoke(ctx context.Context, op history.Event) clients.Completio
 	case history.FCAS:
 		done = c.compareAndSet(ctx, op.Key, op.Value)
 	case history.FTransaction:
-		done = c.transact(ctx, op.Value)
+		if c.rows {
+			done = c.transactRows(ctx, op.Value)
+		} else {
+			done = c.transact(ctx, op.Value)
+		}
 	case history.FAdd:
 		done = c.add(ctx, op.Key, op.Value)
 	case history.FOpen:

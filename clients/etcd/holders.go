@@ -17,7 +17,7 @@ func newClientFor(work history.Workload, addr netip.Addr, o options, dialer *cli
 	switch work.Name {
 	case "lease", "lock", "fenced-write", "election":
 	default:
-		return newClient(addr, o, dialer, work.Name == "append")
+		return newClient(addr, o, dialer, work.Name)
 	}
 	if ttl < time.Second {
 		return nil, fmt.Errorf("etcd's leases last whole seconds, not %s; give --ttl", ttl)

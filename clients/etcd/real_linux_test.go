@@ -143,7 +143,7 @@ func (s *server) client(o options) *client {
 
 func openClient(t *testing.T, addr netip.Addr, o options) *client {
 	t.Helper()
-	c, err := newClient(addr, o, new(clients.Dialer), true)
+	c, err := newClient(addr, o, new(clients.Dialer), "append")
 	must(t, err)
 	t.Cleanup(func() { c.Close() })
 	return c

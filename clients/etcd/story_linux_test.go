@@ -12,6 +12,8 @@ import (
 	"testing"
 	"time"
 
+	clientv3 "go.etcd.io/etcd/client/v3"
+
 	"nemesis/clients"
 	"nemesis/history"
 )
@@ -137,6 +139,44 @@ func TestOneMember(t *testing.T) {
 			history.OK, `[["r","x",null],["w","x",1],["r","x",1],["r","y",null],["w","y",5],["w","x",2]]`)
 		ended(t, invoke(t, c, "txn", "", `[["r","x",null],["r","y",null],["r","z",null]]`), history.OK, `[["r","x",2],["r","y",5],["r","z",null]]`)
 		ended(t, invoke(t, c, "txn", "", `[["append","x",1]]`), history.Fail, "")
+	})
+
+	t.Run("rows", func(t *testing.T) {
+		c := s.client(defaults(t))
+		c.lists, c.rows = false, true
+		all := func(found string) string { return `["rp",{"group":"g","mod":1,"rest":0},` + found + `]` }
+		odd := func(found string) string { return `["rp",{"group":"g","mod":2,"rest":1},` + found + `]` }
+		ended(t, invoke(t, c, "txn", "", `[`+all("null")+`,["r","g.1",null]]`), history.OK, `[`+all("[]")+`,["r","g.1",null]]`)
+		ended(t, invoke(t, c, "txn", "", `[["insert","g.0",0],["insert","g.1",1],`+all("null")+`,["insert","h.1",5]]`),
+			history.OK, `[["insert","g.0",0],["insert","g.1",1],`+all(`[["g.0",0],["g.1",1]]`)+`,["insert","h.1",5]]`)
+		ended(t, invoke(t, c, "txn", "", `[["insert","g.1",1]]`), history.Fail, "the row g.1 is there")
+		ended(t, invoke(t, c, "txn", "", `[["insert","g.2",2],["delete","g.3",null]]`), history.Fail, "the row g.3 is not there")
+		ended(t, invoke(t, c, "txn", "", `[`+odd("null")+`,["delete","g.1",null],`+odd("null")+`,["r","g.0",null],["r","h.1",null]]`),
+			history.OK, `[`+odd(`[["g.1",1]]`)+`,["delete","g.1",null],`+odd("[]")+`,["r","g.0",0],["r","h.1",5]]`)
+		ended(t, invoke(t, c, "txn", "", `[`+all("null")+`]`), history.OK, `[`+all(`[["g.0",0]]`)+`]`)
+		for _, bad := range []string{`[]`, `[["append","x",1]]`, `[["insert","g.4","x"]]`, `[["insert","4",4]]`, `[["rp",{"group":"g","mod":0},null]]`} {
+			ended(t, invoke(t, c, "txn", "", bad), history.Fail, "")
+		}
+	})
+
+	// Of two transactions that each miss what the other one inserts only one can be.
+	t.Run("a row that comes or goes meanwhile is a lost race", func(t *testing.T) {
+		c := s.client(defaults(t))
+		c.lists, c.rows = false, true
+		ended(t, invoke(t, c, "txn", "", `[["insert","r.0",0]]`), history.OK, `[["insert","r.0",0]]`)
+		for i, meanwhile := range []string{`[["insert","r.1",1]]`, `[["delete","r.0",null]]`} {
+			table, ended2 := c.groups(t.Context(), []string{"r"}, nil)
+			if ended2 != nil {
+				t.Fatal(ended2.Error)
+			}
+			ended(t, invoke(t, c, "txn", "", meanwhile), history.OK, meanwhile)
+			put := []clientv3.Op{clientv3.OpPut(rowKey(fmt.Sprint("r.", 5+i)), "5")}
+			resp, err := c.conn.Do(t.Context(), clientv3.OpTxn(table.unchanged(), put, nil))
+			must(t, err)
+			if resp.Txn().Succeeded {
+				t.Errorf("after %s the write went through", meanwhile)
+			}
+		}
 	})
 
 	t.Run("bank", func(t *testing.T) {

@@ -322,8 +322,8 @@ func (c *Classifier) topological(g *Graph, follow [kindCount]int8) []int32 {
 	return order
 }
 
-// Contradictory reports whether the wr and inferred edges alone have a cycle: then no order of
+// Contradictory reports whether the ww, wr and inferred edges alone have a cycle: then no order of
 // versions is read atomic.
 func (c *Classifier) Contradictory(part *Component) bool {
-	return c.t.cyclic(&part.Graph, over(1<<WR|1<<Inferred), c.pace)
+	return c.t.cyclic(&part.Graph, over(1<<WW|1<<WR|1<<Inferred), c.pace)
 }
