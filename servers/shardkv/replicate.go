@@ -90,11 +90,15 @@ func (s *Store) onCopy(from core.Address, m *Copy) {
 		s.put(r)
 	}
 	in := r.incoming
-	if in == nil || in.Epoch < m.Epoch || in.Epoch == m.Epoch && in.Seq != m.Seq && m.Offset == 0 {
+	if in == nil || in.Epoch < m.Epoch || in.Epoch == m.Epoch && !in.same(m) && m.Offset == 0 {
 		in = &Copy{Shard: m.Shard, Epoch: m.Epoch, Seq: m.Seq, Size: m.Size}
 		r.incoming = in
 	}
-	if in.Epoch != m.Epoch || in.Seq != m.Seq || in.Size != m.Size || m.Offset+uint64(len(m.Data)) > m.Size {
+	switch {
+	case in.Epoch != m.Epoch || m.Offset+uint64(len(m.Data)) > m.Size:
+		return
+	case !in.same(m): // a late chunk of another copy has taken its place, or this one is late: its holder begins anew
+		s.send(from, &Copied{m.Shard, m.Epoch, m.Seq, 0})
 		return
 	}
 	if m.Offset == uint64(len(in.Data)) {
@@ -121,6 +125,10 @@ func (s *Store) onCopy(from core.Address, m *Copy) {
 	}
 	send(from, &Copied{m.Shard, m.Epoch, m.Seq, m.Size})
 }
+
+// same says whether two chunks of one epoch are of the same copy. In an epoch copies differ by their last write, or, once what the
+// holder had inherited has taken effect, by their size.
+func (m *Copy) same(other *Copy) bool { return m.Seq == other.Seq && m.Size == other.Size }
 
 // onReplicate takes in a write, in order, under the epoch of the copy it belongs to.
 func (s *Store) onReplicate(from core.Address, m *Replicate) {
