@@ -20,6 +20,7 @@ import (
 	"nemesis/checker/liveness"
 	"nemesis/checker/ownership"
 	"nemesis/checker/restart"
+	"nemesis/checker/serverlog"
 	"nemesis/checker/set"
 	"nemesis/checker/stats"
 	"nemesis/checker/transactions/listappend"
@@ -59,6 +60,7 @@ func everyChecker(t *testing.T) []timed {
 		{"ownership", ownership.Checker(ownership.Options{Bounds: bounds}), movingShards, false},
 		{"liveness", liveness.Checker(liveness.Options{Bounds: bounds}), contendedLock, false},
 		{"restart", restart.Checker(), failedStarts, true},
+		{"serverlog", serverlog.Checker(), complaints, true},
 		{"atleastonce", atleastonce.Checker(), increments, true},
 		{"stats", stats.Stats(), growingSet, true},
 		{"stats", stats.Availability(), growingSet, true},
@@ -188,6 +190,16 @@ func failedStarts() *history.Log {
 	for range long {
 		log.Events = append(log.Events, history.Event{Type: history.RestartFailed, Time: log.End, Node: "n1",
 			Restart: &history.Restart{Server: "etcd", Attempts: history.RestartAttempts, Code: 1}})
+	}
+	return log
+}
+
+// complaints are many lines of logs that tell of panics.
+func complaints() *history.Log {
+	log := after([]history.Operation{write(0, history.FRead, "", history.OK, nil, history.EncodeNull())})
+	for range long {
+		log.Events = append(log.Events, history.Event{Type: history.ServerComplaint, Time: log.End, Node: "n1",
+			Log: &history.LogLine{Server: "etcd", File: "etcd.log", Line: 1, Class: serverlog.Panic, Text: "panic: x", Count: 1}})
 	}
 	return log
 }

@@ -145,6 +145,12 @@ type LogReader interface {
 	LastWords(log []byte) string
 }
 
+// LogSearcher is a Deployment whose servers say in their logs that they are broken in words
+// of their own, besides those of the runtimes that checker/serverlog knows.
+type LogSearcher interface {
+	LogPatterns() []history.LogPattern
+}
+
 // Leading is a Deployment in which nodes lead, one or many.
 type Leading interface {
 	// Leads are who leads what now, asked of the nodes within the context's deadline;
@@ -164,6 +170,8 @@ type Abilities struct {
 	// Probe is nil where connecting must do, LastWords where the last line must.
 	Probe     func(ctx context.Context, c Component) error
 	LastWords func(log []byte) string
+	// LogPatterns are those of the system's own.
+	LogPatterns []history.LogPattern
 	// Leads is nil where nobody leads.
 	Leads func(ctx context.Context) ([]history.Lead, error)
 	// Leader is the node that leads, Grantor the one that grants leases; "" where nobody is
@@ -184,6 +192,9 @@ func AbilitiesOf(d Deployment) Abilities {
 	}
 	if l, is := d.(LogReader); is {
 		a.LastWords = l.LastWords
+	}
+	if l, is := d.(LogSearcher); is {
+		a.LogPatterns = l.LogPatterns()
 	}
 	if l, is := d.(Leading); is {
 		a.Leads = l.Leads

@@ -88,7 +88,7 @@ func (c Claim) Includes(m Model) bool {
 		return c.Bounds.Expiry > 0
 	case Refinement:
 		return c.Specification != ""
-	case Termination, Restartable:
+	case Termination, Restartable, NoInternalError:
 		return true
 	}
 	return c.Model.Implies(m) || slices.Contains(c.Rules, m)

@@ -47,6 +47,9 @@ func appendEvent(b []byte, ev *Event) ([]byte, error) {
 	if ev.Restart != nil && err == nil {
 		b, err = appendJSON(b, `,"restart":`, ev.Restart)
 	}
+	if ev.Log != nil && err == nil {
+		b, err = appendJSON(b, `,"log":`, ev.Log)
+	}
 	if len(ev.Leaders) > 0 && err == nil {
 		b, err = appendJSON(b, `,"leaders":`, ev.Leaders)
 	}

@@ -25,6 +25,9 @@ const (
 	// RestartFailed: a server was down after everything had been healed, was started again,
 	// and ended each time; see Event.Restart.
 	RestartFailed Type = "restart-failed"
+	// ServerComplaint: a server's log says that something is wrong with the server itself; see
+	// Event.Log. It is recorded when logs are collected, whenever it was said.
+	ServerComplaint Type = "complaint"
 	// LeaderChange: who leads changed, as Event.Leaders says; Event.Node is the only node
 	// that leads ("" when nobody does, or several).
 	LeaderChange Type = "leader"
@@ -106,6 +109,7 @@ type Event struct {
 	Clock   *ClockSample `json:"clock,omitempty"`
 	Exit    *Exit        `json:"exit,omitempty"`
 	Restart *Restart     `json:"restart,omitempty"`
+	Log     *LogLine     `json:"log,omitempty"`
 	Message string       `json:"message,omitempty"`
 	// Leaders are who leads what from a LeaderChange on. Two of the same thing in the same
 	// term contradict each other; see Rivals.

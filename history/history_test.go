@@ -26,7 +26,7 @@ func anyEvent() *rapid.Generator[Event] {
 	return rapid.Custom(func(t *rapid.T) Event {
 		ev := Event{
 			Time: rapid.Int64().Draw(t, "time"),
-			Type: rapid.SampledFrom([]Type{Invoke, OK, Fail, Info, FaultChange, ClockReading, ServerExit, LeaderChange, PhaseChange, Note}).Draw(t, "type"),
+			Type: rapid.SampledFrom([]Type{Invoke, OK, Fail, Info, FaultChange, ClockReading, ServerExit, ServerComplaint, LeaderChange, PhaseChange, Note}).Draw(t, "type"),
 			Node: text.Draw(t, "node"),
 		}
 		if ev.Type.IsOperation() {
@@ -43,6 +43,8 @@ func anyEvent() *rapid.Generator[Event] {
 			ev.Clock = &ClockSample{WallLow: -5, WallHigh: 7, RTT: 12}
 		case ServerExit:
 			ev.Exit = &Exit{Server: "etcd", PID: 4, Code: -1, Signal: text.Draw(t, "signal")}
+		case ServerComplaint:
+			ev.Log = &LogLine{File: "etcd.log", Line: 3, Class: "panic", Text: text.Draw(t, "text"), Then: []string{text.Draw(t, "then")}, Count: 2}
 		case PhaseChange, Note:
 			ev.Message = text.Draw(t, "message")
 		}
@@ -133,7 +135,7 @@ func TestEventsSurviveARoundTrip(t *testing.T) {
 func TestEveryFieldOfAnEventIsWritten(t *testing.T) {
 	want := Event{
 		Index: 1, Time: 2, Type: OK, Process: 3, Node: "n1", F: "f", Key: "k", Value: json.RawMessage("4"), Version: 5, Error: "e", Cause: ControlSide,
-		Fault: &Fault{ID: 6}, Clock: &ClockSample{RTT: 7}, Exit: &Exit{PID: 8}, Restart: &Restart{Attempts: 9}, Message: "m",
+		Fault: &Fault{ID: 6}, Clock: &ClockSample{RTT: 7}, Exit: &Exit{PID: 8}, Restart: &Restart{Attempts: 9}, Log: &LogLine{Line: 11}, Message: "m",
 		Leaders: []Lead{{Node: "n1", Of: "a", Term: 10}},
 	}
 	for i, v := 0, reflect.ValueOf(want); i < v.NumField(); i++ {

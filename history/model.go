@@ -103,6 +103,9 @@ const (
 	// Termination: every operation ends, by its answer or by its timeout. Whoever serves
 	// requests claims it.
 	Termination Model = "termination"
+	// NoInternalError: no server says of itself that it is broken: no panic, data race, failed
+	// assertion or corruption. Whoever has servers claims it.
+	NoInternalError Model = "no-internal-error"
 	// Restartable: a server that nothing holds down comes up again when it is started, at
 	// the latest at the RestartAttempts-th time. Whoever has servers claims it.
 	Restartable Model = "restartable"

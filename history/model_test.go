@@ -106,7 +106,7 @@ func TestClaimIncludesWhatItsPartsImply(t *testing.T) {
 	claim := Claim{Origin: Documented, Model: StrictSerializableWrites, Rules: []Model{MutualExclusion}, Bounds: Bounds{Handover: 1},
 		Assumptions: []Assumption{{Name: ClockError}}}
 	for m, want := range map[Model]bool{
-		Serializable: true, LinearizableWrites: true, Integrity: true, MutualExclusion: true, BoundedHandover: true, Termination: true, Restartable: true,
+		Serializable: true, LinearizableWrites: true, Integrity: true, MutualExclusion: true, BoundedHandover: true, Termination: true, Restartable: true, NoInternalError: true,
 		Linearizable: false, StrictSerializable: false, LeaseDuration: false, BoundedRecovery: false, BoundedOutage: false, BoundedExpiry: false,
 	} {
 		if claim.Includes(m) != want {

@@ -91,6 +91,9 @@ func (p *parser) set(ev *Event, name string, raw []byte) bool {
 	case "restart":
 		ev.Restart = &Restart{}
 		err = json.Unmarshal(raw, ev.Restart)
+	case "log":
+		ev.Log = &LogLine{}
+		err = json.Unmarshal(raw, ev.Log)
 	case "leaders":
 		err = json.Unmarshal(raw, &ev.Leaders)
 	case "message":

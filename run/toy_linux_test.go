@@ -68,10 +68,14 @@ func (d toyCluster) Open(_ context.Context, node string, dialer *clients.Dialer)
 
 // toyServer is the program: register is read without new, written with it, and with old
 // written if it holds that.
-func toyServer(listen, first string) error {
+func toyServer(listen, first string) error { return toyServe(listen, first, func(*http.Request) {}) }
+
+// toyServe is toyServer that tells of each request before it is answered.
+func toyServe(listen, first string, tell func(*http.Request)) error {
 	var mu sync.Mutex
 	registers := map[string]string{}
 	return http.ListenAndServe(listen, http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		tell(r)
 		if listen != first {
 			httputil.NewSingleHostReverseProxy(&url.URL{Scheme: "http", Host: first}).ServeHTTP(w, r)
 			return

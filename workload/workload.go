@@ -22,6 +22,7 @@ import (
 	"nemesis/checker"
 	"nemesis/checker/liveness"
 	"nemesis/checker/restart"
+	"nemesis/checker/serverlog"
 	"nemesis/checker/stats"
 	"nemesis/history"
 	"nemesis/workload/generator"
@@ -77,7 +78,7 @@ func Find(name string) (Workload, error) {
 
 // anyCheckers look for what can be seen in the history of any workload.
 func anyCheckers(plan history.Plan) []checker.Checker {
-	return []checker.Checker{liveness.Checker(liveness.ForPlan(plan)), restart.Checker(), stats.Stats(), stats.Availability()}
+	return []checker.Checker{liveness.Checker(liveness.ForPlan(plan)), restart.Checker(), serverlog.Checker(), stats.Stats(), stats.Availability()}
 }
 
 // objectModels are those that checkers of single objects decide: strict serializability of

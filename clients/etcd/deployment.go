@@ -8,6 +8,7 @@ import (
 
 	clientv3 "go.etcd.io/etcd/client/v3"
 
+	"nemesis/checker/serverlog"
 	"nemesis/clients"
 	"nemesis/history"
 	"nemesis/nodes"
@@ -82,6 +83,13 @@ func (d *deployment) Probe(ctx context.Context, c clients.Component) error {
 		return fmt.Errorf("does not answer reads (%s)", brief(err))
 	}
 	return nil
+}
+
+// LogPatterns are what etcd's own check for corruption says of the members' data (--experimental-initial-corrupt-check,
+// --experimental-corrupt-check-time), from 3.4 on.
+func (d *deployment) LogPatterns() []history.LogPattern {
+	return []history.LogPattern{{Class: serverlog.Corruption,
+		Expr: `\{"level":"(?:warn|error)","ts":"[^"]*","caller":"[^"]*corrupt\.go:\d+","msg":"(?:found different hash values from remote (?:peer|member)|found hash mismatch|same compact revision then hashes must match|Detected compaction hash mismatch)`}}
 }
 
 // LastWords reads the log as etcd writes it.

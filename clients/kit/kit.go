@@ -373,6 +373,17 @@ func (s *Servers) LogFiles(node string) map[string]string {
 	return files
 }
 
+// LogOwner is the component of a node that writes a log of LogFiles; "" when none does.
+func (s *Servers) LogOwner(node, name string) string {
+	owner := ""
+	for _, c := range s.on(node) {
+		if n := c.Name(); len(n) > len(owner) && (name == n+".log" || strings.HasPrefix(name, n)) {
+			owner = n
+		}
+	}
+	return owner
+}
+
 // TraceFiles maps the names under which a node's traces are collected to paths on the node.
 func (s *Servers) TraceFiles(node string) map[string]string {
 	files := map[string]string{}

@@ -101,6 +101,9 @@ func TestLogsOfComponentsOnOneNodeHaveNamesOfTheirOwn(t *testing.T) {
 	}
 	var got []string
 	for name, file := range s.LogFiles("n1") {
+		if owner, _, _ := strings.Cut(strings.TrimSuffix(name, ".log"), "-"); s.LogOwner("n1", name) != owner {
+			t.Errorf("%s is of %q, want %s", name, s.LogOwner("n1", name), owner)
+		}
 		got = append(got, name+"="+file)
 	}
 	slices.Sort(got)
