@@ -4,8 +4,8 @@ import "nemesis/history"
 
 // Where PostgreSQL's documentation says what it claims.
 const (
-	isolationPage   = "https://www.postgresql.org/docs/17/transaction-iso.html"
-	reliabilityPage = "https://www.postgresql.org/docs/17/wal-reliability.html"
+	isolationPage = "https://www.postgresql.org/docs/17/transaction-iso.html"
+	standbyPage   = "https://www.postgresql.org/docs/17/warm-standby.html"
 )
 
 // Claim is what PostgreSQL's documentation says for these options. Of options that cannot be
@@ -46,8 +46,38 @@ func (System) Claim(given map[string]string) history.Claim {
 			Address: isolationPage + "#XACT-SERIALIZABLE",
 		}}
 	}
+	inCluster(&claim, o)
 	return claim
 }
 
+// inCluster adds what is said of a cluster whose primary fails.
+func inCluster(claim *history.Claim, o options) {
+	switch o.replication {
+	case "sync":
+		claim.Sources = append(claim.Sources, history.Source{Address: standbyPage + "#SYNCHRONOUS-REPLICATION",
+			Sentence: "PostgreSQL documents of synchronous replication that a commit waits until the standbys asked for have it on their disks, so that it is lost only if they fail together with the primary."})
+		claim.Assumptions = append(claim.Assumptions, history.Assumption{Name: history.MajorityConnected,
+			Text: "a majority of members can talk to each other most of the time (for availability, not for safety)"})
+	case "async":
+		// Nothing that was committed need survive its primary, so two reads may contradict each other.
+		claim.Model = history.Integrity
+		claim.Sources = append(claim.Sources, history.Source{Address: standbyPage + "#SYNCHRONOUS-REPLICATION",
+			Sentence: "PostgreSQL documents of asynchronous replication that transactions which were committed may not have reached the standby when the primary fails, and are lost then."})
+		claim.Notes = append(claim.Notes, "What the isolation level promises ends where a failover loses transactions; hold the cluster to more with --claim.")
+	}
+}
+
 // Timing: a single server waits for nobody.
-func (System) Timing(map[string]string) history.Timing { return history.Timing{} }
+func (System) Timing(given map[string]string) history.Timing {
+	o, err := parseOptions(given)
+	if err != nil || o.replication == "none" {
+		return history.Timing{}
+	}
+	return history.Timing{Election: history.Duration(o.failover)}
+}
+
+// HasLeaders: a primary leads a cluster.
+func (System) HasLeaders(given map[string]string) bool {
+	o, err := parseOptions(given)
+	return err == nil && o.replication != "none"
+}

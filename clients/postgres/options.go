@@ -22,6 +22,10 @@ func levels() []level {
 // options are the --set options of one run, read.
 type options struct {
 	isolation level
+	// replication is none, async or sync.
+	replication string
+	// failover is how long a member of a cluster waits for its primary before it stands for election.
+	failover time.Duration
 	// tables is over how many tables lists are spread; 0 is one table.
 	tables int
 	// readDelay is how long a read of a list waits between the start of its statement and its look at the table.
@@ -48,6 +52,14 @@ func settings() []clients.Setting[options] {
 			}
 			return true
 		},
+	}, {
+		Option: clients.Option{Name: "replication", Default: "none", Values: []string{"none", "async", "sync"},
+			Doc: "none: one server; async: the nodes elect a primary, the others follow it by streaming replication; sync: and a commit waits until a majority has it on disk"},
+		Read: func(o *options, v string) bool { o.replication = v; return true },
+	}, {
+		Option:  clients.Option{Name: "failover", Default: "3s", Waits: true, Doc: "how long a standby waits for its primary before it stands for election"},
+		Allowed: "whole milliseconds from 500ms to 1m",
+		Read:    clients.ReadDuration(500*time.Millisecond, time.Minute, func(o *options, d time.Duration) { o.failover = d }),
 	}, {
 		Option: clients.Option{Name: "tables", Default: "0",
 			Doc: "tables over which the lists of the workload append are spread, so that each list is the first thing in an empty table; 0 for one table"},

@@ -93,3 +93,27 @@ func TestLastWordsAreTheReason(t *testing.T) {
 		t.Errorf("%q", got)
 	}
 }
+
+// What a failover may lose is not claimed; --claim asks for it.
+func TestClaimOfReplication(t *testing.T) {
+	for replication, want := range map[string]history.Model{"none": history.Serializable, "sync": history.Serializable, "async": history.Integrity} {
+		given := map[string]string{"replication": replication}
+		if c := (System{}).Claim(given); c.Model != want || replication != "none" && len(c.Sources) < 2 {
+			t.Errorf("%s claims %q from %v", replication, c.Model, c.Sources)
+		}
+		if leads := (System{}).HasLeaders(given); leads != (replication != "none") {
+			t.Errorf("%s has leaders: %v", replication, leads)
+		}
+		if timing := (System{}).Timing(given); (timing.Election > 0) != (replication != "none") {
+			t.Errorf("%s: %+v", replication, timing)
+		}
+	}
+}
+
+func TestVersionsThatCannotBeCopied(t *testing.T) {
+	for version, want := range map[string]bool{"14.9.0-beta.9": true, "15.3.0-beta.9": false, "17.10.0": false, "installed": false} {
+		if got := tooOld(version); got != want {
+			t.Errorf("%s: %v, want %v", version, got, want)
+		}
+	}
+}

@@ -59,3 +59,14 @@ func TestDatabasesKeepTheirLevelsAndNoMore(t *testing.T) {
 		})
 	}
 }
+
+// The primary is killed, another one takes over, and what was acknowledged before is still there: a commit waits until a
+// majority has it.
+func TestPostgresFailsOverWithoutLoss(t *testing.T) {
+	t.Parallel()
+	installedPostgres(t)
+	o := finish(t, invocation(t, "run", "postgres", "--version", "installed", "--nodes", "local:3", "--set", "replication=sync", "--set", "failover=1s",
+		"--workload", "set", "--claim", "linearizable", "--faults", "kill", "--fault-target", "leader", "--fault-interval", "8s", "--time-limit", "14s", "--seed", "1"))
+	o.want(t, checker.Valid.ExitCode())
+	wantFaults(t, o.verdict(t), "kill")
+}

@@ -4,7 +4,9 @@
 // PostgreSQL comes as many files, wants its data directory made by initdb, and knows
 // nothing of who should be the primary of a cluster. Run does that for one node: it
 // unpacks the server or finds the installed one, makes the data directory with the
-// clients' tables in it, starts postgres and ends with it. It is started by `nemesis
+// clients' tables in it, starts postgres and ends with it. In a cluster it is a member beside
+// others, which elect the primary among themselves, copy its data and follow it (election.go has the rules
+// and why nothing acknowledged is lost by them). It is started by `nemesis
 // server postgres`, as a server's process, so whoever kills that kills everything here.
 //
 // Nothing half-made is ever used: the program files and the data directory are made under
@@ -28,10 +30,9 @@ import (
 	"nemesis/servers/process"
 )
 
-// User is the database's superuser and the clients' user, Database where their tables are.
-// Nobody needs a password: the server listens on the nodes' own network only.
+// User is the clients' user, who may do anything, and Database where their tables are. Nobody needs a password: the server listens on the nodes' own network only.
 const (
-	User     = "postgres"
+	User     = "nemesis"
 	Database = "postgres"
 )
 
@@ -42,7 +43,7 @@ const Installed = "installed"
 type Options struct {
 	// Listen is where clients, and standbys, connect.
 	Listen netip.AddrPort
-	// Dir is the directory for everything that is kept: data in Dir/pg.
+	// Dir is the directory for everything that is kept.
 	Dir string
 	// Archive is the tarball of an npm package with the server's programs, Unpacked where
 	// its content goes. With "" the server that is installed is taken.
@@ -51,6 +52,8 @@ type Options struct {
 	Settings []string
 	// Schema is what is run once, after the data directory was made, each line a statement.
 	Schema string
+	// Replication makes it a member of a cluster; nil is a server alone.
+	Replication *Replication
 	// Say tells an operator a line.
 	Say func(string)
 }
@@ -61,6 +64,9 @@ func Run(ctx context.Context, o Options) error {
 	s, err := prepare(ctx, o)
 	if err != nil {
 		return err
+	}
+	if o.Replication != nil {
+		return runMember(ctx, s)
 	}
 	if err := s.create(ctx); err != nil {
 		return err
@@ -120,7 +126,13 @@ func majorOf(path string) int {
 	return n
 }
 
-func (s *server) data() string { return filepath.Join(s.Dir, "pg") }
+// current is the directory of the data in use, beside which a member keeps what it is about to use.
+func (s *server) current() string { return filepath.Join(s.Dir, "current") }
+
+func (s *server) data() string { return filepath.Join(s.current(), pgDir) }
+
+// pgDir is the name of a data directory.
+const pgDir = "pg"
 
 // created reports whether there is a data directory.
 func (s *server) created() bool {
@@ -137,21 +149,22 @@ func (s *server) create(ctx context.Context) error {
 		return nil
 	}
 	began := time.Now()
-	half := s.data() + ".new"
-	if err := os.RemoveAll(half); err != nil {
+	whole := filepath.Join(s.Dir, "new")
+	half := filepath.Join(whole, pgDir)
+	if err := errors.Join(os.RemoveAll(whole), os.Mkdir(whole, 0o700)); err != nil {
 		return fmt.Errorf("remove a data directory that was not finished: %w", err)
 	}
 	// The locale C sorts texts by their bytes, on every machine alike.
-	if err := s.program(ctx, "", "initdb", "-D", half, "-U", User, "-A", "trust", "-E", "UTF8", "--locale=C"); err != nil {
+	if err := s.program(ctx, "", "initdb", "-D", half, "-U", administrator, "-A", "trust", "-E", "UTF8", "--locale=C"); err != nil {
 		return err
 	}
 	if err := os.WriteFile(filepath.Join(half, "pg_hba.conf"), []byte(accessRules), 0o600); err != nil {
 		return fmt.Errorf("write the access rules: %w", err)
 	}
-	if err := s.program(ctx, s.Schema, "postgres", "--single", "-D", half, Database); err != nil {
+	if err := s.program(ctx, fmt.Sprintf("CREATE ROLE %s SUPERUSER LOGIN;\n%s", User, s.Schema), "postgres", "--single", "-D", half, Database); err != nil {
 		return err
 	}
-	if err := os.Rename(half, s.data()); err != nil {
+	if err := os.Rename(whole, s.current()); err != nil {
 		return fmt.Errorf("put the data directory in place: %w", err)
 	}
 	s.Say(fmt.Sprintf("made the data directory in %v", time.Since(began).Round(time.Millisecond)))
@@ -171,13 +184,13 @@ func (s *server) program(ctx context.Context, input, name string, args ...string
 // environment is PostgreSQL's: nothing of ours decides how it behaves.
 func environment() []string { return []string{"PATH=/usr/bin:/bin", "LC_ALL=C", "TZ=UTC"} }
 
-// start starts postgres with its settings, the given ones last.
+// start starts postgres with its settings, the user's last.
 func (s *server) start(settings ...string) (*process.Process, error) {
 	if err := s.clearLock(); err != nil {
 		return nil, err
 	}
 	argv := []string{"-D", s.data(), "-h", s.Listen.Addr().String(), "-p", strconv.Itoa(int(s.Listen.Port()))}
-	for _, setting := range append(append(s.fixed(), s.Settings...), settings...) {
+	for _, setting := range append(append(s.fixed(), settings...), s.Settings...) {
 		argv = append(argv, "-c", setting)
 	}
 	return process.Start(filepath.Join(s.bin, "postgres"), argv, environment())
