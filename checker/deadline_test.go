@@ -19,6 +19,7 @@ import (
 	"nemesis/checker/linear/models"
 	"nemesis/checker/liveness"
 	"nemesis/checker/ownership"
+	"nemesis/checker/queue"
 	"nemesis/checker/restart"
 	"nemesis/checker/serverlog"
 	"nemesis/checker/set"
@@ -26,6 +27,7 @@ import (
 	"nemesis/checker/transactions/listappend"
 	"nemesis/checker/transactions/predicate"
 	"nemesis/checker/transactions/register"
+	"nemesis/checker/uniqueids"
 	"nemesis/history"
 )
 
@@ -55,6 +57,8 @@ func everyChecker(t *testing.T) []timed {
 		{"transactions/register", register.Checker(), registerTransactions, false},
 		{"transactions/register", register.Checker(), func() *history.Log { return longTransaction(history.MicroWrite) }, true},
 		{"transactions/predicate", predicate.Checker(), rows, false},
+		{"queue", queue.Checker(queue.Options{}), func() *history.Log { return objects("queue") }, true},
+		{"uniqueids", uniqueids.Checker(), identifiers, true},
 		{"bank", bank.Checker(bank.Options{}), busyBank, true},
 		{"lease", lease.Checker(lease.Options{Bounds: bounds, Fenced: true}), contendedLock, false},
 		{"ownership", ownership.Checker(ownership.Options{Bounds: bounds}), movingShards, false},
@@ -161,6 +165,15 @@ func rows() *history.Log {
 		all := history.Predicate{Group: group, Mod: 1}
 		ops = append(ops, write(i%5, history.FTransaction, "", history.OK, nil, history.EncodeTransaction([]history.MicroOp{
 			{F: history.MicroInsert, Key: history.EncodeText(row.Key), Value: row.Value}, {F: history.MicroPredicate, Key: all.Encode(), Value: history.EncodeRows(seen)}})))
+	}
+	return after(ops)
+}
+
+// identifiers are given out one after another.
+func identifiers() *history.Log {
+	var ops []history.Operation
+	for i := range long {
+		ops = append(ops, write(i%5, history.FGenerate, "", history.OK, nil, history.EncodeInt(int64(i))))
 	}
 	return after(ops)
 }

@@ -6,11 +6,9 @@ import (
 	"errors"
 	"fmt"
 	"io"
-	"maps"
 	"os"
 	"path/filepath"
 	"runtime/debug"
-	"slices"
 	"strings"
 	"time"
 
@@ -18,10 +16,14 @@ import (
 	"github.com/spf13/pflag"
 
 	"nemesis/checker"
+	"nemesis/checker/bank"
 	"nemesis/checker/linear"
 	"nemesis/checker/linear/models"
+	"nemesis/checker/queue"
+	"nemesis/checker/set"
 	"nemesis/checker/transactions/listappend"
 	"nemesis/checker/transactions/register"
+	"nemesis/checker/uniqueids"
 	"nemesis/history"
 	"nemesis/history/foreign"
 	"nemesis/reports"
@@ -32,14 +34,15 @@ import (
 // foreignFlags say how to read and judge the history of another tester.
 type foreignFlags struct {
 	format, model, init, keys, memory, claim string
-	nilReads, observe, skip                  bool
+	nilReads, observe, skip, overdrafts      bool
 	time                                     time.Duration
 }
 
 func (f *foreignFlags) register(flags *pflag.FlagSet) {
 	flags.StringVar(&f.format, "format", "", "the format of another tester's history: "+formatNames()+" (default: what it looks like)")
-	flags.StringVar(&f.model, "model", "", "what one object is supposed to be: "+modelNames()+" (default cas-register, for porcupine-kv kv)")
-	flags.StringVar(&f.claim, "claim", "", "the consistency model to hold transactions to (list-append, rw-register; default strict-serializable)")
+	flags.StringVar(&f.model, "model", "", "what one object is supposed to be: "+modelNames()+" (default cas-register, for porcupine-kv kv, for plume, polysi-text and dbcop rw-register)")
+	flags.StringVar(&f.claim, "claim", "", "the consistency model to hold the history to ("+strings.Join(claimable(), ", ")+"; default strict-serializable)")
+	flags.BoolVar(&f.overdrafts, "negative-balances", false, "accounts of a bank may be below zero")
 	flags.StringVar(&f.init, "init", "nil", "value that a register or a key holds at first, as the history would have it")
 	flags.StringVar(&f.keys, "keys", string(foreign.KeysAuto), "whether values are pairs of a key and the value proper: auto, yes, no")
 	flags.BoolVar(&f.nilReads, "nil-reads-tell-nothing", false, "take a register's read of nil for one that saw nothing, as Knossos does")
@@ -65,7 +68,7 @@ func (f *foreignFlags) concerns(cmd *cobra.Command, path string) (bool, error) {
 			return true, nil
 		}
 	}
-	for _, name := range []string{"model", "claim", "init", "keys", "nil-reads-tell-nothing", "failures-observe", "skip-unknown", "checker-time", "checker-memory"} {
+	for _, name := range []string{"model", "claim", "init", "keys", "nil-reads-tell-nothing", "failures-observe", "skip-unknown", "negative-balances", "checker-time", "checker-memory"} {
 		if cmd.Flags().Changed(name) {
 			return false, &run.UsageError{Err: fmt.Errorf("read the command line: --%s is for another tester's history, and %s is none; name its file, or say its --format as well", name, path)}
 		}
@@ -92,8 +95,11 @@ func (f *foreignFlags) judge(ctx context.Context, w, aside io.Writer, path strin
 		defer debug.SetMemoryLimit(debug.SetMemoryLimit(memory))
 	}
 	options := foreign.Options{Format: format, Keys: foreign.Keys(f.keys), SkipUnknown: f.skip, Memory: memory}
-	if transactional[f.model] != nil {
-		options.Keys, options.Transactions = foreign.KeysNo, true // a transaction of two parts looks like a pair
+	if m := wholeHistory[f.model]; m.check != nil {
+		if options.Keys == foreign.KeysAuto {
+			options.Keys = foreign.KeysNo // a transaction of two parts looks like a pair
+		}
+		options.Transactions = m.transactions
 	}
 	read, err := foreign.Load(ctx, path, options)
 	var beyond *foreign.BudgetError
@@ -111,9 +117,9 @@ func (f *foreignFlags) judge(ctx context.Context, w, aside io.Writer, path strin
 	}
 	log := read.Log
 	claim := history.Claim{Origin: history.AskedFor} // every anomaly counts
-	if transactional[f.model] != nil {
-		if claim.Model, err = f.claimed(); err == nil {
-			err = foreign.Transactions(log.Operations)
+	if m := wholeHistory[f.modelOf(read.Format)]; m.check != nil {
+		if claim.Model, err = f.claimed(); err == nil && m.prepare != nil && !read.Format.Sessions() {
+			err = m.prepare(log)
 		}
 		if err != nil {
 			return &run.UsageError{Err: err}
@@ -154,19 +160,26 @@ func (f *foreignFlags) modelOf(format foreign.Format) string {
 		return f.model
 	case format == foreign.PorcupineKV:
 		return "kv"
+	case format.Sessions():
+		return "rw-register"
 	}
 	return "cas-register"
 }
 
 // checker is what the flags ask for, for a history of this format.
 func (f *foreignFlags) checker(format foreign.Format) (checker.Checker, time.Duration, int64, error) {
-	transactions := transactional[f.model]
-	if f.claim != "" && transactions == nil {
-		return nil, 0, 0, errors.New("read --claim: it is for the models list-append and rw-register; leave it out")
+	whole := wholeHistory[f.modelOf(format)]
+	switch {
+	case f.claim != "" && whole.check == nil && (format != "" || f.model != ""):
+		return nil, 0, 0, fmt.Errorf("read --claim: it is for the models %s; leave it out", strings.Join(claimable(), ", "))
+	case f.overdrafts && f.model != "bank":
+		return nil, 0, 0, errors.New("read --negative-balances: it is for the model bank; leave it out")
+	case format.Sessions() && f.model != "" && f.model != "rw-register" && f.model != "long-fork":
+		return nil, 0, 0, fmt.Errorf("read --model %s: a history of the format %s has transactions over registers; leave it out", f.model, format)
 	}
 	kind, err := models.Find(f.modelOf(format))
-	if err != nil && transactions == nil {
-		return nil, 0, 0, err
+	if err != nil && whole.check == nil {
+		return nil, 0, 0, fmt.Errorf("%w, %s", err, strings.Join(claimable(), ", "))
 	}
 	opt := models.Options{InitOption: "--init", NilReads: f.nilReads, ObserveFailures: f.observe}
 	if opt.Init, err = foreign.Value(f.init, format); err != nil {
@@ -179,16 +192,45 @@ func (f *foreignFlags) checker(format foreign.Format) (checker.Checker, time.Dur
 	if f.time < 0 {
 		return nil, 0, 0, errors.New("read --checker-time: it is negative; give a duration such as 60s, or 0s for no bound")
 	}
-	if transactions != nil {
-		return transactions(), f.time, memory, nil
+	if whole.check != nil {
+		return whole.check(f), f.time, memory, nil
 	}
 	return linear.Checker(kind, opt), f.time, memory, nil
 }
 
-// transactional are the models of transactions.
-var transactional = map[string]func() checker.Checker{"list-append": listappend.Append, "rw-register": register.Checker}
+// ofWhole is a model that is judged by the whole history at once, and not object by object.
+type ofWhole struct {
+	check func(*foreignFlags) checker.Checker
+	// transactions: every event is one of a transaction, whatever its :f.
+	transactions bool
+	// prepare makes our own operations of those of Jepsen; nil for nothing to do.
+	prepare func(*history.Log) error
+}
 
-// claimed is the model that transactions are held to.
+// wholeHistory are the models of whole histories.
+var wholeHistory = map[string]ofWhole{
+	"list-append": {func(*foreignFlags) checker.Checker { return listappend.Append() }, true, transactions},
+	"rw-register": {func(*foreignFlags) checker.Checker { return register.Checker() }, true, transactions},
+	"long-fork": {func(*foreignFlags) checker.Checker { return register.Checker() }, true, func(log *history.Log) error {
+		if err := transactions(log); err != nil {
+			return err
+		}
+		return foreign.UnrecordedWrites(log)
+	}},
+	"bank":        {func(f *foreignFlags) checker.Checker { return bank.Checker(bank.Options{Overdrafts: f.overdrafts}) }, false, foreign.Banks},
+	"set-full":    {func(*foreignFlags) checker.Checker { return set.Full() }, false, foreign.Sets},
+	"total-queue": {func(*foreignFlags) checker.Checker { return queue.Checker(queue.Options{Drained: true}) }, false, nil},
+	"unique-ids":  {func(*foreignFlags) checker.Checker { return uniqueids.Checker() }, false, nil},
+}
+
+func transactions(log *history.Log) error { return foreign.Transactions(log.Operations) }
+
+// claimable are the names of models that are held to a claim.
+func claimable() []string {
+	return []string{"list-append", "rw-register", "long-fork", "bank", "set-full", "total-queue", "unique-ids"}
+}
+
+// claimed is the model that the history is held to.
 func (f *foreignFlags) claimed() (history.Model, error) {
 	if f.claim == "" {
 		return history.StrictSerializable, nil
@@ -247,6 +289,6 @@ func modelNames() string {
 	for _, k := range models.All() {
 		s = append(s, k.Name)
 	}
-	s = append(s, slices.Sorted(maps.Keys(transactional))...)
+	s = append(s, claimable()...)
 	return strings.Join(s, ", ")
 }

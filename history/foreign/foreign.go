@@ -55,10 +55,24 @@ const (
 	// PorcupineKV is the form of Porcupine's key-value histories: EDN maps with
 	// :process, :type (:invoke, :ok), :f (:get, :put, :append), :key and :value.
 	PorcupineKV Format = "porcupine-kv"
+	// ElleJSON is JepsenJSON by the name of those who take it from elle-cli.
+	ElleJSON Format = "elle-json"
+	// Plume is transactions over registers without times: lines r(key,value,session,transaction) and
+	// w(…), transaction -1 for one that was aborted. PolySIText is the same.
+	Plume      Format = "plume"
+	PolySIText Format = "polysi-text"
+	// DBCop is the same in dbcop's binary form.
+	DBCop Format = "dbcop"
 )
 
+// Sessions reports whether histories of this format are transactions over registers, session by
+// session and without times.
+func (f Format) Sessions() bool { return f == Plume || f == PolySIText || f == DBCop }
+
 // Formats are all formats, for help and for errors.
-func Formats() []Format { return []Format{JepsenEDN, JepsenLog, PorcupineKV, JepsenJSON} }
+func Formats() []Format {
+	return []Format{JepsenEDN, JepsenLog, PorcupineKV, JepsenJSON, ElleJSON, Plume, PolySIText, DBCop}
+}
 
 // Keys says whether values are pairs of a key and the value proper, which is how
 // Jepsen writes histories of independent objects. An event that has a :key of its
@@ -194,7 +208,7 @@ func Read(r io.Reader, opt Options) (*History, error) {
 	if opt.Format != "" && !slices.Contains(Formats(), opt.Format) {
 		return nil, fmt.Errorf("%q is not one of %s", opt.Format, names())
 	}
-	text, err := unpack(r)
+	text, err := unpack(r, opt.Format)
 	if err != nil {
 		return nil, err
 	}
@@ -211,9 +225,14 @@ func Read(r io.Reader, opt Options) (*History, error) {
 		return nil, fmt.Errorf("this is JSON, not EDN; say --format %s, or none", JepsenJSON)
 	}
 	rec := newRecord(opt.Keys, opt.Memory)
+	s := &sessions{rec: rec}
 	switch h.Format {
-	case JepsenEDN, JepsenJSON:
-		err = readEvents(newReader(text, h.Format == JepsenJSON), parseOf(opt), rec)
+	case JepsenEDN, JepsenJSON, ElleJSON:
+		err = readEvents(newReader(text, h.Format != JepsenEDN), parseOf(opt), rec)
+	case Plume, PolySIText:
+		err = readSessionLines(text, s)
+	case DBCop:
+		err = readDBCop(text, s)
 	case PorcupineKV:
 		err = readEvents(newReader(text, false), porcupineEvent, rec)
 	case JepsenLog:
@@ -226,8 +245,12 @@ func Read(r io.Reader, opt Options) (*History, error) {
 	case rec.seen == 0:
 		err = errors.New("no operation was found; is this the right file and format?")
 	}
-	if err != nil && seen != h.Format {
+	switch {
+	case err == nil:
+	case seen != h.Format && !sameForm(seen, h.Format):
 		err = fmt.Errorf("%w; it looks like %s, not %s", err, seen, h.Format)
+	case opt.Format == "" && rec.clients == 0 && h.Format != JepsenLog:
+		err = fmt.Errorf("%w; it looked like %s, if it is something else name it with --format: %s", err, seen, names())
 	}
 	if err != nil {
 		return nil, err
@@ -240,8 +263,26 @@ func Read(r io.Reader, opt Options) (*History, error) {
 		return nil, failAt(s.OperationLine, "%s looks like an operation and cannot be read%s; --skip-unknown judges the history without such lines", brief(s.Operation), more)
 	}
 	h.Events, h.Nemesis = rec.clients, rec.seen-rec.clients
+	if h.Format.Sessions() {
+		h.Log = s.log()
+		return h, nil
+	}
 	h.Log, err = rec.log()
 	return h, err
+}
+
+// sameForm reports whether two formats are one under two names.
+func sameForm(a, b Format) bool {
+	one := func(f Format) Format {
+		switch f {
+		case ElleJSON:
+			return JepsenJSON
+		case PolySIText:
+			return Plume
+		}
+		return f
+	}
+	return one(a) == one(b)
 }
 
 func names() string {

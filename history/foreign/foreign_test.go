@@ -158,7 +158,7 @@ func TestMalformedHistoriesGetOneLineWithItsNumber(t *testing.T) {
 		{"division by zero", JepsenEDN, `{:value 1/0}`, `line 1: "1/0" divides by zero`},
 		{"half a character", JepsenEDN, `{:value "\ud83d"}`, `line 1: a string holds the escape \ud83d, which is half a character`},
 		{"a number that is none of three", JepsenEDN, `{:value ##Nan}`, `line 1: "##Nan" is no EDN`},
-		{"UTF-16", JepsenEDN, "\xff\xfe{\x00", "the file is UTF-16; write it as UTF-8"},
+		{"UTF-16 that was cut off", JepsenEDN, "\xff\xfe{\x00:", "the file is UTF-16 and ends within a character"},
 		{"Jepsen's own store", JepsenEDN, "JEPSEN\x00\x00", "this is Jepsen's binary store; name the history.edn"},
 		{"JSON without colons", JepsenJSON, `{"process" 0}`, `line 1: the member "process" has no value; a colon was expected`},
 		{"JSON without commas", JepsenJSON, `{"process":0 "type":"ok"}`, `line 1: '"' stands where a comma or '}' was expected`},

@@ -4,6 +4,7 @@ import (
 	"bufio"
 	"bytes"
 	"compress/gzip"
+	"encoding/binary"
 	"errors"
 	"fmt"
 	"io"
@@ -17,8 +18,9 @@ import (
 const maxWindow = 64 << 20
 
 // unpack returns what is to be read of a file: unpacked if it is packed by gzip or zstd,
-// and without a byte-order mark.
-func unpack(r io.Reader) (*bufio.Reader, error) {
+// as UTF-8 and without a byte-order mark. What is no text is an error unless it is dbcop's, or
+// is to be taken for that.
+func unpack(r io.Reader, format Format) (*bufio.Reader, error) {
 	b := bufio.NewReaderSize(r, 1<<16)
 	head, _ := b.Peek(8) // an error shows again when reading
 	switch {
@@ -35,16 +37,28 @@ func unpack(r io.Reader) (*bufio.Reader, error) {
 		}
 		b = bufio.NewReaderSize(z, 1<<16)
 	}
-	head, _ = b.Peek(8)
+	head, _ = b.Peek(1 << 10)
+	var order binary.ByteOrder
 	switch {
+	case format == DBCop || format == "" && isDBCop(head):
+		return b, nil
 	case bytes.HasPrefix(head, []byte("\xef\xbb\xbf")):
 		_, _ = b.Discard(3)
-	case bytes.HasPrefix(head, []byte("\xff\xfe")) || bytes.HasPrefix(head, []byte("\xfe\xff")):
-		return nil, errors.New("the file is UTF-16; write it as UTF-8, for example with iconv -f UTF-16 -t UTF-8")
+	case bytes.HasPrefix(head, []byte("\xff\xfe")):
+		order = binary.LittleEndian
+	case bytes.HasPrefix(head, []byte("\xfe\xff")):
+		order = binary.BigEndian
 	case bytes.HasPrefix(head, []byte("JEPSEN")):
 		return nil, errors.New("this is Jepsen's binary store; name the history.edn or the history.txt beside it")
-	case bytes.IndexByte(head, 0) >= 0:
-		return nil, errors.New("this is no text file; a history as text was expected")
+	case bytes.IndexByte(head[:min(8, len(head))], 0) >= 0:
+		return nil, fmt.Errorf("this is no text file; a history as text was expected, or one of %s", DBCop)
+	}
+	if order != nil {
+		_, _ = b.Discard(2)
+		b = bufio.NewReaderSize(&utf16Reader{r: b, order: order}, 1<<16)
+		if head, _ = b.Peek(3); string(head) == "\ufeff" { // what was UTF-8 with a mark
+			_, _ = b.Discard(3)
+		}
 	}
 	return b, nil
 }
@@ -56,6 +70,12 @@ var porcupineFunction = regexp.MustCompile(`:f\s+:(get|put|append)\b`)
 // recognise tells the format by the beginning of a file. JSON and EDN begin with a bracket
 // or a tag, and in JSON a colon follows the first name; everything else is lines of a log.
 func recognise(head []byte) Format {
+	if isDBCop(head) {
+		return DBCop
+	}
+	if line, _, _ := bytes.Cut(bytes.TrimSpace(head), []byte("\n")); sessionLine.Match(bytes.TrimSpace(line)) {
+		return Plume
+	}
 	text := head
 	for {
 		text = bytes.TrimLeft(text, " \t\r\n\f,")

@@ -1,6 +1,7 @@
 package foreign
 
 import (
+	"encoding/json"
 	"fmt"
 	"strconv"
 	"strings"
@@ -26,6 +27,81 @@ func Transactions(ops []history.Operation) error {
 				parts[n].F = strings.TrimPrefix(parts[n].F, ":")
 			}
 			*value = history.EncodeTransaction(parts)
+		}
+	}
+	return nil
+}
+
+// UnrecordedWrites adds writes of unknown outcome to transactions over registers of which no write was
+// recorded, as in some histories of long forks: of each value that was read, at any time. Where a write was
+// recorded, it adds nothing.
+func UnrecordedWrites(log *history.Log) error {
+	type version struct{ key, value string }
+	var read []version
+	seen := map[version]bool{}
+	spare := 0
+	for i := range log.Operations {
+		o := &log.Operations[i]
+		spare = max(spare, o.Process+1)
+		recorded := false
+		for _, value := range [2]json.RawMessage{o.Input, o.Output} {
+			err := history.EachMicroOp(value, func(m history.MicroOp) error {
+				v := version{string(m.Key), string(m.Value)}
+				switch {
+				case m.F == history.MicroWrite:
+					recorded = true
+				case o.Type == history.OK && !history.IsNull(m.Value) && !seen[v]:
+					seen[v] = true
+					read = append(read, v)
+				}
+				return nil
+			})
+			if err != nil {
+				return fmt.Errorf("read operation %d as a transaction: %w", o.Index, err)
+			}
+		}
+		if recorded {
+			return nil
+		}
+	}
+	var writes []history.Operation
+	for _, v := range read {
+		writes = append(writes, history.Operation{Completion: -1, Process: spare, F: history.FTransaction, Type: history.Info, Return: history.Never, End: log.End,
+			Input: history.EncodeTransaction([]history.MicroOp{{F: history.MicroWrite, Key: json.RawMessage(v.key), Value: json.RawMessage(v.value)}})})
+		spare++
+	}
+	log.Operations = append(writes, log.Operations...)
+	return nil
+}
+
+// Banks makes our own transfers of Jepsen's, of which :from, :to and :amount are keywords.
+func Banks(log *history.Log) error {
+	for i := range log.Operations {
+		o := &log.Operations[i]
+		if o.F != history.FTransfer {
+			continue
+		}
+		var parts map[string]json.RawMessage
+		if err := json.Unmarshal(o.Input, &parts); err != nil {
+			return fmt.Errorf("read operation %d as a transfer: its value %s is no map", o.Index, history.Quote(o.Input))
+		}
+		ours := make(map[string]json.RawMessage, len(parts))
+		for name, value := range parts {
+			ours[strings.TrimPrefix(name, ":")] = value
+		}
+		var err error
+		if o.Input, err = json.Marshal(ours); err != nil {
+			return fmt.Errorf("read operation %d as a transfer: %w", o.Index, err)
+		}
+	}
+	return nil
+}
+
+// Sets makes our own reads of whole sets of Jepsen's, whose :f is :read.
+func Sets(log *history.Log) error {
+	for i := range log.Operations {
+		if o := &log.Operations[i]; o.F == history.FRead {
+			o.F = history.FList
 		}
 	}
 	return nil

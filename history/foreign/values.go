@@ -217,7 +217,7 @@ func Value(text string, format Format) (json.RawMessage, error) {
 	if strings.TrimSpace(text) == "nil" {
 		return history.EncodeNull(), nil
 	}
-	e := newReader(strings.NewReader(text), format == JepsenJSON)
+	e := newReader(strings.NewReader(text), format == JepsenJSON || format == ElleJSON)
 	c, err := e.start()
 	if err == io.EOF {
 		return nil, fmt.Errorf("there is no value; give one such as 0 or nil")
