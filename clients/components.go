@@ -165,6 +165,19 @@ type Granting interface {
 	Grantor(ctx context.Context) (string, error)
 }
 
+// Troubled is a Deployment that may find out that a run cannot go on, such as by a client
+// program of the user's that breaks down.
+type Troubled interface {
+	// Trouble tells why, at most once.
+	Trouble() <-chan error
+}
+
+// Logged is a Deployment whose clients write a log of their own.
+type Logged interface {
+	// ClientLog is what they wrote so far, or the end of it.
+	ClientLog() []byte
+}
+
 // Abilities are what a deployment can do; what it cannot do has a substitute, or is nil.
 type Abilities struct {
 	// Probe is nil where connecting must do, LastWords where the last line must.
@@ -177,6 +190,9 @@ type Abilities struct {
 	// Leader is the node that leads, Grantor the one that grants leases; "" where nobody is
 	// known. Where many lead, it is who leads the first thing by name.
 	Leader, Grantor func(ctx context.Context) (string, error)
+	// Trouble and ClientLog are nil where there is none.
+	Trouble   <-chan error
+	ClientLog func() []byte
 	// Close ends the deployment's own connections. The servers are the agents'.
 	Close func() error
 }
@@ -209,6 +225,12 @@ func AbilitiesOf(d Deployment) Abilities {
 	a.Grantor = a.Leader
 	if g, is := d.(Granting); is {
 		a.Grantor = g.Grantor
+	}
+	if t, is := d.(Troubled); is {
+		a.Trouble = t.Trouble()
+	}
+	if l, is := d.(Logged); is {
+		a.ClientLog = l.ClientLog
 	}
 	if c, is := d.(io.Closer); is {
 		a.Close = c.Close

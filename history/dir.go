@@ -19,8 +19,10 @@ const (
 	VerdictFile = "verdict.json"
 	ReportFile  = "report.html"
 	JUnitFile   = "junit.xml"
-	NodesDir    = "nodes"
-	TraceSuffix = ".trace.ndjson" // of a file in a node's directory: the steps that a server took
+	// ClientLogFile is what a client program of the user wrote to standard error.
+	ClientLogFile = "client.log"
+	NodesDir      = "nodes"
+	TraceSuffix   = ".trace.ndjson" // of a file in a node's directory: the steps that a server took
 )
 
 // Dir is the directory of one run.

@@ -30,7 +30,7 @@ func (f serverFault) Info() Info {
 		Name: f.name, Doc: f.doc, Settings: []FaultSetting{processFaultSetting()},
 		Forms: append([]Form{
 			{Target: "leader", Weight: 3, Least: 1},
-			{Target: "one", Weight: 3, Least: 2},
+			{Target: "one", Weight: 3, Least: 1},
 			{Target: "minority", Weight: 2, Least: 5},
 			{Target: "majority", Weight: 1, Least: 3},
 			{Target: "all", Weight: 1, Least: 2},

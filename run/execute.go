@@ -491,7 +491,26 @@ func (r *runner) collect(ctx context.Context) error {
 	if r.unwritable() {
 		return err
 	}
-	return errors.Join(err, full)
+	return errors.Join(err, full, r.saveClientLog())
+}
+
+// saveClientLog keeps what the user's client program wrote.
+func (r *runner) saveClientLog() error {
+	if r.abilities.ClientLog == nil {
+		return nil
+	}
+	text := r.abilities.ClientLog()
+	if len(text) == 0 {
+		return nil
+	}
+	err := save(r.recording.current().Path(history.ClientLogFile), func(w io.Writer) error {
+		_, err := w.Write(text)
+		return err
+	})
+	if err != nil {
+		return fmt.Errorf("keep the log of the client program: %w", err)
+	}
+	return nil
 }
 
 // search records what a server says of itself in a log that was saved, whole or not.

@@ -217,10 +217,27 @@ func (r *runner) watch(ctx context.Context) (stop func()) {
 			r.trouble("", "the control node was suspended for %s: its clock stood still, and nothing measured by it is true", d.Round(time.Millisecond))
 		}}.watch(ctx)
 	})
+	if r.abilities.Trouble != nil {
+		wg.Go(func() { r.watchTrouble(ctx) })
+	}
 	if r.abilities.Leads != nil {
 		wg.Go(func() { r.watchLeaders(ctx) })
 	}
 	return func() { cancel(); wg.Wait() }
+}
+
+// watchTrouble ends the workload when the deployment tells that it cannot go on.
+func (r *runner) watchTrouble(ctx context.Context) {
+	select {
+	case err := <-r.abilities.Trouble:
+		r.trouble("", "%s", err)
+		r.mu.Lock()
+		defer r.mu.Unlock()
+		if r.endWork != nil {
+			r.endWork()
+		}
+	case <-ctx.Done():
+	}
 }
 
 // watchLeaders records who leads whenever that changes.

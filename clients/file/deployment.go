@@ -18,6 +18,7 @@ import (
 	"sync"
 
 	"nemesis/clients"
+	"nemesis/clients/external"
 	"nemesis/clients/resp"
 	"nemesis/history"
 	"nemesis/nodes/agent"
@@ -28,6 +29,7 @@ type deployment struct {
 	*site
 	plan       history.Plan
 	machines   []*agent.Client
+	programs   *external.Pool // nil where clients are ours
 	components []clients.Component
 	places     map[string]place // by component
 
@@ -40,6 +42,8 @@ var (
 	_ clients.Deployment = (*deployment)(nil)
 	_ clients.Prober     = (*deployment)(nil)
 	_ clients.Leading    = (*deployment)(nil)
+	_ clients.Troubled   = (*deployment)(nil)
+	_ clients.Logged     = (*deployment)(nil)
 )
 
 func (s System) deploy(install clients.Install, plan history.Plan, machines []*agent.Client) (*deployment, error) {
@@ -73,7 +77,62 @@ func (s System) deploy(install clients.Install, plan history.Plan, machines []*a
 	if len(d.components) == 0 {
 		return nil, errors.New("no process runs on any node; take more nodes")
 	}
+	if program := s.Client.Program; program != nil {
+		if err := d.program(program); err != nil {
+			return nil, err
+		}
+	}
 	return d, nil
+}
+
+// program prepares the user's program that clients are.
+func (d *deployment) program(c *ProgramClient) error {
+	command, err := place{d.site, 0, d.definition.Processes[0].Name, d.definition.main()}.words(c.Command)
+	if err != nil {
+		return fmt.Errorf("client.program: %w", err)
+	}
+	hello := external.Hello{Workload: d.workload, Seed: d.seed, InFlight: c.InFlight}
+	for i, n := range d.nodes {
+		ports := map[string]uint16{}
+		for _, p := range d.definition.Processes {
+			if !slices.Contains(d.runsOn(p.Value), i) {
+				continue
+			}
+			for _, port := range p.Value.Ports {
+				ports[p.Name+"."+port.Name] = port.Number
+				if p.Name == d.definition.clientRole() {
+					ports[port.Name] = port.Number
+				}
+			}
+		}
+		hello.Nodes = append(hello.Nodes, external.Node{ID: n.name, Addr: n.address.String(), Ports: ports})
+	}
+	d.programs = external.New(external.Options{Command: command, Dir: d.definition.Dir, Count: c.Clients, Hello: hello})
+	return nil
+}
+
+// Trouble tells that the user's program broke down.
+func (d *deployment) Trouble() <-chan error {
+	if d.programs == nil {
+		return nil
+	}
+	return d.programs.Trouble()
+}
+
+// ClientLog is what the user's program wrote to standard error.
+func (d *deployment) ClientLog() []byte {
+	if d.programs == nil {
+		return nil
+	}
+	return d.programs.Log()
+}
+
+// Close ends the user's program.
+func (d *deployment) Close() error {
+	if d.programs == nil {
+		return nil
+	}
+	return d.programs.Close()
 }
 
 // artifacts are the files of all artifacts for nodes of an architecture, and fills in where
@@ -288,6 +347,12 @@ func (d *deployment) Open(_ context.Context, node string, dialer *clients.Dialer
 		target = func(ctx context.Context) (string, error) { return d.whereTo(ctx, node, to) }
 	}
 	switch {
+	case d.programs != nil:
+		at, err := d.index(node)
+		if err != nil {
+			return nil, err
+		}
+		return d.programs.Open(d.nodes[at].name), nil
 	case d.definition.resp != nil:
 		return d.definition.resp.Open(d.workload, node, target, dialer), nil
 	case d.definition.http != nil:

@@ -99,3 +99,34 @@ func TestAFileWithMistakesIsRefused(t *testing.T) {
 		t.Errorf("exit status %d and %q", code, out)
 	}
 }
+
+// Clients are a program in another language, and a program that breaks down ends the run as
+// harness trouble.
+func TestClientsAreAProgramOfTheUsers(t *testing.T) {
+	needsProgram(t, "redis-server", "python3")
+	needsLocalNodes(t)
+	t.Parallel()
+	path := copied(t, "redis-program.yaml")
+	clients := filepath.Join(filepath.Dir(path), "clients")
+	if err := os.Mkdir(clients, 0o755); err != nil {
+		t.Fatal(err)
+	}
+	if err := os.Rename(copied(t, filepath.Join("clients", "redis.py")), filepath.Join(clients, "redis.py")); err != nil {
+		t.Fatal(err)
+	}
+	// Nothing is kept, and SIGKILL loses it all: acknowledged writes are gone.
+	lost := finish(t, invocation(t, "run", path, "--time-limit", "6s", "--faults", "kill", "--fault-interval", "2s", "--set", "persistence=none", "--seed", "1", "--rate", "200"))
+	lost.want(t, checker.Violation.ExitCode())
+
+	if err := os.WriteFile(filepath.Join(clients, "redis.py"), []byte("print('{\"ready\":true}', flush=True)\nimport sys\nsys.stdin.readline()\nsys.stdin.readline()\nprint('oh dear', file=sys.stderr, flush=True)\nprint('what?', flush=True)\nsys.stdin.read()\n"), 0o644); err != nil {
+		t.Fatal(err)
+	}
+	broken := finish(t, invocation(t, "run", path, "--time-limit", "60s", "--faults", "none"))
+	broken.want(t, checker.Harness.ExitCode())
+	if want := `it wrote "what?", which is no answer`; !strings.Contains(strings.Join(strings.Fields(broken.text), " "), want) {
+		t.Errorf("told %s\nwant %s", broken.text, want)
+	}
+	if text, err := os.ReadFile(broken.dir.Path(history.ClientLogFile)); err != nil || !strings.Contains(string(text), "oh dear") {
+		t.Errorf("the client's log is %q, %v", text, err)
+	}
+}
