@@ -9,6 +9,7 @@ import (
 	"testing"
 
 	"nemesis/checker"
+	"nemesis/history"
 	"nemesis/servers/defect"
 )
 
@@ -72,5 +73,27 @@ func TestShardkvWithADefectIsFoundOut(t *testing.T) {
 func TestDefectsOfShardkvAreThoseThatTheOptionTakes(t *testing.T) {
 	if all := defect.Shardkv(); all[0].ID != "K01" || all[len(all)-1].ID != "K28" || len(all) != 28 {
 		t.Errorf("there are %d defects, %s to %s; the option of clients/shardkv takes K01 to K28", len(all), all[0].ID, all[len(all)-1].ID)
+	}
+}
+
+// TestShardkvUnderAClockBeyondItsBoundIsExceeded lets a store's clock stand still, so that it believes in its lease for ever. What it
+// then answers is no violation; whether it is asked depends on who holds what, so it is tried up to eight times.
+func TestShardkvUnderAClockBeyondItsBoundIsExceeded(t *testing.T) {
+	t.Parallel()
+	needsLocalNodes(t)
+	for seed := 1; ; seed++ {
+		o := finish(t, invocation(t, "run", "shardkv", "--nodes", "local:3", "--workload", "shard-ownership", "--set", "lease=500ms",
+			"--set", "clock-error=25ms", "--set", "replicas=2", "--concurrency", "4n", "--rate", "500", "--faults", "clock-freeze",
+			"--clock-change", "monotonic:x0", "--fault-target", "one", "--fault-hold", "2s", "--fault-interval", "3s", "--time-limit", "12s", "--seed", strconv.Itoa(seed)))
+		if o.code == checker.Valid.ExitCode() && seed < 8 {
+			continue
+		}
+		o.want(t, checker.Exceeded.ExitCode())
+		if !slices.ContainsFunc(o.verdict(t).Assumptions, func(a checker.Assumption) bool {
+			return a.Name == history.ClockError && a.Exceeded && strings.Contains(a.Why, "monotonic clock")
+		}) {
+			t.Errorf("the verdict does not say which clock was wrong: %+v", o.verdict(t).Assumptions)
+		}
+		return
 	}
 }
