@@ -32,8 +32,9 @@ type replica struct {
 	log      []*write // what some backup may not have
 	backups  map[core.Address]*backup
 
-	// Of a node that gets a copy.
+	// Of a node that gets a copy, or has one.
 	incoming *Copy
+	early    map[uint64]*Replicate // writes that came before those before them
 }
 
 // reply is the last reply to a client.
@@ -70,13 +71,14 @@ type backup struct {
 	offset   uint64
 	ready    bool   // it has the copy
 	acked    uint64 // it has every write up to here
+	sent     uint64 // it was sent every write up to here, since they were last sent again
 	synced   bool   // nothing is acknowledged without it
 	reported bool   // the placement group knows that it is in sync
 	sentAt   time.Duration
 }
 
 func newReplica(s Shard) *replica {
-	return &replica{id: s.ID, keys: s.Range, epoch: s.Epoch, data: map[string][]byte{}, replies: map[uint64]reply{}}
+	return &replica{id: s.ID, keys: s.Range, epoch: s.Epoch, data: map[string][]byte{}, replies: map[uint64]reply{}, early: map[uint64]*Replicate{}}
 }
 
 // encode returns the replica as it is after its last write applied.
@@ -186,6 +188,14 @@ func (r *replica) unreported() core.Address {
 		}
 	}
 	return first
+}
+
+// logged is the index in the log of the first write after one.
+func (r *replica) logged(after uint64) int {
+	if len(r.log) == 0 || after < r.log[0].seq {
+		return 0
+	}
+	return min(int(after-r.log[0].seq)+1, len(r.log)) // without gaps
 }
 
 // trim forgets writes that every backup has. With joining, a node that gets a copy has only those that the copy includes.

@@ -33,12 +33,23 @@ func (s *Store) supply(r *replica, n core.Address) {
 		s.send(n, &Copy{r.id, r.epoch, b.copySeq, uint64(len(b.data)), b.offset, b.data[b.offset:end]})
 		return
 	}
-	sent := 0
-	for _, w := range r.log {
-		if w.seq > b.acked && sent < 64 {
-			s.send(n, &Replicate{r.id, r.epoch, w.seq, r.seq, w.op})
-			sent++
+	b.sent = b.acked
+	s.stream(r, n)
+}
+
+// window is how many writes a backup may be sent that it has not acknowledged, and how many it keeps that came too early.
+const window = 64
+
+// stream sends a backup that has its copy the writes that it was not sent yet, as many as the window lets. Each acknowledgement
+// brings more, so that a backup catches up with clients that go on to write.
+func (s *Store) stream(r *replica, n core.Address) {
+	b := r.backups[n]
+	for _, w := range r.log[r.logged(b.sent):] {
+		if w.seq > b.acked+window {
+			return
 		}
+		s.send(n, &Replicate{r.id, r.epoch, w.seq, r.seq, w.op})
+		b.sent = w.seq
 	}
 }
 
@@ -56,7 +67,7 @@ func (s *Store) onCopied(from core.Address, m *Copied) {
 	}
 	b.offset = m.Offset
 	if b.offset == uint64(len(b.data)) {
-		b.ready, b.acked, b.data = true, b.copySeq, nil
+		b.ready, b.acked, b.sent, b.data = true, b.copySeq, b.copySeq, nil
 	}
 	s.supply(r, from)
 }
@@ -68,8 +79,10 @@ func (s *Store) onReplicated(from core.Address, m *Replicated) {
 	}
 	if from == s.opt.ID {
 		r.durable = max(r.durable, min(m.Seq, r.last()))
-	} else if b := r.backups[from]; b != nil && b.ready {
-		b.acked = max(b.acked, min(m.Seq, r.last()))
+	} else if b := r.backups[from]; b != nil && b.ready && m.Seq > b.acked {
+		b.acked = min(m.Seq, r.last())
+		b.sent = max(b.sent, b.acked)
+		s.stream(r, from)
 	}
 }
 
@@ -130,9 +143,10 @@ func (s *Store) onCopy(from core.Address, m *Copy) {
 // holder had inherited has taken effect, by their size.
 func (m *Copy) same(other *Copy) bool { return m.Seq == other.Seq && m.Size == other.Size }
 
-// onReplicate takes in a write, in order, under the epoch of the copy it belongs to.
+// onReplicate takes in writes, in order, under the epoch of the copy they belong to. Those that come too early wait for those before
+// them.
 func (s *Store) onReplicate(from core.Address, m *Replicate) {
-	r := s.replicas[m.Shard]
+	r, epoch := s.replicas[m.Shard], m.Epoch
 	if r == nil || r.incoming != nil {
 		return
 	}
@@ -144,15 +158,20 @@ func (s *Store) onReplicate(from core.Address, m *Replicate) {
 		next = m.Seq > r.seq
 	}
 	if m.Seq > r.seq && !next {
+		if m.Seq <= r.seq+window {
+			r.early[m.Seq] = m
+		}
 		return
 	}
-	if next {
+	for ; next; next = m != nil && m.Epoch == r.epoch {
 		if s.opt.Defect == defect.K19 && m.Op.Kind == Delete {
 			m = &Replicate{m.Shard, m.Epoch, m.Seq, m.Commit, Op{Client: m.Op.Client, Seq: m.Op.Seq, Kind: Get, Key: m.Op.Key}}
 		}
 		r.inherit(m.Seq, m.Op)
 		r.recent = slices.DeleteFunc(r.recent, func(w inherited) bool { return w.seq <= m.Commit })
 		s.record(encodeWrite(r.id, m.Seq, m.Op))
+		delete(r.early, m.Seq)
+		m = r.early[r.seq+1]
 	}
-	s.sendDurably(from, &Replicated{m.Shard, m.Epoch, r.seq})
+	s.sendDurably(from, &Replicated{r.id, epoch, r.seq})
 }

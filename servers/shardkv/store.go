@@ -185,7 +185,7 @@ func (s *Store) onOp(from core.Address, o *Op) {
 	s.sendDurably(s.opt.ID, &Replicated{r.id, r.epoch, w.seq})
 	for _, n := range r.nodes() {
 		if r.backups[n].ready {
-			s.send(n, &Replicate{r.id, r.epoch, w.seq, r.seq, w.op})
+			s.stream(r, n)
 		}
 	}
 }
