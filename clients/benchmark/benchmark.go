@@ -198,11 +198,11 @@ func measure(ctx context.Context, cfg Config, all []contest, yield func(Row)) er
 			missing = err
 			continue
 		}
-		if err == nil {
-			err = c.run(ctx, cfg, yield)
-		}
 		if err != nil {
 			return fmt.Errorf("measure %s: %w", c.rows[0].name(), err)
+		}
+		if err := c.run(ctx, cfg, yield); err != nil {
+			return err
 		}
 	}
 	if missing != nil {
