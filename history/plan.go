@@ -93,6 +93,8 @@ type Workload struct {
 	// many operations a key is left for a new one.
 	Keys      int `json:"keys"`
 	OpsPerKey int `json:"opsPerKey"`
+	// KeyDistribution is how the keys in use are drawn: UniformKeys, which "" is as well, ZipfKeys or HotKeys.
+	KeyDistribution string `json:"keyDistribution,omitempty"`
 	// TTL is how long a lease or lock lasts without renewal; 0 for workloads without.
 	TTL Duration `json:"ttl,omitempty"`
 	// Without are operations that the system's clients do not speak, and are not made.
@@ -100,6 +102,13 @@ type Workload struct {
 	// Owners are who can own shards, where the workload moves them.
 	Owners []string `json:"owners,omitempty"`
 }
+
+// How a workload draws the keys that are in use.
+const (
+	UniformKeys = "uniform"
+	ZipfKeys    = "zipf"
+	HotKeys     = "hot"
+)
 
 // Timing is a system's own timeouts: the units in which faults are measured.
 type Timing struct {

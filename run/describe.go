@@ -37,7 +37,11 @@ func Describe(plan history.Plan) string {
 	fmt.Fprintf(&b, "├─ workload   %s: %d clients %s for %s, operations time out after %s\n",
 		plan.Workload.Name, plan.Workload.Concurrency, rate, plan.TimeLimit, plan.OpTimeout)
 	if plan.Workload.Keys > 0 {
-		fmt.Fprintf(&b, "│             %d keys at once, %d operations a key\n", plan.Workload.Keys, plan.Workload.OpsPerKey)
+		drawn := ""
+		if d := plan.Workload.KeyDistribution; d != "" && d != history.UniformKeys {
+			drawn = ", drawn " + map[string]string{history.ZipfKeys: "by Zipf", history.HotKeys: "with one of them hot"}[d]
+		}
+		fmt.Fprintf(&b, "│             %d keys at once, %d operations a key%s\n", plan.Workload.Keys, plan.Workload.OpsPerKey, drawn)
 	}
 	required := ""
 	if plan.RequireFaults {

@@ -11,6 +11,7 @@ import (
 
 	"nemesis/history"
 	"nemesis/nemesis"
+	"nemesis/workload"
 )
 
 // Settings are what a user said about a run, as text by the names of SettingTable. One of
@@ -108,6 +109,8 @@ func SettingTable() []Setting {
 			"workload.keys", func(p *history.Plan) *int { return &p.Workload.Keys }),
 		whole("ops-per-key", "operations before a key is left for a new one; 0 leaves it to the workload", "operations",
 			"workload.opsPerKey", func(p *history.Plan) *int { return &p.Workload.OpsPerKey }),
+		text("key-distribution", history.UniformKeys, "how the keys in use are drawn: "+strings.Join(workload.Distributions(), ", ")+" (hot: the first gets four fifths); holders and workloads of one key are not concerned",
+			"workload.keyDistribution", func(p *history.Plan) *string { return &p.Workload.KeyDistribution }).and(checkDistribution),
 		{Setting: history.Setting{Name: "ttl", Kind: history.DurationSetting,
 			Doc: "how long leases and locks last without renewal; 0 leaves it to the workload"}, field: "workload.ttl",
 			read: readDuration(func(p *history.Plan) *history.Duration { return &p.Workload.TTL }), check: checkTTL},
@@ -143,8 +146,10 @@ func (s Setting) ofCell() Setting {
 func (s Setting) and(check func(*history.Plan) error) Setting {
 	before := s.check
 	s.check = func(p *history.Plan) error {
-		if err := before(p); err != nil {
-			return err
+		if before != nil {
+			if err := before(p); err != nil {
+				return err
+			}
 		}
 		return check(p)
 	}
@@ -215,6 +220,10 @@ func whole(name, doc, unit, field string, of func(*history.Plan) *int) Setting {
 			}
 			return nil
 		}}
+}
+
+func checkDistribution(p *history.Plan) error {
+	return workload.CheckDistribution(p.Workload.KeyDistribution)
 }
 
 func checkFaults(p *history.Plan) error {

@@ -22,9 +22,9 @@ var bank = Workload{
 	Doc:  "transfers between accounts, and reads of all of them; no money may be made or lost",
 	Keys: accounts,
 	Main: func(plan history.Workload) generator.Generator {
-		ops := bankOps{accounts: max(orDefault(plan.Keys, accounts), 2)}
+		ops := bankOps{drawsOf(plan, max(orDefault(plan.Keys, accounts), 2))}
 		opened := history.Balances{}
-		for i := range ops.accounts {
+		for i := range ops.accounts.n {
 			opened[accountName(i)] = history.EncodeInt(openBalance)
 		}
 		open := generator.F(history.FOpen)
@@ -54,14 +54,14 @@ const (
 func accountName(i int) string { return fmt.Sprint("a", i) }
 
 // bankOps move money and read in turn, by chance.
-type bankOps struct{ accounts int }
+type bankOps struct{ accounts draws }
 
 func (b bankOps) next(ctx *generator.Context) (generator.Op, bankOps) {
 	if ctx.Rand.IntN(2) == 0 {
 		return generator.F(history.FBalances), b
 	}
-	from := ctx.Rand.IntN(b.accounts)
-	to := (from + 1 + ctx.Rand.IntN(b.accounts-1)) % b.accounts
+	from := b.accounts.next(ctx.Rand)
+	to := b.accounts.other(ctx.Rand, from)
 	op := generator.F(history.FTransfer)
 	op.Value = (&history.Transfer{From: accountName(from), To: accountName(to), Amount: int64(1 + ctx.Rand.IntN(mostAmount))}).Encode()
 	return op, b

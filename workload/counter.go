@@ -37,7 +37,7 @@ var counter = Workload{
 func counterMain(plan history.Workload) generator.Generator {
 	atOnce := orDefault(plan.Keys, 2)
 	operations := orDefault(plan.OpsPerKey, 500)
-	return generator.Keys(plan.Concurrency/atOnce, generator.Unlimited, keyName, func(string) generator.Generator {
+	return generator.KeysByShare(plan.Concurrency/atOnce, generator.Unlimited, keyName, shares(plan), func(string) generator.Generator {
 		return generator.Limit(operations, generator.Unfold(counterOps{}, counterOps.next))
 	})
 }

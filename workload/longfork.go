@@ -32,7 +32,7 @@ var longFork = Workload{
 		for i := range ops.groups {
 			ops.groups[i].number = i
 		}
-		ops.used = len(ops.groups)
+		ops.used, ops.draws = len(ops.groups), drawsOf(plan, len(ops.groups))
 		return generator.Unfold(ops, forkOps.next)
 	},
 	Final: func(_ history.Workload, used []string) generator.Generator {
@@ -66,6 +66,7 @@ type forkOps struct {
 	each   int
 	groups []forkGroup
 	used   int // groups so far
+	draws  draws
 }
 
 type forkGroup struct {
@@ -75,7 +76,7 @@ type forkGroup struct {
 
 func (f forkOps) next(ctx *generator.Context) (generator.Op, forkOps) {
 	f.groups = slices.Clone(f.groups)
-	g := &f.groups[ctx.Rand.IntN(len(f.groups))]
+	g := &f.groups[f.draws.next(ctx.Rand)]
 	// Writes are spread over the group's operations, so that reads lie between them.
 	left := forkSize
 	for member := range forkSize {

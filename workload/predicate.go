@@ -32,7 +32,7 @@ var predicate = Workload{
 		for i := range ops.groups {
 			ops.groups[i] = newRowGroup(i)
 		}
-		ops.used = len(ops.groups)
+		ops.used, ops.draws = len(ops.groups), drawsOf(plan, len(ops.groups))
 		return generator.Unfold(ops, rowOps.next)
 	},
 	Final: func(_ history.Workload, used []string) generator.Generator {
@@ -70,6 +70,7 @@ type rowOps struct {
 	each   int
 	groups []rowGroup
 	used   int // groups so far
+	draws  draws
 }
 
 type rowGroup struct {
@@ -83,7 +84,7 @@ func newRowGroup(i int) rowGroup { return rowGroup{name: "g" + strconv.Itoa(i), 
 
 func (r rowOps) next(ctx *generator.Context) (generator.Op, rowOps) {
 	r.groups = slices.Clone(r.groups)
-	g := &r.groups[ctx.Rand.IntN(len(r.groups))]
+	g := &r.groups[r.draws.next(ctx.Rand)]
 	var txn []history.MicroOp
 	if g.inserted == 0 {
 		for range firstRows {

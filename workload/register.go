@@ -42,7 +42,7 @@ var register = Workload{
 func registerMain(plan history.Workload) generator.Generator {
 	atOnce := orDefault(plan.Keys, 2)
 	operations := orDefault(plan.OpsPerKey, 150)
-	return generator.Keys(plan.Concurrency/atOnce, generator.Unlimited, keyName, func(string) generator.Generator {
+	return generator.KeysByShare(plan.Concurrency/atOnce, generator.Unlimited, keyName, shares(plan), func(string) generator.Generator {
 		return generator.Limit(operations, &registerOps{without: slices.Contains(plan.Without, history.FCAS)})
 	})
 }

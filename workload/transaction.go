@@ -18,6 +18,7 @@ const (
 // left after so many writes, unless the plan says how many.
 func transactionsOf(plan history.Workload, f string, perKey int) generator.Generator {
 	ops := transactionOps{f: f, perKey: orDefault(plan.OpsPerKey, perKey), keys: make([]activeKey, orDefault(plan.Keys, activeKeys))}
+	ops.draws = drawsOf(plan, len(ops.keys))
 	for i := range ops.keys {
 		ops.keys[i].name = keyName(i)
 	}
@@ -32,6 +33,7 @@ type transactionOps struct {
 	perKey int
 	keys   []activeKey
 	used   int // keys so far
+	draws  draws
 }
 
 type activeKey struct {
@@ -44,7 +46,7 @@ func (a transactionOps) next(ctx *generator.Context) (generator.Op, transactionO
 	parts := 1 + ctx.Rand.IntN(maxTxn)
 	txn := make([]history.MicroOp, 0, 2*parts)
 	for range parts {
-		key := &a.keys[ctx.Rand.IntN(len(a.keys))]
+		key := &a.keys[a.draws.next(ctx.Rand)]
 		name := history.EncodeText(key.name)
 		if ctx.Rand.IntN(2) == 0 {
 			txn = append(txn, readOf(key.name))

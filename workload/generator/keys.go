@@ -12,7 +12,13 @@ import "slices"
 // A group does not wait for its last operations on a key before it takes the
 // next: keys are independent, so nothing is lost by the overlap.
 func Keys(threadsPerKey, count int, name func(i int) string, fresh func(key string) Generator) Generator {
-	return &keys{plan: &keyPlan{max(threadsPerKey, 1), count, name, fresh}}
+	return KeysByShare(threadsPerKey, count, name, nil, fresh)
+}
+
+// KeysByShare is Keys with as many groups, which are not of one size: shares says for so many groups
+// which share of the workers each of them gets, and each gets at least one. With nil they are equal.
+func KeysByShare(threadsPerKey, count int, name func(i int) string, shares func(groups int) []float64, fresh func(key string) Generator) Generator {
+	return &keys{plan: &keyPlan{max(threadsPerKey, 1), count, name, shares, fresh}}
 }
 
 // keyPlan is what never changes about keys.
@@ -20,6 +26,7 @@ type keyPlan struct {
 	threads int
 	count   int
 	name    func(int) string
+	shares  func(int) []float64 // nil for equal ones
 	fresh   func(string) Generator
 }
 
@@ -124,8 +131,21 @@ func (k *keys) begin(ctx *Context) *keys {
 		groups = min(groups, max(k.plan.count, 1))
 	}
 	begun := &keys{plan: k.plan, ends: make([]int, groups), names: make([]string, groups), members: make([]Generator, groups)}
+	var shares []float64
+	if k.plan.shares != nil {
+		shares = k.plan.shares(groups)
+	}
+	upTo := 0.0
 	for i := range groups {
 		begun.ends[i] = (i + 1) * len(ctx.All) / groups
+		if shares != nil { // one is left for each of the groups behind
+			upTo += shares[i]
+			least := begun.start(i) + 1
+			begun.ends[i] = min(max(int(upTo*float64(len(ctx.All))+0.5), least), len(ctx.All)-(groups-1-i))
+			if i == groups-1 {
+				begun.ends[i] = len(ctx.All)
+			}
+		}
 		if begun.used != k.plan.count {
 			begun.members[i] = begun.take(i)
 		}
