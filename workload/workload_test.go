@@ -28,7 +28,7 @@ func TestFindNamesWhatThereIs(t *testing.T) {
 		}
 	}
 	_, err := Find("queues")
-	if want := `find workload "queues": there is none of that name, choose one of register, append, rw-register, bank, long-fork, predicate, set, counter, lease, lock, fenced-write, election, shard-ownership, ring, increment`; err == nil || err.Error() != want {
+	if want := `find workload "queues": there is none of that name, choose one of register, append, rw-register, bank, long-fork, predicate, set, counter, queue, unique-ids, lease, lock, fenced-write, election, shard-ownership, ring, increment`; err == nil || err.Error() != want {
 		t.Errorf("got error %v, want %s", err, want)
 	}
 }
@@ -43,6 +43,7 @@ type system struct {
 	values    map[string]int // of transactions over registers
 	balances  map[string]int
 	rows      map[string]int
+	queue     []int
 	counting  bool // what is added to is a counter
 	wrong     func(op generator.Op, n int, answer any) any
 	n         int  // operations so far
@@ -181,6 +182,27 @@ func (s *system) do(op generator.Op) (answer any, ok bool) {
 			}
 		}
 		return parts, true
+	case "enqueue":
+		var v int
+		decode(&v)
+		s.queue = append(s.queue, v)
+		return v, true
+	case "dequeue":
+		if len(s.queue) == 0 {
+			return nil, true
+		}
+		v := s.queue[0]
+		s.queue = s.queue[1:]
+		if s.repeats > 0 && s.n%s.repeats == 0 {
+			s.queue = append(s.queue, v)
+		}
+		if s.loses > 0 && s.n%s.loses == 0 {
+			return s.do(op)
+		}
+		return v, true
+	case "generate":
+		s.turn++
+		return s.turn, true
 	case "open":
 		if s.balances == nil {
 			decode(&s.balances)
@@ -348,6 +370,14 @@ func TestBrokenSystemIsFoundOut(t *testing.T) {
 						part[2] = found[:len(found)-1]
 					}
 				}
+			}
+			return answer
+		}, nil},
+		{"queue", "total-queue", "elements that come out twice", nil, func(s *system) { s.repeats = 50 }},
+		{"queue", "total-queue", "elements that are lost", nil, func(s *system) { s.loses = 5 }},
+		{"unique-ids", "unique-ids", "an identifier for two", func(op generator.Op, n int, answer any) any {
+			if id, is := answer.(int); is && n == 1000 {
+				return id - 1
 			}
 			return answer
 		}, nil},
@@ -576,7 +606,7 @@ func TestFinalReadsEndThoughNothingSucceeds(t *testing.T) {
 func TestFinalReadsOfNothing(t *testing.T) {
 	for _, w := range All() {
 		steps, err := generator.Simulation{Threads: 3}.Run(w.Final(plan, nil))
-		if err != nil || (len(steps) > 0) != (w.Name == "set" || w.Name == "bank") {
+		if err != nil || (len(steps) > 0) != slices.Contains([]string{"set", "bank", "queue", "unique-ids"}, w.Name) {
 			t.Errorf("%s: %d steps, error %v", w.Name, len(steps), err)
 		}
 	}
@@ -648,6 +678,8 @@ func TestOperationsAreSpelledAsDocumented(t *testing.T) {
 		"append":          {`txn [["`},
 		"rw-register":     {`txn [["r","k`, `txn [["r","k0",null],["w","k0",`},
 		"predicate":       {`txn [["insert","g1.0",0],["insert","g1.1",1],`, `txn [["rp",{"group":"g0","mod":2,"rest":`, `txn [["rp",{"group":"g0","mod":1,"rest":0},null]`},
+		"queue":           {`enqueue 1`, `dequeue `},
+		"unique-ids":      {`generate `},
 		"bank":            {`open {"a0":10,"a1":10}`, `transfer {"from":"a`, `balances `},
 		"long-fork":       {`txn [["w","g1.2",1]]`, `txn [["r","g`},
 		"set":             {`add `, `list `},

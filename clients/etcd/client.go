@@ -90,6 +90,8 @@ func newClient(addr netip.Addr, o options, dialer *clients.Dialer, workload stri
 //	txn    append     [["r",key,null],["append",key,int],…] → the same with lists read
 //	txn    predicate  as in history/row.go
 //	txn    others     [["r",key,null],["w",key,int],…] → the same with ints or nulls read
+//	enqueue, dequeue   queue    int; null → int, or null where it is empty
+//	generate   unique-ids       null → int
 //	open, transfer, balances   bank     as in history/bank.go
 //	add    set        int
 //	list   set        null → [int,…], unordered
@@ -114,6 +116,12 @@ func (c *client) Invoke(ctx context.Context, op history.Event) clients.Completio
 		}
 	case history.FAdd:
 		done = c.add(ctx, op.Key, op.Value)
+	case history.FEnqueue:
+		done = c.enqueue(ctx, op.Value)
+	case history.FDequeue:
+		done = c.dequeue(ctx)
+	case history.FGenerate:
+		done = c.generate(ctx)
 	case history.FOpen:
 		done = c.openAccounts(ctx, op.Value)
 	case history.FTransfer:

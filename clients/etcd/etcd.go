@@ -68,7 +68,7 @@ func (System) CheckVersion(version string) error {
 func (System) Options() []clients.Option { return clients.OptionsOf(settings()) }
 
 func (System) Workloads() []string {
-	return []string{"register", "append", "rw-register", "bank", "long-fork", "predicate", "set", "lease", "lock", "fenced-write", "election"}
+	return []string{"register", "append", "rw-register", "bank", "long-fork", "predicate", "set", "queue", "unique-ids", "lease", "lock", "fenced-write", "election"}
 }
 
 // Check says which option has a wrong value.

@@ -46,6 +46,7 @@ func TestFailuresOfTheControlSideAreNoAnswers(t *testing.T) {
 		{"append", history.FTransaction, []any{[]any{"append", "k", 1}}},
 		{"rw-register", history.FTransaction, []any{[]any{"r", "k", nil}, []any{"w", "k", 1}}},
 		{"predicate", history.FTransaction, []any{[]any{"insert", "g.1", 1}}},
+		{"queue", history.FEnqueue, 1}, {"queue", history.FDequeue, nil}, {"unique-ids", history.FGenerate, nil},
 		{"bank", history.FOpen, map[string]int{"a0": 1}}, {"bank", history.FBalances, nil},
 		{"bank", history.FTransfer, map[string]any{"from": "a0", "to": "a1", "amount": 1}},
 		{"set", history.FAdd, 1}, {"set", history.FList, nil},

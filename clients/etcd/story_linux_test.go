@@ -179,6 +179,25 @@ func TestOneMember(t *testing.T) {
 		}
 	})
 
+	t.Run("queue", func(t *testing.T) {
+		c := s.client(defaults(t))
+		ended(t, invoke(t, c, "dequeue", "", "null"), history.OK, "null")
+		for _, n := range []string{"12", "5", "7"} {
+			ended(t, invoke(t, c, "enqueue", "", n), history.OK, "")
+		}
+		for _, n := range []string{"12", "5", "7", "null"} {
+			ended(t, invoke(t, c, "dequeue", "", "null"), history.OK, n)
+		}
+	})
+
+	t.Run("unique ids", func(t *testing.T) {
+		c := s.client(defaults(t))
+		one, two := invoke(t, c, "generate", "", "null"), invoke(t, c, "generate", "", "null")
+		if one.Type != history.OK || two.Type != history.OK || string(one.Value) == string(two.Value) || string(one.Value) == "0" {
+			t.Errorf("got %s and %s", one.Value, two.Value)
+		}
+	})
+
 	t.Run("bank", func(t *testing.T) {
 		c := s.client(defaults(t))
 		ended(t, invoke(t, c, "balances", "", "null"), history.OK, `{}`)
