@@ -17,6 +17,7 @@ const (
 	memberSize  = 15 // radius
 	mostMembers = 16 // of larger cycles only the sentences are told
 	bow         = 26 // how far an arrow is bent outwards
+	apart       = 13 // how far its words are from it
 )
 
 // edgeWords say what an arrow means, and how it is drawn.
@@ -40,6 +41,9 @@ func drawCycle(f checker.Anomaly) template.HTML {
 		}
 	}
 	rx, ry := 250.0, 40+14*float64(n)
+	if n == 2 {
+		ry = 0
+	}
 	d := &drawing{width: cycleWidth, height: 2*ry + 110}
 	cx, cy := d.width/2, d.height/2
 	at := func(i int) (x, y float64) { // two lie beside each other, more begin at the top
@@ -88,7 +92,7 @@ func (d *drawing) arrow(x1, y1, x2, y2 float64, kind string) {
 	tip := towards(x2, y2, mx, my, memberSize)
 	ux, uy := (tip[0]-to[0])/7, (tip[1]-to[1])/7
 	d.path(fmt.Sprintf("M%s %sL%s %sL%s %sZ", px(tip[0]), px(tip[1]), px(to[0]-4*uy), px(to[1]+4*ux), px(to[0]+4*uy), px(to[1]-4*ux)), "head"+word.class)
-	d.text((x1+x2)/2+(bow+9)*nx, (y1+y2)/2+(bow+9)*ny+4, "middle haloed", visible.Cap(kind, 20)+": "+word.text)
+	d.text((x1+x2)/2+(bow+apart)*nx, (y1+y2)/2+(bow+apart)*ny+4, "middle haloed", visible.Cap(kind, 20)+": "+word.text)
 }
 
 // towards is the point that lies some way from one point to another.
