@@ -39,6 +39,11 @@ func (p position) compare(o position) int {
 	return cmp.Or(cmp.Compare(p.Held, o.Held), cmp.Compare(p.LSN, o.LSN))
 }
 
+// continuedBy reports whether what follows a log of that position follows p, too.
+func (p position) continuedBy(o position) bool {
+	return p.Held == o.Held && p.Held > 0 && p.LSN <= o.LSN
+}
+
 // ballot asks for a vote.
 type ballot struct {
 	Term      uint64   `json:"term"`

@@ -8,6 +8,7 @@ import (
 	"os"
 	"path/filepath"
 	"strconv"
+	"strings"
 	"sync"
 	"syscall"
 	"time"
@@ -46,7 +47,7 @@ func (m *member) run(ctx context.Context) (err error) {
 		switch {
 		case ready:
 			if p, err = m.follow(ctx, p, leader, term); err != nil {
-				m.Say(fmt.Sprintf("follow %s in term %d: %v", leader, term, err))
+				m.sayOnce(strings.ReplaceAll(fmt.Sprintf("follow %s in term %d: %v", leader, term, err), "\n", "; "))
 			}
 		case p == nil && m.self == m.Members[0]:
 			if p, err = m.first(ctx); err != nil {
@@ -73,6 +74,14 @@ func (m *member) run(ctx context.Context) (err error) {
 		wait(ctx, m.beat())
 	}
 	return nil
+}
+
+// sayOnce tells what may go on for long, and not again until something else was told.
+func (m *member) sayOnce(line string) {
+	if line != m.said {
+		m.said = line
+		m.Say(line)
+	}
 }
 
 func (m *member) beat() time.Duration { return max(m.Timeout/20, 10*time.Millisecond) }
@@ -135,6 +144,7 @@ func (m *member) stand(ctx context.Context) (won, able bool) {
 	m.mu.Unlock()
 	own, err := m.position(ctx)
 	if err != nil {
+		m.sayOnce("does not stand for election: " + err.Error())
 		return false, false
 	}
 	m.mu.Lock()
@@ -159,13 +169,14 @@ func (m *member) stand(ctx context.Context) (won, able bool) {
 		return false, true
 	}
 	m.held = b.Term
-	m.leading, m.leader, m.ready, m.asking, m.fails = true, m.self.Name, false, asking, 0
+	m.leading, m.leader, m.ready, m.from, m.asking, m.fails = true, m.self.Name, false, own, asking, 0
 	return true, true
 }
 
 // vote asks all others for their votes and reports whether there is a majority.
 func (m *member) vote(ctx context.Context, b ballot) bool {
-	ctx, cancel := context.WithTimeout(ctx, m.Timeout/4)
+	// The lease counts from here, and ends after half of the timeout.
+	ctx, cancel := context.WithTimeout(ctx, m.Timeout*2/5)
 	defer cancel()
 	answers := make(chan answer, len(m.others))
 	for _, o := range m.others {
@@ -174,14 +185,20 @@ func (m *member) vote(ctx context.Context, b ballot) bool {
 			if err := m.ask(ctx, o, "POST", "/vote", b, &a); err != nil {
 				a = answer{Why: err.Error()}
 			}
+			if a.Why != "" {
+				a.Why = o.Name + ": " + a.Why
+			}
 			answers <- a
 		}()
 	}
 	votes := 1
+	var refused []string
 	for i := 0; i < len(m.others) && votes < majority(len(m.others)); i++ {
 		a := <-answers
 		if a.Yes {
 			votes++
+		} else {
+			refused = append(refused, a.Why)
 		}
 		if !b.Trial {
 			m.mu.Lock()
@@ -189,7 +206,11 @@ func (m *member) vote(ctx context.Context, b ballot) bool {
 			m.mu.Unlock()
 		}
 	}
-	return votes >= majority(len(m.others))
+	won := votes >= majority(len(m.others))
+	if !won && !b.Trial {
+		m.Say(fmt.Sprintf("not elected in term %d at %+v: %s", b.Term, b.Position, strings.Join(refused, "; ")))
+	}
+	return won
 }
 
 // lead is the primary until it may no longer be. Its error says why that is over.
@@ -219,7 +240,7 @@ func (m *member) lead(ctx context.Context, p *process.Process) error {
 		all.Go(func() {
 			for ctx.Err() == nil {
 				m.mu.Lock()
-				h := heartbeat{Term: term, Leader: m.self.Name, Ready: m.ready}
+				h := heartbeat{Term: term, Leader: m.self.Name, Ready: m.ready, From: m.from}
 				m.mu.Unlock()
 				sent := time.Now()
 				within, done := context.WithTimeout(ctx, m.Timeout/4)
@@ -334,6 +355,17 @@ func (m *member) follow(ctx context.Context, p *process.Process, leader string, 
 		m.through(term, address)
 		return p, nil
 	}
+	if p != nil && m.continues(ctx) {
+		if err := m.hold(m.current(), term); err != nil {
+			return p, err
+		}
+		m.mu.Lock()
+		m.held = term
+		m.mu.Unlock()
+		m.Say(fmt.Sprintf("follows %s in term %d with the data that it has", leader, term))
+		m.through(term, address)
+		return p, nil
+	}
 	// The old data stays until the copy is whole, and its server runs: should the primary fail meanwhile, it
 	// may be needed.
 	began := time.Now()
@@ -369,6 +401,17 @@ func (m *member) follow(ctx context.Context, p *process.Process, leader string, 
 	}
 	m.through(term, address)
 	return p, nil
+}
+
+// continues reports whether the primary's log is a continuation of this member's: both are copies of one
+// log, and at its election the primary had all of it that this member has.
+func (m *member) continues(ctx context.Context) bool {
+	m.mu.Lock()
+	m.detach()
+	from := m.from
+	m.mu.Unlock()
+	own, err := m.position(ctx)
+	return err == nil && own.continuedBy(from)
 }
 
 // next is the directory of data that is about to be used, old of that which was.

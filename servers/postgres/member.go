@@ -70,13 +70,15 @@ type member struct {
 	proxy  *proxy
 	client *http.Client
 
+	said  string
 	fails int // how often in a row the standby's server ended by itself
 
 	mu        sync.Mutex // guards everything below
 	state     state
-	held      uint64 // the term of the primary that the data is from; 0 for none
-	leader    string // "" when nobody is known
-	ready     bool   // the leader's server takes standbys
+	held      uint64   // the term of the primary that the data is from; 0 for none
+	leader    string   // "" when nobody is known
+	ready     bool     // the leader's server takes standbys
+	from      position // how far the leader's log went when it was elected
 	heard     time.Time
 	leading   bool
 	serves    bool
@@ -152,6 +154,9 @@ type heartbeat struct {
 	Term   uint64 `json:"term"`
 	Leader string `json:"leader"`
 	Ready  bool   `json:"ready"`
+	// From is how far its log went when it was elected: who has no more of the same log can follow it
+	// without a copy.
+	From position `json:"from"`
 }
 
 type answer struct {
@@ -213,7 +218,7 @@ func (m *member) hear(h heartbeat) answer {
 	if err := m.become(m.state.learn(h.Term)); err != nil {
 		return answer{Term: m.state.Term, Why: err.Error()}
 	}
-	m.leader, m.ready, m.heard = h.Leader, h.Ready, time.Now()
+	m.leader, m.ready, m.from, m.heard = h.Leader, h.Ready, h.From, time.Now()
 	return answer{Term: m.state.Term, Yes: true}
 }
 

@@ -81,6 +81,21 @@ func TestLongerLogsComeFirst(t *testing.T) {
 	}
 }
 
+// A log is continued by a primary of the same log that had at least as much; logs of different terms have parted.
+func TestWhoseLogAPrimaryContinues(t *testing.T) {
+	for _, c := range []struct {
+		own, primary position
+		want         bool
+	}{
+		{position{3, 100}, position{3, 100}, true}, {position{3, 99}, position{3, 100}, true}, {position{3, 101}, position{3, 100}, false},
+		{position{2, 99}, position{3, 100}, false}, {position{4, 99}, position{3, 100}, false}, {position{}, position{0, 100}, false},
+	} {
+		if got := c.own.continuedBy(c.primary); got != c.want {
+			t.Errorf("%+v by %+v: %v, want %v", c.own, c.primary, got, c.want)
+		}
+	}
+}
+
 // A primary serves for a lease from the moment since which a majority is known to have heard of it.
 func TestLeaseIsThatOfAMajority(t *testing.T) {
 	at := func(s int64) time.Time { return time.Unix(1000+s, 0) }
