@@ -38,6 +38,14 @@ func FaultsOf(steps []history.Step, events []history.Event) []Fault {
 	for _, step := range steps {
 		faults = append(faults, faultOf(step, stages[step.ID]))
 	}
+	for i := range faults {
+		f := &faults[i]
+		outer := slices.IndexFunc(faults, func(o Fault) bool { return f.Step.While != 0 && o.Step.ID == f.Step.While })
+		if outer >= 0 && f.SeenFrom > 0 && faults[outer].SeenFrom > 0 {
+			from, until := max(f.SeenFrom, faults[outer].SeenFrom), min(f.SeenUntil, faults[outer].SeenUntil)
+			f.Together = max(0, until-from)
+		}
+	}
 	return faults
 }
 

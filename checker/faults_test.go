@@ -137,3 +137,22 @@ func TestAFaultThatIsNotInThePlanIsToldToo(t *testing.T) {
 		t.Errorf("got %+v", got)
 	}
 }
+
+func TestHowLongTwoFaultsWereInForceAtOnce(t *testing.T) {
+	steps := []history.Step{{ID: 1, Kind: "partition"}, {ID: 2, Kind: "kill", While: 1}, {ID: 3, Kind: "pause"}, {ID: 4, Kind: "kill", While: 3}}
+	var events []history.Event
+	for _, f := range []struct {
+		id          int
+		from, until int64
+	}{{1, 100, 900}, {2, 300, 950}, {3, 1000, 1500}, {4, 1600, 1700}} {
+		for at, stage := range []history.Stage{history.Inject, history.Active, history.Heal} {
+			events = append(events, history.Event{Time: f.from + int64(at), Type: history.FaultChange, Fault: &history.Fault{
+				ID: f.id, Stage: stage, Confirmed: true, SeenFrom: f.from, SeenUntil: f.until}})
+		}
+	}
+	for i, want := range []int64{0, 600, 0, 0} {
+		if got := FaultsOf(steps, events)[i].Together; got != want {
+			t.Errorf("fault %d: %d, want %d", i+1, got, want)
+		}
+	}
+}

@@ -51,6 +51,8 @@ type Fault struct {
 	SeenFrom   int64 `json:"seenFrom,omitempty"`
 	SeenUntil  int64 `json:"seenUntil,omitempty"`
 	EndedEarly bool  `json:"endedEarly,omitempty"`
+	// Together is for how long, in ns, evidence showed it and the fault that it overlaps (Step.While) in force at once; 0 for none.
+	Together int64 `json:"together,omitempty"`
 	// Recovered: the heal was probed and confirmed.
 	Recovered bool   `json:"recovered"`
 	Evidence  string `json:"evidence"`

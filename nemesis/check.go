@@ -18,7 +18,7 @@ func Check(steps []history.Step, nodes []string, roles ...history.Role) error {
 	for _, name := range nodes {
 		known[name] = true
 	}
-	var before *history.Step
+	var before, outer *history.Step // the one before, and the last that overlaps none
 	for i := range steps {
 		step := &steps[i]
 		field, err := checkStep(step, known, Options{Roles: roles})
@@ -26,14 +26,18 @@ func Check(steps []history.Step, nodes []string, roles ...history.Role) error {
 		case err != nil:
 		case checked[step.ID]:
 			field, err = "id", fmt.Errorf("another step is number %d already; number them from 1", step.ID)
-		case before != nil && step.At < before.At+before.Hold:
-			field, err = "at", fmt.Errorf("at %s the step before it, number %d, is still in force, until %s; let no two overlap, in the order of time", step.At, before.ID, before.At+before.Hold)
+		case step.While != 0:
+			field, err = checkWhile(step, outer, before)
+		case outer != nil && step.At < outer.At+outer.Hold:
+			field, err = "at", fmt.Errorf("at %s the step before it, number %d, is still in force, until %s; let no two overlap, in the order of time, unless one says so by while", step.At, outer.ID, outer.At+outer.Hold)
 		}
 		if err != nil {
 			return fmt.Errorf("schedule[%d].%s: %w", i, field, err)
 		}
 		checked[step.ID] = true
-		before = step
+		if before = step; step.While == 0 {
+			outer = step
+		}
 	}
 	return nil
 }

@@ -93,7 +93,7 @@ func checkChanges(value string, opt Options) error {
 // Info gives every clock fault the same forms.
 func (f clockFault) Info() Info {
 	return Info{
-		Name: f.name, Doc: f.doc, Family: "clock",
+		Name: f.name, Doc: f.doc, Family: "clock", Class: Clocks,
 		Forms: append([]Form{
 			{Target: "leader", Weight: 3, Least: 1},
 			{Target: "one", Weight: 3, Least: 2},

@@ -26,7 +26,7 @@ type burn struct {
 
 // servers is what it has in common with the faults of server processes.
 func (cpuBurn) servers() serverFault {
-	return serverFault{name: "cpu-burn", doc: "take a share of the CPU cores of the servers' nodes", verb: "burn CPU beside", needs: effects.CPUBurnKind}
+	return serverFault{name: "cpu-burn", doc: "take a share of the CPU cores of the servers' nodes", verb: "burn CPU beside", needs: effects.CPUBurnKind, class: Load}
 }
 
 // Info has the forms of server faults.

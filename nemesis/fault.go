@@ -50,6 +50,8 @@ type Info struct {
 	// Special says what the fault needs that not every cluster has; "" for most. A special
 	// fault must be asked for by its name.
 	Special string
+	// Class decides which other faults may be in force on the same node.
+	Class Class
 	// Forms are the shapes and targets it can take, likeliest first.
 	Forms []Form
 	// Settings are what a user can say about its steps. Faults may share a setting.
@@ -136,19 +138,42 @@ func Find(name string) (Fault, error) {
 }
 
 // Parse reads the value of --faults: names separated by commas, with "all" for every
-// fault that any cluster can have and "clock" for all that change clocks, or "none". It
-// returns names in table order, each once; none for "none". The error is one sentence that
+// fault that any cluster can have and "clock" for all that change clocks, or "none"; and "a+b" for the fault b while a is in force.
+// It returns the names of all that occur in table order, each once; none for "none". The error is one sentence that
 // lists what exists.
 func Parse(spec string) ([]string, error) {
-	asked := map[string]bool{}
+	names, _, err := parse(spec)
+	return names, err
+}
+
+// Cards are what the value of --faults lets a schedule draw from: names, and pairs of names with a plus.
+func Cards(spec string) ([]string, error) {
+	_, cards, err := parse(spec)
+	return cards, err
+}
+
+func parse(spec string) (names, cards []string, err error) {
+	asked, together := map[string]bool{}, map[string]bool{}
+	var pairs []string
 	words := strings.Split(spec, ",")
 	for _, word := range words {
 		word = strings.TrimSpace(word)
 		if word == "none" {
 			if len(words) > 1 {
-				return nil, fmt.Errorf("read faults %q: %q stands alone; leave the rest out", spec, word)
+				return nil, nil, fmt.Errorf("read faults %q: %q stands alone; leave the rest out", spec, word)
 			}
-			return nil, nil
+			return nil, nil, nil
+		}
+		p, err := pairOf(word)
+		if err != nil {
+			return nil, nil, fmt.Errorf("read faults %q: %w", spec, err)
+		}
+		if p != nil {
+			together[p.outer.Info().Name], together[p.inner.Info().Name] = true, true
+			if !slices.Contains(pairs, p.name()) {
+				pairs = append(pairs, p.name())
+			}
+			continue
 		}
 		several := false
 		for _, f := range Faults() {
@@ -162,17 +187,20 @@ func Parse(spec string) ([]string, error) {
 			continue
 		}
 		if _, err := Find(word); err != nil {
-			return nil, fmt.Errorf("read faults %q: %w, or clock for all clock faults, or all, or none", spec, err)
+			return nil, nil, fmt.Errorf("read faults %q: %w, or clock for all clock faults, or all, or none", spec, err)
 		}
 		asked[word] = true
 	}
-	var names []string
 	for _, f := range Faults() {
-		if name := f.Info().Name; asked[name] {
+		name := f.Info().Name
+		if asked[name] || together[name] {
 			names = append(names, name)
 		}
+		if asked[name] {
+			cards = append(cards, name)
+		}
 	}
-	return names, nil
+	return names, append(cards, pairs...), nil
 }
 
 // PowerKind is what a step needs in the words of Able where it needs power: somebody who

@@ -26,7 +26,9 @@ type injection struct {
 	bound Binding
 	stage history.Stage
 	acts  []*act
-	since int64 // when it was in force first, on the run's clock
+	// within is closed when what strikes within this fault is healed; nil where nothing does.
+	within <-chan struct{}
+	since  int64 // when it was in force first, on the run's clock
 	// seenFrom and seenUntil are the first and last look that showed all of it, ended the
 	// first that found all of it undone by something else; 0 for none.
 	seenFrom, seenUntil, ended int64
@@ -154,6 +156,9 @@ func (i *injection) hold(ctx context.Context, healAt int64) {
 		inForce = i.pulseUntil(ctx, healAt)
 	} else {
 		i.lookUntil(ctx, healAt-int64(i.lastLook()))
+	}
+	if i.within != nil {
+		<-i.within // it ends soon after ctx does
 	}
 	if inForce {
 		// The last look is taken also when the run is being aborted: it takes little

@@ -99,18 +99,27 @@ type Config struct {
 	Dial func(ctx context.Context, to netip.AddrPort) error
 }
 
-// Injector makes the faults of a schedule happen, one after the other, and
+// Injector makes the faults of a schedule happen, one after the other or, where a step says so, one within another, and
 // undoes each, whatever happens in between.
 type Injector struct {
 	Config
 	late postponement
+	// recording keeps events of two faults at once apart.
+	recording sync.Mutex
 	// suspended is the effect that keeps time services stopped meanwhile, nil for none.
 	suspended agent.Effect
 }
 
 // New makes an injector. It does nothing yet.
 func New(config Config) *Injector {
-	return &Injector{Config: config}
+	in := &Injector{Config: config}
+	record := config.Record
+	in.Record = func(e history.Event) {
+		in.recording.Lock()
+		defer in.recording.Unlock()
+		record(e)
+	}
+	return in
 }
 
 // Run fires steps, each at its moment after start, which is on the clock of
@@ -131,30 +140,79 @@ func (in *Injector) Run(ctx context.Context, steps []history.Step, start int64) 
 	slices.SortStableFunc(steps, func(a, b history.Step) int { return cmp.Compare(a.At, b.At) })
 	resume := in.suspendTimeServices(ctx, steps)
 	var unhealed []string
-	for i, step := range steps {
-		if !in.wait(ctx, start+int64(step.At)) {
-			break
+	for i := 0; i < len(steps); {
+		outer := steps[i]
+		inner := steps[i+1:]
+		for n, step := range inner {
+			if step.While != outer.ID || outer.While != 0 {
+				inner = inner[:n]
+				break
+			}
 		}
+		i += 1 + len(inner)
 		next := int64(math.MaxInt64)
-		if i+1 < len(steps) {
-			next = start + int64(steps[i+1].At)
+		if i < len(steps) {
+			next = start + int64(steps[i].At)
 		}
-		healAt := start + int64(step.At+step.Hold)
-		power := NeedsPower([]string{step.Kind})
-		if power {
-			in.late.begin(healAt)
-		}
-		if err := in.carryOut(ctx, step, healAt, next); err != nil {
-			unhealed = append(unhealed, err.Error())
-		}
-		if power {
-			start += in.late.end(in.Now())
+		left, postponed, more := in.together(ctx, outer, inner, start, next)
+		unhealed = append(unhealed, left...)
+		if start += postponed; !more {
+			break
 		}
 	}
 	if unhealed = append(unhealed, resume()...); len(unhealed) > 0 {
 		return errors.New(strings.Join(unhealed, "; "))
 	}
 	return nil
+}
+
+// together carries a step out, and those that strike within it. It returns what could not be healed, by how much all that follows is
+// later, and whether anything follows.
+func (in *Injector) together(ctx context.Context, outer history.Step, inner []history.Step, start, next int64) (unhealed []string, postponed int64, more bool) {
+	if !in.wait(ctx, start+int64(outer.At)) {
+		return nil, 0, false
+	}
+	var mu sync.Mutex
+	do := func(ctx context.Context, step history.Step, next int64) {
+		healAt := start + int64(step.At+step.Hold)
+		power := NeedsPower([]string{step.Kind})
+		if power {
+			in.late.begin(healAt)
+		}
+		err := in.carryOut(ctx, step, healAt, next)
+		mu.Lock()
+		defer mu.Unlock()
+		if err != nil {
+			unhealed = append(unhealed, err.Error())
+		}
+		if power {
+			postponed += in.late.end(in.Now())
+		}
+	}
+	if len(inner) == 0 {
+		do(ctx, outer, next)
+		return unhealed, postponed, true
+	}
+	lasts := &lastingOne{step: outer, begun: make(chan struct{}), innerOver: make(chan struct{})}
+	var both sync.WaitGroup
+	both.Go(func() {
+		defer close(lasts.innerOver)
+		for _, step := range inner {
+			if !in.wait(ctx, start+int64(step.At)) {
+				return
+			}
+			<-lasts.begun
+			if !lasts.injected {
+				in.skip(step, fmt.Errorf("step %d, while which it was to strike, was not injected", outer.ID))
+				continue
+			}
+			do(context.WithValue(ctx, innerKey{}, lasts), step, math.MaxInt64)
+		}
+	})
+	do(context.WithValue(ctx, outerKey{}, lasts), outer, next)
+	lasts.begin(outer, false) // if it has not begun it never will
+	both.Wait()
+	return unhealed, postponed, true
 }
 
 // Postponed is how much later than the plan has it the rest of Run's schedule comes, since
@@ -220,6 +278,13 @@ func (in *Injector) carryOut(ctx context.Context, step history.Step, healAt, nex
 			return nil
 		}
 	}
+	if outer, is := ctx.Value(innerKey{}).(*lastingOne); is {
+		var err error
+		if step, err = beside(step, outer, live); err != nil {
+			in.skip(step, err)
+			return nil
+		}
+	}
 	step, bound, err := Resolve(step, live)
 	if err != nil {
 		in.skip(step, err)
@@ -227,6 +292,10 @@ func (in *Injector) carryOut(ctx context.Context, step history.Step, healAt, nex
 	}
 	i := in.newInjection(step, bound)
 	healAt = i.inject(ctx, healAt)
+	if outer, is := ctx.Value(outerKey{}).(*lastingOne); is {
+		outer.begin(step, true)
+		i.within = outer.innerOver
+	}
 	i.hold(ctx, healAt)
 	err = i.heal(ctx, next)
 	for _, a := range i.acts {

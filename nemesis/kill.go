@@ -15,6 +15,7 @@ func kill() Fault {
 		doc:      "kill -9 servers and start them again",
 		needs:    effects.KillKind,
 		restarts: true,
+		class:    Gone,
 		effect: func(id, process string, ports []uint16, _ history.Step) agent.Effect {
 			return &effects.Kill{ID: id, Process: process, Ports: ports}
 		},

@@ -30,6 +30,7 @@ func (member) Info() Info {
 	return Info{
 		Name:    "member",
 		Doc:     "take members out of the cluster, and in again as new, empty ones (where the system can change its members)",
+		Class:   Out,
 		Special: "member needs a system whose members can be changed",
 		Forms: append([]Form{
 			{Shape: removed, Target: "leader", Weight: 2, Least: 3},

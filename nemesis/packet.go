@@ -25,8 +25,9 @@ const packetsSetting = "packets"
 // Info lists the shapes.
 func (packet) Info() Info {
 	return Info{
-		Name: "packet",
-		Doc:  "delay, lose, duplicate, reorder, damage or slow down packets between nodes (where the kernel has netem)",
+		Name:  "packet",
+		Class: Packets,
+		Doc:   "delay, lose, duplicate, reorder, damage or slow down packets between nodes (where the kernel has netem)",
 		Forms: append([]Form{
 			{Shape: "one", Target: "leader", Weight: 2, Least: 2},
 			{Shape: "one", Target: "one", Weight: 1, Least: 2},

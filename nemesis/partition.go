@@ -31,8 +31,9 @@ const leastPeriod = 10 * time.Millisecond
 // Info lists the shapes.
 func (partition) Info() Info {
 	return Info{
-		Name: "partition",
-		Doc:  "cut the network between nodes, in one of eight shapes",
+		Name:  "partition",
+		Doc:   "cut the network between nodes, in one of eight shapes",
+		Class: Cut,
 		Forms: append([]Form{
 			{Shape: "one", Target: "leader", Weight: 2, Least: 2},
 			{Shape: "one", Target: "one", Weight: 1, Least: 2},

@@ -14,6 +14,7 @@ func pause() Fault {
 		name: "pause", verb: "pause",
 		doc:   "freeze servers and let them go on",
 		needs: effects.PauseKind,
+		class: Still,
 		effect: func(id, process string, _ []uint16, _ history.Step) agent.Effect {
 			return &effects.Pause{ID: id, Process: process}
 		},

@@ -36,7 +36,7 @@ func powerCycle() Fault {
 // Info gives both the same forms.
 func (f powerFault) Info() Info {
 	return Info{
-		Name: f.name, Doc: f.doc,
+		Name: f.name, Doc: f.doc, Class: Gone,
 		Special: f.name + " needs machines whose power can be turned off",
 		Forms: append([]Form{
 			{Target: "leader", Weight: 2, Least: 1},

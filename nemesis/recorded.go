@@ -19,7 +19,10 @@ func AsRecorded(steps []history.Step, events []history.Event) []history.Step {
 	}
 	var out []history.Step
 	for _, step := range steps {
-		if symbolic(step) {
+		if step.While != 0 && !slices.ContainsFunc(out, func(s history.Step) bool { return s.ID == step.While }) {
+			continue // what it was to overlap hit nobody
+		}
+		if symbolic(step) || step.While != 0 && hit[step.ID] != nil {
 			fault := hit[step.ID]
 			if fault == nil {
 				continue

@@ -15,8 +15,10 @@ import (
 
 // Options are what a schedule is drawn for.
 type Options struct {
-	// Faults are the names to draw from, as Parse returns them; none means no faults.
+	// Faults are the names of all that may occur, as Parse returns them; none means no faults.
 	Faults []string
+	// Cards are what is drawn from, as Cards returns it: names, and pairs such as partition+kill. None is each of Faults alone.
+	Cards []string
 	// Nodes are the names of the cluster's nodes in the plan's order.
 	Nodes []string
 	// TimeLimit is how long the workload runs.
@@ -51,7 +53,7 @@ type Options struct {
 const shortestSlot = 1500 * time.Millisecond
 
 // Schedule draws the faults of a run. The same random state and options give the
-// same steps. No two overlap: a paused server cannot be killed to any purpose, and a
+// same steps. No two overlap, unless they were asked for as a pair: a paused server cannot be killed to any purpose, and a
 // recovery that another fault interrupts says nothing.
 //
 // Time is cut into slots of about one interval, after a clean beginning and before a
@@ -80,18 +82,23 @@ func Schedule(rng *rand.Rand, opt Options) ([]history.Step, error) {
 			return nil, err
 		}
 	}
-	kinds := newDeck(rng, opt.Faults)
+	if len(opt.Cards) == 0 {
+		opt.Cards = opt.Faults
+	}
+	kinds := newDeck(rng, opt.Cards)
 	length := lengths(rng, opt)
 
-	begin, slot, count := slots(opt, len(opt.Faults))
+	begin, slot, count := slots(opt, len(opt.Cards))
 	if count == 0 && len(opt.Holds) > 0 {
 		return nil, fmt.Errorf("schedule faults: a fault of %s does not fit into a run of %s; give a shorter --fault-hold or a longer --time-limit", longest(opt.Holds), opt.TimeLimit)
 	}
 	var steps []history.Step
 	for i := range count {
-		cards := drawn[kinds.deal()]
-		step := cards.draw(rng, opt)
-		step.ID = i + 1
+		card := kinds.deal()
+		first, second, paired := strings.Cut(card, "+")
+		cards := drawn[first]
+		step := cards.draw(rng, opt, nil)
+		step.ID = len(steps) + 1
 		hold, said := length(slot)
 		// A tenth of the slot stays clean, for the heal to finish in.
 		room := slot - hold - slot/10
@@ -101,6 +108,19 @@ func Schedule(rng *rand.Rand, opt Options) ([]history.Step, error) {
 			return nil, err
 		}
 		steps = append(steps, step)
+		if !paired {
+			continue
+		}
+		cards = drawn[second]
+		inner, fits := cards.drawWithin(step, func(avoid []string) history.Step { return cards.draw(rng, opt, avoid) })
+		if !fits {
+			return nil, fmt.Errorf("schedule faults: %s cannot be drawn on %d nodes without one's hiding the other on the same node; give more nodes or other targets", card, len(opt.Nodes))
+		}
+		inner.ID = len(steps) + 1
+		if err := cards.dealParameters(&inner); err != nil {
+			return nil, err
+		}
+		steps = append(steps, inner)
 	}
 	return steps, nil
 }
@@ -214,11 +234,25 @@ func roleForms(fitting []Form, opt Options) []Form {
 	return forms
 }
 
-// draw makes the next step of a fault.
-func (c *cards) draw(rng *rand.Rand, opt Options) history.Step {
+// draw makes the next step of a fault, which spares the nodes to avoid if there are enough others.
+func (c *cards) draw(rng *rand.Rand, opt Options, avoid []string) history.Step {
 	form := c.forms.deal()
 	cluster := opt.cluster(c.fault)
 	step := Draw(c.fault, rng, cluster, form)
+	if len(avoid) > 0 && !symbolic(step) {
+		isFree := func(n string) bool { return !slices.Contains(avoid, n) }
+		order := shuffled(rng, cluster)
+		slices.SortStableFunc(order, func(a, b string) int { // the free ones first
+			switch {
+			case isFree(a) == isFree(b):
+				return 0
+			case isFree(a):
+				return -1
+			}
+			return 1
+		})
+		aim(&step, cluster, order)
+	}
 	if actsOnServers(c.fault) {
 		step.Process = opt.Settings[processSetting]
 	}

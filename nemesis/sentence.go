@@ -37,7 +37,11 @@ func Describe(steps []history.Step) string {
 		if i == len(steps)-1 {
 			branch = "└─"
 		}
-		fmt.Fprintf(table, "%s %d\tat %s\tfor %s\t%s\t%s\n", branch, step.ID, seconds(step.At), held(step), step.Kind, Sentence(step))
+		also := ""
+		if step.While != 0 {
+			also = fmt.Sprintf(", while %d is in force", step.While)
+		}
+		fmt.Fprintf(table, "%s %d\tat %s\tfor %s\t%s\t%s%s\n", branch, step.ID, seconds(step.At), held(step), step.Kind, Sentence(step), also)
 	}
 	table.Flush() // into memory: it cannot fail
 	return out.String()

@@ -20,6 +20,7 @@ type serverFault struct {
 	effect    func(id, process string, ports []uint16, step history.Step) agent.Effect
 	// restarts: healing it brings up a new process; otherwise the old one goes on.
 	restarts bool
+	class    Class
 }
 
 // Info gives every server fault the same forms. Those that take away a majority come
@@ -27,7 +28,7 @@ type serverFault struct {
 // goes on.
 func (f serverFault) Info() Info {
 	return Info{
-		Name: f.name, Doc: f.doc, Settings: []FaultSetting{processFaultSetting()},
+		Name: f.name, Doc: f.doc, Class: f.class, Settings: []FaultSetting{processFaultSetting()},
 		Forms: append([]Form{
 			{Target: "leader", Weight: 3, Least: 1},
 			{Target: "one", Weight: 3, Least: 1},

@@ -21,6 +21,7 @@ func stop() Fault {
 		doc:      "stop servers gracefully and start them again",
 		needs:    effects.StopKind,
 		restarts: true,
+		class:    Gone,
 		effect: func(id, process string, ports []uint16, step history.Step) agent.Effect {
 			return &effects.Stop{ID: id, Process: process, Grace: max(min(stopGrace, time.Duration(step.Hold)/2), 100*time.Millisecond), Ports: ports}
 		},

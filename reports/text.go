@@ -252,6 +252,12 @@ func faultOutcome(f checker.Fault) string {
 		until = "–" + formatTime(f.Healed)
 	}
 	s += ", " + fmt.Sprintf("%.3f", float64(f.Injected)/1e9) + until
+	switch {
+	case f.Together > 0:
+		s += fmt.Sprintf(", for %.3f s at once with %d", float64(f.Together)/1e9, f.Step.While)
+	case f.Step.While != 0:
+		s += fmt.Sprintf(", never seen at once with %d", f.Step.While)
+	}
 	if f.EndedEarly {
 		s += " when something else had undone it"
 	}

@@ -302,6 +302,15 @@ func (r *resolution) scheduleOptions() (nemesis.Options, error) {
 		Timing: plan.Timing, Leases: plan.Workload.TTL > 0, Settings: map[string]string{},
 		Roles: plan.Roles(), Leaderless: true,
 	}
+	cards, err := nemesis.Cards(r.get("faults"))
+	if err != nil {
+		return out, err
+	}
+	for _, card := range cards { // without those that the system cannot have
+		if !slices.ContainsFunc(strings.Split(card, "+"), func(f string) bool { return !slices.Contains(plan.Faults, f) }) {
+			out.Cards = append(out.Cards, card)
+		}
+	}
 	_, out.Members = r.system.(clients.Membership)
 	if led, is := r.system.(clients.Led); is {
 		out.Leaderless = !led.HasLeaders(plan.System.Options)
@@ -314,7 +323,6 @@ func (r *resolution) scheduleOptions() (nemesis.Options, error) {
 	if out.Settings["clocks"] == nemesis.MachineClocks && strings.HasPrefix(plan.Cluster.Spec, "local:") {
 		return out, errors.New("read --clocks machine: local nodes share the clock of this machine, which is not theirs to change; leave it out")
 	}
-	var err error
 	if out.Targets, err = nemesis.ParseTargets(r.get(faultTarget), out.Roles...); err != nil {
 		return out, err
 	}

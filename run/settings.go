@@ -91,7 +91,7 @@ func SettingTable() []Setting {
 		text("workload", "register", "what the clients do; nemesis list workloads shows them (of a system without registers: its first)",
 			"workload.name", func(p *history.Plan) *string { return &p.Workload.Name }).ofCell(),
 		{Setting: history.Setting{Name: "faults", Default: "partition,kill,pause",
-			Doc: "faults to draw from, clock for all that change clocks, all that any cluster can have, such as all,packet,power-off, or none"},
+			Doc: "faults to draw from, clock for all that change clocks, all that any cluster can have, such as all,packet,power-off, a+b for b while a is in force, or none"},
 			field: "faults", check: checkFaults, Cell: true},
 		duration("time-limit", "1m0s", "how long clients and faults run",
 			"timeLimit", func(p *history.Plan) *history.Duration { return &p.TimeLimit }, time.Second, mostTimeLimit),

@@ -13,7 +13,6 @@ const (
 	lacksPower   = "unsynced data is lost only by machines whose power can be cut (--nodes vagrant)"
 	lacksDisk    = "no fault damages files yet"
 	lacksPackets = "single packets are lost and repeated only where the kernel has netem"
-	lacksMembers = "no fault changes members yet"
 	lacksBytes   = "no fault sends wrong bytes to a port yet"
 	lacksSlow    = "no fault slows disks down yet"
 	lacksDeletes = "no workload deletes"
@@ -59,7 +58,7 @@ func recipes() map[string]recipe {
 		"R14": {load: counts, faults: faulty("kill,partition", "leader", "--fault-interval", "2s")},
 		"R15": {load: with(contended, "--op-timeout", "200ms"), faults: faulty("pause", "leader", "--fault-interval", "2s")},
 		"R16": {load: three, faults: faulty("partition", "leader", long...)},
-		"R17": {load: with(three, "--set", "reads=lease"), faults: faulty("clock-step,partition", "leader", "--clock-change", "wall:-60s", "--fault-hold", "4s", "--fault-interval", "5s")},
+		"R17": {load: with(three, "--set", "reads=lease"), faults: faulty("clock-step+partition", "leader", "--clock-change", "wall:-60s", "--fault-hold", "8s", "--fault-interval", "10s")},
 		"R18": {load: three, faults: faulty("partition", "one", long...)},
 		"R19": {load: appends, faults: faulty("kill,partition", "leader", "--fault-interval", "2s")},
 		"R20": {load: contended, faults: faulty("partition", "leader,one", "--fault-interval", "2s")},
@@ -80,7 +79,7 @@ func recipes() map[string]recipe {
 		"R35": {load: three, lacks: lacksDisk},
 		"R36": {load: three, lacks: lacksPower},
 		"R37": {load: contended, faults: faulty("partition,kill", "leader", "--fault-interval", "2s")},
-		"R38": {load: three, lacks: lacksMembers},
+		"R38": {load: with(contended, "--nodes", "local:5"), faults: faulty("member+partition", "minority,half", "--fault-hold", "6s", "--fault-interval", "8s")},
 		"R39": {load: counts, faults: faulty("pause", "leader", "--fault-hold", "3s", "--fault-interval", "5s")},
 		"R40": {load: three, lacks: "no fault takes all connections of a server yet"},
 	})
@@ -98,9 +97,9 @@ func shardRecipes() map[string]recipe {
 	return map[string]recipe{
 		"K01": {load: owners, faults: faulty("partition", "one", long...)},
 		"K02": {load: with(owners, "--set", "lease=500ms", "--set", "clock-error=20ms", "--rate", "1000"), faults: faulty("pause", "one", "--fault-hold", "2lease", "--fault-interval", "2s")},
-		"K03": {load: owners, faults: faulty("clock-drift,partition", "one", "--clock-change", "monotonic:x0.96", "--fault-interval", "3s")},
+		"K03": {load: owners, faults: faulty("clock-drift+partition", "one", "--clock-change", "monotonic:x0.96", "--fault-hold", "8s", "--fault-interval", "10s")},
 		"K04": {load: owners, faults: faulty("clock-step", "leader", "--clock-change", "wall:+5s", "--fault-interval", "3s")},
-		"K05": {load: owners, faults: faulty("clock-step,partition", "one", "--clock-change", "wall:-60s", "--fault-hold", "4s", "--fault-interval", "5s")},
+		"K05": {load: owners, faults: faulty("clock-step+partition", "one", "--clock-change", "wall:-60s", "--fault-hold", "8s", "--fault-interval", "10s")},
 		"K06": {load: owners, faults: faulty("pause,partition", "one", "--fault-interval", "2s")},
 		"K07": {load: owners, faults: faulty("kill,partition", "leader,one", "--fault-interval", "2s")},
 		"K08": {load: owners, lacks: lacksPackets},
