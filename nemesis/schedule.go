@@ -112,7 +112,7 @@ func Schedule(rng *rand.Rand, opt Options) ([]history.Step, error) {
 			continue
 		}
 		cards = drawn[second]
-		inner, fits := cards.drawWithin(step, func(avoid []string) history.Step { return cards.draw(rng, opt, avoid) })
+		inner, fits := cards.drawWithin(rng, opt.Nodes, step, func(avoid []string) history.Step { return cards.draw(rng, opt, avoid) })
 		if !fits {
 			return nil, fmt.Errorf("schedule faults: %s cannot be drawn on %d nodes without one's hiding the other on the same node; give more nodes or other targets", card, len(opt.Nodes))
 		}

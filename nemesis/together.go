@@ -2,6 +2,7 @@ package nemesis
 
 import (
 	"fmt"
+	"math/rand/v2"
 	"slices"
 	"strings"
 	"sync"
@@ -130,9 +131,10 @@ func checkWhile(step, outer, before *history.Step) (field string, err error) {
 	return "", nil
 }
 
-// drawWithin draws the inner step of a pair, which strikes after a quarter of the outer's hold, for half of it. Where one would mask the
-// other it strikes others than the outer does; nodes whose role is not known yet are told apart when it fires.
-func (c *cards) drawWithin(outer history.Step, draw func(avoid []string) history.Step) (step history.Step, fits bool) {
+// drawWithin draws the inner step of a pair, which strikes after a tenth to four tenths of the outer's hold, for half of it: what a lease or
+// an election outlasts is met on either side. Where one would mask the other it strikes others than the outer does, and else every
+// other time the same one; nodes whose role is not known yet are told apart when it fires.
+func (c *cards) drawWithin(rng *rand.Rand, cluster []string, outer history.Step, draw func(avoid []string) history.Step) (step history.Step, fits bool) {
 	var avoid []string
 	if fault, err := Find(outer.Kind); err == nil && masks(fault.Info().Class, c.fault.Info().Class) {
 		avoid = outer.Nodes
@@ -143,8 +145,12 @@ func (c *cards) drawWithin(outer history.Step, draw func(avoid []string) history
 			break
 		}
 	}
+	if len(avoid) == 0 && step.Target == "one" && outer.Target == "one" && len(outer.Nodes) == 1 && rng.IntN(2) == 0 {
+		rest := slices.DeleteFunc(shuffled(rng, cluster), func(n string) bool { return n == outer.Nodes[0] })
+		aim(&step, cluster, append(slices.Clone(outer.Nodes), rest...))
+	}
 	step.While = outer.ID
-	step.At = outer.At + history.Duration(fraction(time.Duration(outer.Hold), 0.25))
+	step.At = outer.At + history.Duration(fraction(time.Duration(outer.Hold), 0.1+0.3*rng.Float64()))
 	step.Hold = history.Duration(fraction(time.Duration(outer.Hold), 0.5))
 	return step, fits
 }
