@@ -18,9 +18,11 @@ type Step struct {
 	Nodes   []string `json:"nodes,omitempty"`
 	Links   []Link   `json:"links,omitempty"`
 	// While is the ID of an earlier step that this one overlaps: it strikes while that is in force, and is healed before. 0 is none.
-	While int      `json:"while,omitempty"`
-	At    Duration `json:"at"`   // since the workload began
-	Hold  Duration `json:"hold"` // until it is healed
+	While int `json:"while,omitempty"`
+	// When is what it waits for from At on, such as leader-change or 500ops; "" for nothing.
+	When string   `json:"when,omitempty"`
+	At   Duration `json:"at"`   // since the workload began
+	Hold Duration `json:"hold"` // until it is healed
 	// Params are what the kind's own parameters are, as compact JSON: a ClockParameters
 	// for those that change clocks, a PacketChange for packet. Nothing for kinds without.
 	Params json.RawMessage `json:"params,omitempty"`

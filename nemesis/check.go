@@ -85,6 +85,9 @@ func checkStep(step *history.Step, known map[string]bool, cluster Options) (fiel
 	if hold := time.Duration(step.Hold); hold <= 0 || hold > mostAmount {
 		return "hold", fmt.Errorf("%s is no time that a fault can hold, up to a year", hold)
 	}
+	if err := checkTrigger(step, cluster); err != nil {
+		return "when", err
+	}
 	return "params", fault.Check(*step)
 }
 

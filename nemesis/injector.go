@@ -82,6 +82,9 @@ type Config struct {
 	// longer they are waited for; 0 is as usual.
 	SlowNodes float64
 
+	// Happens returns when what a trigger waits for has happened, or with an error when ctx ends; nil where nobody knows.
+	Happens func(ctx context.Context, t Trigger) error
+
 	// Join is how the server of a node is taken out of its cluster and in again: an effect without ID. change differs from one such
 	// change of the node to the next. Voters are the nodes whose servers are members now. Both are nil where the members cannot be
 	// changed.
@@ -264,6 +267,10 @@ func (in *Injector) HealAll(ctx context.Context) error {
 // the plan wants it healed, and when the step after it is due.
 func (in *Injector) carryOut(ctx context.Context, step history.Step, healAt, next int64) error {
 	live := Live{Config: in.Config}
+	if err := in.triggered(ctx, step); err != nil {
+		in.skip(step, err)
+		return nil
+	}
 	if symbolic(step) {
 		node, err := in.who(ctx, step.Target)
 		if err != nil {

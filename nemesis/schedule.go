@@ -43,6 +43,8 @@ type Options struct {
 	Targets []string
 	// Holds are what a fault's length is drawn from; none leaves it to the slots.
 	Holds []Amount
+	// When is what steps wait for from their moments on (ParseTrigger): the second ones of pairs where there are pairs, else all. "" is nothing.
+	When string
 	// Settings are the values of the faults' own settings (Info.Settings), by their names.
 	// One that is missing or "" has its default.
 	Settings map[string]string
@@ -85,6 +87,7 @@ func Schedule(rng *rand.Rand, opt Options) ([]history.Step, error) {
 	if len(opt.Cards) == 0 {
 		opt.Cards = opt.Faults
 	}
+	pairs := slices.ContainsFunc(opt.Cards, func(card string) bool { return strings.Contains(card, "+") })
 	kinds := newDeck(rng, opt.Cards)
 	length := lengths(rng, opt)
 
@@ -98,7 +101,9 @@ func Schedule(rng *rand.Rand, opt Options) ([]history.Step, error) {
 		first, second, paired := strings.Cut(card, "+")
 		cards := drawn[first]
 		step := cards.draw(rng, opt, nil)
-		step.ID = len(steps) + 1
+		if step.ID = len(steps) + 1; !pairs {
+			step.When = opt.When
+		}
 		hold, said := length(slot)
 		// A tenth of the slot stays clean, for the heal to finish in.
 		room := slot - hold - slot/10
@@ -116,7 +121,7 @@ func Schedule(rng *rand.Rand, opt Options) ([]history.Step, error) {
 		if !fits {
 			return nil, fmt.Errorf("schedule faults: %s cannot be drawn on %d nodes without one's hiding the other on the same node; give more nodes or other targets", card, len(opt.Nodes))
 		}
-		inner.ID = len(steps) + 1
+		inner.ID, inner.When = len(steps)+1, opt.When
 		if err := cards.dealParameters(&inner); err != nil {
 			return nil, err
 		}
@@ -128,6 +133,12 @@ func Schedule(rng *rand.Rand, opt Options) ([]history.Step, error) {
 // check refuses options that cannot be read or would go unnoticed.
 func (opt Options) check() error {
 	var unused []string
+	if opt.When != "" {
+		unused = append(unused, "--fault-when")
+		if err := checkTrigger(&history.Step{When: opt.When}, opt); err != nil {
+			return fmt.Errorf("read --fault-when: %w", err)
+		}
+	}
 	if len(opt.Targets) > 0 {
 		unused = append(unused, "--fault-target")
 	}

@@ -38,8 +38,11 @@ func Describe(steps []history.Step) string {
 			branch = "└─"
 		}
 		also := ""
+		if t, err := ParseTrigger(step.When); err == nil {
+			also = ", once " + t.String()
+		}
 		if step.While != 0 {
-			also = fmt.Sprintf(", while %d is in force", step.While)
+			also += fmt.Sprintf(", while %d is in force", step.While)
 		}
 		fmt.Fprintf(table, "%s %d\tat %s\tfor %s\t%s\t%s%s\n", branch, step.ID, seconds(step.At), held(step), step.Kind, Sentence(step), also)
 	}

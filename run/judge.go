@@ -91,7 +91,11 @@ func Judge(ctx context.Context, dir history.Dir, start time.Time, troubles []str
 	results := checker.Run(ctx, log, checkers, time.Duration(plan.CheckerTime), memory)
 	clocks.Excuse(plan.Claim, plan.Timing.Lease, log, results)
 	checker.BeyondRestarts(plan.Claim, results, log)
-	return conclude(dir, results, checker.FaultsOf(plan.Schedule, log.Events), facts), nil
+	faults := checker.FaultsOf(plan.Schedule, log.Events)
+	if note := checker.BeyondMajority(plan.Claim, faults, len(plan.Cluster.Nodes)); note != "" {
+		facts.Notes = append(facts.Notes, note)
+	}
+	return conclude(dir, results, faults, facts), nil
 }
 
 // conclude makes the verdict and writes it down. A full disk is one more trouble,

@@ -292,6 +292,7 @@ func (r *resolution) drawSchedule() error {
 const (
 	faultTarget = "fault-target"
 	faultHold   = "fault-hold"
+	faultWhen   = "fault-when"
 )
 
 // scheduleOptions are what the plan's faults are drawn by.
@@ -316,13 +317,14 @@ func (r *resolution) scheduleOptions() (nemesis.Options, error) {
 		out.Leaderless = !led.HasLeaders(plan.System.Options)
 	}
 	for _, s := range nemesis.Settings() {
-		if s.Name != faultTarget && s.Name != faultHold {
+		if s.Name != faultTarget && s.Name != faultHold && s.Name != faultWhen {
 			out.Settings[s.Name] = r.get(s.Name)
 		}
 	}
 	if out.Settings["clocks"] == nemesis.MachineClocks && strings.HasPrefix(plan.Cluster.Spec, "local:") {
 		return out, errors.New("read --clocks machine: local nodes share the clock of this machine, which is not theirs to change; leave it out")
 	}
+	out.When = r.get(faultWhen)
 	if out.Targets, err = nemesis.ParseTargets(r.get(faultTarget), out.Roles...); err != nil {
 		return out, err
 	}

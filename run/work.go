@@ -88,6 +88,7 @@ func (r *runner) newInjector() *nemesis.Injector {
 
 		SlowNodes: r.plan.SlowNodes,
 	}
+	config.Happens = r.happens
 	if _, is := r.deployment.(clients.Joining); is {
 		config.Join, config.Voters = r.join, r.voters
 	}
