@@ -26,6 +26,8 @@ type injection struct {
 	bound Binding
 	stage history.Stage
 	acts  []*act
+	// applied is called as soon as every action was applied, before any is looked at; nil for nothing.
+	applied func()
 	// within is closed when what strikes within this fault is healed; nil where nothing does.
 	within <-chan struct{}
 	since  int64 // when it was in force first, on the run's clock
@@ -131,6 +133,9 @@ func (i *injection) inject(ctx context.Context, healAt int64) int64 {
 	i.each(func(a *act) { a.Before(ctx) })
 	i.must(i.enter(history.Inject, false, nil))
 	i.apply(ctx)
+	if i.applied != nil {
+		i.applied()
+	}
 	i.since = i.in.Now()
 	healAt = max(healAt, i.since+int64(i.step.Hold)/2)
 

@@ -298,11 +298,11 @@ func (in *Injector) carryOut(ctx context.Context, step history.Step, healAt, nex
 		return nil
 	}
 	i := in.newInjection(step, bound)
-	healAt = i.inject(ctx, healAt)
 	if outer, is := ctx.Value(outerKey{}).(*lastingOne); is {
-		outer.begin(step, true)
+		i.applied = func() { outer.begin(step, true) }
 		i.within = outer.innerOver
 	}
+	healAt = i.inject(ctx, healAt)
 	i.hold(ctx, healAt)
 	err = i.heal(ctx, next)
 	for _, a := range i.acts {

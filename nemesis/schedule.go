@@ -121,7 +121,11 @@ func Schedule(rng *rand.Rand, opt Options) ([]history.Step, error) {
 		if !fits {
 			return nil, fmt.Errorf("schedule faults: %s cannot be drawn on %d nodes without one's hiding the other on the same node; give more nodes or other targets", card, len(opt.Nodes))
 		}
-		inner.ID, inner.When = len(steps)+1, opt.When
+		if inner.ID = len(steps) + 1; opt.When != "" {
+			// It may happen as soon as the outer strikes.
+			inner.When = opt.When
+			inner.At, inner.Hold = step.At+history.Duration(10*time.Millisecond), history.Duration(fraction(time.Duration(step.Hold), 0.8))
+		}
 		if err := cards.dealParameters(&inner); err != nil {
 			return nil, err
 		}
