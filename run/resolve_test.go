@@ -10,6 +10,7 @@ import (
 
 	"github.com/google/go-cmp/cmp"
 
+	"nemesis/clients"
 	"nemesis/history"
 )
 
@@ -199,6 +200,21 @@ func TestFaultsStrikeAsTheUserAsked(t *testing.T) {
 		var usage *UsageError
 		if !errors.As(err, &usage) || !strings.HasPrefix(err.Error(), want) || strings.Contains(err.Error(), "\n") {
 			t.Errorf("got  %v\nwant %s…", err, want)
+		}
+	}
+}
+
+// TestEverySystemChecksItsOptions: a value that cannot be right is a mistake of the user's, and not found out when servers are prepared.
+func TestEverySystemChecksItsOptions(t *testing.T) {
+	for _, s := range Systems() {
+		checked, is := s.(clients.Checked)
+		if !is {
+			t.Errorf("%s cannot say what is wrong with a plan", s.Name())
+			continue
+		}
+		plan := history.Plan{System: history.System{Options: map[string]string{"no such option": "1"}}}
+		if err := checked.Check(plan); err == nil {
+			t.Errorf("%s has an option that there is not", s.Name())
 		}
 	}
 }
