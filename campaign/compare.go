@@ -20,30 +20,35 @@ import (
 // Comparison is two nights, or two runs, beside each other. What differs in their plans
 // comes first: figures of different plans do not speak about the system.
 type Comparison struct {
-	A, B  string
-	Plans []Difference
+	A     string       `json:"a"`
+	B     string       `json:"b"`
+	Plans []Difference `json:"plans"`
 	// Both is in how many cells there are plans of both sides to compare.
-	Both  int
-	Cells []Pair
+	Both  int    `json:"both"`
+	Cells []Pair `json:"cells"`
 }
 
 // Difference is one field of plans. Cells are those where it differs; nil is everywhere.
 type Difference struct {
-	Field, A, B string
-	Cells       []string
+	Field string   `json:"field"`
+	A     string   `json:"a"`
+	B     string   `json:"b"`
+	Cells []string `json:"cells,omitempty"`
 }
 
 // Pair is one cell on both sides.
 type Pair struct {
-	Cell string
-	A, B Side
+	Cell string `json:"cell"`
+	A    Side   `json:"a"`
+	B    Side   `json:"b"`
 }
 
 // Side is the conclusions and figures of one cell. The figures are those of conclusive runs.
 type Side struct {
-	Runs     int
-	Verdicts map[checker.Outcome]int
-	values   map[string][]float64
+	Runs     int                     `json:"runs"`
+	Verdicts map[checker.Outcome]int `json:"verdicts"`
+	// Values are the figures, by the names of Metrics, one of each run.
+	Values map[string][]float64 `json:"values"`
 }
 
 // side is what compare reads of a directory.
@@ -147,7 +152,7 @@ func (s side) without() (side, error) {
 }
 
 func (s side) of(cell string) Side {
-	out := Side{Verdicts: map[checker.Outcome]int{}, values: map[string][]float64{}}
+	out := Side{Verdicts: map[checker.Outcome]int{}, Values: map[string][]float64{}}
 	for _, r := range s.results {
 		if r.Cell != cell {
 			continue
@@ -160,11 +165,11 @@ func (s side) of(cell string) Side {
 		row := rowOf(CellPlan{}, []Result{r})
 		for _, m := range Metrics() {
 			if v := m.of(row); v > 0 || m.zero {
-				out.values[m.Name] = append(out.values[m.Name], v)
+				out.Values[m.Name] = append(out.Values[m.Name], v)
 			}
 		}
 		if all := r.Figures.All(); all > 0 {
-			out.values[okShare] = append(out.values[okShare], 100*float64(r.Figures.OK)/float64(all))
+			out.Values[okShare] = append(out.Values[okShare], 100*float64(r.Figures.OK)/float64(all))
 		}
 	}
 	return out
@@ -279,7 +284,7 @@ func (c Comparison) Print(w io.Writer) error {
 			}
 		}
 		for _, m := range append(Metrics(), Metric{Name: okShare, show: func(v float64) string { return fmt.Sprintf("%.1f", v) }}) {
-			a, b := p.A.values[m.Name], p.B.values[m.Name]
+			a, b := p.A.Values[m.Name], p.B.Values[m.Name]
 			if len(a)+len(b) == 0 {
 				continue
 			}

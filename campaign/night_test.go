@@ -206,7 +206,7 @@ func TestSeedsThatFailComeBackAndHistoriesAreJudgedAgain(t *testing.T) {
 	if failing != 4 || len(a.Histories) == 0 || len(a.Nights) != 1 {
 		t.Fatalf("the archive has %d failing seeds, %d histories, %d nights", failing, len(a.Histories), len(a.Nights))
 	}
-	if err := a.Keep(Night{}, first.resolve().manifest(first.choice.Now, ""), first.results(), first.out); err != nil {
+	if err := a.Keep(Night{}, first.resolve().Manifest(first.choice.Now, ""), first.results(), first.out); err != nil {
 		t.Fatal(err)
 	}
 	again, _ := OpenArchive(archive)

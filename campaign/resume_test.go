@@ -256,7 +256,7 @@ func TestCampaignIgnoresItsOwnFindingsUntilTheNextNight(t *testing.T) {
 func TestACampaignWhoseDirectoryIsDeletedKeepsItsResults(t *testing.T) {
 	n := newNight(t, smallNight)
 	c := n.resolve()
-	s, err := openStore(n.out, c.manifest(n.choice.Now, ""))
+	s, err := openStore(n.out, c.Manifest(n.choice.Now, ""))
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -275,7 +275,7 @@ func TestACampaignWhoseDirectoryIsDeletedKeepsItsResults(t *testing.T) {
 	if err != nil || m.Night != c.Night || len(results) != 2 || results[1].ID != "b" {
 		t.Errorf("%+v: %+v, %v", m, results, err)
 	}
-	again, err := openStore(n.out, c.manifest(n.choice.Now, ""))
+	again, err := openStore(n.out, c.Manifest(n.choice.Now, ""))
 	if err != nil || len(again.results) != 2 {
 		t.Fatalf("it is not gone on with: %v", err)
 	}

@@ -84,7 +84,8 @@ type Duty struct {
 	Of   string `json:"of"`
 }
 
-func (c *Campaign) manifest(began time.Time, version string) Manifest {
+// Manifest is what a night is to do. began is when it began, version that of nemesis.
+func (c *Campaign) Manifest(began time.Time, version string) Manifest {
 	m := Manifest{
 		Schema: ManifestSchema, Campaign: c.File.Campaign, Night: c.Night, Shard: c.Shard, Sum: c.File.sum,
 		Subject: c.Subject, Began: began, Nemesis: version, Left: c.Left,

@@ -55,7 +55,7 @@ const givingUp = 10
 // error says why there is no complete night: mistakes are run.UsageErrors, and an ended
 // ctx gives its cause, after the runs under way were healed.
 func Run(ctx context.Context, c *Campaign, cfg Config) (Night, error) {
-	store, err := openStore(cfg.Out, c.manifest(time.Now().UTC(), cfg.Version))
+	store, err := openStore(cfg.Out, c.Manifest(time.Now().UTC(), cfg.Version))
 	if err != nil {
 		return Night{}, err
 	}

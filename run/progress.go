@@ -5,10 +5,17 @@ import (
 	"nemesis/history"
 )
 
+// ProgressSchema is the version of the lines of `nemesis run --json`. Fields and actions are
+// only ever added within one version.
+const ProgressSchema = 1
+
 // Progress is one thing that a watcher of a run is told: a line of
 // `nemesis run --json`, or what the status line is made of. Fields that do not
 // concern the action are left out.
 type Progress struct {
+	// Schema is ProgressSchema in the first line of a run, that of action plan, and 0 in all
+	// others.
+	Schema int `json:"schema,omitempty"`
 	// Time is nanoseconds since the run began.
 	Time int64 `json:"time"`
 	// Action is plan, directory, phase, status, fault, leader, exit, restart, trouble, note or verdict.

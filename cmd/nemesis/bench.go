@@ -1,7 +1,6 @@
 package main
 
 import (
-	"encoding/json"
 	"fmt"
 	"io"
 	"os"
@@ -42,7 +41,7 @@ makes, with the bytes and allocations of each.`,
 		Args:    cobra.NoArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error {
 			rows, err := run.Bench(cmd.Context(), dir, operations, clients)
-			t := table{out: cmd.OutOrStdout(), json: asJSON}
+			t := table{out: cmd.OutOrStdout(), command: "bench " + cmd.Name(), json: asJSON}
 			for _, row := range rows {
 				t.row(row, false)
 			}
@@ -58,9 +57,10 @@ makes, with the bytes and allocations of each.`,
 
 // table prints the rows of a measurement as they come: as lines of text, or of JSON.
 type table struct {
-	out    io.Writer
-	json   bool
-	missed bool
+	out     io.Writer
+	command string // as answer has it
+	json    bool
+	missed  bool
 }
 
 // text prints what stands above or below the rows.
@@ -77,8 +77,9 @@ func (t *table) row(row fmt.Stringer, missed bool) {
 		fmt.Fprintln(t.out, row)
 		return
 	}
-	line, _ := json.Marshal(row) // numbers and texts only
-	fmt.Fprintln(t.out, string(line))
+	if err := answer(t.out, t.command, row); err != nil { // numbers and texts only
+		fmt.Fprintln(t.out, err)
+	}
 }
 
 // end is how the command ends: with the exit status 1 when a target was missed.

@@ -55,7 +55,7 @@ take many hours.`,
 			if cfg.Executable, err = os.Executable(); err != nil {
 				return err
 			}
-			t := table{out: cmd.OutOrStdout(), json: asJSON}
+			t := table{out: cmd.OutOrStdout(), command: "bench " + cmd.Name(), json: asJSON}
 			t.text(defects.Header)
 			return t.end(defects.Run(cmd.Context(), cfg, func(row defects.Row) { t.row(row, false) }))
 		},

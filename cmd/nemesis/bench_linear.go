@@ -48,7 +48,7 @@ the rival's.`,
 			if err := cfg.Check(); err != nil {
 				return &run.UsageError{Err: err}
 			}
-			t := table{out: cmd.OutOrStdout(), json: asJSON}
+			t := table{out: cmd.OutOrStdout(), command: "bench " + cmd.Name(), json: asJSON}
 			t.text(benchmark.Header)
 			err = benchmark.Run(cmd.Context(), cfg, func(row benchmark.Row) { t.row(row, !row.Met && row.Skipped == "") })
 			if err == nil {

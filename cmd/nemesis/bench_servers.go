@@ -43,7 +43,7 @@ The exit status is 1 when a target was missed. All rows take 20 minutes.`,
 				return err
 			}
 			cfg.Progress = cmd.ErrOrStderr()
-			t := table{out: cmd.OutOrStdout(), json: asJSON}
+			t := table{out: cmd.OutOrStdout(), command: "bench " + cmd.Name(), json: asJSON}
 			t.text(benchmark.Header)
 			err = benchmark.Run(cmd.Context(), cfg, func(row benchmark.Row) { t.row(row, !row.Met) })
 			return t.end(err)

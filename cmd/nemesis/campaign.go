@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"os"
+	"path/filepath"
 	"time"
 
 	"github.com/spf13/cobra"
@@ -35,6 +36,7 @@ func campaignRunCommand() *cobra.Command {
 		cfg     campaign.Config
 		shard   string
 		dryRun  bool
+		asJSON  jsonFlag
 		cluster clusterFlags
 		reach   = pflag.NewFlagSet("reach", pflag.ContinueOnError) // what the runs are told as well
 	)
@@ -90,6 +92,11 @@ canaries included, and nothing was found. docs/nightly.md describes the file.`,
 			if err != nil {
 				return err
 			}
+			if dryRun && asJSON.on {
+				return answer(cmd.OutOrStdout(), "campaign run", struct {
+					Manifest campaign.Manifest `json:"manifest"`
+				}{night.Manifest(choice.Now, run.Version())})
+			}
 			if dryRun {
 				return night.Table(cmd.OutOrStdout())
 			}
@@ -98,7 +105,7 @@ canaries included, and nothing was found. docs/nightly.md describes the file.`,
 				return err
 			}
 			cfg.Reach = given(reach)
-			return runNight(cmd, night, cfg)
+			return runNight(cmd, night, cfg, asJSON.on)
 		},
 	}
 	flags := cmd.Flags()
@@ -113,12 +120,13 @@ canaries included, and nothing was found. docs/nightly.md describes the file.`,
 	flags.StringVar(&choice.Night, "night", "", "name of the night, from which its seeds follow; the same for all shards (default: the time)")
 	flags.StringVar(&choice.Subject, "subject", "", "test this instead of the file's versions: system@version or system@./path/to/server")
 	flags.DurationVar(&choice.Wall, "wall", 0, "how long the night may take; 0 leaves it to the file")
+	asJSON.register(flags)
 	flags.BoolVar(&dryRun, "dry-run", false, "print what would be run and how long it takes, and stop")
 	return cmd
 }
 
 // runNight runs a resolved night with this very program.
-func runNight(cmd *cobra.Command, night *campaign.Campaign, cfg campaign.Config) error {
+func runNight(cmd *cobra.Command, night *campaign.Campaign, cfg campaign.Config, asJSON bool) error {
 	var err error
 	if cfg.Executable, err = os.Executable(); err != nil {
 		return fmt.Errorf("find this program: %w", err)
@@ -139,10 +147,21 @@ func runNight(cmd *cobra.Command, night *campaign.Campaign, cfg campaign.Config)
 	if err != nil {
 		return err
 	}
-	return tellNight(cmd, said, cfg.Out)
+	return tellNight(cmd, said, cfg.Out, asJSON)
 }
 
-func tellNight(cmd *cobra.Command, night campaign.Night, out string) error {
+func tellNight(cmd *cobra.Command, night campaign.Night, out string, asJSON bool) error {
+	if asJSON {
+		err := answer(cmd.OutOrStdout(), "campaign "+cmd.Name(), struct {
+			Directory string         `json:"directory"`
+			Report    string         `json:"report"`
+			Night     campaign.Night `json:"night"`
+		}{out, filepath.Join(out, campaign.IndexFile), night})
+		if err != nil {
+			return err
+		}
+		return statusOf(night.Outcome)
+	}
 	if err := night.Print(cmd.OutOrStdout(), out); err != nil {
 		return err
 	}
@@ -169,7 +188,10 @@ func given(flags *pflag.FlagSet) []string {
 }
 
 func campaignMergeCommand() *cobra.Command {
-	var out, archive string
+	var (
+		out, archive string
+		asJSON       jsonFlag
+	)
 	cmd := &cobra.Command{
 		Use:   "merge SHARD…",
 		Short: "Join the shards of a night and judge the whole",
@@ -183,16 +205,20 @@ night red.`,
 			if err != nil {
 				return err
 			}
-			return tellNight(cmd, night, out)
+			return tellNight(cmd, night, out, asJSON.on)
 		},
 	}
+	asJSON.register(cmd.Flags())
 	cmd.Flags().StringVar(&out, "out", "out", "directory of the whole night")
 	cmd.Flags().StringVar(&archive, "archive", "", "directory of earlier nights: seeds, trend and histories; the night is added to it")
 	return cmd
 }
 
 func compareCommand() *cobra.Command {
-	var store storeFlag
+	var (
+		store  storeFlag
+		asJSON jsonFlag
+	)
 	cmd := &cobra.Command{
 		Use:   "compare A B",
 		Short: "Show two runs, or two nights, beside each other",
@@ -214,9 +240,13 @@ confidence, throughput, latency, availability and recovery.`,
 			if err != nil {
 				return err
 			}
+			if asJSON.on {
+				return answer(cmd.OutOrStdout(), "compare", compared)
+			}
 			return compared.Print(cmd.OutOrStdout())
 		},
 	}
+	asJSON.register(cmd.Flags())
 	store.register(cmd.Flags())
 	return cmd
 }

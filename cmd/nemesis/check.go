@@ -12,9 +12,10 @@ import (
 
 func checkCommand() *cobra.Command {
 	var (
-		quiet bool
-		other foreignFlags
-		store storeFlag
+		quiet  bool
+		other  foreignFlags
+		store  storeFlag
+		asJSON jsonFlag
 	)
 	cmd := &cobra.Command{
 		Use:   "check RUN|FILE",
@@ -45,7 +46,7 @@ invocation. A failed one did not happen. docs/checkers.md says more.`,
 			if foreign, err := other.concerns(cmd, args[0]); err != nil {
 				return err
 			} else if foreign {
-				return other.judge(cmd.Context(), cmd.OutOrStdout(), cmd.ErrOrStderr(), args[0], quiet)
+				return other.judge(cmd.Context(), cmd.OutOrStdout(), cmd.ErrOrStderr(), args[0], quiet, asJSON.on)
 			}
 			dir, err := store.open(args[0])
 			if err != nil {
@@ -55,17 +56,24 @@ invocation. A failed one did not happen. docs/checkers.md says more.`,
 			if err != nil {
 				return err
 			}
+			if asJSON.on {
+				return concludeJSON(cmd.OutOrStdout(), dir, verdict)
+			}
 			return conclude(cmd.OutOrStdout(), dir, verdict, quiet)
 		},
 	}
 	cmd.Flags().BoolVar(&quiet, "quiet", false, "print the verdict's one sentence only")
 	other.register(cmd.Flags())
 	store.register(cmd.Flags())
+	asJSON.register(cmd.Flags())
 	return cmd
 }
 
 func reportCommand() *cobra.Command {
-	var store storeFlag
+	var (
+		store  storeFlag
+		asJSON jsonFlag
+	)
 	cmd := &cobra.Command{
 		Use:         "report RUN",
 		Short:       "Write report.html and junit.xml of a recorded run again",
@@ -84,10 +92,18 @@ func reportCommand() *cobra.Command {
 			if err := recorded.Write(); err != nil {
 				return err
 			}
+			if asJSON.on {
+				return answer(cmd.OutOrStdout(), "report", struct {
+					Directory string `json:"directory"`
+					Report    string `json:"report"`
+					JUnit     string `json:"junit"`
+				}{string(dir), dir.Path(history.ReportFile), dir.Path(history.JUnitFile)})
+			}
 			_, err = fmt.Fprintln(cmd.OutOrStdout(), dir.Path(history.ReportFile))
 			return err
 		},
 	}
 	store.register(cmd.Flags())
+	asJSON.register(cmd.Flags())
 	return cmd
 }

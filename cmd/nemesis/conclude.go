@@ -14,10 +14,7 @@ import (
 // conclude writes the reports of a judged run, tells the verdict, and returns the
 // exit status as an error. A report that cannot be written never hides the verdict.
 func conclude(w io.Writer, dir history.Dir, verdict checker.Verdict, quiet bool) error {
-	writing := reports.Write(string(dir))
-	if _, err := os.Stat(dir.Path(history.VerdictFile)); err != nil {
-		writing = fmt.Errorf("the verdict could not be written either") // why is among its reasons
-	}
+	writing := writeReports(dir)
 	plan, err := dir.Plan()
 	if quiet || err != nil {
 		fmt.Fprintf(w, "%s: %s\n", verdict.Outcome, visible.Text(verdict.Sentence))
@@ -27,11 +24,43 @@ func conclude(w io.Writer, dir history.Dir, verdict checker.Verdict, quiet bool)
 	}
 	if writing != nil {
 		fmt.Fprintln(w, "no report: "+oneLine(writing))
-		if verdict.Outcome == checker.Valid {
-			return exitStatus(checker.Harness.ExitCode())
-		}
-		return statusOf(verdict.Outcome)
+	} else {
+		fmt.Fprintln(w, dir.Path(history.ReportFile))
 	}
-	fmt.Fprintln(w, dir.Path(history.ReportFile))
+	return concluded(verdict, writing)
+}
+
+// concludeJSON is conclude with one JSON object.
+func concludeJSON(w io.Writer, dir history.Dir, verdict checker.Verdict) error {
+	told := struct {
+		Directory string          `json:"directory"`
+		Report    string          `json:"report,omitempty"`
+		Problem   string          `json:"problem,omitempty"` // why there is no report
+		Verdict   checker.Verdict `json:"verdict"`
+	}{Directory: string(dir), Report: dir.Path(history.ReportFile), Verdict: verdict}
+	writing := writeReports(dir)
+	if writing != nil {
+		told.Report, told.Problem = "", oneLine(writing)
+	}
+	if err := answer(w, "check", told); err != nil {
+		return err
+	}
+	return concluded(verdict, writing)
+}
+
+// writeReports writes the reports of a run whose verdict was written.
+func writeReports(dir history.Dir) error {
+	err := reports.Write(string(dir))
+	if _, missing := os.Stat(dir.Path(history.VerdictFile)); missing != nil {
+		err = fmt.Errorf("the verdict could not be written either") // why is among its reasons
+	}
+	return err
+}
+
+// concluded is the exit status of a verdict whose reports were written, or not.
+func concluded(verdict checker.Verdict, writing error) error {
+	if writing != nil && verdict.Outcome == checker.Valid {
+		return exitStatus(checker.Harness.ExitCode())
+	}
 	return statusOf(verdict.Outcome)
 }

@@ -79,7 +79,7 @@ func (f *foreignFlags) concerns(cmd *cobra.Command, path string) (bool, error) {
 // judge reads and judges a history and tells the verdict. Whatever is wrong with the
 // file or the flags is the user's mistake. What was read is told with the verdict; with
 // quiet, on the other output, and only if lines were left out.
-func (f *foreignFlags) judge(ctx context.Context, w, aside io.Writer, path string, quiet bool) error {
+func (f *foreignFlags) judge(ctx context.Context, w, aside io.Writer, path string, quiet, asJSON bool) error {
 	format := foreign.Format(f.format)
 	chosen, limit, memory, err := f.checker(format)
 	if err != nil {
@@ -105,7 +105,7 @@ func (f *foreignFlags) judge(ctx context.Context, w, aside io.Writer, path strin
 	var beyond *foreign.BudgetError
 	if errors.As(err, &beyond) || err != nil && ctx.Err() != nil {
 		unread := checker.Result{Checker: "history", Outcome: checker.Unknown, Summary: err.Error()}
-		return f.tell(w, path, foreignVerdict(&history.Log{}, []checker.Result{unread}), quiet)
+		return f.tell(w, path, "", foreignVerdict(&history.Log{}, []checker.Result{unread}), quiet, asJSON)
 	}
 	if err != nil {
 		return &run.UsageError{Err: err}
@@ -135,16 +135,27 @@ func (f *foreignFlags) judge(ctx context.Context, w, aside io.Writer, path strin
 	if verdict.Outcome == checker.Harness {
 		return &run.UsageError{Err: fmt.Errorf("judge %s as a %s: %s; or name its --model", path, f.modelOf(read.Format), strings.TrimSuffix(verdict.Sentence, "."))}
 	}
-	if !quiet {
+	if !quiet && !asJSON {
 		fmt.Fprintln(w, read.Account())
-	} else if read.Skipped.Lines > 0 {
+	} else if !asJSON && read.Skipped.Lines > 0 {
 		fmt.Fprintln(aside, read.Account())
 	}
-	return f.tell(w, path, verdict, quiet)
+	return f.tell(w, path, read.Account(), verdict, quiet, asJSON)
 }
 
-// tell prints a verdict.
-func (*foreignFlags) tell(w io.Writer, path string, verdict checker.Verdict, quiet bool) error {
+// tell prints a verdict. account is what was read, "" where that came to no end.
+func (*foreignFlags) tell(w io.Writer, path, account string, verdict checker.Verdict, quiet, asJSON bool) error {
+	if asJSON {
+		err := answer(w, "check", struct {
+			File    string          `json:"file"`
+			Read    string          `json:"read,omitempty"`
+			Verdict checker.Verdict `json:"verdict"`
+		}{path, account, verdict})
+		if err != nil {
+			return err
+		}
+		return statusOf(verdict.Outcome)
+	}
 	if quiet {
 		fmt.Fprintf(w, "%s: %s\n", verdict.Outcome, visible.Text(verdict.Sentence))
 	} else {

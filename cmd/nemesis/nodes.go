@@ -34,6 +34,7 @@ type nodesJob struct {
 	Heal        bool
 	StopKept    bool
 	AgentBinary string
+	JSON        bool
 
 	powerSwitch nodes.Power // who can turn the machines off and on; nil, as for local nodes, for nobody
 }
@@ -80,7 +81,11 @@ func nodesSubcommand(name, short string, heal bool) *cobra.Command {
 			job.powerSwitch = powerSwitch
 			if heal {
 				removed, err := local.RemoveAbandoned("")
-				tellAbandoned(cmd.OutOrStdout(), removed)
+				beside := cmd.OutOrStdout()
+				if job.JSON {
+					beside = cmd.ErrOrStderr()
+				}
+				tellAbandoned(beside, removed)
 				if err != nil {
 					return err
 				}
@@ -102,6 +107,7 @@ func nodesSubcommand(name, short string, heal bool) *cobra.Command {
 	if heal {
 		cmd.Flags().BoolVar(&job.StopKept, "stop-kept", false, "stop the servers too that a run with --keep left running")
 	}
+	cmd.Flags().BoolVar(&job.JSON, "json", false, "print one JSON object (docs/json.md)")
 	cmd.Flags().StringVar(&job.AgentBinary, "agent-binary", "", "nemesis executable for the nodes, when theirs is another architecture")
 	return cmd
 }
@@ -113,6 +119,21 @@ func tellAbandoned(w io.Writer, removed []string) {
 	}
 }
 
+// nodeAnswer is what is told of a node in JSON. Texts of the node are hostile.
+type nodeAnswer struct {
+	Name    string `json:"name"`
+	Address string `json:"address"`
+	Error   string `json:"error,omitempty"`
+	// Of a check: what the node is, its clock, and the faults that it can have.
+	Facts  *agent.Facts         `json:"facts,omitempty"`
+	Clock  *history.ClockSample `json:"clock,omitempty"`
+	Faults []string             `json:"faults,omitempty"`
+	// Of a heal.
+	Undid   []string `json:"undid,omitempty"`
+	Stopped []string `json:"stopped,omitempty"`
+	Kept    []string `json:"kept,omitempty"`
+}
+
 // run does the job on all nodes at once and tells of each in order.
 func (j nodesJob) run(ctx context.Context, cluster cluster, out io.Writer) error {
 	defer cluster.Close()
@@ -120,12 +141,15 @@ func (j nodesJob) run(ctx context.Context, cluster cluster, out io.Writer) error
 	defer cancel()
 	all := cluster.Nodes()
 	told := make([]string, len(all))
+	answers := make([]nodeAnswer, len(all))
 	failed := make([]bool, len(all))
 	var wg sync.WaitGroup
 	for i, node := range all {
 		wg.Go(func() {
-			text, err := j.one(ctx, cluster, node)
+			answers[i] = nodeAnswer{Name: node.Name, Address: node.Address.String()}
+			text, err := j.one(ctx, cluster, node, &answers[i])
 			if err != nil {
+				answers[i].Error = oneLine(err)
 				text, failed[i] = fmt.Sprintf("%s: %s\n", node.Name, oneLine(err)), true
 			}
 			told[i] = text
@@ -134,8 +158,21 @@ func (j nodesJob) run(ctx context.Context, cluster cluster, out io.Writer) error
 	wg.Wait()
 	bad := false
 	for i := range all {
-		fmt.Fprint(out, told[i])
+		if !j.JSON {
+			fmt.Fprint(out, told[i])
+		}
 		bad = bad || failed[i]
+	}
+	if j.JSON {
+		name := "nodes check"
+		if j.Heal {
+			name = "nodes heal"
+		}
+		if err := answer(out, name, struct {
+			Nodes []nodeAnswer `json:"nodes"`
+		}{answers}); err != nil {
+			return err
+		}
 	}
 	if bad {
 		return exitStatus(checker.Harness.ExitCode())
@@ -143,7 +180,8 @@ func (j nodesJob) run(ctx context.Context, cluster cluster, out io.Writer) error
 	return nil
 }
 
-func (j nodesJob) one(ctx context.Context, cluster cluster, node nodes.Node) (string, error) {
+// one does the job on a node and tells of it, as text and in told.
+func (j nodesJob) one(ctx context.Context, cluster cluster, node nodes.Node, told *nodeAnswer) (string, error) {
 	// Whether clocks can be changed is only tested when --clocks asks for it.
 	var power nodes.Power // to look at a node is no reason to turn it on
 	if j.Heal {
@@ -184,6 +222,7 @@ func (j nodesJob) one(ctx context.Context, cluster cluster, node nodes.Node) (st
 		return "", err
 	}
 	if j.Heal {
+		told.Undid, told.Stopped, told.Kept = healed, stopped, kept
 		var done []string
 		for _, what := range []struct {
 			did   string
@@ -202,6 +241,8 @@ func (j nodesJob) one(ctx context.Context, cluster cluster, node nodes.Node) (st
 		}
 		return visible.Text(node.Name+": "+strings.Join(done, "; ")) + "\n", nil
 	}
+	told.Facts, told.Clock = &facts, &clock
+	told.Faults, _, _ = faultsOf(facts, j.powerSwitch != nil)
 	return describeNode(node, facts, clock, j.powerSwitch != nil), nil
 }
 
@@ -236,6 +277,22 @@ func describeNode(node nodes.Node, f agent.Facts, clock history.ClockSample, pow
 		line("  cannot undo what an earlier run left behind: %s", stuck)
 	}
 
+	can, reasons, without := faultsOf(f, power)
+	line("  can have %s", cmp.Or(strings.Join(can, ", "), "no fault"))
+	for _, why := range reasons {
+		line("  cannot have %s: %s", strings.Join(without[why], ", "), why)
+	}
+	// An effect that no fault needs always, such as the machine's own clock.
+	for _, kind := range slices.Sorted(maps.Keys(f.Cannot)) {
+		if without[f.Cannot[kind]] == nil {
+			line("  cannot %s: %s", kind, f.Cannot[kind])
+		}
+	}
+	return b.String()
+}
+
+// faultsOf are the faults that a node can have, and those that it cannot by their reasons.
+func faultsOf(f agent.Facts, power bool) (can, reasons []string, without map[string][]string) {
 	cannot := maps.Clone(f.Cannot)
 	if cannot == nil {
 		cannot = map[string]string{}
@@ -243,8 +300,7 @@ func describeNode(node nodes.Node, f agent.Facts, clock history.ClockSample, pow
 	if !power {
 		cannot[nemesis.PowerKind] = "nobody is named who turns its machine off and on; pass --power-off and --power-on"
 	}
-	var can, reasons []string
-	without := map[string][]string{} // reason → faults
+	without = map[string][]string{}
 	for _, fault := range nemesis.Faults() {
 		name := fault.Info().Name
 		var lacks *nemesis.CannotError
@@ -257,17 +313,7 @@ func describeNode(node nodes.Node, f agent.Facts, clock history.ClockSample, pow
 		}
 		without[lacks.Why] = append(without[lacks.Why], name)
 	}
-	line("  can have %s", cmp.Or(strings.Join(can, ", "), "no fault"))
-	for _, why := range reasons {
-		line("  cannot have %s: %s", strings.Join(without[why], ", "), why)
-	}
-	// An effect that no fault needs always, such as the machine's own clock.
-	for _, kind := range slices.Sorted(maps.Keys(cannot)) {
-		if without[cannot[kind]] == nil {
-			line("  cannot %s: %s", kind, cannot[kind])
-		}
-	}
-	return b.String()
+	return can, reasons, without
 }
 
 // there says of a capability that it is there, or why not.

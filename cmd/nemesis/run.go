@@ -171,7 +171,7 @@ func runPlan(cmd *cobra.Command, plan history.Plan, cluster clusterFlags, presen
 	switch {
 	case present.JSON:
 		log = os.Stderr
-		newScreen(out, present).show(run.Progress{Action: "plan", Plan: &plan})
+		newScreen(out, present).show(run.Progress{Schema: run.ProgressSchema, Action: "plan", Plan: &plan})
 	case present.Quiet:
 		log = os.Stderr
 	default:

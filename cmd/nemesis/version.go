@@ -1,7 +1,6 @@
 package main
 
 import (
-	"encoding/json"
 	"fmt"
 
 	"github.com/spf13/cobra"
@@ -11,7 +10,7 @@ import (
 )
 
 func versionCommand() *cobra.Command {
-	var asJSON bool
+	var asJSON jsonFlag
 	cmd := &cobra.Command{
 		Use:   "version",
 		Short: "Tell which nemesis this is, and which file formats it writes",
@@ -22,19 +21,14 @@ directory holds the same of the nemesis that made the run, in nemesis.json.`,
 		Args:    cobra.NoArgs,
 		RunE: func(cmd *cobra.Command, args []string) error {
 			program := run.Program()
-			if !asJSON {
+			if !asJSON.on {
 				_, err := fmt.Fprint(cmd.OutOrStdout(), versionText(program))
 				return err
 			}
-			text, err := json.Marshal(program)
-			if err != nil {
-				return fmt.Errorf("tell the version: %w", err)
-			}
-			_, err = fmt.Fprintf(cmd.OutOrStdout(), "%s\n", text)
-			return err
+			return answer(cmd.OutOrStdout(), "version", program)
 		},
 	}
-	cmd.Flags().BoolVar(&asJSON, "json", false, "print one JSON object, as in nemesis.json of a run")
+	asJSON.register(cmd.Flags())
 	return cmd
 }
 
