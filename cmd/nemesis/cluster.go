@@ -25,6 +25,7 @@ type clusterFlags struct {
 	spec       string
 	vagrantDir string // of the Vagrantfile, "" to look for it
 	ssh        ssh.Options
+	password   string // file with it, "" for none
 	off, on    string // the user's own commands for power
 }
 
@@ -33,6 +34,7 @@ func (c *clusterFlags) register(flags *pflag.FlagSet) {
 	flags.StringVar(&c.vagrantDir, "vagrant-dir", "", "directory of the Vagrantfile for --nodes vagrant (default: $VAGRANT_CWD, ./vagrant or .)")
 	flags.StringVar(&c.ssh.User, "ssh-user", "", "user on the nodes (default: as ~/.ssh/config says, or yours)")
 	flags.StringSliceVar(&c.ssh.Keys, "ssh-key", nil, "private key file, with its certificate beside it if there is one (default: agent, ~/.ssh/config, ~/.ssh/id_*)")
+	flags.StringVar(&c.password, "ssh-password-file", "", "file whose first line is the password for nodes that take no key (default: the program of SSH_ASKPASS, where SSH_ASKPASS_REQUIRE is force or prefer)")
 	flags.IntVar(&c.ssh.Port, "ssh-port", 0, "port of the nodes' SSH servers (default 22)")
 	flags.StringVar(&c.ssh.Jump, "ssh-jump", "", "jump hosts to log in through, as ProxyJump has them (default: as ~/.ssh/config says)")
 	flags.StringVar(&c.ssh.Config, "ssh-config", "", "ssh configuration file, or none (default ~/.ssh/config)")
@@ -131,7 +133,22 @@ func (c clusterFlags) possible(ctx context.Context) error {
 	return local.Check(ctx)
 }
 
+// givePassword lets nodes be logged in to by a password, where the user gives one.
+func (c *clusterFlags) givePassword() (err error) {
+	program, required := os.Getenv("SSH_ASKPASS"), os.Getenv("SSH_ASKPASS_REQUIRE")
+	switch {
+	case c.password != "":
+		c.ssh.Password, err = ssh.PasswordFile(c.password)
+	case program != "" && (required == "force" || required == "prefer"):
+		c.ssh.Password = ssh.AskPass(program)
+	}
+	return err
+}
+
 func (c clusterFlags) remote(ctx context.Context) (cluster, error) {
+	if err := c.givePassword(); err != nil {
+		return nil, err
+	}
 	if c.spec != vagrant {
 		hosts, err := ssh.Parse(c.spec, c.ssh)
 		if err != nil {

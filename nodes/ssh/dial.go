@@ -48,6 +48,8 @@ func Dial(ctx context.Context, host Host, opt Options) (nodes.Conn, error) {
 		}
 		if i < len(legs)-1 {
 			a.towards = first(host.Node.Name, host.HostName)
+		} else {
+			a.password = opt.Password
 		}
 		if raw, client, err = a.login(within, dial); err != nil {
 			if bottom != nil {
@@ -93,12 +95,23 @@ func (a *attempt) login(within context.Context, dial func(ctx context.Context, n
 				a.asked = true
 				return a.witnesses(), nil
 			}),
-			// Nobody answers these. They are here to learn what is asked for beside a key.
-			gossh.KeyboardInteractive(func(string, string, []string, []bool) ([]string, error) {
+			// Where there is no password, nobody answers these. They are here to learn what is
+			// asked for beside a key.
+			gossh.KeyboardInteractive(func(_, _ string, questions []string, echoed []bool) ([]string, error) {
+				switch {
+				case a.answered && len(questions) == 0: // the server has something to tell
+					return nil, nil
+				case a.password != nil && len(questions) == 1 && !echoed[0]:
+					text, err := a.answer(within)
+					return []string{text}, err
+				}
 				a.wanted = "keyboard-interactive"
 				return nil, errNotAnswered
 			}),
 			gossh.PasswordCallback(func() (string, error) {
+				if a.password != nil {
+					return a.answer(within)
+				}
 				a.wanted = first(a.wanted, "password")
 				return "", errNotAnswered
 			}),
@@ -141,6 +154,10 @@ type attempt struct {
 	// signed is the key by which something was signed, which a server asks for only once
 	// it has accepted the key; wanted what else it asks for, as ssh names it.
 	signed, wanted string
+
+	password   Password // nil for none
+	answered   bool     // the server was sent the password
+	unanswered error    // why there was none to send
 }
 
 // errNotAnswered ends a login that needs more than a key.
@@ -262,6 +279,9 @@ func hungUp(err error) bool {
 
 func (a *attempt) loginRefused(err error) string {
 	s := a.settings
+	if a.unanswered != nil {
+		return a.unanswered.Error()
+	}
 	unasked := refusedUnasked(err)
 	if unasked && a.signed != "" {
 		a.wanted = first(a.wanted, "keyboard-interactive")
@@ -275,6 +295,8 @@ func (a *attempt) loginRefused(err error) string {
 		passed = "; not tried: " + strings.Join(a.keys.passed, ", ")
 	}
 	switch {
+	case a.answered:
+		return fmt.Sprintf("login refused to %s with the password that was given; give the right one (--ssh-password-file or SSH_ASKPASS), or name the right user with --ssh-user", s.user)
 	case len(a.keys.signers) == 0:
 		return fmt.Sprintf("login refused: there is no key to try%s; name one with --ssh-key", passed)
 	case a.signed != "" && a.wanted != "":

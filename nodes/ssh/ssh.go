@@ -83,6 +83,10 @@ type Options struct {
 	// here; nodes/agent puts it in front.
 	Sudo bool
 
+	// Password answers nodes, and no jump hosts, that ask for one, behind the keys; nil
+	// answers nobody.
+	Password Password
+
 	// Timeout bounds Dial, from the first packet to the accepted key, within the
 	// context's deadline. Zero means 10 s.
 	Timeout time.Duration

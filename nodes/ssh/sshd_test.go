@@ -74,8 +74,12 @@ func startServerFor(t testing.TB, users []string, lines ...string) *server {
 		write(t, dir+"/passwd", []byte("root:x:0:0::/:/bin/sh\nsshd:x:74:74::/:/bin/false\n"+ordinary+":x:54321:54321::/:/bin/sh\n"+strings.Join(append(users, ""), "\n")))
 		shadow := "root:*:1::::::\n" + ordinary + ":*:1::::::\n"
 		for _, line := range users {
-			name, _, _ := strings.Cut(line, ":")
-			shadow += name + ":*:1::::::\n"
+			fields := strings.Split(line, ":")
+			hash := fields[1]
+			if hash == "x" {
+				hash = "*"
+			}
+			shadow += fields[0] + ":" + hash + ":1::::::\n"
 		}
 		write(t, dir+"/shadow", []byte(shadow))
 		s.small = "/run/small"
