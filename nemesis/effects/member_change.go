@@ -6,8 +6,10 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"io/fs"
 	"os"
 	"os/exec"
+	"path"
 	"slices"
 	"strings"
 	"time"
@@ -178,7 +180,22 @@ func (m *Member) wipe(h *agent.Host) error {
 	}
 	defer root.Close()
 	for _, dir := range m.Data {
-		if err := root.RemoveAll(dir); err != nil {
+		// The directory itself may be where something is mounted, and stays.
+		opened, err := root.Open(dir)
+		if errors.Is(err, fs.ErrNotExist) {
+			continue
+		}
+		var names []string
+		if err == nil {
+			names, err = opened.Readdirnames(-1)
+			opened.Close()
+		}
+		for _, name := range names {
+			if err == nil {
+				err = root.RemoveAll(path.Join(dir, name))
+			}
+		}
+		if err != nil {
 			return fmt.Errorf("wipe the data of %s: %w", m.Process, err)
 		}
 	}
