@@ -5,6 +5,7 @@ import (
 	"encoding/hex"
 	"errors"
 	"fmt"
+	"maps"
 	"net"
 	"net/netip"
 	"path"
@@ -324,4 +325,33 @@ func (p place) all(texts []string) ([]string, error) {
 		}
 	}
 	return words, nil
+}
+
+// Trial is one process on one of three nodes that do not exist, as a file comes to.
+type Trial struct {
+	Node, Role string
+	Command    []string
+	// Files are the paths of its files on the node.
+	Files []string
+}
+
+// Trial fills in the templates of every process on three nodes, with the options' defaults.
+func (d *Definition) Trial() ([]Trial, error) {
+	s := d.trial()
+	var all []Trial
+	for i := range d.Processes {
+		for _, node := range s.runsOn(d.Processes[i].Value) {
+			p := place{s, node, d.Processes[i].Name, &d.Processes[i].Value}
+			words, err := p.words(p.process.Command)
+			if err != nil {
+				return nil, fmt.Errorf("%s: processes.%s.command: %w", d.path, p.role, err)
+			}
+			t := Trial{Node: p.self().name, Role: p.role, Command: words}
+			for _, name := range slices.Sorted(maps.Keys(p.process.Files)) {
+				t.Files = append(t.Files, p.absolute(path.Join(p.home(), name)))
+			}
+			all = append(all, t)
+		}
+	}
+	return all, nil
 }

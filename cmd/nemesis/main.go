@@ -145,7 +145,7 @@ Exit status: 0 valid, 1 violation, 2 unknown, 3 vacuous, 4 exceeded,
 		CompletionOptions: cobra.CompletionOptions{HiddenDefaultCmd: false},
 	}
 	root.AddCommand(
-		runCommand(), clientCommand(), replayCommand(), checkCommand(), reportCommand(), traceCommand(),
+		runCommand(), newCommand(), systemCommand(), clientCommand(), replayCommand(), checkCommand(), reportCommand(), traceCommand(),
 		campaignCommand(), compareCommand(),
 		listCommand(), nodesCommand(), benchCommand(), versionCommand(),
 		agentCommand(), insideCommand(), serverCommand(), membersCommand(),

@@ -130,3 +130,49 @@ func TestClientsAreAProgramOfTheUsers(t *testing.T) {
 		t.Errorf("the client's log is %q, %v", text, err)
 	}
 }
+
+// The commands of docs/your-own-system.md, from an empty directory to findings in servers that
+// nemesis has never heard of.
+func TestFromAnEmptyDirectoryToAFinding(t *testing.T) {
+	needsProgram(t, "redis-server", "python3")
+	needsLocalNodes(t)
+	for _, test := range []struct {
+		kind string
+		args []string
+		want checker.Outcome
+	}{
+		{"redis", []string{"--faults", "kill", "--fault-interval", "2s", "--seed", "1"}, checker.Violation},
+		{"http", []string{"--faults", "none"}, checker.Violation},
+		{"own", []string{"--faults", "kill", "--fault-interval", "2s", "--seed", "1"}, checker.Violation},
+	} {
+		t.Run(test.kind, func(t *testing.T) {
+			t.Parallel()
+			dir := filepath.Join(t.TempDir(), test.kind)
+			finish(t, invocation(t, "new", test.kind, dir)).want(t, 0)
+			finish(t, invocation(t, "new", test.kind, dir)).want(t, usageCode) // nothing is overwritten
+			path := filepath.Join(dir, "system.yaml")
+			checked := finish(t, invocation(t, "system", "check", path))
+			checked.want(t, 0)
+			if !strings.Contains(checked.text, "register: linearizable") {
+				t.Errorf("told %s", checked.text)
+			}
+			ran := finish(t, invocation(t, append([]string{"run", path, "--time-limit", "6s", "--rate", "200"}, test.args...)...))
+			if v := ran.verdict(t); v.Outcome != test.want {
+				t.Errorf("it ended in %s, want %s:\n%s", v.Outcome, test.want, ran.text)
+			}
+		})
+	}
+}
+
+// The schema knows every key that the examples use.
+func TestTheSchemaHasTheKeysOfFiles(t *testing.T) {
+	out, code := try(t, "system", "schema")
+	if code != 0 {
+		t.Fatal(out)
+	}
+	for _, key := range []string{`"readiness_probe"`, `"artifacts"`, `"sha256"`, `"max_inflight"`, `"additionalProperties": false`} {
+		if !strings.Contains(out, key) {
+			t.Errorf("the schema lacks %s", key)
+		}
+	}
+}
