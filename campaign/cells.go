@@ -252,6 +252,7 @@ func (r *resolver) cell(at string, s Subject, version, work, faults string) (cel
 	}
 	cell = Cell{Name: name, System: s.System, Version: version, Workload: work, Faults: names, Weight: weight}
 	cell.settle(settings, version, s.Set, work, faults)
+	cell.options.Definition = s.definition
 	if s.binary != "" {
 		cell.options.Settings["binary"], cell.options.Settings["version"] = s.binary, ""
 		if cell.subject, err = hashFile(s.binary); err != nil {
@@ -326,6 +327,7 @@ func (r *resolver) canary(at string, e Expect) (Watch, bool) {
 	}
 	w.Cell = Cell{Name: name, System: e.System, Version: e.Version, Workload: e.Workload, Faults: names, Weight: 1}
 	w.settle(r.file.Run.with(e.Run), e.Version, e.Set, e.Workload, faults)
+	w.options.Definition = e.definition
 	spec := e.Nodes
 	if spec == "" {
 		spec = r.file.Cluster.Nodes

@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"path/filepath"
 	"regexp"
 	"slices"
 	"strconv"
@@ -80,6 +81,8 @@ type Subject struct {
 	Versions []string          `yaml:"versions"`
 	Set      map[string]string `yaml:"set"`
 	binary   string
+	// definition is the file that the system is, System then the name in it.
+	definition *history.Definition
 }
 
 // Matrix are workloads × faults; each entry of Faults is what --faults takes.
@@ -120,6 +123,8 @@ type Expect struct {
 	Finds string `yaml:"finds"`
 	// Tries is how many runs; 0 is 1 for valid and 3 for violation.
 	Tries int `yaml:"tries"`
+	// definition is as in Subject.
+	definition *history.Definition
 }
 
 // Floors are what a run must reach, or it counts as vacuous.
@@ -273,10 +278,39 @@ func Parse(path string, text []byte) (*File, error) {
 	if err := decoder.Decode(new(yaml.Node)); err != io.EOF {
 		return nil, &run.UsageError{Err: fmt.Errorf("%s: it holds more than one document; leave one", path)}
 	}
-	if err := f.check(); err != nil {
+	if err := errors.Join(f.readSystems(), f.check()); err != nil {
 		return nil, &run.UsageError{Err: err}
 	}
 	return &f, nil
+}
+
+// readSystems reads the files that systems are, from the directory of the campaign's. Another
+// content makes another campaign.
+func (f *File) readSystems() error {
+	var all []error
+	read := func(system *string, definition **history.Definition, path ...any) {
+		if !run.IsFile(*system) {
+			return
+		}
+		at := *system
+		if !filepath.IsAbs(at) {
+			at = filepath.Join(filepath.Dir(f.path), at)
+		}
+		named, err := run.ReadSystem(at)
+		if err != nil {
+			all = append(all, fmt.Errorf("%s: %w", f.at(path...), err))
+			return
+		}
+		*system, *definition = named.Name, named.Definition
+		f.sum = hash([]byte(f.sum + named.Definition.Text))
+	}
+	for i := range f.Subjects {
+		read(&f.Subjects[i].System, &f.Subjects[i].definition, "subjects", i, "system")
+	}
+	for i := range f.Canaries {
+		read(&f.Canaries[i].System, &f.Canaries[i].definition, "canaries", i, "system")
+	}
+	return errors.Join(all...)
 }
 
 // blank is the line of the first empty entry of a list, 0 when there is none. The decoder
