@@ -132,6 +132,8 @@ func TestAMistakeIsToldWithItsPlaceAndTheNearestName(t *testing.T) {
 		"two documents":          {"system: store", "system: a\n---\nsystem: b", "it holds more than one document; leave one"},
 		"no client":              {"client:\n  resp:", "client:\n  rest:", `there is no key "rest" in client; did you mean resp?`},
 		"a name with a slash":    {"system: store", "system: a/b", `system: a system needs a name of letters, digits, dots and dashes, not "a/b"`},
+		"a template without end": {`listen {{ addr self }}`, `{{ range 1000000000000 }}{{ end }}`, "does not end within 5s"},
+		"an output without end":  {`listen {{ addr self }}`, "{{ range 1000000000000 }}" + strings.Repeat("x", 10_000) + "{{ end }}", "it makes more than 16777216 bytes"},
 		"a reserved name":        {"  watch:\n", "  agent:\n", "a process needs a name of letters, digits, dots and dashes, other than agent and artifacts"},
 		"an origin of two":       {"{file: server}", "{file: server, go: x}", "artifacts.server: it has file and go; leave one"},
 		"a url without checksum": {"{file: server}", "{url: 'https://example.com/x'}", "a url needs the sha256 of what is downloaded"},

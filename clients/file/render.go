@@ -17,6 +17,7 @@ import (
 	sockaddr "github.com/hashicorp/go-sockaddr"
 	sockaddrtemplate "github.com/hashicorp/go-sockaddr/template"
 
+	"nemesis/clients/operands"
 	"nemesis/nodes"
 	"nemesis/nodes/agent"
 )
@@ -277,7 +278,7 @@ func (p place) text(text string) (string, error) {
 		return "", errors.New(strings.TrimPrefix(err.Error(), "template: t:"))
 	}
 	var b strings.Builder
-	if err := t.Execute(&limited{&b}, p.self().interfaces); err != nil {
+	if err := operands.Bounded(text, func() error { return t.Execute(&limited{&b}, p.self().interfaces) }); err != nil {
 		return "", errors.New(strings.TrimPrefix(err.Error(), "template: t:"))
 	}
 	return b.String(), nil

@@ -19,6 +19,7 @@ import (
 	"fmt"
 	"strings"
 	"text/template"
+	"time"
 
 	"nemesis/clients"
 	"nemesis/history"
@@ -42,8 +43,30 @@ func Parse(text string) (Template, error) {
 		return t, fmt.Errorf("read the template %q: %s", text, brief(err))
 	}
 	t.tree = tree
-	_, err = t.Fill(Values{"key": "k0", "value": "1", "from": "1", "to": "2", "process": 0, "node": "n1"})
+	err = Bounded(text, func() error {
+		_, err := t.Fill(Values{"key": "k0", "value": "1", "from": "1", "to": "2", "process": 0, "node": "n1"})
+		return err
+	})
 	return t, err
+}
+
+// longestFill is more time than any template takes that ends.
+const longestFill = 5 * time.Second
+
+// Bounded tries a template, of which text is the text, and gives up on one that does not end: it
+// may count to a number without end. That one goes on until the program ends.
+func Bounded(text string, try func() error) error {
+	if !strings.Contains(text, "range") { // nothing else repeats
+		return try()
+	}
+	ended := make(chan error, 1)
+	go func() { ended <- try() }()
+	select {
+	case err := <-ended:
+		return err
+	case <-time.After(longestFill):
+		return fmt.Errorf("the template %q does not end within %s", clients.Printable(text), longestFill)
+	}
 }
 
 // brief is an error of text/template without the name of the template, which nobody gave.
