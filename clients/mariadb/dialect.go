@@ -24,6 +24,10 @@ func dialect() sql.Dialect {
 		AddElement:     "INSERT INTO nemesis_element (name, element) VALUES (?, ?)",
 		ListElements:   "SELECT element FROM nemesis_element WHERE name = ?",
 		CreateAccount:  "INSERT INTO nemesis_account (id, balance) VALUES (?, ?) ON DUPLICATE KEY UPDATE id = id",
+		InsertRow:      "INSERT INTO nemesis_row (id, grp, value) VALUES (?, ?, ?)",
+		DeleteRow:      "DELETE FROM nemesis_row WHERE id = ?",
+		ReadRow:        "SELECT value FROM nemesis_row WHERE id = ?",
+		MatchRows:      "SELECT id, value FROM nemesis_row WHERE grp = ? AND mod(value, ?) = ?",
 		ReadAccount:    "SELECT balance FROM nemesis_account WHERE id = ?",
 		SetAccount:     "UPDATE nemesis_account SET balance = ? WHERE id = ?",
 		ListAccounts:   "SELECT id, balance FROM nemesis_account",
@@ -37,6 +41,7 @@ func schema() string {
 		"CREATE TABLE nemesis_list (id VARCHAR(64) PRIMARY KEY, value MEDIUMTEXT NOT NULL) ENGINE=InnoDB;",
 		"CREATE TABLE nemesis_register (id VARCHAR(64) PRIMARY KEY, value BIGINT NOT NULL) ENGINE=InnoDB;",
 		"CREATE TABLE nemesis_element (number BIGINT AUTO_INCREMENT PRIMARY KEY, name VARCHAR(64) NOT NULL, element BIGINT NOT NULL, KEY (name)) ENGINE=InnoDB;",
+		"CREATE TABLE nemesis_row (id VARCHAR(64) PRIMARY KEY, grp VARCHAR(64) NOT NULL, value BIGINT NOT NULL, KEY (grp)) ENGINE=InnoDB;",
 		"CREATE TABLE nemesis_account (id VARCHAR(64) PRIMARY KEY, balance BIGINT NOT NULL) ENGINE=InnoDB;",
 	}, "\n") + "\n"
 }

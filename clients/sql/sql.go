@@ -55,6 +55,9 @@ type Dialect struct {
 	// CreateAccount (id, balance) that changes nothing where there is one, ReadAccount (id), SetAccount (balance, id), and
 	// ListAccounts, which are rows of an id and a balance.
 	CreateAccount, ReadAccount, SetAccount, ListAccounts string
+	// InsertRow (id, group, value), DeleteRow (id), ReadRow (id), and MatchRows (group, divisor, remainder), which are rows
+	// of an id and a value.
+	InsertRow, DeleteRow, ReadRow, MatchRows string
 	// Code finds the SQLSTATE in an error; "" where the server did not send this error.
 	Code func(error) string
 }
@@ -82,6 +85,7 @@ func New(d Dialect, work history.Workload, connect func(context.Context) (Sessio
 //	cas    register   [expected, new]; expected null means absent
 //	txn    append     [["r",key,null],["append",key,int],…] → the same with lists read
 //	txn    others     [["r",key,null],["w",key,int],…] → the same with registers read
+//	txn    predicate  [["rp",{…},null],["insert",key,int],["delete",key,null],["r",key,null],…] → the same with what was read
 //	add    set        int
 //	list   set        null → [int,…], unordered
 //	open, transfer, balances of the workload bank
@@ -131,6 +135,9 @@ var errMismatch = errors.New("mismatch")
 func (c *Client) operation(op history.Event) (transaction, error) {
 	switch op.F {
 	case history.FTransaction:
+		if c.work == "predicate" {
+			return c.rows(op.Value)
+		}
 		return c.steps(op.Value)
 	case history.FRead:
 		return transaction{do: func(ctx context.Context, s Session) (json.RawMessage, error) {
@@ -185,7 +192,12 @@ func one(rows [][]*string) (*string, error) {
 }
 
 func (c *Client) readRegister(ctx context.Context, s Session, key string) (json.RawMessage, error) {
-	rows, err := s.Query(ctx, c.dialect.ReadRegister, key)
+	return c.readOne(ctx, s, c.dialect.ReadRegister, key)
+}
+
+// readOne reads the integer of one row; null where there is none.
+func (c *Client) readOne(ctx context.Context, s Session, statement, key string) (json.RawMessage, error) {
+	rows, err := s.Query(ctx, statement, key)
 	if err != nil {
 		return nil, err
 	}

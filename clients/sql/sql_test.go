@@ -49,6 +49,7 @@ var words = Dialect{
 	AppendList:   func(table string) string { return "append " + table },
 	ReadRegister: "get", WriteRegister: "put", CreateRegister: "create", SwapRegister: "swap",
 	AddElement: "add", ListElements: "list",
+	InsertRow: "insert", DeleteRow: "delete", ReadRow: "row", MatchRows: "match",
 	CreateAccount: "account", ReadAccount: "balance", SetAccount: "pay", ListAccounts: "accounts",
 	Code: func(err error) string {
 		var s stated
@@ -198,6 +199,11 @@ func TestOperationsAreTransactions(t *testing.T) {
 			fake{rows: map[string][][]*string{"balance": rows("much")}}, "begin;balance", "info "},
 		{"bank", history.Event{F: history.FBalances}, fake{rows: map[string][][]*string{"accounts": accounts("a0", "5", "a1", "15")}},
 			"begin;accounts;commit", `ok {"a0":5,"a1":15}`},
+		{"predicate", history.Event{F: history.FTransaction, Value: json.RawMessage(`[["rp",{"group":"g3","mod":2,"rest":1},null],["insert","g3.7",7],["delete","g3.2",null],["r","g3.9",null]]`)},
+			fake{rows: map[string][][]*string{"match": accounts("g3.1", "1", "g3.5", "5")}},
+			"begin;match;insert;delete;row;commit", `ok [["rp",{"group":"g3","mod":2,"rest":1},[["g3.1",1],["g3.5",5]]],["insert","g3.7",7],["delete","g3.2",null],["r","g3.9",null]]`},
+		{"predicate", history.Event{F: history.FTransaction, Value: json.RawMessage(`[["delete","g3.2",null]]`)}, fake{changed: map[string]int64{"delete": 0}},
+			"begin;delete;rollback", "fail "},
 		{"set", history.Event{F: history.FList}, fake{rows: map[string][][]*string{"list": rows("1", "3", "2")}}, "begin;list;commit", "ok [1,3,2]"},
 	} {
 		f := c.fake
