@@ -13,6 +13,7 @@ import (
 
 	"nemesis/clients"
 	"nemesis/clients/file"
+	"nemesis/history"
 	"nemesis/nemesis"
 	"nemesis/reports/visible"
 	"nemesis/run"
@@ -55,13 +56,13 @@ It starts nothing.`,
 			if err != nil {
 				return &run.UsageError{Err: err}
 			}
-			return tellSystem(cmd.OutOrStdout(), system.(file.System))
+			return tellSystem(cmd.OutOrStdout(), plan, system.(file.System))
 		},
 	}
 }
 
 // tellSystem prints what a system's file comes to.
-func tellSystem(out io.Writer, s file.System) error {
+func tellSystem(out io.Writer, plan history.System, s file.System) error {
 	trial, err := s.Trial()
 	if err != nil {
 		return &run.UsageError{Err: err}
@@ -90,8 +91,10 @@ func tellSystem(out io.Writer, s file.System) error {
 	fmt.Fprintln(w, "\nfaults\t\t")
 	for _, f := range nemesis.Faults() {
 		name := f.Info().Name
-		if only := s.Faults(); len(only) > 0 && !slices.Contains(only, name) {
-			fmt.Fprintf(w, "  no\t%s\tis not among the file's capabilities\n", name)
+		_, err := run.Resolve(run.Options{System: plan.Name, Definition: plan.Definition, Spec: "local:3", Nodes: []string{"n1", "n2", "n3"},
+			Settings: run.Settings{"faults": name, "seed": "1"}})
+		if err != nil {
+			fmt.Fprintf(w, "  no\t%s\t%s\n", name, visible.Text(oneLine(err)))
 			continue
 		}
 		fmt.Fprintf(w, "  yes\t%s\twhere the nodes can have it (nemesis nodes check)\n", name)
