@@ -36,6 +36,7 @@ func otherThanDefault(t *testing.T) map[string]run.Settings {
 		"fault-interval":   {"fault-interval": "7s"},
 		"fault-target":     {"fault-target": "leader"},
 		"fault-hold":       {"fault-hold": "3s"},
+		"fault-when":       {"fault-when": "500ops"},
 		"require-faults":   {"require-faults": "true"},
 		"time-limit":       {"time-limit": "30s"},
 		"concurrency":      {"concurrency": "7"},
