@@ -71,26 +71,27 @@ func main() {
 		for _, n := range op.Nodes { // the hello
 			nodes[n.ID] = fmt.Sprintf("%s:%d", n.Addr, n.Ports["client"])
 		}
-		if op.Nodes != nil {
+		jobs := processes[op.P]
+		switch {
+		case op.Nodes != nil:
 			fmt.Println(`{"ready":true,"ops":["read","write","cas"]}`)
-		} else if op.Close >= 0 {
+			continue
+		case op.Close >= 0:
 			close(processes[op.Close])
 			delete(processes, op.Close)
-		} else {
-			if processes[op.P] == nil {
-				processes[op.P] = make(chan line, 2)
-				go serve(processes[op.P], nodes)
-			}
-			processes[op.P] <- op
+			continue
+		case jobs == nil:
+			jobs = make(chan line, 2)
+			processes[op.P] = jobs
+			go func() {
+				var conn net.Conn
+				for op := range jobs {
+					var ended string
+					conn, ended = perform(op, conn, nodes[op.Node])
+					fmt.Printf("{\"id\":%d,%s}\n", op.ID, ended)
+				}
+			}()
 		}
-	}
-}
-
-func serve(jobs chan line, nodes map[string]string) {
-	var conn net.Conn
-	for op := range jobs {
-		var ended string
-		conn, ended = perform(op, conn, nodes[op.Node])
-		fmt.Printf("{\"id\":%d,%s}\n", op.ID, ended)
+		jobs <- op
 	}
 }

@@ -218,6 +218,23 @@ func TestAfterARebootNothingIsStartedByItself(t *testing.T) {
 	}
 }
 
+func TestAServerIsAskedToEndByItsOwnSignal(t *testing.T) {
+	c := agenttest.Connect(t, agenttest.Dir(t))
+	ctx := context.Background()
+	_, err := c.StartProcess(ctx, agent.ProcessSpec{Name: "server", StopSignal: "QUIT",
+		Argv: []string{"sh", "-c", `trap "exit 3" QUIT; trap "exit 4" TERM; echo ready; while :; do sleep 0.01; done`}, Log: "server.log"})
+	if err != nil {
+		t.Fatal(err)
+	}
+	eventually(t, "the traps are set", func() bool {
+		text, _ := os.ReadFile(filepath.Join(c.Dir(), "server.log"))
+		return strings.Contains(string(text), "ready")
+	})
+	if got, err := c.StopProcess(ctx, "server", time.Minute); err != nil || got.Code != 3 {
+		t.Errorf("it ended as %+v, %v, want status 3", got, err)
+	}
+}
+
 func TestHowAServerEndsIsTold(t *testing.T) {
 	c := agenttest.Connect(t, agenttest.Dir(t))
 	ctx := context.Background()
