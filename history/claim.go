@@ -58,13 +58,17 @@ const (
 	ClockError = "clock-error"
 	// CrashRecovery: servers stop, pause and come back, but never lie.
 	CrashRecovery = "crash-recovery"
-	// FsyncHonoured: what was synced to a disk is still there after a restart.
+	// FsyncHonoured: what was synced to a disk is still there after a restart, as it was
+	// written. What is found after a disk lied (DiskLie) breaks no claim that assumes it.
 	FsyncHonoured = "fsync-honoured"
 	// CrashStop: a server that ended does not come back. What is found after one was started again breaks no claim that assumes it.
 	CrashStop = "crash-stop"
 	// MajorityConnected: most of the time a majority of the servers can talk to each other.
 	MajorityConnected = "majority-connected"
 )
+
+// DiskLie is the kind of the faults under which disks say what is not so.
+const DiskLie = "disk-lie"
 
 // Source is a sentence of the documentation, quoted or paraphrased.
 type Source struct {

@@ -77,6 +77,25 @@ func TestPacketFaultsOfARealClusterAreConfirmedAndHealed(t *testing.T) {
 	provedOnACluster(t, 3, effects.NetemKind, steps)
 }
 
+// On real nodes, disks fail and lose what was not synced, and servers write again
+// afterwards.
+func TestDiskFaultsOfARealClusterAreConfirmedAndHealed(t *testing.T) {
+	rule := func(kind, target, text string, nodes ...string) history.Step {
+		rules, err := diskFault{name: kind, lies: kind == history.DiskLie}.parse(text, quick)
+		if err != nil {
+			t.Fatal(err)
+		}
+		return with(history.Step{Kind: kind, Target: target, Nodes: nodes}, rules[0])
+	}
+	provedOnACluster(t, 2, effects.DiskRuleKind, []history.Step{
+		with(history.Step{Kind: "power-loss", Target: "all", Nodes: []string{"n1", "n2"}}, loss{}),
+		rule("disk", "leader", "error:EIO/op=sync"),
+		with(history.Step{Kind: "power-loss", Target: "leader"}, loss{Some: true, Seed: 1, Sync: 2}),
+		rule("disk", "one", "stall/op=write", "n1"),
+		rule(history.DiskLie, "one", "lie", "n1"),
+	})
+}
+
 // provedOnACluster lets steps happen one after the other, each for a second, or longer
 // where it takes longer to look, on so many real nodes that can have an effect of the kind.
 func provedOnACluster(t *testing.T, nodes int, kind string, steps []history.Step) {
@@ -90,9 +109,9 @@ func provedOnACluster(t *testing.T, nodes int, kind string, steps []history.Step
 		Now:      func() int64 { return int64(time.Since(began)) },
 		Record:   func(e history.Event) { events = append(events, e) },
 	}
-	clocks := kind == effects.ShadowKind
+	clocks, disks := kind == effects.ShadowKind, kind == effects.DiskRuleKind
 	for _, node := range cluster.Nodes() {
-		client, err := agent.Connect(t.Context(), localtest.Connect(t, cluster, node.Name), agent.Options{Shadow: clocks})
+		client, err := agent.Connect(t.Context(), localtest.Connect(t, cluster, node.Name), agent.Options{Shadow: clocks, Disk: disks})
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -105,6 +124,9 @@ func provedOnACluster(t *testing.T, nodes int, kind string, steps []history.Step
 			t.Skipf("%s cannot do %s: %s", node.Name, kind, why)
 		}
 		spec := agent.ProcessSpec{Name: "db", Argv: []string{"sleep", "3600"}, Log: "db.log", Shadow: clocks}
+		if disks {
+			spec.Argv, spec.Data = []string{"sh", "-c", "while :; do printf x >>data/log; sync data/log; sleep 0.02; done"}, []string{"data"}
+		}
 		if _, err := client.StartProcess(t.Context(), spec); err != nil {
 			t.Fatal(err)
 		}

@@ -89,6 +89,8 @@ type Needs struct {
 	Members bool
 	// ShadowClock: the servers must be started under a shadow clock.
 	ShadowClock bool
+	// Disk: the servers must be started with disks of ours below their data.
+	Disk bool
 	// SuspendTimeServices: no time service may correct the machines' clocks meanwhile.
 	SuspendTimeServices bool
 	// Trial is an effect to ask a node's agent about, where whether it can be had depends
@@ -122,6 +124,9 @@ func Faults() []Fault {
 		powerCycle(),
 		cpuBurn{},
 		member{},
+		powerLoss{},
+		disk(),
+		diskLie(),
 	}
 }
 
@@ -239,6 +244,12 @@ func Able(cannot map[string]string, steps []history.Step) error {
 // of these faults (agent.Options.Shadow).
 func NeedsShadow(faults []string) bool {
 	return someNeed(faults, func(n Needs) bool { return n.ShadowClock })
+}
+
+// NeedsDisk reports whether the servers must be started with disks of ours below their data
+// for one of these faults (agent.Options.Disk).
+func NeedsDisk(faults []string) bool {
+	return someNeed(faults, func(n Needs) bool { return n.Disk })
 }
 
 // NeedsPower reports whether one of these faults takes machines' power.

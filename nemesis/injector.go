@@ -68,6 +68,9 @@ type Config struct {
 	// Servers names the server processes on a node that have a role, or for "" the main
 	// ones, in the order of the deployment.
 	Servers func(node, role string) []string
+	// Components names all server processes of a node, in the order in which they start; nil
+	// where there are no others than Servers names.
+	Components func(node string) []string
 	// Ports are where a server process of a node listens; nil where nobody knows of any.
 	Ports func(node, process string) []uint16
 	// PeerPort is where the servers talk to each other, to connect to across a cut.

@@ -183,7 +183,7 @@ func (a *fakeAgent) put(e agent.Effect) {
 		}
 	case *effects.Pause:
 		a.server.State = agent.Paused
-	case *effects.Kill, *effects.Stop:
+	case *effects.Kill, *effects.Stop, *effects.PowerLoss:
 		a.server.State = agent.Exited
 	default:
 		a.changed[clockKey(e)] = e
@@ -221,7 +221,7 @@ func (a *fakeAgent) take(e agent.Effect) {
 		if a.server.State == agent.Paused {
 			a.server.State = agent.Running
 		}
-	case *effects.Kill, *effects.Stop:
+	case *effects.Kill, *effects.Stop, *effects.PowerLoss:
 		if a.server.State == agent.Exited && !a.stillborn {
 			a.pids++
 			a.server.PID, a.server.State = a.pids, agent.Running
@@ -262,7 +262,7 @@ func (a *fakeAgent) Probe(ctx context.Context, e agent.Effect) (history.Evidence
 		return a.emulated(e, undone), nil
 	case *effects.Pause:
 		return history.Evidence{Confirmed: (a.server.State == agent.Paused) != undone, Summary: "server " + a.server.State}, nil
-	case *effects.Kill, *effects.Stop:
+	case *effects.Kill, *effects.Stop, *effects.PowerLoss:
 		return history.Evidence{Confirmed: (a.server.State == agent.Exited) != undone, Summary: "server " + a.server.State}, nil
 	}
 	_, changed := a.changed[clockKey(e)]

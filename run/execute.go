@@ -304,10 +304,11 @@ func (r *runner) connect(ctx context.Context) error {
 }
 
 // agentOptions are how this run's agents are reached. Only clock faults put the servers
-// under a shadow clock: a server whose clock no fault changes is not touched.
+// under a shadow clock, and only disk faults put a file system of ours below their data: a
+// server whose clock and disk no fault changes is not touched.
 func (r *runner) agentOptions() agent.Options {
 	return agent.Options{
-		Binary: r.cfg.AgentBinary, Shadow: nemesis.NeedsShadow(r.plan.Faults),
+		Binary: r.cfg.AgentBinary, Shadow: nemesis.NeedsShadow(r.plan.Faults), Disk: nemesis.NeedsDisk(r.plan.Faults),
 		// Slow nodes may not come to listening for a while.
 		DeadAfter: r.plan.Patience(agent.DefaultDeadAfter),
 		Keep:      r.cfg.Keep, OrphanAfter: r.plan.Patience(agent.DefaultOrphanAfter),

@@ -91,6 +91,7 @@ func Judge(ctx context.Context, dir history.Dir, start time.Time, troubles []str
 	results := checker.Run(ctx, log, checkers, time.Duration(plan.CheckerTime), memory)
 	clocks.Excuse(plan.Claim, plan.Timing.Lease, log, results)
 	checker.BeyondRestarts(plan.Claim, results, log)
+	checker.BeyondDisks(plan.Claim, results, log)
 	faults := checker.FaultsOf(plan.Schedule, log.Events)
 	if note := checker.BeyondMajority(plan.Claim, faults, len(plan.Cluster.Nodes)); note != "" {
 		facts.Notes = append(facts.Notes, note)

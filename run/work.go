@@ -78,13 +78,14 @@ func (r *runner) newInjector() *nemesis.Injector {
 		machines[i] = m
 	}
 	config := nemesis.Config{
-		Machines: machines,
-		Role:     r.roles.of,
-		Servers:  r.serversOn,
-		Ports:    r.ports,
-		PeerPort: r.peerPort(),
-		Now:      r.now,
-		Record:   r.event,
+		Machines:   machines,
+		Role:       r.roles.of,
+		Servers:    r.serversOn,
+		Components: func(node string) []string { return namesOf(r.servers.On(node)) },
+		Ports:      r.ports,
+		PeerPort:   r.peerPort(),
+		Now:        r.now,
+		Record:     r.event,
 
 		SlowNodes: r.plan.SlowNodes,
 	}
@@ -100,8 +101,12 @@ func (r *runner) newInjector() *nemesis.Injector {
 
 // serversOn names the servers of a node that faults on servers strike.
 func (r *runner) serversOn(node, role string) []string {
+	return namesOf(r.servers.WithRole(node, role))
+}
+
+func namesOf(components []clients.Component) []string {
 	var names []string
-	for _, c := range r.servers.WithRole(node, role) {
+	for _, c := range components {
 		names = append(names, c.Name())
 	}
 	return names

@@ -206,7 +206,7 @@ func troublesOf(log *history.Log, final int64) []trouble {
 // given them up: their servers are silent, or cut off in both directions for good.
 func isContained(f *history.Fault) bool {
 	switch f.Kind {
-	case "kill", "stop", "pause", "power-off", "power-cycle", "member":
+	case "kill", "stop", "pause", "power-off", "power-cycle", "power-loss", "member":
 		return len(f.Nodes) > 0
 	case "partition":
 	default:

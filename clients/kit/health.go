@@ -24,7 +24,7 @@ func (s *Servers) Healthy(ctx context.Context, node string) error {
 	if _, err := s.machine(node); err != nil {
 		return err
 	}
-	return s.ready(ctx, s.on(node))
+	return s.ready(ctx, s.On(node))
 }
 
 func (s *Servers) ready(ctx context.Context, components []clients.Component) error {
@@ -107,7 +107,7 @@ func (s *Servers) ComeUp(ctx context.Context, node string) error {
 	if _, err := s.machine(node); err != nil {
 		return err
 	}
-	for _, c := range s.on(node) {
+	for _, c := range s.On(node) {
 		if err := s.comeUp(ctx, c); err != nil {
 			return err
 		}

@@ -162,8 +162,8 @@ func (s *Servers) WithRole(node, role string) []clients.Component {
 	return found
 }
 
-// on are a node's components in the order in which they start.
-func (s *Servers) on(node string) []clients.Component {
+// On are a node's components in the order in which they start.
+func (s *Servers) On(node string) []clients.Component {
 	var mine []clients.Component
 	for _, stage := range s.stages {
 		for _, c := range stage {
@@ -194,7 +194,7 @@ func (s *Servers) Install(ctx context.Context, node string) error {
 	if err != nil {
 		return err
 	}
-	mine := s.on(node)
+	mine := s.On(node)
 	for _, c := range slices.Backward(mine) {
 		if err := s.stopLeftover(ctx, m, c); err != nil {
 			return fmt.Errorf("install %s: %w", c, err)
@@ -257,7 +257,7 @@ func (s *Servers) Wipe(ctx context.Context, node string) error {
 	if err != nil {
 		return err
 	}
-	for _, c := range s.on(node) {
+	for _, c := range s.On(node) {
 		state, err := m.ProcessState(ctx, c.Name())
 		if err == nil && lives(state) {
 			err = errors.New("the server still runs; stop it first")
@@ -296,7 +296,7 @@ func (s *Servers) StartNode(ctx context.Context, node string) error {
 	if _, err := s.machine(node); err != nil {
 		return err
 	}
-	for _, c := range s.on(node) {
+	for _, c := range s.On(node) {
 		if err := s.start(ctx, c); err != nil {
 			return err
 		}
@@ -306,7 +306,7 @@ func (s *Servers) StartNode(ctx context.Context, node string) error {
 
 func (s *Servers) start(ctx context.Context, c clients.Component) error {
 	spec := c.Spec
-	spec.Name = c.Name()
+	spec.Name, spec.Data = c.Name(), c.Data
 	s.mu.Lock()
 	s.started[c.String()] = true
 	s.mu.Unlock()
@@ -357,7 +357,7 @@ func (s *Servers) LogFiles(node string) map[string]string {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	files := map[string]string{}
-	for _, c := range s.on(node) {
+	for _, c := range s.On(node) {
 		if !s.started[c.String()] {
 			continue
 		}
@@ -376,7 +376,7 @@ func (s *Servers) LogFiles(node string) map[string]string {
 // LogOwner is the component of a node that writes a log of LogFiles; "" when none does.
 func (s *Servers) LogOwner(node, name string) string {
 	owner := ""
-	for _, c := range s.on(node) {
+	for _, c := range s.On(node) {
 		if n := c.Name(); len(n) > len(owner) && (name == n+".log" || strings.HasPrefix(name, n)) {
 			owner = n
 		}
@@ -387,7 +387,7 @@ func (s *Servers) LogOwner(node, name string) string {
 // TraceFiles maps the names under which a node's traces are collected to paths on the node.
 func (s *Servers) TraceFiles(node string) map[string]string {
 	files := map[string]string{}
-	for _, c := range s.on(node) {
+	for _, c := range s.On(node) {
 		if c.Trace != "" {
 			files[c.Name()+history.TraceSuffix] = c.Trace
 		}

@@ -176,11 +176,12 @@ func (c *Client) fetch(ctx context.Context, do, path string, w io.Writer, beginn
 	}
 }
 
-// StartProcess starts a supervised process, with Options.Shadow under the shadow clock;
-// one that already runs is left alone.
+// StartProcess starts a supervised process, with Options.Shadow under the shadow clock and
+// with Options.Disk on disks of ours; one that already runs is left alone.
 func (c *Client) StartProcess(ctx context.Context, spec ProcessSpec) (ProcessState, error) {
 	var state ProcessState
 	spec.Shadow = spec.Shadow || c.opt.Shadow
+	spec.Disk = spec.Disk || c.opt.Disk
 	err := c.call(ctx, doStart, spec, nil, &state)
 	return state, c.on("start", spec.Name, err)
 }

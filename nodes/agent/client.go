@@ -26,6 +26,8 @@ type Options struct {
 	// that one. Without it the node's Facts say that the clock cannot be changed, since
 	// nothing would see it.
 	Shadow bool
+	// Disk: processes are started with a disk of ours below their data directories.
+	Disk bool
 	// Keep: the servers that this client starts run on when it is gone. All others are
 	// ended OrphanAfter after the agent has lost its client, unless another client has
 	// come by then; zero means DefaultOrphanAfter.

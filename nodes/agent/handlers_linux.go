@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"net"
 	"os"
+	"path/filepath"
 	"sync"
 	"syscall"
 	"time"
@@ -59,7 +60,14 @@ func (s *server) handle(f frame) (answer any, payload []byte, err error) {
 	case doMkdir:
 		return into(f, func(w file) (any, error) { return done, s.files.mkdir(w.Path, w.Mode) })
 	case doRemove:
-		return into(f, func(w file) (any, error) { return done, s.files.remove(w.Path) })
+		return into(f, func(w file) (any, error) {
+			if name, err := s.files.file(w.Path); err == nil {
+				if err := s.super.unmountEnded(filepath.Join(s.files.dir, name)); err != nil {
+					return done, err
+				}
+			}
+			return done, s.files.remove(w.Path)
+		})
 	case doStart:
 		return into(f, s.super.start)
 	case doStop:

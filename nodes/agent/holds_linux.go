@@ -168,7 +168,10 @@ func (s *supervisor) Replace(name, by string, argv []string, prepare func() erro
 		_, err = s.finish(p, l, 0)
 	}
 	if err == nil {
-		err = prepare()
+		// What prepare wipes must not be in use by a disk; it is put there anew.
+		if err = s.unmountDisks(p.Spec); err == nil {
+			err = prepare()
+		}
 	}
 	if err != nil {
 		return err // it stays held, until this is tried again
@@ -262,6 +265,11 @@ func (s *supervisor) end(name string, grace time.Duration) (ProcessState, error)
 	if p.group != nil && p.instance.over() {
 		_ = p.group.whole.Remove() // a load beside the server keeps it
 	}
+	if p.instance.over() {
+		if err := s.unmountDisks(p.Spec); err != nil {
+			return ProcessState{}, err
+		}
+	}
 	return s.State(name)
 }
 
@@ -289,6 +297,9 @@ func (s *supervisor) endAll(kept bool) (ended, stuck []string) {
 		})
 	}
 	each.Wait()
+	if err := s.unmountEnded(""); err != nil {
+		stuck = append(stuck, "take disks away: "+firstLine(err.Error()))
+	}
 	sort.Strings(ended)
 	return ended, stuck
 }

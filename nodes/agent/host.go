@@ -1,10 +1,12 @@
 package agent
 
 import (
+	"errors"
 	"os/exec"
 	"time"
 
 	"nemesis/history"
+	"nemesis/nodes/faultfs"
 )
 
 // Host is the node as effects see it: the agent's directory and the processes it
@@ -16,6 +18,8 @@ type Host struct {
 	Processes Processes
 	// Clocks are the clocks that processes started with ProcessSpec.Shadow see.
 	Clocks Clocks
+	// Disks are those below the data directories of processes started with ProcessSpec.Disk.
+	Disks Disks
 	// Workers run the effects that are a process of their own.
 	Workers Workers
 	// InForce reports whether the ledger holds the effect. A probe asks, since
@@ -60,11 +64,35 @@ type Processes interface {
 	Replace(name, by string, argv []string, prepare func() error) error
 	// Expect says that the server may end by itself now, and that this is no crash.
 	Expect(name string)
+	// Revive starts a server again that has ended by itself, unless it was to be stopped or
+	// somebody holds it down.
+	Revive(name string) error
 	// Holding tells what Pause or End did for this holder; false when it holds nothing.
 	Holding(name, by string) (Hold, bool)
 	// Held reports whether anybody holds the process paused or down.
 	Held(name string) bool
 }
+
+// Disks are the file systems below the data directories of supervised processes, those of
+// one process together. Methods are safe for concurrent use.
+type Disks interface {
+	// Available says, as a clause, why no disk can be put below a process here.
+	Available() error
+	// Set puts a rule in force, in the place of one with its ID; Clear takes it back, also
+	// where there is none.
+	Set(process string, r faultfs.Rule) error
+	Clear(process, id string) error
+	Stats(process string) (faultfs.Stats, error)
+	// WriteBack makes safe what is not synced, as a kernel does that has the time.
+	WriteBack(process string) error
+	// Lose makes the directories what they were when they were last synced. The process
+	// and all that it forked have ended.
+	Lose(process string, loss faultfs.Loss) (faultfs.Lost, error)
+}
+
+// ErrNoDisk is that there is no disk of ours below a process, since it keeps no data or was
+// never started.
+var ErrNoDisk = errors.New("it has no data")
 
 // Workers run effects that are a process of their own: children of the agent, which end
 // when it does, however it does. Methods are safe for concurrent use.

@@ -10,6 +10,7 @@ import (
 	"syscall"
 
 	"nemesis/nodes/agent/launch"
+	"nemesis/nodes/faultfs"
 )
 
 // Main is the hidden command `nemesis agent`: it serves on the given streams until
@@ -21,6 +22,9 @@ func Main(args []string, kinds Kinds, stdin io.Reader, stdout, stderr io.Writer)
 	}
 	if len(args) == 1 && args[0] == probeWord {
 		return probeClocks(stdin, stdout)
+	}
+	if len(args) > 0 && args[0] == diskWord {
+		return faultfs.Serve(args[1:], stdout)
 	}
 	if len(args) > 0 && args[0] == workWord {
 		return work(args[1:], kinds, stdin, stderr)

@@ -26,6 +26,10 @@ type ProcessSpec struct {
 	// Shadow: it runs under the node's shadow clock, and so does whatever it forks and
 	// executes.
 	Shadow bool `json:"shadow,omitempty"`
+	// Data are the directories with what it keeps, inside the agent's directory. With Disk
+	// each has a disk of ours below it (package faultfs) from its start until it is stopped.
+	Data []string `json:"data,omitempty"`
+	Disk bool     `json:"disk,omitempty"`
 	// NotRoot: the program refuses to run as root. Where the agent is root it runs as user
 	// and group 1 of a user namespace of its own, which are root outside: it needs no account
 	// and no files of another owner, and has none of root's powers but to use root's files.

@@ -166,6 +166,7 @@ func (s *server) open(control string, wait time.Duration) (leftovers, stuck []st
 	if s.ledger, err = openLedger(s.files.own("")); err == nil {
 		s.clocks = openClocks(s.files, s.opt.Self)
 		s.super, err = openSupervisor(s.files, openGroups(s.files.dir, s.opt.NoCgroup), s.clocks.start, s.exited)
+		s.super.self = s.opt.Self
 	}
 	if err != nil {
 		if s.clocks != nil {
@@ -179,7 +180,7 @@ func (s *server) open(control string, wait time.Duration) (leftovers, stuck []st
 	}
 	// Whatever an earlier agent changed, whether or not its ledger says so.
 	s.clocks.heal(len(s.super.shadowed()) > 0)
-	s.host = &Host{Dir: s.files.dir, Processes: s.super, Clocks: &clockReaders{s.clocks, s.super}, Workers: &workers{
+	s.host = &Host{Dir: s.files.dir, Processes: s.super, Disks: disks{s.super}, Clocks: &clockReaders{s.clocks, s.super}, Workers: &workers{
 		self: s.opt.Self, start: s.super.StartBeside, running: map[string]*worker{},
 	}, InForce: func(e Effect) bool {
 		env, err := pack(e)

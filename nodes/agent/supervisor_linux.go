@@ -30,6 +30,8 @@ type supervisor struct {
 	// shadow starts what runs under the shadow clock, by another in the place of cmd.Start.
 	shadow func(cmd *exec.Cmd, start func(*exec.Cmd) error) error
 	groups groups
+	// self is the command that ends up in Main, for the processes that serve disks.
+	self   []string
 	keep   bool // what is started now is kept; fixed before anything is
 	onExit func(history.Exit)
 	stop   chan struct{} // ends the watching of adopted processes
@@ -151,6 +153,9 @@ func (s *supervisor) start(spec ProcessSpec) (ProcessState, error) {
 // go of it in the moment it is known to run, so that a death of ours in between leaves
 // either the holder or the process.
 func (s *supervisor) launch(p *process, spec ProcessSpec, by string) error {
+	if err := s.mountDisks(spec); err != nil {
+		return err
+	}
 	argv0, dir, err := s.files.program(spec)
 	if err != nil {
 		return err

@@ -49,6 +49,9 @@ func (c Client) ask(q request) (answer, error) {
 	return a, nil
 }
 
+// Served reports whether somebody answers for the disk.
+func (c Client) Served() bool { _, err := c.ask(request{Do: "stats"}); return err == nil }
+
 // Set puts a rule in force, in the place of one with the same ID.
 func (c Client) Set(r Rule) error { _, err := c.ask(request{Do: "set", Rule: r}); return err }
 
@@ -57,6 +60,9 @@ func (c Client) Clear(id string) error { _, err := c.ask(request{Do: "clear", ID
 
 // Stats reads what the disk counts.
 func (c Client) Stats() (Stats, error) { a, err := c.ask(request{Do: "stats"}); return a.Stats, err }
+
+// WriteBack makes everything safe that is not, but what a sync lied about.
+func (c Client) WriteBack() error { _, err := c.ask(request{Do: "write-back"}); return err }
 
 // Lose is a power loss. Nobody may have files open.
 func (c Client) Lose(l Loss) (Lost, error) {

@@ -203,7 +203,7 @@ type Counts struct {
 	// Waited is for how long calls waited together.
 	Bytes  int64            `json:"bytes"`
 	Waited history.Duration `json:"waited"`
-	// Last is the error that struck calls got last, and the path of the file.
+	// LastPath is the file of the call that was struck last, below the data directory.
 	LastPath string `json:"lastPath,omitempty"`
 }
 
@@ -222,4 +222,23 @@ type Stats struct {
 	Lied int64 `json:"lied"`
 	// WrittenBack is how often everything was made safe for want of room.
 	WrittenBack int64 `json:"writtenBack"`
+}
+
+// Add sums up the counters of several disks. A rule with the same ID on several is one.
+func (s *Stats) Add(o Stats) {
+	s.Writes, s.Reads, s.Syncs, s.Lied = s.Writes+o.Writes, s.Reads+o.Reads, s.Syncs+o.Syncs, s.Lied+o.Lied
+	s.Losses, s.WrittenBack = s.Losses+o.Losses, s.WrittenBack+o.WrittenBack
+	s.Lost.Add(o.Lost)
+	for id, c := range o.Rules {
+		if s.Rules == nil {
+			s.Rules = map[string]Counts{}
+		}
+		sum := s.Rules[id]
+		sum.Calls, sum.Struck, sum.Waiting = sum.Calls+c.Calls, sum.Struck+c.Struck, sum.Waiting+c.Waiting
+		sum.Bytes, sum.Waited = sum.Bytes+c.Bytes, sum.Waited+c.Waited
+		if c.LastPath != "" {
+			sum.LastPath = c.LastPath
+		}
+		s.Rules[id] = sum
+	}
 }

@@ -178,7 +178,7 @@ func (d *mounted) close() error {
 
 // request is what a Client asks, one a connection.
 type request struct {
-	Do   string `json:"do"` // set, clear, stats, lose, stop
+	Do   string `json:"do"` // set, clear, stats, write-back, lose, stop
 	Rule Rule   `json:"rule"`
 	ID   string `json:"id,omitempty"`
 	Loss Loss   `json:"loss"`
@@ -261,6 +261,8 @@ func (d *mounted) serve(conn net.Conn) (stop bool) {
 		case "clear":
 			d.clear(q.ID)
 		case "stats":
+		case "write-back":
+			d.v.WriteBack()
 		case "lose":
 			a.Lost, err = d.lose(q.Loss)
 		case "stop":

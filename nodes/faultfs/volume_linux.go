@@ -361,16 +361,34 @@ func (v *Volume) WrittenBack() int64 { return v.back.Load() }
 func (v *Volume) full() {
 	if v.memory.Load() > v.opt.Memory || v.space.Load() > v.opt.Space || len(v.ops) > v.opt.Operations {
 		v.back.Add(1)
-		v.settle(len(v.ops))
-		v.dirtyMu.Lock()
-		nodes := v.dirty
-		v.dirty = map[*node]bool{}
-		v.dirtyMu.Unlock()
-		for n := range nodes {
-			n.mu.Lock()
-			v.forget(&n.fresh)
+		v.writeBack(true)
+	}
+}
+
+// WriteBack makes everything safe but what a sync lied about, as a kernel does that has had
+// the time.
+func (v *Volume) WriteBack() {
+	v.mu.Lock()
+	defer v.mu.Unlock()
+	v.writeBack(false)
+}
+
+// writeBack makes everything safe; with lies also what syncs lied about. v.mu is held.
+func (v *Volume) writeBack(lies bool) {
+	v.settle(len(v.ops))
+	v.dirtyMu.Lock()
+	nodes := make([]*node, 0, len(v.dirty))
+	for n := range v.dirty {
+		nodes = append(nodes, n)
+	}
+	v.dirtyMu.Unlock()
+	for _, n := range nodes {
+		n.mu.Lock()
+		v.forget(&n.fresh)
+		if lies {
 			v.forget(&n.failed)
-			n.mu.Unlock()
 		}
+		v.clean(n)
+		n.mu.Unlock()
 	}
 }
