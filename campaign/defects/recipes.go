@@ -43,7 +43,7 @@ func recipes() map[string]recipe {
 	all := shardRecipes()
 	maps.Copy(all, map[string]recipe{
 		"R01": {load: three, lacks: lacksPower},
-		"R02": {load: appends, lacks: lacksPower},
+		"R02": {load: appends, faults: faulty("power-loss", "all", "--power-loss", "all", "--fault-interval", "4s")},
 		"R03": {load: contended, faults: faulty("kill,pause,partition", "leader,minority", "--fault-interval", "3s")},
 		"R04": {load: contended, faults: faulty("partition", "leader,one", "--fault-interval", "2s")},
 		"R05": {load: contended, faults: faulty("kill,partition", "leader", "--fault-interval", "2s")},
@@ -77,7 +77,7 @@ func recipes() map[string]recipe {
 		"R33": {load: with(three, "--set", "snapshot-every=10"), faults: faulty("kill", "all,one", "--fault-interval", "1s")},
 		"R34": {load: three, lacks: lacksDisk},
 		"R35": {load: three, lacks: lacksDisk},
-		"R36": {load: three, lacks: lacksPower},
+		"R36": {load: with(three, "--set", "snapshot-every=10"), faults: faulty("power-loss", "all", "--power-loss", "all", "--fault-interval", "14s")},
 		"R37": {load: contended, faults: faulty("partition,kill", "leader", "--fault-interval", "2s")},
 		"R38": {load: with(contended, "--nodes", "local:5"), faults: faulty("member+partition", "minority,half", "--fault-hold", "6s", "--fault-interval", "8s")},
 		"R39": {load: counts, faults: faulty("pause", "leader", "--fault-hold", "3s", "--fault-interval", "5s")},

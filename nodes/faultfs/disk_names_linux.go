@@ -191,7 +191,9 @@ func mountDisk(v *Volume, s *shared, path string) (*Disk, error) {
 	d := newDisk(v, s)
 	server, err := fuse.NewServer(d, path, &fuse.MountOptions{
 		DirectMountStrict: true, AllowOther: true, FsName: "nemesis", Name: "nemesis-disk",
-		Options: []string{"default_permissions"}, MaxWrite: 1 << 20, MaxBackground: 64,
+		Options: []string{"default_permissions"}, MaxBackground: 64,
+		// More does not fit into a pipe with its header, through which reads are answered.
+		MaxWrite:           512 << 10,
 		DisableReadDirPlus: true, IgnoreSecurityLabels: true,
 		// Whatever changes, changes by way of this mount.
 		ExplicitDataCacheControl: true,
