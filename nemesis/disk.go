@@ -30,7 +30,7 @@ func diskLie() Fault {
 }
 
 func (f diskFault) servers() serverFault {
-	return serverFault{name: f.name, doc: f.doc, verb: "strike the disk of", needs: effects.DiskRuleKind}
+	return serverFault{name: f.name, doc: f.doc, verb: "strike the disk of", class: Load, needs: effects.DiskRuleKind}
 }
 
 // Info has the forms of server faults.

@@ -102,7 +102,7 @@ func TestNoDiskIsMountedUnlessAskedFor(t *testing.T) {
 		t.Errorf("all faults that any cluster can have need a disk: %v, %v", names, err)
 	}
 	for _, name := range []string{"power-loss", "disk", "disk-lie"} {
-		if !NeedsDisk([]string{"kill", name}) {
+		if !NeedsDisk([]string{"kill", name}) || !NeedsDisk([]string{"partition+" + name}) {
 			t.Errorf("%s needs none", name)
 		}
 	}

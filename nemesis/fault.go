@@ -259,8 +259,10 @@ func NeedsPower(faults []string) bool {
 
 func someNeed(faults []string, it func(Needs) bool) bool {
 	return slices.ContainsFunc(faults, func(name string) bool {
-		fault, err := Find(name)
-		return err == nil && it(fault.Needs(history.Step{Kind: name}))
+		return slices.ContainsFunc(strings.Split(name, "+"), func(name string) bool { // of a pair, both
+			fault, err := Find(name)
+			return err == nil && it(fault.Needs(history.Step{Kind: name}))
+		})
 	})
 }
 
