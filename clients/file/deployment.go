@@ -197,7 +197,7 @@ func (d *deployment) component(p place) (clients.Component, error) {
 	c := clients.Component{
 		Node: p.self().name, Role: p.role, MakeData: true, After: p.process.DependsOn,
 		Spec: agent.ProcessSpec{Name: p.role, Argv: argv, Dir: p.home(), Log: path.Join(p.home(), p.role+".log"), Env: map[string]string{},
-			StopSignal: p.process.Shutdown.Signal},
+			StopSignal: p.process.Shutdown.Signal, NotRoot: p.process.NotRoot},
 		ClientPort: p.process.Ports.Find(clientPort), PeerPort: p.process.Ports.Find(peerPort),
 	}
 	if p.role == d.definition.clientRole() {

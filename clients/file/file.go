@@ -93,6 +93,7 @@ type Process struct {
 	Leader      *Probe            `yaml:"leader_probe" doc:"how to find out that a node leads; asked of every node"`
 	DependsOn   Dependencies      `yaml:"depends_on" doc:"processes that must serve before it starts"`
 	Shutdown    Shutdown          `yaml:"shutdown" doc:"how it is ended"`
+	NotRoot     bool              `yaml:"not_root" doc:"it refuses to run as root, and is run as another user where the user of the nodes is root"`
 }
 
 // Shutdown is how a process is ended.

@@ -1,0 +1,63 @@
+package run_test
+
+import (
+	"errors"
+	"os"
+	"path/filepath"
+	"strings"
+	"testing"
+
+	"nemesis/history"
+	"nemesis/run"
+)
+
+const fileOfAStore = `system: store
+nodes: 3
+capabilities: [kill, pause]
+processes: {server: {ports: [7000], command: serve}}
+client: {http: {workloads: {register: {read: {get: /}, write: {put: /}}}}}
+claims: [{model: linearizable}]
+`
+
+// A plan of a system that is a file holds the file, leaves out the operations that its clients
+// do not speak, and draws from the faults that make sense for it.
+func TestPlanOfASystemThatIsAFile(t *testing.T) {
+	path := filepath.Join(t.TempDir(), "store.yaml")
+	if err := os.WriteFile(path, []byte(fileOfAStore), 0o644); err != nil {
+		t.Fatal(err)
+	}
+	named, err := run.ReadSystem(path)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if n := run.DefaultNodes(named); n != 3 {
+		t.Errorf("it takes %d nodes", n)
+	}
+	resolve := func(settings run.Settings) (history.Plan, error) {
+		return run.Resolve(run.Options{System: named.Name, Definition: named.Definition, Spec: "local:3", Nodes: []string{"n1", "n2", "n3"}, Settings: settings})
+	}
+	plan, err := resolve(run.Settings{"seed": "1"})
+	if err != nil {
+		t.Fatal(err)
+	}
+	if got := strings.Join(plan.Faults, " "); got != "kill pause" {
+		t.Errorf("it draws from %s", got)
+	}
+	if got := strings.Join(plan.Workload.Without, " "); got != history.FCAS {
+		t.Errorf("it leaves out %q", got)
+	}
+	if plan.System.Definition == nil || plan.System.Definition.Text != fileOfAStore || plan.Claim.Model != history.Linearizable {
+		t.Errorf("the plan is %+v", plan)
+	}
+	if err := run.CheckPlan(plan); err != nil {
+		t.Error(err)
+	}
+	var bad *run.UsageError
+	if _, err := resolve(run.Settings{"faults": "partition"}); !errors.As(err, &bad) || !strings.Contains(err.Error(), "partition is not among the capabilities of store: kill, pause") {
+		t.Errorf("a fault that makes no sense is told as %v", err)
+	}
+	plan.System.Definition.Text = "system: other" + strings.TrimPrefix(fileOfAStore, "system: store")
+	if _, err := run.SystemOf(plan.System); err == nil || !strings.Contains(err.Error(), `the plan names "store", and the file in it says "other"`) {
+		t.Errorf("another file in the plan is told as %v", err)
+	}
+}
