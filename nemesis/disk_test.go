@@ -107,3 +107,13 @@ func TestNoDiskIsMountedUnlessAskedFor(t *testing.T) {
 		}
 	}
 }
+
+func TestNodeThatCannotHaveADiskIsRefusedBeforeAnythingStarts(t *testing.T) {
+	why := "no file system of ours can be put below a server: open /dev/fuse: no such file or directory"
+	for kind, effect := range map[string]string{"power-loss": effects.PowerLossKind, "disk": effects.DiskRuleKind, "disk-lie": effects.DiskRuleKind} {
+		err := Able(map[string]string{effect: why}, []history.Step{{Kind: "kill"}, {Kind: kind}})
+		if want := "it cannot have the fault " + kind + ": " + why; err == nil || err.Error() != want {
+			t.Errorf("got  %v\nwant %s", err, want)
+		}
+	}
+}

@@ -95,3 +95,11 @@ func TestPowerLossByTheKernelKeepsWhatTheModelKeeps(t *testing.T) {
 		compare(t, rand.New(rand.NewPCG(seed, 2)), 150, d.Strict, byKernel{d})
 	}
 }
+
+// Where FUSE is not to be had, one line says what is missing.
+func TestNodeWithoutFUSESaysSo(t *testing.T) {
+	want := "no file system of ours can be put below a server: open /dev/no-such-device: no such file or directory; the kernel lacks FUSE, or does not let us have it"
+	if err := available("/dev/no-such-device"); err == nil || err.Error() != want {
+		t.Errorf("got  %v\nwant %s", err, want)
+	}
+}
