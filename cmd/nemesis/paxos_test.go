@@ -67,7 +67,7 @@ func TestPaxosWithADefectIsFoundOut(t *testing.T) {
 
 func TestServersRefuseWhatTheyCannotBe(t *testing.T) {
 	for _, c := range []struct{ args, want string }{
-		{"server", "server: say which; there are paxos, shardkv and lock"},
+		{"server", "server: say which; there are paxos, shardkv, lock, postgres and mariadb"},
 		{"server paxos --id 3 --members 127.0.0.1:1,127.0.0.1:2 --data x", "server paxos: --id is 3 and there are 2 --members"},
 		{"server paxos --id 1 --members 127.0.0.1:1 --data x --reads stale", `--reads is "stale"; it takes log, index or lease`},
 		{"server paxos --id 1 --members 127.0.0.1:1 --data x --defect R99", `there is no defect "R99"; docs/servers.md lists them`},
