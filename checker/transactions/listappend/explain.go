@@ -3,65 +3,26 @@ package listappend
 import (
 	"fmt"
 	"slices"
-	"sort"
 	"strings"
 
 	"nemesis/checker"
 	"nemesis/checker/transactions"
-	"nemesis/history"
+	"nemesis/checker/transactions/proof"
 )
 
-// around is how many operations beside the core an anomaly carries for its picture.
-const around = 60
-
-// anomaly puts transactions and steps together. core are the transactions, culprit
-// one of them or -1; step n of the proof speaks of about[n], by transaction.
-func (h *columns) anomaly(claim, rule string, k int32, core []int32, culprit int32, steps []string, about [][]int32) checker.Anomaly {
-	f := checker.Anomaly{Sentence: claim, Rule: rule, Unexplained: -1}
+// anomaly tells of transactions that fit nowhere, by steps of a proof.
+func (h *columns) anomaly(claim, rule string, k int32, core []int32, culprit int32, steps ...proof.Step) checker.Anomaly {
+	a := h.all().Anomaly(core, culprit, steps)
+	a.Sentence, a.Rule = claim, rule
 	if k >= 0 {
-		f.Key = h.keys[k].name
+		a.Key = h.keys[k].name
 	}
-	place := h.places(core)
-	f.Core = make([]history.Operation, len(place))
-	for t, i := range place {
-		f.Core[i] = *h.op(t)
-		if t == culprit {
-			f.Unexplained = i
-		}
-	}
-	for n, text := range steps {
-		s := checker.ProofStep{Text: text}
-		if n < len(about) {
-			for _, t := range about[n] {
-				s.Core = append(s.Core, place[t])
-			}
-		}
-		f.Proof = append(f.Proof, s)
-	}
-	centre := int(core[0])
-	if culprit >= 0 {
-		centre = int(culprit)
-	}
-	for i := max(centre-around/2, 0); i < len(h.ops) && i < centre+around/2; i++ {
-		if _, in := place[int32(i)]; !in {
-			f.Around = append(f.Around, h.ops[i])
-		}
-	}
-	return f
+	return a
 }
 
-// places are the positions of transactions in a core, by call.
-func (h *columns) places(core []int32) map[int32]int {
-	sorted := append([]int32(nil), core...)
-	sort.Slice(sorted, func(a, b int) bool { return sorted[a] < sorted[b] }) // operations are by call
-	place := make(map[int32]int)
-	for _, t := range sorted {
-		if _, twice := place[t]; !twice {
-			place[t] = len(place)
-		}
-	}
-	return place
-}
+func (h *columns) all() proof.Operations { return h.ops }
+
+func (h *columns) is(t int32) proof.Step { return h.all().Is(t) }
 
 func (h *columns) client(t int32) string { return fmt.Sprintf("client %d", h.op(t).Process) }
 
@@ -70,25 +31,20 @@ func (h *columns) read(t int32, what string, k int32) string {
 	return fmt.Sprintf("Client %d read %s from %s at %s", h.op(t).Process, what, h.name(k), checker.Moment(h.op(t).Return))
 }
 
-func (h *columns) is(t int32) string {
-	text := h.describe(t) + "."
-	return strings.ToUpper(text[:1]) + text[1:]
-}
-
 func (h *columns) duplicated(t, e int32) checker.Anomaly {
 	k := h.elements[e].key
-	core, steps, about := []int32{t}, []string{h.is(t)}, [][]int32{{t}}
+	core, steps := []int32{t}, []proof.Step{h.is(t)}
 	if w := h.elements[e].writer; w >= 0 && w != t {
-		core, steps, about = append(core, w), append(steps, h.is(w)), append(about, []int32{w})
+		core, steps = append(core, w), append(steps, h.is(w))
 	}
-	steps = append(steps, fmt.Sprintf("%s was appended once at most, so no list shows it twice.", h.text(e)))
-	return h.anomaly(h.read(t, h.text(e)+" twice", k)+".", "An append takes effect at most once.", k, core, t, steps, about)
+	steps = append(steps, proof.Step{Text: fmt.Sprintf("%s was appended once at most, so no list shows it twice.", h.text(e))})
+	return h.anomaly(h.read(t, h.text(e)+" twice", k)+".", "An append takes effect at most once.", k, core, t, steps...)
 }
 
 func (h *columns) garbage(t, e int32) checker.Anomaly {
 	k := h.elements[e].key
 	return h.anomaly(h.read(t, h.text(e), k)+", which no client ever appended.", "A list holds only what was appended to it.", k,
-		[]int32{t}, t, []string{h.is(t), "No transaction of the whole history, whatever became of it, appends that value."}, [][]int32{{t}})
+		[]int32{t}, t, h.is(t), proof.Step{Text: "No transaction of the whole history, whatever became of it, appends that value."})
 }
 
 func (h *columns) aborted(t, e int32) checker.Anomaly {
@@ -99,14 +55,14 @@ func (h *columns) aborted(t, e int32) checker.Anomaly {
 	}
 	claim := fmt.Sprintf("%s, although %s's transaction that appends it %s.", h.read(t, h.text(e), k), h.client(w), was)
 	return h.anomaly(claim, "A transaction that was refused for certain left nothing behind (G1a).", k,
-		[]int32{t, w}, t, []string{h.is(w), h.is(t)}, [][]int32{{w}, {t}})
+		[]int32{t, w}, t, h.is(w), h.is(t))
 }
 
 func (h *columns) intermediate(t, e int32) checker.Anomaly {
 	k, w := h.elements[e].key, h.elements[e].writer
 	claim := fmt.Sprintf("%s as the last value, although %s's transaction appends more after it: half of a transaction was visible.", h.read(t, h.text(e), k), h.client(w))
 	return h.anomaly(claim, "A transaction is seen whole or not at all (G1b).", k,
-		[]int32{t, w}, t, []string{h.is(w), h.is(t)}, [][]int32{{w}, {t}})
+		[]int32{t, w}, t, h.is(w), h.is(t))
 }
 
 func (h *columns) within(t int32, class string, k int32) checker.Anomaly {
@@ -116,7 +72,7 @@ func (h *columns) within(t int32, class string, k int32) checker.Anomaly {
 	}
 	claim := fmt.Sprintf("Client %d's transaction read %s at %s %s.", h.op(t).Process, h.name(k), checker.Moment(h.op(t).Return), what)
 	return h.anomaly(claim, "A transaction sees its own appends, in their order, and reads of one list differ by nothing else.", k,
-		[]int32{t}, t, []string{h.is(t)}, [][]int32{{t}})
+		[]int32{t}, t, h.is(t))
 }
 
 func (h *columns) incompatible(t, k int32, list []int32, i int) checker.Anomaly {
@@ -124,7 +80,7 @@ func (h *columns) incompatible(t, k int32, list []int32, i int) checker.Anomaly 
 	claim := fmt.Sprintf("Client %d read %s with %s in place %d, client %d with %s there: the two reads disagree about the order of appends.",
 		h.op(t).Process, h.name(k), h.text(list[i]), i+1, h.op(r).Process, h.text(h.keys[k].order[i]))
 	return h.anomaly(claim, "A list only grows at its end, so of two reads one begins with the other.", k,
-		[]int32{t, r}, t, []string{h.is(t), h.is(r)}, [][]int32{{t}, {r}})
+		[]int32{t, r}, t, h.is(t), h.is(r))
 }
 
 func (h *columns) swapped(k, earlier, e int32) checker.Anomaly {
@@ -136,7 +92,7 @@ func (h *columns) swapped(k, earlier, e int32) checker.Anomaly {
 	}
 	claim := fmt.Sprintf("Client %d read %s with %s in place %d, %s %s, which the same transaction had appended earlier.", h.op(r).Process, h.name(k), h.text(e), one.place+1, how, h.text(earlier))
 	return h.anomaly(claim, "A transaction's appends to one list stand there in its own order.", k,
-		[]int32{w, r}, r, []string{h.is(w), h.is(r)}, [][]int32{{w}, {r}})
+		[]int32{w, r}, r, h.is(w), h.is(r))
 }
 
 func (h *columns) dirty(k, aborted, e int32) checker.Anomaly {
@@ -144,7 +100,7 @@ func (h *columns) dirty(k, aborted, e int32) checker.Anomaly {
 	claim := fmt.Sprintf("Client %d's append of %s to %s stands behind %s of client %d's transaction, which was refused.",
 		h.op(w).Process, h.text(e), h.name(k), h.text(aborted), h.op(a).Process)
 	return h.anomaly(claim, "A write that takes effect never builds on one of a transaction that was refused (dirty update).", k,
-		[]int32{a, w, r}, w, []string{h.is(a), h.is(w), h.is(r)}, [][]int32{{a}, {w}, {r}})
+		[]int32{a, w, r}, w, h.is(a), h.is(w), h.is(r))
 }
 
 func (h *columns) fractured(t int32, f fracture) checker.Anomaly {
@@ -152,7 +108,7 @@ func (h *columns) fractured(t int32, f fracture) checker.Anomaly {
 	claim := fmt.Sprintf("Client %d's transaction saw client %d's append of %s to %s, but not that of %s to %s, which belongs to the same transaction.",
 		h.op(t).Process, h.op(w).Process, h.text(f.saw), h.name(h.elements[f.saw].key), h.text(f.missed), h.name(h.elements[f.missed].key))
 	return h.anomaly(claim, "A transaction is seen whole or not at all (fractured read); forbidden from read atomic on.", h.elements[f.missed].key,
-		[]int32{w, t}, t, []string{h.is(w), h.is(t)}, [][]int32{{w}, {t}})
+		[]int32{w, t}, t, h.is(w), h.is(t))
 }
 
 func (h *columns) lostUpdate(t int32, u update) checker.Anomaly {
@@ -160,14 +116,14 @@ func (h *columns) lostUpdate(t int32, u update) checker.Anomaly {
 	k := h.elements[u.missed].key
 	claim := fmt.Sprintf("Client %d's transaction read %s without client %d's %s and then appended %s behind it: a lost update.",
 		h.op(t).Process, h.name(k), h.op(w).Process, h.text(u.missed), h.text(u.own))
-	core, steps, about := h.updating(t, u), []string{h.is(w), h.is(t)}, [][]int32{{w}, {t}}
+	core, steps := h.updating(t, u), []proof.Step{h.is(w), h.is(t)}
 	if r := h.elements[u.own].reader; r >= 0 {
-		steps, about = append(steps, h.is(r)), append(about, []int32{r})
+		steps = append(steps, h.is(r))
 	} else {
-		steps, about = append(steps, "Nobody ever saw both appends, so whichever stands first: the other transaction's read had not shown it."), append(about, []int32{w, t})
+		steps = append(steps, proof.Step{Text: "Nobody ever saw both appends, so whichever stands first: the other transaction's read had not shown it.", About: []int32{w, t}})
 	}
 	return h.anomaly(claim, "Nobody writes between a transaction's read of a key and its write of it (lost update, G-cursor); forbidden from cursor stability on.", k,
-		core, t, steps, about)
+		core, t, steps...)
 }
 
 func (h *columns) lost(e, r int32) checker.Anomaly {
@@ -176,7 +132,7 @@ func (h *columns) lost(e, r int32) checker.Anomaly {
 	claim := fmt.Sprintf("Client %d's append of %s to %s was acknowledged at %s, but client %d's read %s later did not show it, and no read ever did.",
 		h.op(w).Process, h.text(e), h.name(one.key), checker.Moment(h.op(w).Return), h.op(r).Process, checker.Span(h.op(r).Call-h.op(w).Return))
 	return h.anomaly(claim, "An acknowledged append stays for ever.", one.key,
-		[]int32{w, r}, r, []string{h.is(w), h.is(r), "The read was invoked after the append had been acknowledged, and shows a list without it."}, [][]int32{{w}, {r}, {r, w}})
+		[]int32{w, r}, r, h.is(w), h.is(r), proof.Step{Text: "The read was invoked after the append had been acknowledged, and shows a list without it.", About: []int32{r, w}})
 }
 
 // updating are the transactions of a lost update.
@@ -214,33 +170,22 @@ func (h *columns) cycle(cycle []hop, class checker.Class, fewest []int32) checke
 		rule = "The order respects that of every process. " + rule
 	}
 	core, t := h.members(cycle)
-	place := h.places(core)
-	ordered := make([]int32, len(place))
-	for n, i := range place {
-		ordered[i] = n
-	}
-	var steps []string
-	var about [][]int32
-	for _, n := range ordered {
-		steps = append(steps, fmt.Sprintf("%s is %s.", t(n), h.describe(n)))
-		about = append(about, []int32{n})
-	}
+	steps := h.all().Cast(core, t)
 	for _, e := range cycle {
-		steps = append(steps, fmt.Sprintf("%s comes before %s, because %s.", t(e.from), t(e.to), h.because(e, t)))
-		about = append(about, []int32{e.from, e.to})
+		steps = append(steps, proof.Before(e.from, e.to, h.because(e, t), t))
 	}
-	steps = append(steps, fmt.Sprintf("So %s comes before itself, which cannot be.", t(cycle[0].from)))
+	steps = append(steps, proof.Itself(cycle[0].from, t))
 	if len(fewest) > 0 {
 		names := make([]string, len(fewest))
 		for i, n := range fewest {
 			names[i] = t(n)
 		}
-		steps = append(steps, fmt.Sprintf("Every order of %s was tried: there is none, whatever anybody else did, and there is one without any of them.", strings.Join(names, ", ")))
-		about = append(about, nil, fewest)
+		steps = append(steps, proof.Step{About: fewest,
+			Text: fmt.Sprintf("Every order of %s was tried: there is none, whatever anybody else did, and there is one without any of them.", strings.Join(names, ", "))})
 	}
-	told := h.anomaly(h.claimOf(cycle, class.Name), rule, h.keyOf(cycle), core, -1, steps, about)
+	told := h.anomaly(h.claimOf(cycle, class.Name), rule, h.keyOf(cycle), core, proof.Nobody, steps...)
 	for _, e := range cycle {
-		told.Cycle = append(told.Cycle, checker.CycleStep{From: place[e.from], To: place[e.to], Kind: e.kind.String()})
+		told.Cycle = append(told.Cycle, proof.Drawn(core, e.from, e.to, e.kind.String()))
 	}
 	return told
 }
@@ -267,8 +212,7 @@ func (h *columns) members(cycle []hop) (core []int32, name func(int32) string) {
 			}
 		}
 	}
-	place := h.places(core)
-	return core, func(n int32) string { return fmt.Sprintf("T%d", place[n]+1) }
+	return core, h.all().Names(core)
 }
 
 func (h *columns) keyOf(cycle []hop) int32 {

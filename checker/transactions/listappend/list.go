@@ -110,50 +110,14 @@ func judge(ctx context.Context, result checker.Result, ops []history.Operation) 
 	found := &checker.Anomalies{Worst: transactions.Classes()}
 	done := h.anomalies(ctx, found)
 
-	d := Details{Transactions: len(h.kind), Keys: len(h.keys), Appends: len(h.elements)}
-	result.Anomalies = found.List()
-	if len(result.Anomalies) > 0 {
-		d.Anomalies = make(map[string]int)
-		for _, f := range result.Anomalies {
-			d.Anomalies[f.Class] += f.Count
-		}
-	}
-	if done && h.poisoned+h.doubt == "" {
-		levels := transactions.LevelsOf(result.Anomalies)
-		d.Levels = &levels
-	}
-	result.Details, _ = json.Marshal(d)
-	switch {
-	case len(result.Anomalies) > 0:
-		result.Outcome, result.Summary = checker.Violation, found.Summary()
-		if d.Levels != nil {
-			result.Summary += "; " + d.Levels.String()
-		}
-		switch {
-		case !done || h.doubt != "": // a cycle may be missing that is worse than what was found
-			result.Beside = checker.Unknown
-		case h.poisoned != "":
-			result.Beside = checker.Harness
-		}
-	case !done:
-		result.Outcome, result.Summary = checker.Unknown, "judging the transactions "+checker.Stopped(ctx)
-	case h.doubt != "":
-		result.Outcome, result.Summary = checker.Unknown, h.doubt
-	case h.poisoned != "":
-		result.Outcome, result.Summary = checker.Harness, h.poisoned
-	default:
-		result.Outcome = checker.Valid
-		result.Summary = fmt.Sprintf("%s on %s have a serial order that respects real time", checker.Plural(len(h.kind), "transaction"), checker.Plural(len(h.keys), "key"))
-		if acknowledged, unread := h.unread(); unread > 0 {
-			result.Unread = &checker.Unread{Number: unread, All: acknowledged,
-				Text: fmt.Sprintf("nothing is known of %d of %s, after which no read of their keys began", unread, checker.Plural(acknowledged, "acknowledged append"))}
-			result.Summary += "; " + result.Unread.Text
-		}
-	}
-	for _, trouble := range []string{h.doubt, h.poisoned} {
-		if len(result.Anomalies) > 0 && trouble != "" {
-			result.Summary += "; " + trouble
-		}
+	j := transactions.Judged(found, done, h.doubt, h.poisoned)
+	result.Details, _ = json.Marshal(Details{Transactions: len(h.kind), Keys: len(h.keys), Appends: len(h.elements), Anomalies: j.Counts(), Levels: j.Levels()})
+	result = j.Conclude(ctx, result, fmt.Sprintf("%s on %s have a serial order that respects real time",
+		checker.Plural(len(h.kind), "transaction"), checker.Plural(len(h.keys), "key")), "")
+	if acknowledged, unread := h.unread(); result.Outcome == checker.Valid && unread > 0 {
+		result.Unread = &checker.Unread{Number: unread, All: acknowledged,
+			Text: fmt.Sprintf("nothing is known of %d of %s, after which no read of their keys began", unread, checker.Plural(acknowledged, "acknowledged append"))}
+		result.Summary += "; " + result.Unread.Text
 	}
 	return result
 }

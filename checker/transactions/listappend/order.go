@@ -1,7 +1,6 @@
 package listappend
 
 import (
-	"fmt"
 	"slices"
 
 	"nemesis/checker"
@@ -245,14 +244,4 @@ func (h *columns) unread() (all, unread int) {
 		}
 	}
 	return all, unread
-}
-
-// describe is a transaction in brief: who, what, when.
-func (h *columns) describe(t int32) string {
-	o := h.op(t)
-	value := o.Input
-	if h.kind[t]&acknowledged != 0 {
-		value = o.Output
-	}
-	return fmt.Sprintf("client %d's transaction %s, invoked at %s and %s", o.Process, checker.ShowWhole(string(value)), checker.Moment(o.Call), checker.Ended(*o))
 }

@@ -3,73 +3,32 @@ package predicate
 import (
 	"fmt"
 	"slices"
-	"sort"
-	"strings"
 
 	"nemesis/checker"
 	"nemesis/checker/transactions/dependency"
+	"nemesis/checker/transactions/proof"
 	"nemesis/history"
 )
 
-// around is how many operations beside the core an anomaly carries for its picture.
-const around = 60
-
-// anomaly puts transactions and steps together; step n of the proof speaks of about[n].
-func (h *table) anomaly(sentence, rule string, k int32, core []int32, culprit int32, steps []string, about [][]int32) checker.Anomaly {
-	a := checker.Anomaly{Sentence: sentence, Rule: rule, Unexplained: -1}
-	if k >= 0 {
-		a.Key = h.rows[k].key
+// of tells of a reader, first, and of those whose versions it saw.
+func (h *table) of(k int32, sentence, rule string, core ...int32) checker.Anomaly {
+	var steps []proof.Step
+	for _, t := range slices.Backward(core) {
+		steps = append(steps, h.all().Is(t))
 	}
-	core = ordered(core)
-	for i, t := range core {
-		a.Core = append(a.Core, h.ops[t])
-		if t == culprit {
-			a.Unexplained = i
-		}
-	}
-	for n, text := range steps {
-		s := checker.ProofStep{Text: text}
-		for _, t := range about[n] {
-			s.Core = append(s.Core, slices.Index(core, t))
-		}
-		a.Proof = append(a.Proof, s)
-	}
-	centre := int(core[0])
-	for i := max(centre-around/2, 0); i < len(h.ops) && i < centre+around/2; i++ {
-		if !slices.Contains(core, int32(i)) {
-			a.Around = append(a.Around, h.ops[i])
-		}
-	}
+	a := h.all().Anomaly(core, core[0], steps)
+	a.Sentence, a.Rule, a.Key = sentence, rule, h.keyOf(k)
 	return a
 }
 
-// ordered are transactions by call, each once.
-func ordered(core []int32) []int32 {
-	core = slices.Clone(core)
-	slices.Sort(core)
-	return slices.Compact(core)
-}
+func (h *table) all() proof.Operations { return h.ops }
 
-// describe is a transaction in brief: who, what, when.
-func (h *table) describe(t int32) string {
-	o := h.ops[t]
-	value := o.Input
-	if o.Type == history.OK {
-		value = o.Output
+// keyOf is the key of a row, "" for none.
+func (h *table) keyOf(k int32) string {
+	if k < 0 {
+		return ""
 	}
-	return fmt.Sprintf("client %d's transaction %s, invoked at %s and %s", o.Process, checker.ShowWhole(string(value)), checker.Moment(o.Call), checker.Ended(o))
-}
-
-func (h *table) is(t int32) string { return "C" + strings.TrimPrefix(h.describe(t), "c") + "." }
-
-// of tells of a reader, first, and of those whose versions it saw.
-func (h *table) of(k int32, sentence, rule string, core ...int32) checker.Anomaly {
-	var steps []string
-	var about [][]int32
-	for _, t := range slices.Backward(core) {
-		steps, about = append(steps, h.is(t)), append(about, []int32{t})
-	}
-	return h.anomaly(sentence, rule, k, core, core[0], steps, about)
+	return h.rows[k].key
 }
 
 const (
@@ -132,41 +91,12 @@ func (h *table) inPart(t, source, seen, missed int32) checker.Anomaly {
 
 // cycle tells a cycle, step by step.
 func (h *table) cycle(witness []dependency.Hop, class checker.Class) checker.Anomaly {
-	var core []int32
-	for _, e := range witness {
-		core = append(core, e.From)
-	}
-	core = ordered(core)
-	name := func(t int32) string {
-		if i := sort.Search(len(core), func(i int) bool { return core[i] >= t }); i < len(core) && core[i] == t {
-			return fmt.Sprintf("T%d", i+1)
-		}
-		return fmt.Sprintf("client %d's transaction at %s", h.ops[t].Process, checker.Moment(h.ops[t].Call))
-	}
-	var steps []string
-	var about [][]int32
-	for _, t := range core {
-		steps, about = append(steps, fmt.Sprintf("%s is %s.", name(t), h.describe(t))), append(about, []int32{t})
-	}
 	key := int32(-1)
-	var clients []string
-	for _, e := range witness {
+	told := h.all().Cycle(witness, nil, class, func(e dependency.Hop, name func(int32) string) string {
 		k, why := h.because(e, name)
 		key = max(key, k)
-		steps, about = append(steps, fmt.Sprintf("%s comes before %s, because %s.", name(e.From), name(e.To), why)), append(about, []int32{e.From, e.To})
-		clients = append(clients, fmt.Sprint(h.ops[e.From].Process))
-	}
-	steps, about = append(steps, fmt.Sprintf("So %s comes before itself, which cannot be.", name(witness[0].From))), append(about, nil)
-	slices.Sort(clients)
-	clients = slices.Compact(clients)
-	if len(clients) > 5 {
-		clients = append(clients[:4:4], fmt.Sprintf("%d more", len(clients)-4))
-	}
-	sentence := fmt.Sprintf("%d transactions of clients %s fit into no order: each must come before the next, and the last before the first (%s).",
-		len(witness), strings.Join(clients, ", "), class.Name)
-	told := h.anomaly(sentence, "There is an order in which each transaction comes behind those that it must come behind; which levels forbid that there is none, the class tells.", key, core, -1, steps, about)
-	for _, e := range witness {
-		told.Cycle = append(told.Cycle, checker.CycleStep{From: slices.Index(core, e.From), To: slices.Index(core, e.To), Kind: e.Kind.String()})
-	}
+		return why
+	})
+	told.Key = h.keyOf(key)
 	return told
 }

@@ -99,47 +99,16 @@ func (h *table) judge(pace *checker.Pace, found *checker.Anomalies) error {
 }
 
 func (h *table) conclude(ctx context.Context, result checker.Result, found *checker.Anomalies, done bool) checker.Result {
+	j := transactions.Judged(found, done, h.doubt, h.poisoned)
 	d := h.details
 	d.Transactions, d.Rows, d.Open, d.Complete = len(h.kind), len(h.rows), h.open, done && h.open == 0 && h.poisoned == ""
-	result.Anomalies = found.List()
-	if len(result.Anomalies) > 0 {
-		d.Anomalies = make(map[string]int)
-		for _, a := range result.Anomalies {
-			d.Anomalies[a.Class] += a.Count
-		}
-	}
-	if done && h.poisoned+h.doubt == "" {
-		levels := transactions.LevelsOf(result.Anomalies)
-		d.Levels = &levels
-	}
+	d.Anomalies, d.Levels = j.Counts(), j.Levels()
 	result.Details, _ = json.Marshal(d)
-	trouble := h.doubt
-	outcome := checker.Unknown
-	switch {
-	case !done:
-		trouble = "judging the transactions " + checker.Stopped(ctx)
-	case h.doubt == "" && h.poisoned != "":
-		trouble, outcome = h.poisoned, checker.Harness
+	on := fmt.Sprintf("%s on %s", checker.Plural(len(h.kind), "transaction"), checker.Plural(len(h.rows), "row"))
+	sound := on + " have a serial order that respects real time"
+	if !d.Complete {
+		sound = fmt.Sprintf("nothing that %s tell is against a serial order that respects real time; of %s nobody knows whether they came before the insert or behind the delete",
+			on, checker.Plural(h.open, "missed row"))
 	}
-	switch {
-	case len(result.Anomalies) > 0:
-		result.Outcome, result.Summary = checker.Violation, found.Summary()
-		if d.Levels != nil {
-			result.Summary += "; " + d.Levels.String()
-		}
-		if trouble != "" {
-			result.Beside = outcome
-			result.Summary += "; " + trouble
-		}
-	case trouble != "":
-		result.Outcome, result.Summary = outcome, trouble
-	default:
-		result.Outcome = checker.Valid
-		result.Summary = fmt.Sprintf("%s on %s have a serial order that respects real time", checker.Plural(len(h.kind), "transaction"), checker.Plural(len(h.rows), "row"))
-		if !d.Complete {
-			result.Summary = fmt.Sprintf("nothing that %s on %s tell is against a serial order that respects real time; of %s nobody knows whether they came before the insert or behind the delete",
-				checker.Plural(len(h.kind), "transaction"), checker.Plural(len(h.rows), "row"), checker.Plural(h.open, "missed row"))
-		}
-	}
-	return result
+	return j.Conclude(ctx, result, sound, "")
 }

@@ -93,54 +93,15 @@ func (h *columns) anomalies(ctx context.Context, found *checker.Anomalies) bool 
 }
 
 func (h *columns) conclude(ctx context.Context, result checker.Result, found *checker.Anomalies, done bool) checker.Result {
-	d := Details{Transactions: len(h.kind), Keys: len(h.keys), Writes: len(h.versions), Complete: h.complete()}
-	result.Anomalies = found.List()
-	if len(result.Anomalies) > 0 {
-		d.Anomalies = make(map[string]int)
-		for _, f := range result.Anomalies {
-			d.Anomalies[f.Class] += f.Count
-		}
-	}
-	if done && h.poisoned+h.doubt == "" {
-		levels := transactions.LevelsOf(result.Anomalies)
-		d.Levels = &levels
-	}
+	j := transactions.Judged(found, done, h.doubt, h.poisoned)
+	d := Details{Transactions: len(h.kind), Keys: len(h.keys), Writes: len(h.versions), Complete: h.complete(), Anomalies: j.Counts(), Levels: j.Levels()}
 	result.Details, _ = json.Marshal(d)
-	switch {
-	case len(result.Anomalies) > 0:
-		result.Outcome, result.Summary = checker.Violation, found.Summary()
-		if d.Levels != nil {
-			result.Summary += "; " + d.Levels.String()
-			if !d.Complete {
-				result.Summary += ", as far as registers tell"
-			}
-		}
-		switch {
-		case !done || h.doubt != "":
-			result.Beside = checker.Unknown
-		case h.poisoned != "":
-			result.Beside = checker.Harness
-		}
-		for _, trouble := range []string{h.doubt, h.poisoned} {
-			if trouble != "" {
-				result.Summary += "; " + trouble
-			}
-		}
-	case !done:
-		result.Outcome, result.Summary = checker.Unknown, "judging the transactions "+checker.Stopped(ctx)
-	case h.doubt != "":
-		result.Outcome, result.Summary = checker.Unknown, h.doubt
-	case h.poisoned != "":
-		result.Outcome, result.Summary = checker.Harness, h.poisoned
-	case d.Complete:
-		result.Outcome = checker.Valid
-		result.Summary = fmt.Sprintf("%s on %s have a serial order that respects real time", checker.Plural(len(h.kind), "transaction"), checker.Plural(len(h.keys), "key"))
-	default:
-		result.Outcome = checker.Valid
-		result.Summary = fmt.Sprintf("%s on %s are read atomic and causally consistent; nothing that registers tell is against a serial order that respects real time",
-			checker.Plural(len(h.kind), "transaction"), checker.Plural(len(h.keys), "key"))
+	on := fmt.Sprintf("%s on %s", checker.Plural(len(h.kind), "transaction"), checker.Plural(len(h.keys), "key"))
+	if d.Complete {
+		return j.Conclude(ctx, result, on+" have a serial order that respects real time", "")
 	}
-	return result
+	return j.Conclude(ctx, result, on+" are read atomic and causally consistent; nothing that registers tell is against a serial order that respects real time",
+		", as far as registers tell")
 }
 
 // complete reports whether the order of all versions that may have been read is known: each says
