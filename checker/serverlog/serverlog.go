@@ -8,14 +8,17 @@
 //
 // A message counts wherever it stands in the log, whatever faults were in force: a server
 // that is cut off, killed, started again or short of time may refuse and end, and does not
-// break. Two things are no findings:
+// break. Three things are no findings:
 //
 //   - words that are not the server's own. Every pattern must fit from the first byte of a
 //     line on, and a Go panic needs its stack behind it. What a client sent stands inside a
 //     line, or quoted.
 //   - what a server says after a fault of its disk (kinds that begin with disk). To end by
-//     a panic is the right answer to a disk that fails. Such lines are counted as
-//     inconclusive.
+//     a panic is the right answer to a disk that fails.
+//   - what a server says for lack of something that its node should have: memory, space on its disk,
+//     files it may open.
+//
+// Lines of the last two kinds are counted as inconclusive.
 //
 // It does not see what a run does not collect: the middle of a log of more than 16 MiB, and
 // what is said after the logs were collected.
@@ -84,7 +87,7 @@ func look(pace *checker.Pace, log *history.Log, result *checker.Result) {
 	inconclusive := 0
 	for _, ev := range lines {
 		pace.Step()
-		if badDisk[ev.Node] {
+		if badDisk[ev.Node] || starved(ev.Log) {
 			inconclusive++
 			continue
 		}
@@ -96,8 +99,23 @@ func look(pace *checker.Pace, log *history.Log, result *checker.Result) {
 	}
 	result.Outcome, result.Summary = checker.Valid, "no server says that it is broken"
 	if inconclusive > 0 {
-		result.Summary = checker.Plural(inconclusive, "message") + " of servers that they are broken came from nodes whose disk had a fault, which proves nothing"
+		result.Summary = checker.Plural(inconclusive, "message") + " of servers that they are broken came from nodes whose disk had a fault, or that had too little memory, space or files, which proves nothing"
 	}
+}
+
+// lacks are what servers say when their node denies them something, in the words of the system's errors.
+var lacks = []string{"no space left on device", "disk quota exceeded", "too many open files", "cannot allocate memory",
+	"resource temporarily unavailable", "read-only file system", "input/output error"}
+
+// starved reports whether a server complains of its node.
+func starved(line *history.LogLine) bool {
+	if line.Class == OutOfMemory {
+		return true
+	}
+	return slices.ContainsFunc(append([]string{line.Text}, line.Then...), func(text string) bool {
+		text = strings.ToLower(text)
+		return slices.ContainsFunc(lacks, func(lack string) bool { return strings.Contains(text, lack) })
+	})
 }
 
 type server struct{ node, name string }
@@ -106,7 +124,7 @@ type server struct{ node, name string }
 // only a system has.
 func classes(lines []*history.Event) []checker.Class {
 	breaks := []history.Model{history.NoInternalError}
-	order := []string{Corruption, DataRace, MemoryError, Assertion, Panic, UncaughtException, OutOfMemory}
+	order := []string{Corruption, DataRace, MemoryError, Assertion, Panic, UncaughtException}
 	var own []string
 	for _, ev := range lines {
 		if class := ev.Log.Class; !slices.Contains(order, class) && !slices.Contains(own, class) {

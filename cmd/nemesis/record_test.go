@@ -266,7 +266,7 @@ func TestDamagedRunDirectories(t *testing.T) {
 			p["schema"], p["bounds"] = 1, p["claim"].(map[string]any)["bounds"]
 			delete(p, "claim")
 		})}, 0, "valid: "},
-		"another workload":            {"check", map[string][]byte{history.PlanFile: plan(func(p map[string]any) { p["workload"].(map[string]any)["name"] = "bank" })}, 64, `"bank"`},
+		"another workload":            {"check", map[string][]byte{history.PlanFile: plan(func(p map[string]any) { p["workload"].(map[string]any)["name"] = "casino" })}, 64, `"casino"`},
 		"a rubbish verdict":           {"check", map[string][]byte{history.VerdictFile: []byte("{")}, 0, "valid: "},
 		"a report of rubbish":         {"report", map[string][]byte{history.VerdictFile: []byte("{")}, 64, "verdict.json: unexpected end of JSON input; run nemesis check to write it anew"},
 		"a report without a verdict":  {"report", map[string][]byte{history.VerdictFile: nil}, 64, "it has no verdict.json; run nemesis check on it first"},
