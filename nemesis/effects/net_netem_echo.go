@@ -5,6 +5,7 @@ import (
 	"encoding/binary"
 	"errors"
 	"fmt"
+	"math"
 	"net"
 	"net/netip"
 	"slices"
@@ -31,11 +32,21 @@ const (
 	mostLinger = 3 * time.Second
 )
 
+// mostBurst bounds a burst where much is lost.
+const mostBurst = 4 * burstLength
+
+// burstOf is how many large echoes make a burst under a change: so many that burstLength of them may be expected back,
+// though both ways lose and damage some.
+func burstOf(c history.PacketChange) int {
+	kept := (1 - c.Loss) * (1 - c.Corrupt)
+	return int(min(math.Ceil(burstLength/max(kept*kept, 0.01)), mostBurst))
+}
+
 // patience is how long to wait for answers under a change, the peer's being the same.
 func patience(c history.PacketChange) time.Duration {
 	d := linger + 2*time.Duration(c.Delay) + 8*time.Duration(c.Jitter)
 	if c.Rate > 0 {
-		d += 2 * time.Duration(float64(burstLength*burstSize*8)/float64(c.Rate)*float64(time.Second))
+		d += 2 * time.Duration(float64(burstOf(c)*burstSize*8)/float64(c.Rate)*float64(time.Second))
 	}
 	return min(d, mostLinger)
 }
@@ -95,7 +106,7 @@ func ping(peers []netip.Addr, change history.PacketChange) (map[netip.Addr]echoe
 	p.wait(patience(change), change.Duplicate > 0)
 	if change.Rate > 0 {
 		if to, ok := p.answering(peers); ok {
-			for range burstLength {
+			for range burstOf(change) {
 				p.send(to, burstSize)
 			}
 			p.wait(patience(change), false)

@@ -389,6 +389,20 @@ func TestTallyingEchoes(t *testing.T) {
 	}
 }
 
+// Of a burst more than half must come back to tell a rate, also where packets are lost on both ways.
+func TestBurstsAreLongerWherePacketsAreLost(t *testing.T) {
+	for want, change := range map[int]history.PacketChange{
+		16: {Rate: 1e6},
+		25: {Rate: 1e6, Loss: 0.2},
+		55: {Rate: 1e6, Loss: 0.1, Corrupt: 0.4},
+		64: {Rate: 1e6, Loss: 1},
+	} {
+		if got := burstOf(change); got != want {
+			t.Errorf("%+v: a burst of %d, want %d", change, got, want)
+		}
+	}
+}
+
 func TestEchoesAreWrittenAsMeasuresAndReadBack(t *testing.T) {
 	rapid.Check(t, func(t *rapid.T) {
 		e := echoes{
