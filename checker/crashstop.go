@@ -15,14 +15,17 @@ func BeyondRestarts(claim history.Claim, results []Result, log *history.Log) {
 	if !claim.Assumes(history.CrashStop) {
 		return
 	}
-	ended, why := restarted(log)
-	if why == "" {
-		return
+	if ended, why := restarted(log); why != "" {
+		beyondFrom(ended, Beyond{Assumption: history.CrashStop, Why: why}, results)
 	}
+}
+
+// beyondFrom says of each anomaly that it is beyond an assumption which held until a moment, unless all of it was over by then.
+func beyondFrom(at int64, beyond Beyond, results []Result) {
 	for _, r := range results {
 		for i := range r.Anomalies {
-			if a := &r.Anomalies[i]; a.Beyond == nil && !overBy(a.Core, ended) {
-				a.Beyond = &Beyond{Assumption: history.CrashStop, Why: why}
+			if a := &r.Anomalies[i]; a.Beyond == nil && !overBy(a.Core, at) {
+				a.Beyond = &beyond
 			}
 		}
 	}

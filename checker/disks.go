@@ -13,16 +13,8 @@ func BeyondDisks(claim history.Claim, results []Result, log *history.Log) {
 	if !claim.Assumes(history.FsyncHonoured) {
 		return
 	}
-	lied, why := firstLie(log)
-	if why == "" {
-		return
-	}
-	for _, r := range results {
-		for i := range r.Anomalies {
-			if a := &r.Anomalies[i]; a.Beyond == nil && !overBy(a.Core, lied) {
-				a.Beyond = &Beyond{Assumption: history.FsyncHonoured, Why: why}
-			}
-		}
+	if lied, why := firstLie(log); why != "" {
+		beyondFrom(lied, Beyond{Assumption: history.FsyncHonoured, Why: why}, results)
 	}
 }
 

@@ -13,7 +13,7 @@ import (
 // that alone, or with the fault that they overlap, hit half of the nodes or more. "" when there are none, or the claim rests on no
 // majority. The checkers of liveness know it by themselves (package liveness); what else is found then counts as ever.
 func BeyondMajority(claim history.Claim, faults []Fault, nodes int) string {
-	if !slices.ContainsFunc(claim.Assumptions, func(a history.Assumption) bool { return a.Name == history.MajorityConnected }) {
+	if !claim.Assumes(history.MajorityConnected) {
 		return ""
 	}
 	hit := map[int][]string{}
@@ -45,9 +45,10 @@ func BeyondMajority(claim history.Claim, faults []Fault, nodes int) string {
 
 // stops: the nodes of the step cannot be counted on to serve while it is in force.
 func stops(step history.Step) bool {
-	switch step.Kind {
-	case "kill", "stop", "pause", "power-off", "power-cycle", "member":
-		return true
-	}
-	return step.Kind == "partition" && step.Shape != "halves" && step.Shape != "bridge"
+	return Silences(step.Kind) || step.Kind == "partition" && step.Shape != "halves" && step.Shape != "bridge"
+}
+
+// Silences reports whether a fault of this kind leaves the servers of its nodes without a word, so that the others give them up.
+func Silences(kind string) bool {
+	return slices.Contains([]string{"kill", "stop", "pause", "power-off", "power-cycle", "power-loss", "member"}, kind)
 }

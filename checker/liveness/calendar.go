@@ -205,14 +205,10 @@ func troublesOf(log *history.Log, final int64) []trouble {
 // isContained reports whether a fault disturbs nobody but its nodes once the others have
 // given them up: their servers are silent, or cut off in both directions for good.
 func isContained(f *history.Fault) bool {
-	switch f.Kind {
-	case "kill", "stop", "pause", "power-off", "power-cycle", "power-loss", "member":
+	if checker.Silences(f.Kind) {
 		return len(f.Nodes) > 0
-	case "partition":
-	default:
-		return false
 	}
-	if f.Shape == "flapping" || len(f.Nodes) == 0 || len(f.Links) == 0 {
+	if f.Kind != "partition" || f.Shape == "flapping" || len(f.Nodes) == 0 || len(f.Links) == 0 {
 		return false
 	}
 	for _, l := range f.Links {
