@@ -7,6 +7,8 @@ import (
 	"strconv"
 	"strings"
 	"time"
+
+	"nemesis/history"
 )
 
 // Setting is an Option together with how its value is read into O, a system's own form of all its options.
@@ -56,6 +58,12 @@ func ReadSettings[O any](system string, table []Setting[O], given map[string]str
 		return none, fmt.Errorf("set %s option: there is no %s; %s has %s", system, strings.Join(unknown, ", "), system, strings.Join(names, ", "))
 	}
 	return o, nil
+}
+
+// ClaimNothing is the claim of a system whose options cannot be read. Nothing is held against it: whoever prepares the
+// system says what is wrong with them.
+func ClaimNothing(err error) history.Claim {
+	return history.Claim{Origin: history.Documented, Sources: []history.Source{{Sentence: "Nothing is promised: " + err.Error() + "."}}}
 }
 
 // ReadDuration reads whole milliseconds between two limits.

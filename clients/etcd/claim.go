@@ -1,6 +1,9 @@
 package etcd
 
-import "nemesis/history"
+import (
+	"nemesis/clients"
+	"nemesis/history"
+)
 
 // Where etcd's documentation says what it claims.
 const (
@@ -14,7 +17,7 @@ const (
 func (System) Claim(given map[string]string) history.Claim {
 	o, err := parseOptions(given)
 	if err != nil {
-		return history.Claim{Origin: history.Documented, Sources: []history.Source{{Sentence: "Nothing is promised: " + err.Error() + "."}}}
+		return clients.ClaimNothing(err)
 	}
 	claim := history.Claim{
 		Origin: history.Documented,

@@ -90,7 +90,7 @@ const recovery = 15 * time.Second
 func (System) Claim(given map[string]string) history.Claim {
 	o, err := parseOptions(given)
 	if err != nil {
-		return history.Claim{Origin: history.Documented, Sources: []history.Source{{Sentence: "Nothing is promised: " + err.Error() + "."}}}
+		return clients.ClaimNothing(err)
 	}
 	claim := history.Claim{
 		Origin: history.Documented,

@@ -1,6 +1,9 @@
 package mariadb
 
-import "nemesis/history"
+import (
+	"nemesis/clients"
+	"nemesis/history"
+)
 
 // Where MariaDB's and Galera's documentation says what they claim.
 const (
@@ -17,7 +20,7 @@ const (
 func (System) Claim(given map[string]string) history.Claim {
 	o, err := parseOptions(given)
 	if err != nil {
-		return history.Claim{Origin: history.Documented, Sources: []history.Source{{Sentence: "Nothing is promised: " + err.Error() + "."}}}
+		return clients.ClaimNothing(err)
 	}
 	claim := history.Claim{
 		Origin: history.Documented,

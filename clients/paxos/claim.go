@@ -1,6 +1,9 @@
 package paxos
 
-import "nemesis/history"
+import (
+	"nemesis/clients"
+	"nemesis/history"
+)
 
 // documentation is where our servers say what they promise.
 const documentation = "docs/servers.md#what-paxos-promises"
@@ -13,7 +16,7 @@ const specification = "paxos"
 func (System) Claim(given map[string]string) history.Claim {
 	o, err := parseOptions(given)
 	if err != nil {
-		return history.Claim{Origin: history.Documented, Sources: []history.Source{{Sentence: "Nothing is promised: " + err.Error() + "."}}}
+		return clients.ClaimNothing(err)
 	}
 	claim := history.Claim{
 		Origin: history.Documented,

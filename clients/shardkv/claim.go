@@ -4,6 +4,7 @@ import (
 	"slices"
 	"time"
 
+	"nemesis/clients"
 	"nemesis/history"
 )
 
@@ -18,7 +19,7 @@ const specification = "shardkv"
 func (System) Claim(given map[string]string) history.Claim {
 	o, err := parseOptions(given)
 	if err != nil {
-		return history.Claim{Origin: history.Documented, Sources: []history.Source{{Sentence: "Nothing is promised: " + err.Error() + "."}}}
+		return clients.ClaimNothing(err)
 	}
 	claim := history.Claim{
 		Origin:      history.Documented,
