@@ -2,6 +2,7 @@ package mariadb
 
 import (
 	"nemesis/clients"
+	"nemesis/clients/sql"
 	"nemesis/history"
 )
 
@@ -22,18 +23,11 @@ func (System) Claim(given map[string]string) history.Claim {
 	if err != nil {
 		return clients.ClaimNothing(err)
 	}
-	claim := history.Claim{
-		Origin: history.Documented,
-		Bounds: history.Bounds{ClockOffset: -1},
-		Assumptions: []history.Assumption{
-			{Name: history.CrashRecovery, Text: "servers stop or pause but never lie"},
-			{Name: history.FsyncHonoured, Text: "what a server synced to its disk is still there when it restarts"},
-		},
-	}
+	claim := sql.DocumentedClaim()
 	source := func(model history.Model, address, sentence string) {
 		claim.Model, claim.Sources = model, []history.Source{{Sentence: sentence, Address: address}}
 	}
-	switch o.isolation.value {
+	switch o.isolation {
 	case "read-uncommitted":
 		source(history.ReadUncommitted, levelsPage, "MariaDB documents of READ UNCOMMITTED: “SELECT statements are performed in a non-locking fashion, but a possible earlier version of a row might be used. "+
 			"Thus, using this isolation level, such reads are not consistent. This is also called a ‘dirty read.’”")
@@ -59,11 +53,10 @@ func (System) Claim(given map[string]string) history.Claim {
 
 // inCluster weakens the claim to what remains where transactions run on several nodes.
 func inCluster(claim *history.Claim, o options) {
-	claim.Assumptions = append(claim.Assumptions, history.Assumption{Name: history.MajorityConnected,
-		Text: "a majority of members can talk to each other most of the time (for availability, not for safety)"})
+	claim.Assumptions = append(claim.Assumptions, sql.ClusterAssumption())
 	sentence := "Galera documents of transactions on different nodes that isolation there is no weaker than the same level on a standalone server, and that a “first committer wins” rule " +
 		"“eliminates the ‘lost update anomaly’” between them."
-	if o.isolation.value == "serializable" {
+	if o.isolation == "serializable" {
 		claim.Model = history.ReadCommitted
 		sentence = "Galera documents: “SERIALIZABLE isolation level is honored only between transactions issued on the same node and thus should be avoided.”"
 	}

@@ -110,18 +110,7 @@ func (d *deployment) Probe(ctx context.Context, c clients.Component) error {
 
 // LastWords are the last line in the log that says what went wrong.
 func (d *deployment) LastWords(log []byte) string {
-	last, worst := "", ""
-	for line := range strings.Lines(string(log)) {
-		if line = strings.TrimSpace(line); line == "" {
-			continue
-		}
-		last = line
-		if strings.Contains(line, "[ERROR]") && !strings.Contains(line, "Aborting") || strings.HasPrefix(line, "nemesis:") {
-			worst = line
-		}
-	}
-	if worst != "" {
-		return worst
-	}
-	return last
+	return sql.LastWords(log, func(line string) bool {
+		return strings.Contains(line, "[ERROR]") && !strings.Contains(line, "Aborting") || strings.HasPrefix(line, "nemesis:")
+	})
 }

@@ -45,7 +45,7 @@ func connect(ctx context.Context, address string, o options, dialer *clients.Dia
 		s.pool.Close()
 		return nil, err
 	}
-	setup := []string{"SET SESSION TRANSACTION ISOLATION LEVEL " + o.isolation.name, fmt.Sprintf("SET SESSION innodb_snapshot_isolation = %d", btoi(o.snapshots))}
+	setup := []string{"SET SESSION TRANSACTION ISOLATION LEVEL " + o.level(), fmt.Sprintf("SET SESSION innodb_snapshot_isolation = %d", btoi(o.snapshots))}
 	if o.syncWait > 0 {
 		setup = append(setup, fmt.Sprintf("SET SESSION wsrep_sync_wait = %d", o.syncWait))
 	}

@@ -2,6 +2,7 @@ package postgres
 
 import (
 	"nemesis/clients"
+	"nemesis/clients/sql"
 	"nemesis/history"
 )
 
@@ -18,15 +19,8 @@ func (System) Claim(given map[string]string) history.Claim {
 	if err != nil {
 		return clients.ClaimNothing(err)
 	}
-	claim := history.Claim{
-		Origin: history.Documented,
-		Bounds: history.Bounds{ClockOffset: -1},
-		Assumptions: []history.Assumption{
-			{Name: history.CrashRecovery, Text: "servers stop or pause but never lie"},
-			{Name: history.FsyncHonoured, Text: "what a server synced to its disk is still there when it restarts"},
-		},
-	}
-	switch o.isolation.value {
+	claim := sql.DocumentedClaim()
+	switch o.isolation {
 	case "read-committed":
 		claim.Model = history.ReadCommitted
 		claim.Sources = []history.Source{{
@@ -59,8 +53,7 @@ func inCluster(claim *history.Claim, o options) {
 	case "sync":
 		claim.Sources = append(claim.Sources, history.Source{Address: standbyPage + "#SYNCHRONOUS-REPLICATION",
 			Sentence: "PostgreSQL documents of synchronous replication that a commit waits until the standbys asked for have it on their disks, so that it is lost only if they fail together with the primary."})
-		claim.Assumptions = append(claim.Assumptions, history.Assumption{Name: history.MajorityConnected,
-			Text: "a majority of members can talk to each other most of the time (for availability, not for safety)"})
+		claim.Assumptions = append(claim.Assumptions, sql.ClusterAssumption())
 	case "async":
 		// Nothing that was committed need survive its primary, so two reads may contradict each other.
 		claim.Model = history.Integrity

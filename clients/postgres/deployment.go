@@ -223,20 +223,7 @@ func (d *deployment) Close() error {
 // LastWords are the last line in the log that says what went wrong: after a failure the
 // server still tells of every process that it ends.
 func (d *deployment) LastWords(log []byte) string {
-	last, worst := "", ""
-	for line := range strings.Lines(string(log)) {
-		if line = strings.TrimSpace(line); line == "" {
-			continue
-		}
-		last = line
-		for _, word := range []string{"FATAL:", "PANIC:", "nemesis:"} {
-			if strings.Contains(line, word) {
-				worst = line
-			}
-		}
-	}
-	if worst != "" {
-		return worst
-	}
-	return last
+	return sql.LastWords(log, func(line string) bool {
+		return slices.ContainsFunc([]string{"FATAL:", "PANIC:", "nemesis:"}, func(word string) bool { return strings.Contains(line, word) })
+	})
 }

@@ -14,7 +14,7 @@ const commit = "COMMIT"
 // dialect is PostgreSQL's SQL for these options.
 func dialect(o options) sql.Dialect {
 	d := sql.Dialect{
-		Begin:    "BEGIN ISOLATION LEVEL " + o.isolation.name,
+		Begin:    "BEGIN ISOLATION LEVEL " + o.level(),
 		Commit:   commit,
 		Rollback: "ROLLBACK",
 		ReadList: func(table string) string {

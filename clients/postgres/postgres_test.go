@@ -36,7 +36,7 @@ func TestOptionsAreRefusedWithWhatTheyTake(t *testing.T) {
 		}
 	}
 	o, err := parseOptions(map[string]string{"settings": "a=1 b='2 3'", "isolation": "repeatable-read"})
-	if err != nil || len(o.settings) != 2 || o.isolation.name != "REPEATABLE READ" {
+	if err != nil || len(o.settings) != 2 || o.level() != "REPEATABLE READ" {
 		t.Errorf("%+v, %v", o, err)
 	}
 }
