@@ -22,6 +22,7 @@ import (
 	"strings"
 
 	"nemesis/clients"
+	"nemesis/clients/cache"
 	"nemesis/clients/gobuild"
 	"nemesis/history"
 )
@@ -116,19 +117,15 @@ func (p preparation) fetch(ctx context.Context, name, arch string, o Origin) (ro
 	return p.download(ctx, o, binary)
 }
 
-// cache is a directory of the user's cache for one thing.
-func cache(parts ...string) (string, error) {
-	dir, err := os.UserCacheDir()
-	if err != nil {
-		return "", fmt.Errorf("no cache directory for this user (%w); set HOME or XDG_CACHE_HOME", err)
-	}
+// cached is a directory of the user's cache for one thing.
+func cached(parts ...string) (string, error) {
 	clean := func(r rune) rune {
 		if strings.ContainsRune("/\\: ", r) {
 			return '_'
 		}
 		return r
 	}
-	return filepath.Join(dir, "nemesis", "servers", strings.Map(clean, strings.Join(parts, "-"))), nil
+	return cache.Dir("", strings.Map(clean, strings.Join(parts, "-")))
 }
 
 // into fills a new directory of the cache, and moves it into its place when fill succeeded.
@@ -184,7 +181,7 @@ func (p preparation) debian(ctx context.Context, name, version, binary string) (
 			}
 		}
 	}
-	dir, err := cache("debian", name, cmp.Or(version, "newest"), runtime.GOARCH)
+	dir, err := cached("debian", name, cmp.Or(version, "newest"), runtime.GOARCH)
 	if err != nil {
 		return "", err
 	}
@@ -268,7 +265,7 @@ func (p preparation) npm(ctx context.Context, name, version, binary string) (roo
 	if version != "" {
 		wanted += "@" + version
 	}
-	if root, err = cache("npm", name, cmp.Or(version, "newest")); err != nil {
+	if root, err = cached("npm", name, cmp.Or(version, "newest")); err != nil {
 		return "", "", err
 	}
 	err = into(root, func(work string) error {
@@ -296,7 +293,7 @@ func (p preparation) npm(ctx context.Context, name, version, binary string) (roo
 
 // download gets a file or an archive from an address, and holds it to its checksum.
 func (p preparation) download(ctx context.Context, o Origin, binary string) (root, found string, err error) {
-	dir, err := cache("url", path.Base(o.URL), o.SHA256[:16])
+	dir, err := cached("url", path.Base(o.URL), o.SHA256[:16])
 	if err != nil {
 		return "", "", err
 	}

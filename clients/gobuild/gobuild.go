@@ -32,6 +32,8 @@ import (
 	"runtime"
 	"strings"
 	"time"
+
+	"nemesis/clients/cache"
 )
 
 // TargetOS is what commands are built for: nodes run Linux, whatever the control node runs.
@@ -64,18 +66,11 @@ func Build(ctx context.Context, c Command, cacheDir string, w io.Writer) (string
 	if !versionForm.MatchString(c.Version) {
 		return "", fmt.Errorf("build %s: %q is not a version; write one like v1.2.3", c.Name, c.Version)
 	}
-	if cacheDir == "" {
-		dir, err := os.UserCacheDir()
-		if err != nil {
-			return "", fmt.Errorf("build %s %s: no cache directory for this user (%w); set HOME or XDG_CACHE_HOME", c.Name, c.Version, err)
-		}
-		cacheDir = dir
+	dir, err := cache.Dir(cacheDir, fmt.Sprintf("%s-%s-%s-%s", c.Name, c.Version, TargetOS, runtime.GOARCH))
+	if err != nil {
+		return "", fmt.Errorf("build %s %s: %w", c.Name, c.Version, err)
 	}
-	b := builder{
-		Command: c,
-		dir:     filepath.Join(cacheDir, "nemesis", "servers", fmt.Sprintf("%s-%s-%s-%s", c.Name, c.Version, TargetOS, runtime.GOARCH)),
-		w:       w,
-	}
+	b := builder{Command: c, dir: dir, w: w}
 	path, err := b.build(ctx)
 	if err != nil {
 		return "", fmt.Errorf("build %s %s: %w", c.Name, c.Version, err)

@@ -27,6 +27,8 @@ import (
 	"slices"
 	"strconv"
 	"strings"
+
+	"nemesis/clients/cache"
 )
 
 // Package is one version of one package.
@@ -84,14 +86,10 @@ func fetch(ctx context.Context, p Package, cacheDir string, w io.Writer) (File, 
 	if err := CheckVersion(p.Version); err != nil {
 		return File{}, err
 	}
-	if cacheDir == "" {
-		dir, err := os.UserCacheDir()
-		if err != nil {
-			return File{}, fmt.Errorf("no cache directory for this user (%w); set HOME or XDG_CACHE_HOME", err)
-		}
-		cacheDir = dir
+	dir, err := cache.Dir(cacheDir, p.As+"-"+p.Version+"-"+strings.ReplaceAll(strings.TrimPrefix(p.Name, "@"), "/", "-"))
+	if err != nil {
+		return File{}, err
 	}
-	dir := filepath.Join(cacheDir, "nemesis", "servers", p.As+"-"+p.Version+"-"+strings.ReplaceAll(strings.TrimPrefix(p.Name, "@"), "/", "-"))
 	file, err := cached(dir, p)
 	if err == nil {
 		return file, nil
