@@ -3,7 +3,6 @@ package nemesis
 import (
 	"fmt"
 	"math/rand/v2"
-	"slices"
 	"strconv"
 	"strings"
 	"time"
@@ -39,11 +38,10 @@ func (f cpuBurn) Info() Info {
 		},
 		Example: "50%",
 		Check: func(value string, opt Options) error {
-			_, err := parseBurns(value)
-			if err == nil && !slices.Contains(opt.Faults, info.Name) {
-				err = fmt.Errorf("schedule faults: no fault of this run burns CPU as --cpu-burn says; add %s to --faults", info.Name)
+			if _, err := parseBurns(value); err != nil {
+				return err
 			}
-			return err
+			return usedBy(info.Name, "burns CPU", info.Name, opt)
 		},
 	})
 	return info

@@ -3,7 +3,6 @@ package nemesis
 import (
 	"fmt"
 	"math/rand/v2"
-	"slices"
 
 	"nemesis/history"
 	"nemesis/nemesis/effects"
@@ -45,11 +44,10 @@ func (f diskFault) Info() Info {
 		},
 		Example: f.short(),
 		Check: func(value string, opt Options) error {
-			_, err := f.parse(value, opt.Timing)
-			if err == nil && !slices.Contains(opt.Faults, f.name) {
-				err = fmt.Errorf("schedule faults: no fault of this run strikes disks as --%s says; add %s to --faults", f.name, f.name)
+			if _, err := f.parse(value, opt.Timing); err != nil {
+				return err
 			}
-			return err
+			return usedBy(f.name, "strikes disks", f.name, opt)
 		},
 	})
 	return info

@@ -50,10 +50,7 @@ func (packet) Info() Info {
 				if _, err := ParsePackets(value, opt.Timing); err != nil {
 					return err
 				}
-				if name := (packet{}).Info().Name; !slices.Contains(opt.Faults, name) {
-					return fmt.Errorf("schedule faults: no fault of this run changes packets as --packets says; add %s to --faults", name)
-				}
-				return nil
+				return usedBy(packet{}.Info().Name, "changes packets", packetsSetting, opt)
 			},
 		}},
 	}

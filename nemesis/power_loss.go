@@ -5,7 +5,6 @@ import (
 	"fmt"
 	"math/rand/v2"
 	"path"
-	"slices"
 	"strconv"
 	"strings"
 	"time"
@@ -48,11 +47,10 @@ func (powerLoss) Info() Info {
 		},
 		Example: "all@sync:5",
 		Check: func(value string, opt Options) error {
-			_, err := parseLosses(value)
-			if err == nil && !slices.Contains(opt.Faults, info.Name) {
-				err = fmt.Errorf("schedule faults: no fault of this run loses what was not synced as --power-loss says; add %s to --faults", info.Name)
+			if _, err := parseLosses(value); err != nil {
+				return err
 			}
-			return err
+			return usedBy(info.Name, "loses what was not synced", info.Name, opt)
 		},
 	}}
 	return info

@@ -1,6 +1,7 @@
 package nemesis
 
 import (
+	"fmt"
 	"slices"
 
 	"nemesis/history"
@@ -14,6 +15,14 @@ type FaultSetting struct {
 	// Check refuses a value that cannot be read, and one of which the run's faults make
 	// no use. It is not asked about the default.
 	Check func(value string, opt Options) error
+}
+
+// usedBy is the error of a setting that the only fault which heeds it, and does this, is not there for; nil where it is.
+func usedBy(fault, does, setting string, opt Options) error {
+	if slices.Contains(opt.Faults, fault) {
+		return nil
+	}
+	return fmt.Errorf("schedule faults: no fault of this run %s as --%s says; add %s to --faults", does, setting, fault)
 }
 
 // Settings are what a user can say about how faults strike: for all faults, which are
