@@ -59,14 +59,14 @@ const (
 	cas            = history.FCAS
 )
 
-func stories() map[string]struct {
+// story is a small history and the classes that are found in it.
+type story struct {
 	ops  []op
 	want string
-} {
-	return map[string]struct {
-		ops  []op
-		want string
-	}{
+}
+
+func stories() map[string]story {
+	return map[string]story{
 		"one after another":                      {[]op{{inc, ok, 0, 1, 1}, {inc, ok, 2, 3, 2}}, "[]"},
 		"at once":                                {[]op{{inc, ok, 0, 9, 2}, {inc, ok, 1, 8, 1}}, "[]"},
 		"a value for two":                        {[]op{{inc, ok, 0, 1, 1}, {inc, ok, 2, 3, 1}}, "[shared-count]"},
@@ -93,17 +93,17 @@ func stories() map[string]struct {
 	}
 }
 
-func tell(name string, ops []op, want string) error {
-	classes, outcome := found(ops)
-	if fmt.Sprint(classes) != want || (outcome == checker.Valid) != (want == "[]") {
-		return fmt.Errorf("%s: got %v (%s), want %s", name, classes, outcome, want)
+func tell(name string, s story) error {
+	classes, outcome := found(s.ops)
+	if fmt.Sprint(classes) != s.want || (outcome == checker.Valid) != (s.want == "[]") {
+		return fmt.Errorf("%s: got %v (%s), want %s", name, classes, outcome, s.want)
 	}
 	return nil
 }
 
 func TestStories(t *testing.T) {
 	for name, s := range stories() {
-		if err := tell(name, s.ops, s.want); err != nil {
+		if err := tell(name, s); err != nil {
 			t.Error(err)
 		}
 	}

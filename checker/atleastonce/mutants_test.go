@@ -21,18 +21,5 @@ func TestEveryMutantIsCaught(t *testing.T) {
 		[3]string{"counts may go back", "latest != nil && g.Return < latest.Call", "false"},
 		[3]string{"late increments fill gaps", "o.unknown[k].Call > g.Return", "false"},
 		[3]string{"one repetition is none", "missing-int64(possible) > repeated", "missing-int64(possible) > repeated+1"})
-	mutants.Hunt(t, `func Caught(string) error {
-	for name, s := range stories() {
-		if err := tell(name, s.ops, s.want); err != nil {
-			return err
-		}
-	}
-	for seed := range uint64(1000) {
-		if err := differs(seed, map[string]int{}); err != nil {
-			return err
-		}
-	}
-	return nil
-}
-`, all)
+	mutants.Hunt(t, mutants.StoriesAndSeeds, all)
 }

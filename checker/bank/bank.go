@@ -97,37 +97,18 @@ type bank struct{ Options }
 func (bank) Name() string { return "bank" }
 
 func (b bank) Check(ctx context.Context, log *history.Log, _ checker.Budget) checker.Result {
-	result := checker.Result{Checker: "bank", Operations: len(log.Operations)}
-	if err := checker.Validate(log); err != nil {
-		result.Outcome, result.Summary = checker.Harness, err.Error()
-		return result
-	}
-	found := &checker.Anomalies{Worst: classes}
-	j := judge{Options: b.Options, ops: log.Operations, found: found}
-	var err error
-	done := checker.Paced(ctx, func(pace *checker.Pace) {
-		j.pace = pace
-		if err = j.load(); err == nil {
-			j.judge()
+	j := judge{Options: b.Options, ops: log.Operations}
+	result := checker.Simple(ctx, b.Name(), log, classes, func(pace *checker.Pace, found *checker.Anomalies) (string, error) {
+		j.pace, j.found = pace, found
+		if err := j.load(); err != nil {
+			return "", err
 		}
+		j.judge()
+		return fmt.Sprintf("%s of %s showed %d in all, after %s", checker.Plural(j.details.Reads, "read"),
+			checker.Plural(j.details.Accounts, "account"), j.details.Total, checker.Plural(j.details.Transfers, "transfer")), nil
 	})
-	result.Details, _ = json.Marshal(j.details)
-	list := found.List()
-	switch {
-	case len(list) > 0:
-		result.Outcome, result.Anomalies, result.Summary = checker.Violation, list, found.Summary()
-		if !done {
-			result.Beside = checker.Unknown
-			result.Summary += "; the check " + checker.Stopped(ctx)
-		}
-	case !done:
-		result.Outcome, result.Summary = checker.Unknown, "the check "+checker.Stopped(ctx)
-	case err != nil:
-		result.Outcome, result.Summary = checker.Harness, err.Error()
-	default:
-		result.Outcome = checker.Valid
-		result.Summary = fmt.Sprintf("%s of %s showed %d in all, after %s", checker.Plural(j.details.Reads, "read"),
-			checker.Plural(j.details.Accounts, "account"), j.details.Total, checker.Plural(j.details.Transfers, "transfer"))
+	if j.found != nil { // the history was looked at
+		result.Details, _ = json.Marshal(j.details)
 	}
 	return result
 }

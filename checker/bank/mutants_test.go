@@ -26,18 +26,5 @@ func TestEveryMutantIsCaught(t *testing.T) {
 		[3]string{"reads that failed count", "if op.Type != history.OK {\n\t\t\treturn nil", "if false {\n\t\t\treturn nil"},
 		[3]string{"the first read does not count", "j.told == nil && len(j.reads) > 0", "false"},
 		[3]string{"a transfer sees nothing", "j.details.Transfers++\n\t\t\tj.saw(op)", "j.details.Transfers++"})
-	mutants.Hunt(t, `func Caught(string) error {
-	for name, s := range stories() {
-		if err := tell(name, s); err != nil {
-			return err
-		}
-	}
-	for seed := range uint64(1000) {
-		if err := differs(seed, map[string]int{}); err != nil {
-			return err
-		}
-	}
-	return nil
-}
-`, all)
+	mutants.Hunt(t, mutants.StoriesAndSeeds, all)
 }

@@ -59,6 +59,23 @@ func (l *List) add(file string, apart bool, rules [][3]string) {
 // fewest is how many mutants a checker's rules are tried with at least.
 const fewest = 5
 
+// StoriesAndSeeds is a probe for packages whose tests have stories by their names, which tell judges, and compare what the
+// checker finds in a random history with a slow reference: differs.
+const StoriesAndSeeds = `func Caught(string) error {
+	for name, s := range stories() {
+		if err := tell(name, s); err != nil {
+			return err
+		}
+	}
+	for seed := range uint64(1000) {
+		if err := differs(seed, map[string]int{}); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+`
+
 // Hunt breaks the package in the working directory, and fails the test for each mutant that
 // is not caught, and for a checker that is tried with too few. The probe is the source of a
 // function Caught(file string) error in the package, which may use its test files and
