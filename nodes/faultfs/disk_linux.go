@@ -256,59 +256,6 @@ func (d *Disk) SetAttr(cancel <-chan struct{}, in *fuse.SetAttrIn, out *fuse.Att
 	return status(d.stat(n, &out.Attr))
 }
 
-// made does what all that creates something does: rules, the creation, its owner, the answer.
-func (d *Disk) made(cancel <-chan struct{}, in *fuse.InHeader, op, name string, out *fuse.EntryOut, do func(at int, p string) error) (*node, fuse.Status) {
-	dir := d.node(in.NodeId)
-	if dir == nil {
-		return nil, fuse.Status(unix.ESTALE)
-	}
-	c := &call{cancel: cancel, pid: in.Pid, op: op, n: dir}
-	if s := d.begin(c, name); s != fuse.OK {
-		return nil, s
-	}
-	n, err := d.v.make(dir, name, func(at int, p string) error {
-		if err := do(at, p); err != nil {
-			return err
-		}
-		if int(in.Uid) != os.Geteuid() || int(in.Gid) != os.Getegid() {
-			// In a user namespace others than its root may have no number of their own.
-			_ = unix.Fchownat(at, p, int(in.Uid), int(in.Gid), unix.AT_SYMLINK_NOFOLLOW)
-		}
-		return nil
-	})
-	if err != nil {
-		return nil, status(err)
-	}
-	d.v.mu.Lock()
-	defer d.v.mu.Unlock()
-	return n, d.entry(n, out)
-}
-
-// Mknod makes a file, pipe or socket.
-func (d *Disk) Mknod(cancel <-chan struct{}, in *fuse.MknodIn, name string, out *fuse.EntryOut) fuse.Status {
-	_, s := d.made(cancel, &in.InHeader, "create", name, out, func(at int, p string) error {
-		return unix.Mknodat(at, p, in.Mode&^in.Umask, int(in.Rdev))
-	})
-	return s
-}
-
-// Mkdir makes a directory.
-func (d *Disk) Mkdir(cancel <-chan struct{}, in *fuse.MkdirIn, name string, out *fuse.EntryOut) fuse.Status {
-	_, s := d.made(cancel, &in.InHeader, "mkdir", name, out, func(at int, p string) error {
-		if err := unix.Mkdirat(at, p, in.Mode&^in.Umask&0o7777); err != nil {
-			return err
-		}
-		return unix.Fchmodat(at, p, in.Mode&^in.Umask&0o7777, 0) // whatever our own mask is
-	})
-	return s
-}
-
-// Symlink makes a symbolic link.
-func (d *Disk) Symlink(cancel <-chan struct{}, in *fuse.InHeader, to, name string, out *fuse.EntryOut) fuse.Status {
-	_, s := d.made(cancel, in, "link", name, out, func(at int, p string) error { return unix.Symlinkat(to, at, p) })
-	return s
-}
-
 // Create makes a file and opens it.
 func (d *Disk) Create(cancel <-chan struct{}, in *fuse.CreateIn, name string, out *fuse.CreateOut) fuse.Status {
 	n, s := d.made(cancel, &in.InHeader, "create", name, &out.EntryOut, func(at int, p string) error {

@@ -10,6 +10,59 @@ import (
 	"golang.org/x/sys/unix"
 )
 
+// made does what all that creates something does: rules, the creation, its owner, the answer.
+func (d *Disk) made(cancel <-chan struct{}, in *fuse.InHeader, op, name string, out *fuse.EntryOut, do func(at int, p string) error) (*node, fuse.Status) {
+	dir := d.node(in.NodeId)
+	if dir == nil {
+		return nil, fuse.Status(unix.ESTALE)
+	}
+	c := &call{cancel: cancel, pid: in.Pid, op: op, n: dir}
+	if s := d.begin(c, name); s != fuse.OK {
+		return nil, s
+	}
+	n, err := d.v.make(dir, name, func(at int, p string) error {
+		if err := do(at, p); err != nil {
+			return err
+		}
+		if int(in.Uid) != os.Geteuid() || int(in.Gid) != os.Getegid() {
+			// In a user namespace others than its root may have no number of their own.
+			_ = unix.Fchownat(at, p, int(in.Uid), int(in.Gid), unix.AT_SYMLINK_NOFOLLOW)
+		}
+		return nil
+	})
+	if err != nil {
+		return nil, status(err)
+	}
+	d.v.mu.Lock()
+	defer d.v.mu.Unlock()
+	return n, d.entry(n, out)
+}
+
+// Mknod makes a file, pipe or socket.
+func (d *Disk) Mknod(cancel <-chan struct{}, in *fuse.MknodIn, name string, out *fuse.EntryOut) fuse.Status {
+	_, s := d.made(cancel, &in.InHeader, "create", name, out, func(at int, p string) error {
+		return unix.Mknodat(at, p, in.Mode&^in.Umask, int(in.Rdev))
+	})
+	return s
+}
+
+// Mkdir makes a directory.
+func (d *Disk) Mkdir(cancel <-chan struct{}, in *fuse.MkdirIn, name string, out *fuse.EntryOut) fuse.Status {
+	_, s := d.made(cancel, &in.InHeader, "mkdir", name, out, func(at int, p string) error {
+		if err := unix.Mkdirat(at, p, in.Mode&^in.Umask&0o7777); err != nil {
+			return err
+		}
+		return unix.Fchmodat(at, p, in.Mode&^in.Umask&0o7777, 0) // whatever our own mask is
+	})
+	return s
+}
+
+// Symlink makes a symbolic link.
+func (d *Disk) Symlink(cancel <-chan struct{}, in *fuse.InHeader, to, name string, out *fuse.EntryOut) fuse.Status {
+	_, s := d.made(cancel, in, "link", name, out, func(at int, p string) error { return unix.Symlinkat(to, at, p) })
+	return s
+}
+
 func (d *Disk) removed(cancel <-chan struct{}, in *fuse.InHeader, name string, isDir bool) fuse.Status {
 	dir := d.node(in.NodeId)
 	if dir == nil {
