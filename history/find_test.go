@@ -26,6 +26,7 @@ func stored(t *testing.T, store string, systems ...string) []Dir {
 }
 
 func TestRunsAreFoundByShortNames(t *testing.T) {
+	t.Chdir(t.TempDir()) // paths are tried first, and a clone may have a store of its own beside this package
 	store := filepath.Join(t.TempDir(), "store")
 	dirs := stored(t, store, "etcd", "etcd-old", "etcd", "paxos")
 	if err := os.MkdirAll(filepath.Join(store, "notes", "20991122T010000.000Z"), 0o755); err != nil { // no plan in it: no run
