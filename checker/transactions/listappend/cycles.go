@@ -2,7 +2,6 @@ package listappend
 
 import (
 	"fmt"
-	"slices"
 
 	"nemesis/checker"
 	"nemesis/checker/transactions"
@@ -35,12 +34,9 @@ type fracture struct{ saw, missed int32 }
 type update struct{ missed, own int32 }
 
 // told is what stands for all anomalies of a class: the cycle, or the fracture or update of a
-// transaction, in the smallest component that has one.
+// transaction.
 type told struct {
-	class  checker.Class
 	cycles dependency.Class
-	part   *dependency.Component
-	count  int
 	by     int32
 	fracture
 	update
@@ -49,77 +45,64 @@ type told struct {
 // cycles tells the contradictions of every strongly connected component of a graph; beside
 // what was found before, only those that refute more.
 func (h *columns) cycles(g *dependency.Graph, found *checker.Anomalies, beside bool) {
-	var all []*told
+	var all transactions.Smallest[told]
 	var refuted transactions.Levels
 	if beside {
 		refuted = transactions.LevelsOf(found.List())
 	}
-	note := func(one told) {
-		if beside && !refuted.Refute(one.class.Breaks) {
-			return
+	note := func(class checker.Class, part *dependency.Component, one told) {
+		if !beside || refuted.Refute(class.Breaks) {
+			all.Add(class, part, one)
 		}
-		for _, old := range all {
-			if old.class.Name != one.class.Name || !slices.Equal(old.class.Breaks, one.class.Breaks) {
-				continue
-			}
-			one.count = old.count + 1
-			if one.part.Nodes() < old.part.Nodes() {
-				*old = one
-			}
-			old.count = one.count
-			return
-		}
-		one.count = 1
-		all = append(all, &one)
 	}
 	c := dependency.NewClassifier(h.pace, h.rules.cycles)
 	dependency.Components(g, h.pace, func(part *dependency.Component) bool {
 		for _, class := range c.Classify(part) {
-			note(told{class: transactions.OfCycle(class), cycles: class, part: part})
+			note(transactions.OfCycle(class), part, told{cycles: class})
 		}
 		h.facts(part, note)
 		return true
 	})
-	for _, one := range all {
+	for _, one := range all.All() {
 		h.tell(c, one, found)
 	}
 }
 
 // tell adds what stands for a class, once it is proved.
-func (h *columns) tell(c *dependency.Classifier, one *told, found *checker.Anomalies) {
+func (h *columns) tell(c *dependency.Classifier, one *transactions.Found[told], found *checker.Anomalies) {
 	if h.quiet {
-		found.AddCount(one.class, one.count, func() checker.Anomaly { return checker.Anomaly{} })
+		found.AddCount(one.Class, one.Count, func() checker.Anomaly { return checker.Anomaly{} })
 		return
 	}
 	var build func(fewest []int32) checker.Anomaly
 	var core []int32
-	switch one.class.Name {
+	switch one.Class.Name {
 	case transactions.FracturedRead:
-		core = []int32{h.elements[one.saw].writer, one.by}
-		build = func([]int32) checker.Anomaly { return h.fractured(one.by, one.fracture) }
+		core = []int32{h.elements[one.What.saw].writer, one.What.by}
+		build = func([]int32) checker.Anomaly { return h.fractured(one.What.by, one.What.fracture) }
 	case transactions.LostUpdate:
-		core = h.updating(one.by, one.update)
-		build = func([]int32) checker.Anomaly { return h.lostUpdate(one.by, one.update) }
+		core = h.updating(one.What.by, one.What.update)
+		build = func([]int32) checker.Anomaly { return h.lostUpdate(one.What.by, one.What.update) }
 	default:
 		cycle := h.shortest(c, one)
 		if err := h.verify(cycle); err != nil {
-			h.doubt = fmt.Sprintf("a cycle of class %s could not be verified: %v; report it with this history", one.class.Name, err)
+			h.doubt = fmt.Sprintf("a cycle of class %s could not be verified: %v; report it with this history", one.Class.Name, err)
 			return
 		}
 		core, _ = h.members(cycle)
-		build = func(fewest []int32) checker.Anomaly { return h.cycle(cycle, one.class, fewest) }
+		build = func(fewest []int32) checker.Anomaly { return h.cycle(cycle, one.Class, fewest) }
 	}
-	fewest, err := h.confirm(core, one.cycles)
+	fewest, err := h.confirm(core, one.What.cycles)
 	if err != nil {
-		h.doubt = fmt.Sprintf("an anomaly of class %s could not be confirmed: %v; report it with this history", one.class.Name, err)
+		h.doubt = fmt.Sprintf("an anomaly of class %s could not be confirmed: %v; report it with this history", one.Class.Name, err)
 		return
 	}
-	found.AddCount(one.class, one.count, func() checker.Anomaly { return build(fewest) })
+	found.AddCount(one.Class, one.Count, func() checker.Anomaly { return build(fewest) })
 }
 
 // facts looks for fractured reads and lost updates. Each of them makes a cycle over the data,
 // with at most one rw edge.
-func (h *columns) facts(part *dependency.Component, note func(told)) {
+func (h *columns) facts(part *dependency.Component, note func(checker.Class, *dependency.Component, told)) {
 	waiting := make(map[int32]int32) // key → who read all of it and appends what nobody saw
 	for _, t := range part.Members() {
 		h.pace.Step()
@@ -127,10 +110,10 @@ func (h *columns) facts(part *dependency.Component, note func(told)) {
 			continue
 		}
 		if f, is := h.fractureOf(t); is && !h.rules.noFracture {
-			note(told{class: transactions.ClassOf(transactions.FracturedRead), part: part, by: t, fracture: f})
+			note(transactions.ClassOf(transactions.FracturedRead), part, told{by: t, fracture: f})
 		}
 		if u, is := h.updateOf(t, waiting); is && !h.rules.noUpdate {
-			note(told{class: transactions.ClassOf(transactions.LostUpdate), part: part, by: t, update: u})
+			note(transactions.ClassOf(transactions.LostUpdate), part, told{by: t, update: u})
 		}
 	}
 }
@@ -209,8 +192,8 @@ func (h *columns) updateOf(t int32, waiting map[int32]int32) (update, bool) {
 }
 
 // shortest is the cycle that stands for a class, with what each step rests on.
-func (h *columns) shortest(c *dependency.Classifier, one *told) []hop {
-	witness, _ := c.Shortest(one.part, one.cycles)
+func (h *columns) shortest(c *dependency.Classifier, one *transactions.Found[told]) []hop {
+	witness, _ := c.Shortest(one.Part, one.What.cycles)
 	cycle := make([]hop, len(witness))
 	for i, e := range witness {
 		cycle[i] = hop{from: e.From, to: e.To, kind: e.Kind, element: -1, key: -1, old: e.Reader}

@@ -7,6 +7,7 @@ import (
 	"nemesis/checker"
 	"nemesis/checker/transactions"
 	"nemesis/checker/transactions/dependency"
+	"nemesis/checker/transactions/proof"
 )
 
 // cycles names the contradictions of the graph: first those without phantoms, then those that
@@ -14,25 +15,7 @@ import (
 func (h *table) cycles(found *checker.Anomalies) {
 	time := dependency.NewOrder(h.kind, h.call, h.ret, h.process)
 	c := dependency.NewClassifier(h.pace, h.rules.cycles)
-	type sort struct {
-		class  checker.Class
-		cycles dependency.Class
-		part   *dependency.Component
-		count  int
-	}
-	var all []*sort
-	note := func(class checker.Class, cycles dependency.Class, part *dependency.Component) {
-		for _, s := range all {
-			if s.class.Name == class.Name && slices.Equal(s.class.Breaks, class.Breaks) {
-				s.count++
-				if part.Nodes() < s.part.Nodes() {
-					s.part, s.cycles = part, cycles
-				}
-				return
-			}
-		}
-		all = append(all, &sort{class, cycles, part, 1})
-	}
+	var all transactions.Smallest[dependency.Class]
 	type known struct {
 		cycles dependency.Class
 		member int32
@@ -41,7 +24,7 @@ func (h *table) cycles(found *checker.Anomalies) {
 	dependency.Components(h.graph(time, true), h.pace, func(part *dependency.Component) bool {
 		for _, class := range c.Classify(part) {
 			items = append(items, known{class, part.Members()[0]})
-			note(transactions.OfCycle(class), class, part)
+			all.Add(transactions.OfCycle(class), part, class)
 		}
 		return true
 	})
@@ -52,7 +35,7 @@ func (h *table) cycles(found *checker.Anomalies) {
 				return class.Variant == dependency.Data && class.Shape <= dependency.G1c
 			}
 			if c.Contradictory(part) && !slices.ContainsFunc(classes, committed) {
-				note(fracturedPhantom, dependency.Class{Shape: dependency.GSingle}, part)
+				all.Add(fracturedPhantom, part, dependency.Class{Shape: dependency.GSingle})
 			}
 			for _, class := range classes {
 				within := func(k known) bool {
@@ -60,34 +43,19 @@ func (h *table) cycles(found *checker.Anomalies) {
 					return is && k.cycles == class
 				}
 				if class.Shape > dependency.G1c && !slices.ContainsFunc(items, within) {
-					note(transactions.OfPredicateCycle(class), class, part)
+					all.Add(transactions.OfPredicateCycle(class), part, class)
 				}
 			}
 			return true
 		})
 	}
-	for _, s := range all {
-		if h.rules.quiet {
-			found.AddCount(s.class, s.count, func() checker.Anomaly { return checker.Anomaly{} })
-			continue
-		}
-		witness, _ := c.Shortest(s.part, s.cycles)
-		if !h.holds(witness) {
-			h.doubt = fmt.Sprintf("a cycle of class %s could not be verified; report it with this history", s.class.Name)
-			continue
-		}
-		found.AddCount(s.class, s.count, func() checker.Anomaly { return h.cycle(witness, s.class) })
+	why := func(e dependency.Hop, name func(int32) string) string {
+		_, why := h.because(e, name)
+		return why
 	}
-}
-
-// holds reports whether each step of a cycle leads to the next, and rests on something.
-func (h *table) holds(witness []dependency.Hop) bool {
-	for i, e := range witness {
-		if _, why := h.because(e, func(int32) string { return "it" }); e.To != witness[(i+1)%len(witness)].From || why == "" {
-			return false
-		}
+	if doubt := proof.Tell(c, all.All(), found, h.rules.quiet, why, h.cycle); doubt != "" {
+		h.doubt = doubt
 	}
-	return len(witness) > 1
 }
 
 // because says what a step rests on, "" if on nothing, and the row, -1 for none. t names transactions.

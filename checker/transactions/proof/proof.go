@@ -16,6 +16,7 @@ import (
 	"strings"
 
 	"nemesis/checker"
+	"nemesis/checker/transactions"
 	"nemesis/checker/transactions/dependency"
 	"nemesis/history"
 )
@@ -100,6 +101,36 @@ func (ops Operations) Names(core []int32) func(t int32) string {
 
 // Because is why one transaction of a cycle comes before the next, in words that call transactions by their names.
 type Because func(hop dependency.Hop, name func(t int32) string) string
+
+// Holds reports whether each step of a cycle leads to the next, and rests on something.
+func Holds(witness []dependency.Hop, because Because) bool {
+	it := func(int32) string { return "it" }
+	for i, e := range witness {
+		if e.To != witness[(i+1)%len(witness)].From || because(e, it) == "" {
+			return false
+		}
+	}
+	return len(witness) > 1
+}
+
+// Tell adds the shortest cycle of each class, once it is verified, by tell; quiet adds that there is one. doubt says which class
+// has one that could not be verified, "" for none.
+func Tell(c *dependency.Classifier, all []*transactions.Found[dependency.Class], found *checker.Anomalies, quiet bool, because Because,
+	tell func(witness []dependency.Hop, class checker.Class) checker.Anomaly) (doubt string) {
+	for _, one := range all {
+		if quiet {
+			found.AddCount(one.Class, one.Count, func() checker.Anomaly { return checker.Anomaly{} })
+			continue
+		}
+		witness, _ := c.Shortest(one.Part, one.What)
+		if !Holds(witness, because) {
+			doubt = fmt.Sprintf("a cycle of class %s could not be verified; report it with this history", one.Class.Name)
+			continue
+		}
+		found.AddCount(one.Class, one.Count, func() checker.Anomaly { return tell(witness, one.Class) })
+	}
+	return doubt
+}
 
 // Cycle tells a cycle of dependencies, step by step. The core is its transactions and those beside it on which its steps rest.
 func (ops Operations) Cycle(witness []dependency.Hop, beside []int32, class checker.Class, because Because) checker.Anomaly {

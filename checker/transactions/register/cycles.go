@@ -7,6 +7,7 @@ import (
 	"nemesis/checker"
 	"nemesis/checker/transactions"
 	"nemesis/checker/transactions/dependency"
+	"nemesis/checker/transactions/proof"
 )
 
 var fracturedRead = transactions.ClassOf(transactions.FracturedRead)
@@ -19,50 +20,27 @@ func (h *columns) cycles(o *order, found *checker.Anomalies) {
 			found.AddTo(fracturedRead, func() checker.Anomaly { return h.missed(l) })
 		}
 	}
-	type best struct {
-		class  checker.Class
-		cycles dependency.Class
-		part   *dependency.Component
-		count  int
-	}
-	var all []*best
+	var all transactions.Smallest[dependency.Class]
 	c := dependency.NewClassifier(h.pace, h.rules.cycles)
-	note := func(class checker.Class, cycles dependency.Class, part *dependency.Component) {
-		for _, b := range all {
-			if b.class.Name == class.Name && slices.Equal(b.class.Breaks, class.Breaks) {
-				b.count++
-				if part.Nodes() < b.part.Nodes() {
-					b.part = part
-				}
-				return
-			}
-		}
-		all = append(all, &best{class, cycles, part, 1})
-	}
 	dependency.Components(h.graph(o), h.pace, func(part *dependency.Component) bool {
 		classes := c.Classify(part)
 		committed := func(class dependency.Class) bool {
 			return class.Variant == dependency.Data && class.Shape <= dependency.G1c
 		}
 		if c.Contradictory(part) && !slices.ContainsFunc(classes, committed) {
-			note(fracturedRead, dependency.Class{Shape: dependency.GSingle}, part)
+			all.Add(fracturedRead, part, dependency.Class{Shape: dependency.GSingle})
 		}
 		for _, class := range classes {
-			note(transactions.OfCycle(class), class, part)
+			all.Add(transactions.OfCycle(class), part, class)
 		}
 		return true
 	})
-	for _, b := range all {
-		if h.rules.quiet {
-			found.AddCount(b.class, b.count, func() checker.Anomaly { return checker.Anomaly{} })
-			continue
-		}
-		witness, _ := c.Shortest(b.part, b.cycles)
-		if !h.holds(o, witness) {
-			h.doubt = fmt.Sprintf("a cycle of class %s could not be verified; report it with this history", b.class.Name)
-			continue
-		}
-		found.AddCount(b.class, b.count, func() checker.Anomaly { return h.cycle(o, witness, b.class) })
+	why := func(e dependency.Hop, name func(int32) string) string { return h.because(o, e, name).why }
+	doubt := proof.Tell(c, all.All(), found, h.rules.quiet, why, func(witness []dependency.Hop, class checker.Class) checker.Anomaly {
+		return h.cycle(o, witness, class)
+	})
+	if doubt != "" {
+		h.doubt = doubt
 	}
 }
 
@@ -71,16 +49,6 @@ type hop struct {
 	dependency.Hop
 	key int32 // -1 for time and processes
 	why string
-}
-
-// holds reports whether each step of a cycle leads to the next, and rests on something.
-func (h *columns) holds(o *order, witness []dependency.Hop) bool {
-	for i, e := range witness {
-		if e.To != witness[(i+1)%len(witness)].From || h.because(o, e, func(int32) string { return "it" }).why == "" {
-			return false
-		}
-	}
-	return len(witness) > 1
 }
 
 // because says what each step rests on. t names transactions.
