@@ -25,7 +25,7 @@ func disk() Fault {
 
 // diskLie acknowledges what it did not do, and gives back other than it was given.
 func diskLie() Fault {
-	return diskFault{name: history.DiskLie, lies: true, doc: "let disks acknowledge what they did not save, or return other bits than they were given (where FUSE can be mounted)"}
+	return diskFault{name: history.DiskLie, lies: true, doc: "let disks acknowledge what they did not save, return other bits than they were given, or damage files as they lie (where FUSE can be mounted)"}
 }
 
 func (f diskFault) servers() serverFault {
@@ -62,7 +62,7 @@ func (f diskFault) short() string {
 
 func (f diskFault) example() string {
 	if f.lies {
-		return "lie,fail-once:EIO,early:1s,torn/share=10%,misdirect/share=5%,flip/path=*.db"
+		return "lie,fail-once:EIO,early:1s,torn/share=10%,misdirect/share=5%,flip/path=*.db,corrupt-zero/times=1"
 	}
 	return "error:EIO/op=sync/times=1,error:ENOSPC/op=write/share=10%,delay:200ms/op=sync,stall/op=write/path=*.wal,rate:500KB,short"
 }
@@ -148,7 +148,10 @@ func (f diskFault) Bind(step history.Step, live Live) (Binding, error) {
 		// Whether the server lives through it is its own affair.
 		bound.Actions[i] = a.(*serverAction).agentAction
 	}
-	if r.Lies() {
+	switch {
+	case r.Corrupts():
+		bound.Limits = append(bound.Limits, "the damage stays after it healed, until the server writes there again")
+	case r.Lies():
 		bound.Limits = append(bound.Limits, "what was not saved while it lied stays unsaved after it healed: a later power-loss takes it")
 	}
 	return bound, err

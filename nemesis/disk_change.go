@@ -18,6 +18,7 @@ import (
 //	rate:500KB             so many bytes a second, or 2MB
 //	short                  writes are made in part, and say so
 //	lie, fail-once:EIO, early:1s, torn, misdirect, flip    (disk-lie)
+//	corrupt-flip, corrupt-zero, corrupt-truncate           (disk-lie, of files as they lie)
 //
 // Conditions follow, each after a slash: op=sync+write, share=10%, from=3, times=1,
 // path=*.wal.
@@ -119,6 +120,9 @@ func (f diskFault) usual(timing history.Timing) []faultfs.Rule {
 			{Do: faultfs.Torn, Share: 0.1},
 			{Do: faultfs.Misdirect, Share: 0.05},
 			{Do: faultfs.Flip, Share: 0.05},
+			{Do: faultfs.CorruptFlip, Times: 1},
+			{Do: faultfs.CorruptZero, Times: 1},
+			{Do: faultfs.CorruptTruncate, Times: 1},
 		}
 	}
 	rules := []faultfs.Rule{

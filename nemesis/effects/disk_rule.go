@@ -111,12 +111,16 @@ func (d *DiskRule) measure(h *agent.Host) (history.Evidence, error) {
 	if !there {
 		return history.Evidence{Undone: true, Summary: "the disk does nothing wrong: something else on the node took the rule away"}, nil
 	}
+	what := "calls"
+	if d.Rule.Corrupts() {
+		what = "files"
+	}
 	e := history.Evidence{
 		Confirmed: counts.Struck > 0,
-		Summary:   fmt.Sprintf("%s: %d of %d calls", DiskWords(d.Rule), counts.Struck, counts.Calls),
+		Summary:   fmt.Sprintf("%s: %d of %d %s", DiskWords(d.Rule), counts.Struck, counts.Calls, what),
 		Measures: []history.Measure{
-			{Name: "calls", Value: float64(counts.Calls)},
-			{Name: "calls struck", Value: float64(counts.Struck)},
+			{Name: what, Value: float64(counts.Calls)},
+			{Name: what + " struck", Value: float64(counts.Struck)},
 		},
 	}
 	if counts.Struck > 0 && counts.LastPath != "" {
@@ -166,8 +170,13 @@ func DiskWords(r faultfs.Rule) string {
 		which = "writes"
 	case r.Do == faultfs.Flip:
 		which = "reads"
+	case r.Corrupts():
+		which = "files"
 	}
-	if r.Path != "" {
+	switch {
+	case r.Path != "" && r.Corrupts():
+		which += " " + r.Path
+	case r.Path != "":
 		which += " on " + r.Path
 	}
 	if r.Share > 0 && r.Share < 1 {
@@ -178,6 +187,8 @@ func DiskWords(r faultfs.Rule) string {
 		which += fmt.Sprintf(" (%d from call %d)", r.Times, r.From)
 	case r.From > 1:
 		which += fmt.Sprintf(" (from call %d)", r.From)
+	case r.Times > 0 && r.Corrupts():
+		which = fmt.Sprintf("%d of the %s", r.Times, which)
 	case r.Times > 0:
 		which += fmt.Sprintf(" (the first %d)", r.Times)
 	}
@@ -204,6 +215,13 @@ func DiskWords(r faultfs.Rule) string {
 		return which + " go to another place of the file"
 	case faultfs.Flip:
 		return which + " return one bit that is wrong"
+	}
+	if words := map[string]string{
+		faultfs.CorruptFlip:     " have one bit flipped where they are stored",
+		faultfs.CorruptZero:     " have blocks zeroed where they are stored",
+		faultfs.CorruptTruncate: " are cut short where they are stored",
+	}[r.Do]; words != "" {
+		return which + words
 	}
 	return which + " do " + r.Do
 }

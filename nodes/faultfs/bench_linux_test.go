@@ -4,21 +4,22 @@ import (
 	"os"
 	"path/filepath"
 	"testing"
+
+	"golang.org/x/sys/unix"
 )
 
-// where runs a benchmark on a plain directory and on a disk without rules over one. forget
-// makes the kernel forget what it holds of the disk's files, not of those beneath.
-func where(b *testing.B, run func(b *testing.B, dir string, forget func())) {
-	b.Run("plain", func(b *testing.B) { run(b, b.TempDir(), func() {}) })
+// where runs a benchmark on a plain directory, and on a disk d without rules over one.
+func where(b *testing.B, run func(b *testing.B, dir string, d *mounted)) {
+	b.Run("plain", func(b *testing.B) { run(b, b.TempDir(), nil) })
 	b.Run("disk", func(b *testing.B) {
 		d := newMount(b, false)
-		run(b, d.Path, func() { d.uncache(Rule{Do: Flip}) })
+		run(b, d.Path, d)
 	})
 }
 
 // BenchmarkSyncedWrites appends 4 KiB and syncs, as a log does.
 func BenchmarkSyncedWrites(b *testing.B) {
-	where(b, func(b *testing.B, dir string, _ func()) {
+	where(b, func(b *testing.B, dir string, _ *mounted) {
 		f, err := os.Create(filepath.Join(dir, "log"))
 		if err != nil {
 			b.Fatal(err)
@@ -42,7 +43,7 @@ func BenchmarkSyncedWrites(b *testing.B) {
 
 // BenchmarkWrites overwrites 4 KiB of a file of 16 MiB without syncs.
 func BenchmarkWrites(b *testing.B) {
-	where(b, func(b *testing.B, dir string, _ func()) {
+	where(b, func(b *testing.B, dir string, _ *mounted) {
 		f, err := os.Create(filepath.Join(dir, "data"))
 		if err != nil {
 			b.Fatal(err)
@@ -60,24 +61,59 @@ func BenchmarkWrites(b *testing.B) {
 
 // BenchmarkStreamingReads reads 64 MiB from the beginning to the end. The kernel holds them
 // in memory: of the plain file, and of the one beneath the disk.
-func BenchmarkStreamingReads(b *testing.B) { streamingReads(b, true) }
+func BenchmarkStreamingReads(b *testing.B) { streamingReads(b, beneath) }
 
 // BenchmarkStreamingReadsAgain is the same where the kernel holds the disk's files, too, as
 // after they were written or read.
-func BenchmarkStreamingReadsAgain(b *testing.B) { streamingReads(b, false) }
+func BenchmarkStreamingReadsAgain(b *testing.B) { streamingReads(b, all) }
 
-func streamingReads(b *testing.B, first bool) {
-	where(b, func(b *testing.B, dir string, forget func()) {
+// BenchmarkStreamingReadsFromStorage is the same where the kernel holds nothing, as after
+// a machine's start.
+func BenchmarkStreamingReadsFromStorage(b *testing.B) { streamingReads(b, nothing) }
+
+// What the kernel holds in memory before a file is read.
+const (
+	all = iota
+	beneath
+	nothing
+)
+
+func streamingReads(b *testing.B, held int) {
+	where(b, func(b *testing.B, dir string, d *mounted) {
 		path := filepath.Join(dir, "data")
-		if err := os.WriteFile(path, make([]byte, 64<<20), 0o600); err != nil {
+		content := make([]byte, 64<<20)
+		for i := range content {
+			content[i] = byte(i >> 12)
+		}
+		if err := os.WriteFile(path, content, 0o600); err != nil {
+			b.Fatal(err)
+		}
+		below, err := os.OpenFile(path, os.O_RDWR, 0)
+		if err == nil && d != nil {
+			below.Close()
+			n := d.v.lookUp("data")
+			below, err = d.v.open(n, false)
+			defer d.v.release(n)
+		}
+		if err == nil {
+			err = below.Sync()
+		}
+		if err != nil {
 			b.Fatal(err)
 		}
 		buf := make([]byte, 128<<10)
 		b.SetBytes(64 << 20)
 		for b.Loop() {
-			if first {
-				forget()
+			b.StopTimer()
+			if held == nothing {
+				if err := unix.Fadvise(int(below.Fd()), 0, 0, unix.FADV_DONTNEED); err != nil {
+					b.Fatal(err)
+				}
 			}
+			if held != all && d != nil {
+				d.uncache(Rule{Do: Flip})
+			}
+			b.StartTimer()
 			f, err := os.Open(path)
 			if err != nil {
 				b.Fatal(err)

@@ -41,6 +41,8 @@
 // promise. There is one exception: when what is to be remembered exceeds Options.Memory
 // or Options.Space, everything is made safe at once, and counted (Stats.WrittenBack).
 //
+// Damage at rest (CorruptFlip and others) is none of this: it is there at once, and stays.
+//
 // Owners, permissions, times and extended attributes are not taken back. sync(2) and
 // syncfs(2) do not reach a FUSE file system and make nothing safe.
 package faultfs

@@ -59,6 +59,12 @@ const (
 	Misdirect = "misdirect"
 	// Flip changes one bit of what is read, not of what is stored.
 	Flip = "flip"
+	// CorruptFlip, CorruptZero and CorruptTruncate damage what is stored, once, when the rule
+	// comes into force: of each file that it matches, up to Rule.Times of them, one bit,
+	// some blocks of 4 KiB, or what lies behind some byte. The damage stays.
+	CorruptFlip     = "corrupt-flip"
+	CorruptZero     = "corrupt-zero"
+	CorruptTruncate = "corrupt-truncate"
 	// HoldBefore keeps a call from beginning until the caller is killed or the rule is
 	// cleared, HoldAfter one that is done from being answered.
 	HoldBefore = "hold-before"
@@ -84,11 +90,11 @@ type Rule struct {
 	// Path is a pattern as of path.Match for the path below the data directory, or without
 	// a slash for its last element; "" is everything.
 	Path string `json:"path,omitempty"`
-	// From is the first call that it is for, counted from 1, Times how many it is for; 0 is
-	// the first, and all.
+	// From is the first call that it is for, counted from 1, Times how many it is for, or how
+	// many files are damaged; 0 is the first, and all.
 	From  int64 `json:"from,omitempty"`
 	Times int64 `json:"times,omitempty"`
-	// Share is the part of those calls that is struck, by a draw from Seed; 0 is all.
+	// Share is the part of those calls or files that is struck, by a draw from Seed; 0 is all.
 	Share float64 `json:"share,omitempty"`
 	Seed  uint64  `json:"seed,omitempty"`
 	// Error is an errno's name, Delay a time, Rate bytes a second, for those that need one.
@@ -114,6 +120,9 @@ var does = []struct {
 	{do: Short, ops: []string{"write"}},
 	{do: Misdirect, ops: []string{"write"}},
 	{do: Flip, ops: []string{"read"}},
+	{do: CorruptFlip, ops: []string{}},
+	{do: CorruptZero, ops: []string{}},
+	{do: CorruptTruncate, ops: []string{}},
 	{do: HoldBefore, ops: []string{"sync", "syncdir", "write"}},
 	{do: HoldAfter, ops: []string{"sync", "syncdir", "write"}},
 }
@@ -127,6 +136,9 @@ func (r Rule) Check() error {
 		allowed := d.ops
 		if allowed == nil {
 			allowed = Operations()
+		}
+		if r.Corrupts() && (len(r.Ops) > 0 || r.From > 0) {
+			return fmt.Errorf("%s happens to files, not to calls; leave op and from out", r.Do)
 		}
 		for _, op := range r.Ops {
 			if !slices.Contains(allowed, op) {
@@ -175,13 +187,20 @@ func (r Rule) operations() []string {
 // Lies reports whether under the rule a disk says what is not so, or gives back other than
 // it was given: what no system claims to bear.
 func (r Rule) Lies() bool {
-	return slices.Contains([]string{Lie, FailOnce, Early, Torn, Misdirect, Flip}, r.Do)
+	return slices.Contains([]string{Lie, FailOnce, Early, Torn, Misdirect, Flip}, r.Do) || r.Corrupts()
+}
+
+// Corrupts reports whether the rule damages files where they are stored, when it comes
+// into force and never again.
+func (r Rule) Corrupts() bool {
+	return r.Do == CorruptFlip || r.Do == CorruptZero || r.Do == CorruptTruncate
 }
 
 func (r Rule) matches(op, p string) bool {
-	if !slices.Contains(r.operations(), op) {
-		return false
-	}
+	return slices.Contains(r.operations(), op) && r.matchesPath(p)
+}
+
+func (r Rule) matchesPath(p string) bool {
 	if r.Path == "" {
 		return true
 	}
@@ -195,7 +214,7 @@ func (r Rule) matches(op, p string) bool {
 // Counts is what a rule has done so far.
 type Counts struct {
 	// Calls are those it is for, Struck those that it did something to, Waiting those that
-	// wait now.
+	// wait now. Of a rule that damages files they are files.
 	Calls   int64 `json:"calls"`
 	Struck  int64 `json:"struck"`
 	Waiting int64 `json:"waiting"`

@@ -75,10 +75,15 @@ func (d *mounted) set(r Rule) error {
 	}
 	d.mu.Lock()
 	defer d.mu.Unlock()
-	rules := append(d.without(r.ID), newActive(r))
+	a := newActive(r)
+	rules := append(d.without(r.ID), a)
 	d.shared.rules.Store(&rules)
+	var err error
+	if r.Corrupts() {
+		err = d.v.corrupt(a)
+	}
 	d.uncache(r)
-	return nil
+	return err
 }
 
 // clear takes it back. What waits for it goes on.
@@ -120,10 +125,10 @@ func (d *mounted) without(id string) []*active {
 
 // uncache makes the kernel read anew what rules change in reads.
 func (d *mounted) uncache(r Rule) {
-	if r.Do != Flip && r.Do != Stall && r.Do != Delay && r.Do != Rate && r.Do != Fail {
+	if r.Do != Flip && r.Do != Stall && r.Do != Delay && r.Do != Rate && r.Do != Fail && !r.Corrupts() {
 		return
 	}
-	reads := false
+	reads := r.Corrupts()
 	for _, op := range r.operations() {
 		reads = reads || op == "read"
 	}
