@@ -46,7 +46,7 @@ func TestExplanationsAgreeWithTheClock(t *testing.T) {
 		"leases":           {lease.Checker(lease.Options{Bounds: bounds, Fenced: true}), []string{history.FAcquire, history.FRenew, history.FRelease, history.FHolder}},
 		"waits":            {liveness.Checker(waits), []string{history.FRead, history.FWrite}},
 		"waits for leases": {liveness.Checker(waits), []string{history.FAcquire, history.FAcquire, history.FRenew, history.FRelease}},
-		"restarts":         {restart.Checker(), []string{history.FRead}},
+		"restarts":         {restart.Checker(0), []string{history.FRead}},
 		"shards":           {ownership.Checker(ownership.Options{Bounds: bounds}), []string{history.FServe, history.FMove}},
 	}
 	for name, functions := range kinds {
@@ -71,7 +71,7 @@ func TestExplanationsAgreeWithTheClock(t *testing.T) {
 							t.Fatalf("seed %d: %s is after the end: %s\n%+v", seed, late, text, f.Core)
 						}
 					}
-					if f.Class == restart.Class {
+					if f.Class == restart.NotRestarted {
 						for _, ev := range log.Events {
 							if ev.Type == history.FaultChange && strings.Contains(f.Proof[1].Text, "by "+checker.Moment(ev.Time)) {
 								t.Fatalf("seed %d: a fault went on when nothing is said to have: %+v", seed, f.Proof)

@@ -63,7 +63,7 @@ func everyChecker(t *testing.T) []timed {
 		{"lease", lease.Checker(lease.Options{Bounds: bounds, Fenced: true}), contendedLock, false},
 		{"ownership", ownership.Checker(ownership.Options{Bounds: bounds}), movingShards, false},
 		{"liveness", liveness.Checker(liveness.Options{Bounds: bounds}), contendedLock, false},
-		{"restart", restart.Checker(), failedStarts, true},
+		{"restart", restart.Checker(0), failedStarts, true},
 		{"serverlog", serverlog.Checker(), complaints, true},
 		{"atleastonce", atleastonce.Checker(), increments, true},
 		{"stats", stats.Stats(), growingSet, true},

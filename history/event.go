@@ -22,8 +22,8 @@ const (
 	ClockReading Type = "clock"
 	// ServerExit: a server process ended; see Event.Exit.
 	ServerExit Type = "exit"
-	// RestartFailed: a server was down after everything had been healed, was started again,
-	// and ended each time; see Event.Restart.
+	// RestartFailed: after everything had been healed a server was down, was started again,
+	// and ended each time; or it ran and did not serve. See Event.Restart.
 	RestartFailed Type = "restart-failed"
 	// ServerComplaint: a server's log says that something is wrong with the server itself; see
 	// Event.Log. It is recorded when logs are collected, whenever it was said.
@@ -261,13 +261,17 @@ type Exit struct {
 // started again before it counts as one that does not come up.
 const RestartAttempts = 3
 
-// Restart is how starting a server again ended, after everything had been healed.
+// Restart is how a server did not come up, after everything had been healed.
 type Restart struct {
 	// Server is the supervised process's name, Role what kind of server it is.
 	Server string `json:"server"`
 	Role   string `json:"role"`
-	// Attempts is how often it was started.
+	// Attempts is how often it was started; 0 when it ran.
 	Attempts int `json:"attempts"`
+	// Waited is how long it ran in vain, and Unready why it did not count as one that serves;
+	// 0 and "" when it did not run.
+	Waited  Duration `json:"waited,omitempty"`
+	Unready string   `json:"unready,omitempty"`
 	// Code and Signal are how it ended the last time, as in Exit.
 	Code   int    `json:"code"`
 	Signal string `json:"signal,omitempty"`

@@ -40,6 +40,9 @@ type Config struct {
 	Keep bool
 	// StartWithin is how long the servers may take until all of them serve; 0 is 90 s.
 	StartWithin time.Duration
+	// SettleWithin is how long the servers have to serve again once everything is healed; 0 is a
+	// minute, or 15 s more than the claim's bound of recovery.
+	SettleWithin time.Duration
 	// Started is called with the run directory as soon as there is one, and with another if
 	// that was deleted meanwhile and the run is kept there.
 	Started func(history.Dir)
@@ -59,6 +62,8 @@ const (
 	healDeadline    = 45 * time.Second
 	reviveDeadline  = 12 * time.Second
 	settleDeadline  = 60 * time.Second
+	// settleSpare is how much longer than they promised servers have to serve again.
+	settleSpare     = 15 * time.Second
 	finalDeadline   = 60 * time.Second
 	collectDeadline = 60 * time.Second
 	stopDeadline    = 30 * time.Second
@@ -216,7 +221,11 @@ func (r *runner) drive(ctx context.Context) {
 		return
 	}
 	// What a server that did not come back has lost shows in what the others have kept.
-	r.phase(ctx, history.PhaseSettle, patient(settleDeadline), r.settle)
+	settle := r.cfg.SettleWithin
+	if settle <= 0 {
+		settle = max(settleDeadline, time.Duration(r.plan.Claim.Bounds.Recovery)+settleSpare)
+	}
+	r.phase(ctx, history.PhaseSettle, patient(settle), r.settle)
 	if ctx.Err() == nil {
 		r.phase(ctx, history.PhaseFinal, patient(finalDeadline), r.finalReads)
 	}
@@ -429,12 +438,23 @@ func (r *runner) reattach(ctx context.Context, m *agent.Client) error {
 
 // settle waits until every server answers again, so that final reads can reach all. A
 // server that does not come up although it is started again is the system's affair, and
-// no trouble.
+// no trouble; nor is one that runs and does not serve.
 func (r *runner) settle(ctx context.Context) error {
+	began := r.now()
 	return r.onAll(ctx, func(ctx context.Context, m *agent.Client) error {
 		err := r.servers.ComeUp(ctx, m.Node().Name)
 		var failed *kit.RestartError
-		if errors.As(err, &failed) && ctx.Err() == nil && m.Err() == nil {
+		var unready *kit.UnreadyError
+		switch {
+		case m.Err() != nil:
+			return err
+		case errors.As(err, &unready) && unready.Runs && errors.Is(ctx.Err(), context.DeadlineExceeded):
+			r.event(history.Event{Type: history.RestartFailed, Node: m.Node().Name, Restart: &history.Restart{
+				Server: unready.Component.Name(), Role: unready.Component.Role,
+				Waited: history.Duration(r.now() - began), Unready: unready.Why, LastWords: unready.LastWords.Text,
+			}})
+			return nil
+		case errors.As(err, &failed) && ctx.Err() == nil:
 			r.event(history.Event{Type: history.RestartFailed, Node: m.Node().Name, Restart: &history.Restart{
 				Server: failed.Component.Name(), Role: failed.Component.Role, Attempts: failed.Attempts,
 				Code: failed.State.Code, Signal: failed.State.Signal, LastWords: failed.LastWords.Text,

@@ -10,6 +10,7 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -17,6 +18,7 @@ import (
 	"github.com/google/go-cmp/cmp"
 
 	"nemesis/checker"
+	"nemesis/checker/restart"
 	"nemesis/clients"
 	"nemesis/history"
 	"nemesis/nemesis/effects"
@@ -39,6 +41,9 @@ func TestMain(m *testing.M) {
 	}
 	if len(os.Args) == 4 && os.Args[1] == "toy-once" {
 		os.Exit(serveOnce(os.Args[2], os.Args[3]))
+	}
+	if len(os.Args) == 4 && os.Args[1] == "toy-deaf" {
+		os.Exit(serveDeaf(os.Args[2], os.Args[3]))
 	}
 	if len(os.Args) == 4 && os.Args[1] == "toy-mute" {
 		fmt.Println(serveMute(os.Args[2]))
@@ -66,6 +71,34 @@ func (o once) Deploy(install clients.Install, plan history.Plan, machines []*age
 	d, err := o.toy.Deploy(install, plan, machines)
 	second := &d.(toyCluster)[1]
 	second.Spec.Argv[1], second.Data = "toy-once", []string{"toy/started"}
+	return d, err
+}
+
+// serveDeaf is the toy's server, but one that was started before runs and serves nobody.
+func serveDeaf(listen, first string) int {
+	f, err := os.OpenFile("started", os.O_CREATE|os.O_EXCL, 0o600)
+	if err != nil {
+		fmt.Println("waiting for a quorum")
+		select {}
+	}
+	f.Close()
+	fmt.Println(toyServer(listen, first))
+	return 1
+}
+
+// deaf is a toy whose second node does not serve again, although it promises to within a second.
+type deaf struct{ toy }
+
+func (d deaf) Claim(options map[string]string) history.Claim {
+	c := d.toy.Claim(options)
+	c.Bounds.Recovery = history.Duration(time.Second)
+	return c
+}
+
+func (o deaf) Deploy(install clients.Install, plan history.Plan, machines []*agent.Client) (clients.Deployment, error) {
+	d, err := o.toy.Deploy(install, plan, machines)
+	second := &d.(toyCluster)[1]
+	second.Spec.Argv[1], second.Data = "toy-deaf", []string{"toy/started"}
 	return d, err
 }
 
@@ -106,7 +139,11 @@ func runs(ctx context.Context, t *testing.T, system clients.System, observe func
 	if err != nil {
 		t.Fatal(err)
 	}
-	dir, verdict, err := run.Execute(ctx, plan, run.Config{Cluster: cluster, System: system, Install: install, Out: t.TempDir(), Observe: observe})
+	cfg := run.Config{Cluster: cluster, System: system, Install: install, Out: t.TempDir(), Observe: observe}
+	if _, is := system.(deaf); is {
+		cfg.SettleWithin = 3 * time.Second
+	}
+	dir, verdict, err := run.Execute(ctx, plan, cfg)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -303,6 +340,35 @@ func TestRolesOfASystemAreResolved(t *testing.T) {
 	plan.Schedule[0].Process = "king"
 	if err := run.CheckPlan(plan); err == nil || !strings.HasPrefix(err.Error(), "schedule[0].process: ") {
 		t.Errorf("a plan of a role that is none: %v", err)
+	}
+}
+
+// A server that runs and never serves again is no trouble of nemesis either.
+func TestAServerThatDoesNotServeAgainIsAViolation(t *testing.T) {
+	dir, verdict := runs(t.Context(), t, deaf{}, nil, history.Step{Kind: "kill", Target: "one", Nodes: []string{"n2"}})
+	if verdict.Outcome != checker.Violation {
+		t.Fatalf("got %s: %s", verdict.Outcome, verdict.Sentence)
+	}
+	var classes []string
+	for _, r := range verdict.Results {
+		for _, a := range r.Anomalies {
+			classes = append(classes, a.Class)
+		}
+	}
+	if !slices.Contains(classes, restart.NotServing) {
+		t.Errorf("got %q: %s", classes, verdict.Sentence)
+	}
+	log, err := dir.Load()
+	if err != nil {
+		t.Fatal(err)
+	}
+	i := indexOf(log.Events, history.RestartFailed)
+	if i < 0 || log.Events[i].Restart.Waited < history.Duration(time.Second) || !strings.Contains(log.Events[i].Restart.Unready, "accepts no connections") ||
+		log.Events[i].Restart.LastWords != "waiting for a quorum" {
+		t.Errorf("the history tells %d: %+v", i, log.Events[max(i, 0)].Restart)
+	}
+	if k := indexOf(log.Events, history.Trouble); k >= 0 {
+		t.Errorf("nemesis has a trouble: %s", log.Events[k].Message)
 	}
 }
 

@@ -78,7 +78,7 @@ func Find(name string) (Workload, error) {
 
 // anyCheckers look for what can be seen in the history of any workload.
 func anyCheckers(plan history.Plan) []checker.Checker {
-	return []checker.Checker{liveness.Checker(liveness.ForPlan(plan)), restart.Checker(), serverlog.Checker(), stats.Stats(), stats.Availability()}
+	return []checker.Checker{liveness.Checker(liveness.ForPlan(plan)), restart.Checker(time.Duration(plan.Claim.Bounds.Recovery)), serverlog.Checker(), stats.Stats(), stats.Availability()}
 }
 
 // objectModels are those that checkers of single objects decide: strict serializability of

@@ -45,6 +45,7 @@ func (s *Servers) ready(ctx context.Context, components []clients.Component) err
 // serves waits until a server serves.
 func (s *Servers) serves(ctx context.Context, c clients.Component) error {
 	m := s.machines[c.Node]
+	runs := false // what its node said last, but for what it had no time to say
 	for {
 		err := s.probe(ctx, c)
 		if err == nil {
@@ -54,9 +55,12 @@ func (s *Servers) serves(ctx context.Context, c clients.Component) error {
 		if stateErr == nil && !lives(state) {
 			return &DownError{Component: c, State: state, LastWords: s.lastWords(ctx, c)}
 		}
+		if stateErr == nil || ctx.Err() == nil {
+			runs = stateErr == nil
+		}
 		select {
 		case <-ctx.Done():
-			return fmt.Errorf("reach %s: the server runs and %s%s", c, clients.Printable(err.Error()), s.lastWords(ctx, c))
+			return &UnreadyError{Component: c, Runs: runs, Why: clients.Printable(err.Error()), LastWords: s.lastWords(ctx, c)}
 		case <-time.After(50 * time.Millisecond):
 		}
 	}
@@ -148,6 +152,20 @@ type RestartError struct {
 
 func (e *RestartError) Error() string {
 	return fmt.Sprintf("%s, after it had been started %d times", e.DownError.Error(), e.Attempts)
+}
+
+// UnreadyError is that a server did not serve for as long as it was waited for.
+type UnreadyError struct {
+	Component clients.Component
+	// Runs: its node said so when it was last asked.
+	Runs bool
+	// Why is what kept it from counting as one that serves.
+	Why       string
+	LastWords LastWords
+}
+
+func (e *UnreadyError) Error() string {
+	return fmt.Sprintf("reach %s: the server runs and %s%s", e.Component, e.Why, e.LastWords)
 }
 
 // DownError is that a server does not run.

@@ -92,7 +92,11 @@ func (s *screen) show(p run.Progress) {
 			s.line(fmt.Sprintf("%s%s on %s exited by itself: code %d %s", at, p.Exit.Server, p.Node, p.Exit.Code, p.Exit.Signal))
 		}
 	case "restart":
-		s.line(fmt.Sprintf("%s%s on %s does not come up again: %s", at, p.Restart.Server, p.Node, p.Restart.LastWords))
+		why := p.Restart.LastWords
+		if p.Restart.Waited > 0 {
+			why = "it runs and " + p.Restart.Unready
+		}
+		s.line(fmt.Sprintf("%s%s on %s does not come up again: %s", at, p.Restart.Server, p.Node, why))
 	case "trouble":
 		s.line(at + "trouble: " + p.Message)
 	case "note":
