@@ -294,6 +294,9 @@ func (r *runner) connect(ctx context.Context) error {
 		if f := agents[i].Facts(); f.HeldBy == agent.HeldByTag {
 			r.note(node.Name, "servers are found by what their processes inherit, since there is no control group for them: %s", f.NoCgroup)
 		}
+		if f := agents[i].Facts(); f.DiskOnLoop != "" && r.agentOptions().Disk {
+			r.note(node.Name, "below its servers' data are loop devices with ext4, which lose power at once and do nothing else: %s", f.DiskOnLoop)
+		}
 		if left := agents[i].Facts().Leftovers; len(left) > 0 {
 			r.note(node.Name, "undid what an earlier run left behind: %s", strings.Join(left, ", "))
 		}

@@ -267,6 +267,9 @@ func describeNode(node nodes.Node, f agent.Facts, clock history.ClockSample, pow
 		how = "by what they inherit, since there is no control group for them: " + f.NoCgroup
 	}
 	line("  servers are held %s", how)
+	if f.DiskOnLoop != "" {
+		line("  power-loss by a loop device with ext4, since %s", f.DiskOnLoop)
+	}
 	for _, server := range f.Processes {
 		line("  an earlier run left running: %s", server)
 	}

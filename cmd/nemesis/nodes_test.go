@@ -22,15 +22,17 @@ func TestWhatIsToldOfANode(t *testing.T) {
 	machine := nodes.Node{Name: "n1", Address: netip.MustParseAddr("10.0.0.11")}
 	facts := agent.Facts{OS: "linux", Arch: "arm64", Kernel: "6.1\x1b[31m", Hostname: "db", Dir: "/var/lib/nemesis", DiskFree: 3 << 30, DiskTotal: 4 << 30,
 		HeldBy: agent.HeldByTag, NoCgroup: "nothing is mounted", Processes: []agent.ProcessState{{Name: "etcd", PID: 7, Processes: 2, HeldBy: agent.HeldByTag}},
-		Platform:  agent.Platform{Fuse: "there is no /dev/fuse", ClockSource: "kvm-clock", TimeServices: []string{"chronyd", "qemu-ga"}},
-		Cannot:    map[string]string{"net.drop": "it is not root", "net.netem": "it is not root", "clock.machine": "it is a container"},
-		Leftovers: []string{"f1: drop packets"}, Stuck: []string{"f2: no such device"}}
+		Platform:   agent.Platform{Fuse: "there is no /dev/fuse", ClockSource: "kvm-clock", TimeServices: []string{"chronyd", "qemu-ga"}},
+		Cannot:     map[string]string{"net.drop": "it is not root", "net.netem": "it is not root", "clock.machine": "it is a container"},
+		DiskOnLoop: "FUSE is missing",
+		Leftovers:  []string{"f1: drop packets"}, Stuck: []string{"f2: no such device"}}
 	got := describeNode(machine, facts, history.ClockSample{WallLow: 2_000_000, WallHigh: 3_000_000}, true)
 	want := `n1 (10.0.0.11): linux/arm64, kernel 6.1⟨U+001B⟩[31m, host name db, not root
   agent directory /var/lib/nemesis, 3072 MiB of 4096 MiB free
   netem yes, FUSE no (there is no /dev/fuse), ptrace yes
   clock 2.5ms ahead of this machine's (± 500µs), read from kvm-clock, set by chronyd and qemu-ga
   servers are held by what they inherit, since there is no control group for them: nothing is mounted
+  power-loss by a loop device with ext4, since FUSE is missing
   an earlier run left running: etcd (pid 7, processes: 2, held by tag)
   undid what an earlier run left behind: f1: drop packets
   cannot undo what an earlier run left behind: f2: no such device

@@ -52,8 +52,13 @@ func (p *PowerLoss) String() string { return fmt.Sprintf("%s: %v", p.ID, p.Proce
 
 func (p *PowerLoss) by() string { return PowerLossKind + " " + p.ID }
 
-// Check passes where a file system of ours can be mounted.
-func (p *PowerLoss) Check(h *agent.Host) error { return diskAvailable(h) }
+// Check passes where a file system of ours can be mounted, or a loop device.
+func (p *PowerLoss) Check(h *agent.Host) error {
+	if h.Disks == nil {
+		return diskAvailable(h)
+	}
+	return h.Disks.LosesPower()
+}
 
 // Apply kills the servers, waits until they are gone, and takes what was not synced.
 func (p *PowerLoss) Apply(h *agent.Host) error {

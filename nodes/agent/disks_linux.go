@@ -61,7 +61,10 @@ func (s *supervisor) mountDisks(spec ProcessSpec) error {
 func (s *supervisor) unmountDisks(spec ProcessSpec) error {
 	clients, err := s.diskClients(spec)
 	for _, c := range clients {
-		err = errors.Join(err, c.Stop())
+		if stopped := c.Stop(); stopped != nil {
+			err = errors.Join(err, stopped) // the files of a loop device may still lie in its home
+			continue
+		}
 		_ = os.RemoveAll(c.Home)
 	}
 	return err
@@ -96,6 +99,8 @@ func (s *supervisor) unmountEnded(within string) error {
 type disks struct{ super *supervisor }
 
 func (disks) Available() error { return faultfs.Available() }
+
+func (disks) LosesPower() error { return faultfs.LosesPower() }
 
 func (d disks) of(process string) ([]faultfs.Client, error) {
 	d.super.mu.Lock()

@@ -15,6 +15,8 @@ import (
 	"time"
 
 	"golang.org/x/sys/unix"
+
+	"nemesis/nodes/faultfs"
 )
 
 // greeting finds out what this node is and can do.
@@ -31,6 +33,9 @@ func (s *server) greeting() (greeting, error) {
 	g.Facts.HeldBy = HeldByCgroup
 	if s.super.groups.root == nil {
 		g.Facts.HeldBy, g.Facts.NoCgroup = HeldByTag, s.super.groups.why
+	}
+	if err := faultfs.Available(); err != nil && faultfs.LosesPower() == nil {
+		g.Facts.DiskOnLoop = firstLine(err.Error())
 	}
 	var name unix.Utsname
 	if err := unix.Uname(&name); err == nil {

@@ -78,6 +78,9 @@ type Processes interface {
 type Disks interface {
 	// Available says, as a clause, why no disk can be put below a process here.
 	Available() error
+	// LosesPower says so where not even a loop device can be put there, which does nothing
+	// but lose power.
+	LosesPower() error
 	// Set puts a rule in force, in the place of one with its ID; Clear takes it back, also
 	// where there is none.
 	Set(process string, r faultfs.Rule) error

@@ -119,6 +119,9 @@ type Facts struct {
 	// then NoCgroup says why.
 	HeldBy   string `json:"heldBy"`
 	NoCgroup string `json:"noCgroup,omitempty"`
+	// DiskOnLoop is why disks below servers are loop devices, which lose power and do nothing
+	// else; "" where they are not.
+	DiskOnLoop string `json:"diskOnLoop,omitempty"`
 	// Platform is what the kernel offers and what else sets the clock, as found
 	// without changing or loading anything.
 	Platform Platform `json:"machine"`

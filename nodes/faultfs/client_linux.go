@@ -50,29 +50,73 @@ func (c Client) ask(q request) (answer, error) {
 }
 
 // Served reports whether somebody answers for the disk.
-func (c Client) Served() bool { _, err := c.ask(request{Do: "stats"}); return err == nil }
+func (c Client) Served() bool {
+	if l, is := c.onLoop(); is {
+		return l.mounted(c.Path)
+	}
+	_, err := c.ask(request{Do: "stats"})
+	return err == nil
+}
 
 // Set puts a rule in force, in the place of one with the same ID.
-func (c Client) Set(r Rule) error { _, err := c.ask(request{Do: "set", Rule: r}); return err }
+func (c Client) Set(r Rule) error {
+	if _, is := c.onLoop(); is {
+		return errLoop
+	}
+	_, err := c.ask(request{Do: "set", Rule: r})
+	return err
+}
 
 // Clear takes a rule back; one that is not there is taken back already.
-func (c Client) Clear(id string) error { _, err := c.ask(request{Do: "clear", ID: id}); return err }
+func (c Client) Clear(id string) error {
+	if _, is := c.onLoop(); is {
+		return nil
+	}
+	_, err := c.ask(request{Do: "clear", ID: id})
+	return err
+}
 
-// Stats reads what the disk counts.
-func (c Client) Stats() (Stats, error) { a, err := c.ask(request{Do: "stats"}); return a.Stats, err }
+// Stats reads what the disk counts; one on a loop device counts nothing.
+func (c Client) Stats() (Stats, error) {
+	if _, is := c.onLoop(); is {
+		return Stats{}, nil
+	}
+	a, err := c.ask(request{Do: "stats"})
+	return a.Stats, err
+}
 
 // WriteBack makes everything safe that is not, but what a sync lied about.
-func (c Client) WriteBack() error { _, err := c.ask(request{Do: "write-back"}); return err }
+func (c Client) WriteBack() error {
+	if _, is := c.onLoop(); is {
+		dir, err := os.Open(c.Path)
+		if err != nil {
+			return err
+		}
+		defer dir.Close()
+		return os.NewSyscallError("syncfs", unix.Syncfs(int(dir.Fd())))
+	}
+	_, err := c.ask(request{Do: "write-back"})
+	return err
+}
 
-// Lose is a power loss. Nobody may have files open.
+// Lose is a power loss. Nobody may have files open. On a loop device it is ext4 that decides
+// what of it is lost.
 func (c Client) Lose(l Loss) (Lost, error) {
+	if on, is := c.onLoop(); is {
+		return on.lose()
+	}
 	a, err := c.ask(request{Do: "lose", Loss: l})
 	return a.Lost, err
 }
 
 // Start makes sure that the disk is mounted: self is the command that ends up in Serve. A
 // mount that nobody serves any more is taken away first. log gets what the process says.
+//
+// Where FUSE is not to be had and a loop device is, that is mounted instead.
 func (c Client) Start(self []string, log string) error {
+	if l, is := c.onLoop(); is || Available() != nil && LoopAvailable() == nil {
+		return l.start()
+	}
 	if _, err := c.ask(request{Do: "stats"}); err == nil && c.is() {
 		return nil
 	}
@@ -127,6 +171,9 @@ func (c Client) is() bool {
 // Stop takes the disk away, served or not, and leaves the files as they are. It is
 // idempotent. Another file system that is mounted there stays.
 func (c Client) Stop() error {
+	if l, is := c.onLoop(); is {
+		return l.stop()
+	}
 	a, err := c.ask(request{Do: "stop"})
 	if err == nil && a.PID > 0 {
 		// The mount goes before the process.
@@ -153,13 +200,17 @@ func (c Client) ours() bool {
 	if err != nil {
 		return false
 	}
-	escaped := strings.NewReplacer(`\`, `\134`, " ", `\040`, "\t", `\011`, "\n", `\012`).Replace(c.Path)
 	for line := range strings.Lines(string(text)) {
-		if f := strings.Fields(line); len(f) > 4 && f[4] == escaped && strings.Contains(line, " fuse.nemesis-disk ") {
+		if f := strings.Fields(line); len(f) > 4 && f[4] == escaped(c.Path) && strings.Contains(line, " fuse.nemesis-disk ") {
 			return true
 		}
 	}
 	return false
+}
+
+// escaped is a path as mountinfo has it.
+func escaped(path string) string {
+	return strings.NewReplacer(`\`, `\134`, " ", `\040`, "\t", `\011`, "\n", `\012`).Replace(path)
 }
 
 // Available says, as a clause, why this process cannot mount a disk; nil when it can. It
