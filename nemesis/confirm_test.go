@@ -71,6 +71,12 @@ func TestNoFaultIsConfirmedAgainstItsProbe(t *testing.T) {
 				a.denies = true
 			}
 		},
+		"it was refused, so the probe says that nothing is left of it": func(p *plugs) {
+			p.stuck = true
+			for _, a := range p.agents {
+				a.refuses = true
+			}
+		},
 		"the probe fails": func(p *plugs) {
 			p.stuck = true
 			for _, a := range p.agents {

@@ -49,6 +49,8 @@ type fakeAgent struct {
 	lost chan struct{}
 	// numb: effects are accepted but do nothing.
 	numb bool
+	// refuses: effects cannot be applied, and nothing of them is in force.
+	refuses bool
 	// denies: probes say that nothing of an effect acts, although it does.
 	denies bool
 	// swept: somebody has undone whatever was in force here.
@@ -164,6 +166,9 @@ func (a *fakeAgent) Apply(ctx context.Context, e agent.Effect) error {
 	if err := a.enter(ctx, "apply"); err != nil {
 		return err
 	}
+	if a.refuses {
+		return &agent.RemoteError{Text: "it cannot be done"}
+	}
 	a.put(e)
 	return nil
 }
@@ -237,7 +242,7 @@ func (a *fakeAgent) Probe(ctx context.Context, e agent.Effect) (history.Evidence
 	}
 	a.mu.Lock()
 	defer a.mu.Unlock()
-	undone := lastOf(a.calls, "undo") > lastOf(a.calls, "apply")
+	undone := a.refuses || lastOf(a.calls, "undo") > lastOf(a.calls, "apply")
 	if a.denies && !undone {
 		return history.Evidence{Summary: "nothing of it acts"}, nil
 	}
