@@ -51,7 +51,8 @@ var predicate = Workload{
 		}
 		return eachThreadReads(reads)
 	},
-	Models: transactions.Decided(),
+	Operations: []string{history.FTransaction},
+	Models:     transactions.Decided(),
 	Checkers: func(plan history.Plan) []checker.Checker {
 		return append([]checker.Checker{checkpredicate.Checker()}, anyCheckers(plan)...)
 	},

@@ -24,6 +24,7 @@ import (
 	"nemesis/clients"
 	"nemesis/clients/cache"
 	"nemesis/clients/gobuild"
+	"nemesis/clients/npm"
 	"nemesis/history"
 )
 
@@ -61,6 +62,11 @@ func (p preparation) prepare(ctx context.Context) (clients.Install, error) {
 				continue
 			}
 			root, binary, err := p.fetch(ctx, a.Name, one.arch, *one.origin)
+			if err != nil && one.arch != runtime.GOARCH && ctx.Err() == nil {
+				// Only needed where a node has that processor, which Deploy finds out.
+				fmt.Fprintf(p.w, "%s: none for %s: %v\n", a.Name, one.arch, err)
+				continue
+			}
 			if err != nil {
 				return install, fmt.Errorf("get the artifact %s: %w", a.Name, err)
 			}
@@ -128,35 +134,6 @@ func cached(parts ...string) (string, error) {
 	return cache.Dir("", strings.Map(clean, strings.Join(parts, "-")))
 }
 
-// into fills a new directory of the cache, and moves it into its place when fill succeeded.
-// One that is there already is taken.
-func into(dir string, fill func(work string) error) error {
-	if _, err := os.Stat(dir); err == nil {
-		return nil
-	}
-	if err := os.MkdirAll(filepath.Dir(dir), 0o755); err != nil {
-		return fmt.Errorf("make the cache directory: %w", err)
-	}
-	work, err := os.MkdirTemp(filepath.Dir(dir), "get-")
-	if err != nil {
-		return fmt.Errorf("make a directory in the cache: %w", err)
-	}
-	defer os.RemoveAll(work)
-	if err := fill(work); err != nil {
-		return err
-	}
-	if err := os.Chmod(work, 0o755); err != nil {
-		return err
-	}
-	if err := os.Rename(work, dir); err != nil {
-		if _, there := os.Stat(dir); there == nil {
-			return nil // another process was faster
-		}
-		return fmt.Errorf("move it into the cache: %w", err)
-	}
-	return nil
-}
-
 // command runs a program and makes one line of how it failed.
 func command(ctx context.Context, dir, name string, args ...string) (string, error) {
 	cmd := exec.CommandContext(ctx, name, args...)
@@ -189,7 +166,7 @@ func (p preparation) debian(ctx context.Context, name, version, binary string) (
 	if version != "" {
 		wanted += "=" + version
 	}
-	err = into(dir, func(work string) error {
+	err = cache.Fill(dir, func(work string) error {
 		fmt.Fprintf(p.w, "%s: downloading the Debian package\n", wanted)
 		if _, err := command(ctx, work, "apt-get", "download", wanted); err != nil {
 			return fmt.Errorf("%w; install the package on this machine, or give its executable with file", err)
@@ -261,34 +238,25 @@ func find(dir, name string) (string, error) {
 
 // npm installs a package with what it depends on.
 func (p preparation) npm(ctx context.Context, name, version, binary string) (root, found string, err error) {
-	wanted := name
-	if version != "" {
-		wanted += "@" + version
-	}
-	if root, err = cached("npm", name, cmp.Or(version, "newest")); err != nil {
-		return "", "", err
-	}
-	err = into(root, func(work string) error {
-		fmt.Fprintf(p.w, "%s: installing the npm package\n", wanted)
-		_, err := command(ctx, work, "npm", "install", "--prefix", work, "--no-audit", "--no-fund", "--ignore-scripts", wanted)
-		return err
-	})
+	root, err = npm.Install(ctx, npm.Package{Name: name, Version: version, As: name, Instead: "give the executable with file"}, "", p.w)
 	if err != nil {
 		return "", "", err
 	}
-	link := filepath.Join(root, "node_modules", ".bin", binary)
-	if real, err := filepath.EvalSymlinks(link); err == nil {
-		whole, err := filepath.EvalSymlinks(root)
-		if err != nil {
-			return "", "", err
+	for _, at := range []string{binary, path.Join("node_modules", name, binary)} {
+		if _, err := os.Stat(filepath.Join(root, filepath.FromSlash(at))); err == nil {
+			return root, at, nil
 		}
-		rest, err := filepath.Rel(whole, real)
-		return root, filepath.ToSlash(rest), err
 	}
-	if _, err := os.Stat(filepath.Join(root, filepath.FromSlash(binary))); err != nil {
+	real, err := filepath.EvalSymlinks(filepath.Join(root, "node_modules", ".bin", binary))
+	if err != nil {
 		return "", "", fmt.Errorf("the npm package %s has no %s; name its executable with binary", name, binary)
 	}
-	return root, binary, nil
+	whole, err := filepath.EvalSymlinks(root)
+	if err != nil {
+		return "", "", err
+	}
+	rest, err := filepath.Rel(whole, real)
+	return root, filepath.ToSlash(rest), err
 }
 
 // download gets a file or an archive from an address, and holds it to its checksum.
@@ -299,7 +267,7 @@ func (p preparation) download(ctx context.Context, o Origin, binary string) (roo
 	}
 	name := path.Base(o.URL)
 	archive := slices.ContainsFunc([]string{".tar.gz", ".tgz", ".zip"}, func(s string) bool { return strings.HasSuffix(name, s) })
-	err = into(dir, func(work string) error {
+	err = cache.Fill(dir, func(work string) error {
 		fmt.Fprintf(p.w, "%s: downloading\n", o.URL)
 		at := filepath.Join(work, name)
 		if err := fetchTo(ctx, o.URL, strings.ToLower(o.SHA256), at); err != nil {

@@ -12,8 +12,6 @@ import (
 
 	"go.yaml.in/yaml/v3"
 
-	nethttp "nemesis/clients/http"
-	"nemesis/clients/resp"
 	"nemesis/history"
 	"nemesis/nodes/agent"
 	"nemesis/workload"
@@ -198,13 +196,13 @@ func (c checker) probe(d *Definition, p Process, probe *Probe, at []string) {
 	if probe == nil {
 		return
 	}
-	if probe.Match != "" {
+	if probe.Match != "" && !strings.Contains(probe.Match, "{{") {
 		if _, err := regexp.Compile(probe.Match); err != nil {
 			c.bad("%v", err)(append(at, "match")...)
 		}
 	}
 	kinds := 0
-	for _, has := range []bool{probe.HTTPGet != nil, probe.RESP != nil, probe.Log != nil, probe.Exec != nil, probe.All != nil} {
+	for _, has := range []bool{probe.HTTPGet != nil, probe.RESP != nil, probe.SQL != nil, probe.Log != nil, probe.Exec != nil, probe.All != nil} {
 		if has {
 			kinds++
 		}
@@ -216,7 +214,7 @@ func (c checker) probe(d *Definition, p Process, probe *Probe, at []string) {
 	if probe.HTTPGet != nil && probe.HTTPGet.Port != "" {
 		port = probe.HTTPGet.Port
 	}
-	if asksPort := probe.HTTPGet != nil || probe.RESP != nil || kinds == 0; asksPort {
+	if asksPort := probe.HTTPGet != nil || probe.RESP != nil || probe.SQL != nil || kinds == 0; asksPort {
 		if port == "" {
 			port = clientPort
 		}
@@ -238,16 +236,11 @@ func (c checker) probe(d *Definition, p Process, probe *Probe, at []string) {
 }
 
 func (c checker) client(d *Definition) {
-	kinds := 0
-	for _, has := range []bool{d.Client.RESP != nil, d.Client.HTTP != nil, d.Client.Program != nil} {
-		if has {
-			kinds++
-		}
-	}
-	if kinds != 1 {
-		c.bad("it needs one of resp, http and program, and has %d", kinds)("client")
+	if n := len(d.Client.kinds()); n != 1 {
+		c.bad("it needs one of %s, and has %d", strings.Join(kindNames(), ", "), n)("client")
 		return
 	}
+	name, kind := d.Client.kind()
 	if len(d.Processes) == 0 {
 		return
 	}
@@ -261,28 +254,17 @@ func (c checker) client(d *Definition) {
 	if process.Ports.Find(d.clientPort()) == 0 {
 		c.bad("the process that clients connect to has no port %q", d.clientPort())("client")
 	}
-	var err error
-	switch {
-	case d.Client.RESP != nil:
-		d.resp, err = resp.Read(resp.Config{Workloads: d.Client.RESP.Workloads, Certain: d.Client.RESP.Certain})
-	case d.Client.HTTP != nil:
-		d.http, err = nethttp.Read(nethttp.Config{Workloads: d.Client.HTTP.Workloads, Certain: d.Client.HTTP.Certain})
-	case d.Client.Program.Command.empty():
-		err = fmt.Errorf("it has no command")
-	case d.Client.Program.Clients < 0 || d.Client.Program.Clients > 64 || d.Client.Program.InFlight < 0 || d.Client.Program.InFlight > 4096:
-		err = fmt.Errorf("clients are from 1 to 64, max_inflight from 1 to 4096")
-	}
-	if err != nil {
-		c.bad("%v", err)("client", d.clientKind(), "workloads")
+	if _, err := kind.table(place{d.trial(), 0, d.Processes[0].Name, d.main()}.text); err != nil {
+		c.bad("%v", err)("client", name)
 	}
 	c.ask(d)
 	spoken := d.operations()
 	if len(spoken) == 0 {
-		c.bad("it speaks no workload; name one, such as register, with its operations")("client", d.clientKind())
+		c.bad("it speaks no workload; name one, such as register, with its operations")("client", name)
 	}
-	for _, name := range slices.Sorted(maps.Keys(spoken)) {
-		at := []string{"client", d.clientKind(), "workloads", name}
-		work, err := workload.Find(name)
+	for _, spokenOf := range slices.Sorted(maps.Keys(spoken)) {
+		at := []string{"client", name, "workloads", spokenOf}
+		work, err := workload.Find(spokenOf)
 		if err != nil {
 			names := []string{}
 			for _, w := range workload.All() {
@@ -290,21 +272,21 @@ func (c checker) client(d *Definition) {
 					names = append(names, w.Name)
 				}
 			}
-			c.unknownAt(name, names, at)
+			c.unknownAt(spokenOf, names, at)
 			continue
 		}
 		known := slices.Concat(work.Operations, work.Optional)
 		if len(known) == 0 {
-			c.bad("the workload %s needs a client in Go", name)(at...)
+			c.bad("the workload %s needs a client in Go", spokenOf)(at...)
 			continue
 		}
-		for _, f := range spoken[name] {
+		for _, f := range spoken[spokenOf] {
 			if !slices.Contains(known, f) {
 				c.unknownAt(f, known, append(at, f))
 			}
 		}
 		for _, f := range work.Operations {
-			if !slices.Contains(spoken[name], f) {
+			if !slices.Contains(spoken[spokenOf], f) {
 				c.bad("the operation %s is missing; the workload needs %s", f, strings.Join(work.Operations, ", "))(at...)
 			}
 		}
@@ -428,10 +410,8 @@ func (c checker) renderedOn(d *Definition, s *site) {
 			}
 		}
 	}
-	if program := d.Client.Program; program != nil {
-		if _, err := (place{s, 0, d.Processes[0].Name, &d.Processes[0].Value}).words(program.Command); err != nil {
-			c.bad("%v", err)("client", "program", "command")
-		}
+	if _, err := s.clientTable(); err != nil {
+		c.bad("%v", err)("client")
 	}
 }
 
@@ -442,6 +422,14 @@ func (p place) tryProbe(probe *Probe) error {
 	}
 	if _, err := p.all(probe.RESP); err != nil {
 		return err
+	}
+	if _, err := p.pattern(probe.Match); err != nil {
+		return fmt.Errorf("match: %w", err)
+	}
+	if probe.SQL != nil {
+		if _, _, err := p.question(*probe.SQL); err != nil {
+			return fmt.Errorf("sql: %w", err)
+		}
 	}
 	if probe.HTTPGet != nil {
 		text, err := p.text(probe.HTTPGet.Path)

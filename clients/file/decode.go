@@ -103,6 +103,10 @@ func (d *decoder) each(n *yaml.Node, path string, visit func(key string, at, chi
 // object reads a mapping into a struct.
 func (d *decoder) object(n *yaml.Node, v reflect.Value, path string) {
 	fields := fieldsOf(v.Type())
+	if alone := aloneIn(v.Type()); alone != nil && n.Kind == yaml.ScalarNode {
+		d.value(n, v.FieldByIndex(alone.Index), path)
+		return
+	}
 	d.each(n, path, func(key string, at, child *yaml.Node) {
 		index, is := fields[key]
 		if !is {
@@ -129,6 +133,16 @@ func (d *decoder) unknown(n *yaml.Node, name, path string, names []string) {
 		in = "in " + path
 	}
 	d.bad(n, "there is no key %q %s; %s", name, in, advice)
+}
+
+// aloneIn is the field of a struct that a single value stands for; nil where there is none.
+func aloneIn(t reflect.Type) *reflect.StructField {
+	for _, f := range reflect.VisibleFields(t) {
+		if f.Tag.Get("alone") != "" {
+			return &f
+		}
+	}
+	return nil
 }
 
 // fieldsOf maps the keys of a struct to its fields, those of embedded ones included.

@@ -32,6 +32,7 @@ type deployment struct {
 	programs   *external.Pool // nil where clients are ours
 	components []clients.Component
 	places     map[string]place // by component
+	open       opener           // nil where clients are a program
 
 	mu sync.Mutex
 	// logged are components whose log had what was waited for once.
@@ -76,6 +77,10 @@ func (s System) deploy(install clients.Install, plan history.Plan, machines []*a
 	}
 	if len(d.components) == 0 {
 		return nil, errors.New("no process runs on any node; take more nodes")
+	}
+	var err error
+	if d.open, err = d.clientTable(); err != nil {
+		return nil, err
 	}
 	if program := s.Client.Program; program != nil {
 		if err := d.program(program); err != nil {
@@ -283,7 +288,11 @@ func (d *deployment) Leads(ctx context.Context) ([]history.Lead, error) {
 			if err != nil {
 				return
 			}
-			leads[i] = &history.Lead{Node: c.Node, Term: termIn(p.process.Leader.Match, said)}
+			lead := history.Lead{Node: c.Node}
+			if pattern, err := p.pattern(p.process.Leader.Match); err == nil {
+				lead.Term = termIn(pattern, said)
+			}
+			leads[i] = &lead
 		})
 	}
 	wg.Wait()
@@ -297,9 +306,8 @@ func (d *deployment) Leads(ctx context.Context) ([]history.Lead, error) {
 }
 
 // termIn is the group term of a pattern in an answer; 0 when there is none.
-func termIn(pattern, said string) int64 {
-	r, err := regexp.Compile(pattern)
-	if err != nil || r.SubexpIndex("term") < 0 {
+func termIn(r *regexp.Regexp, said string) int64 {
+	if r.SubexpIndex("term") < 0 {
 		return 0
 	}
 	found := r.FindStringSubmatch(said)
@@ -346,19 +354,10 @@ func (d *deployment) Open(_ context.Context, node string, dialer *clients.Dialer
 	if to := d.definition.Client.To; to != nil {
 		target = func(ctx context.Context) (string, error) { return d.whereTo(ctx, node, to) }
 	}
-	switch {
-	case d.programs != nil:
-		at, err := d.index(node)
-		if err != nil {
-			return nil, err
-		}
-		return d.programs.Open(d.nodes[at].name), nil
-	case d.definition.resp != nil:
-		return d.definition.resp.Open(d.workload, node, target, dialer), nil
-	case d.definition.http != nil:
-		return d.definition.http.Open(d.workload, node, target, dialer), nil
+	if d.programs != nil {
+		return d.programs.Open(node), nil
 	}
-	return nil, errors.New("the file has no client")
+	return d.open(d.workload, node, target, dialer), nil
 }
 
 // whereTo asks where to connect: the process of the client's own node, then the others.

@@ -27,6 +27,7 @@ import (
 
 	"nemesis/clients/http"
 	"nemesis/clients/resp"
+	"nemesis/clients/sql"
 	"nemesis/history"
 )
 
@@ -47,8 +48,6 @@ type Definition struct {
 	// Text is the file, Dir the directory that relative paths in it start from.
 	Text, Dir string `yaml:"-"`
 	path      string
-	resp      *resp.Table
-	http      *http.Table
 }
 
 // Option is one key of --set.
@@ -107,9 +106,10 @@ type Probe struct {
 	HTTPGet *HTTPProbe `yaml:"http_get" doc:"an HTTP request"`
 	RESP    []string   `yaml:"resp" doc:"a command in the protocol of Redis"`
 	Log     *LogProbe  `yaml:"log" doc:"lines of its output; they are waited for at the first start, afterwards the port is"`
+	SQL     *SQLProbe  `yaml:"sql" doc:"a statement, whose first row is the answer"`
 	Exec    *ExecProbe `yaml:"exec" doc:"a command on the machine that nemesis runs on, which exits with 0"`
 	All     []Probe    `yaml:"all" doc:"several probes, all of which must succeed"`
-	Match   string     `yaml:"match" doc:"regular expression that the answer must match; its group term is the leader's term"`
+	Match   string     `yaml:"match" doc:"regular expression that the answer must match, once its templates are filled in; its group term is the leader's term"`
 }
 
 // HTTPProbe is a GET request.
@@ -125,18 +125,26 @@ type LogProbe struct {
 	Count int    `yaml:"count" doc:"how many lines must; default 1"`
 }
 
+// SQLProbe is a statement.
+type SQLProbe struct {
+	Send string `yaml:"send" alone:"true" doc:"the statement"`
+	SQLLogin
+}
+
 // ExecProbe is a command.
 type ExecProbe struct {
 	Command Command `yaml:"command" doc:"the command line; no shell reads it"`
 }
 
-// Client is how clients speak to the servers. It has one of resp, http and program.
+// Client is how clients speak to the servers. It has one of resp, http, sql, nats and program.
 type Client struct {
 	Process string         `yaml:"process" doc:"the process that clients connect to; default the main one"`
 	Port    string         `yaml:"port" doc:"its port by name; default client"`
 	To      *Ask           `yaml:"to" doc:"whom to ask where to connect, before each connection; default every client talks to the server of its node"`
 	RESP    *RESPClient    `yaml:"resp" doc:"clients that speak the protocol of Redis"`
 	HTTP    *HTTPClient    `yaml:"http" doc:"clients that speak HTTP/1.1"`
+	SQL     *SQLClient     `yaml:"sql" doc:"clients of SQL databases that speak the protocol of PostgreSQL or MySQL"`
+	NATS    *NATSClient    `yaml:"nats" doc:"clients of NATS JetStream"`
 	Program *ProgramClient `yaml:"program" doc:"a program of yours that speaks nemesis-client/1 on its standard input and output"`
 }
 
@@ -158,6 +166,36 @@ type RESPClient struct {
 type HTTPClient struct {
 	Certain   []int                                `yaml:"certain" doc:"statuses that say of any operation that nothing happened"`
 	Workloads map[string]map[string]http.Operation `yaml:"workloads" doc:"operations by workload and name, such as register, then read, write and cas"`
+}
+
+// SQLLogin is how clients log in to an SQL database.
+type SQLLogin struct {
+	Driver   string `yaml:"driver" doc:"whose protocol the server speaks: postgres or mysql"`
+	User     string `yaml:"user" doc:"the user to log in as"`
+	Password string `yaml:"password" doc:"the password of the user"`
+	Database string `yaml:"database" doc:"the database to use"`
+}
+
+// SQLClient is a client of package sql.
+type SQLClient struct {
+	SQLLogin
+	Isolation string                              `yaml:"isolation" doc:"level of isolation of every transaction: read-uncommitted, read-committed, repeatable-read or serializable; default the server's own"`
+	Setup     []string                            `yaml:"setup" doc:"statements that every connection begins with, such as CREATE TABLE IF NOT EXISTS; servers that only serve reads may refuse them"`
+	Workloads map[string]map[string]sql.Operation `yaml:"workloads" doc:"statements by workload and operation, such as register, then read, write and cas"`
+}
+
+// NATSClient is a client of package nats.
+type NATSClient struct {
+	User      string   `yaml:"user" doc:"the user to log in as"`
+	Password  string   `yaml:"password" doc:"the password of the user"`
+	Token     string   `yaml:"token" doc:"a token to log in with"`
+	Bucket    string   `yaml:"bucket" doc:"the key-value bucket, which is made; default nemesis"`
+	Stream    string   `yaml:"stream" doc:"the stream of the queue, which is made; default nemesis"`
+	Replicas  string   `yaml:"replicas" doc:"replicas of bucket and stream; default 1"`
+	Storage   string   `yaml:"storage" doc:"where servers keep bucket and stream: file (default) or memory"`
+	Reads     string   `yaml:"reads" doc:"who answers reads: direct (default) is any replica, as buckets are read by default; leader is the leader of the stream"`
+	Certain   []int    `yaml:"certain" doc:"codes of JetStream errors that say that nothing happened; 10071 (wrong last sequence) always does"`
+	Workloads []string `yaml:"workloads" doc:"the workloads that it is used for: register (a key-value bucket) and queue (a work queue)"`
 }
 
 // ProgramClient is a client of package external.

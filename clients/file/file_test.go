@@ -3,6 +3,7 @@ package file
 import (
 	"os"
 	"path/filepath"
+	"regexp"
 	"strings"
 	"testing"
 
@@ -97,7 +98,7 @@ func TestEverythingThatAFileSaysIsRead(t *testing.T) {
 	if len(roles) != 2 || len(roles[0].Nodes) != 3 || len(roles[1].Nodes) != 1 || roles[1].Nodes[0] != "a" {
 		t.Errorf("its roles are %v", roles)
 	}
-	if got := termIn(d.Processes.Find("data").Leader.Match, "I lead in term 7"); got != 7 {
+	if got := termIn(regexp.MustCompile(d.Processes.Find("data").Leader.Match), "I lead in term 7"); got != 7 {
 		t.Errorf("the term is %d", got)
 	}
 }

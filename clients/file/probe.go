@@ -11,10 +11,13 @@ import (
 	"net/http"
 	"os/exec"
 	"regexp"
+	"slices"
+	"strings"
 	"time"
 
 	"nemesis/clients"
 	"nemesis/clients/resp"
+	"nemesis/clients/sql"
 )
 
 const (
@@ -36,10 +39,43 @@ func (d *deployment) ask(ctx context.Context, p place, probe *Probe, ready bool)
 	if err != nil || probe.Match == "" {
 		return said, err
 	}
-	if match := regexp.MustCompile(probe.Match); !match.MatchString(said) { // compiled when the file was read
-		return "", fmt.Errorf("answers %s, which does not match %q", quoted(said), probe.Match)
+	match, err := p.pattern(probe.Match)
+	if err != nil {
+		return "", err
+	}
+	if !match.MatchString(said) {
+		return "", fmt.Errorf("answers %s, which does not match %q", quoted(said), match)
 	}
 	return said, nil
+}
+
+// pattern is a regular expression whose templates are filled in.
+func (p place) pattern(text string) (*regexp.Regexp, error) {
+	filled, err := p.text(text)
+	if err != nil {
+		return nil, err
+	}
+	return regexp.Compile(filled)
+}
+
+// question is a statement, and how to log in to ask it: as clients do where the probe says nothing else.
+func (p place) question(probe SQLProbe) (sql.Login, string, error) {
+	from := probe.SQLLogin
+	if c := p.definition.Client.SQL; c != nil && from == (SQLLogin{}) {
+		from = c.SQLLogin
+	}
+	login, err := from.login(p.text)
+	if err != nil {
+		return login, "", err
+	}
+	if !slices.Contains(sql.Drivers(), login.Driver) {
+		return login, "", fmt.Errorf("it needs a driver, one of %s, where clients are not of the kind sql", strings.Join(sql.Drivers(), " and "))
+	}
+	statement, err := p.text(probe.Send)
+	if err == nil && strings.TrimSpace(statement) == "" {
+		err = errors.New("it needs a statement")
+	}
+	return login, statement, err
 }
 
 func quoted(said string) string { return fmt.Sprintf("%q", clients.Printable(said)) }
@@ -66,6 +102,16 @@ func (d *deployment) askOne(ctx context.Context, p place, probe *Probe, ready bo
 		said, err := resp.Ask(ctx, p.address(orClient(probe.Port)), words)
 		if err != nil {
 			return "", fmt.Errorf("does not answer %s (%w)", words[0], err)
+		}
+		return said, nil
+	case probe.SQL != nil:
+		login, statement, err := p.question(*probe.SQL)
+		if err != nil {
+			return "", err
+		}
+		said, err := login.Ask(ctx, p.address(orClient(probe.Port)), statement)
+		if err != nil {
+			return "", fmt.Errorf("does not answer %s (%w)", clients.Printable(statement), err)
 		}
 		return said, nil
 	case probe.Exec != nil:

@@ -61,7 +61,11 @@ func schemaOf(t reflect.Type) map[string]any {
 			}
 			properties[name] = property
 		}
-		return map[string]any{"type": "object", "properties": properties, "additionalProperties": false}
+		object := map[string]any{"type": "object", "properties": properties, "additionalProperties": false}
+		if alone := aloneIn(t); alone != nil {
+			return either(schemaOf(alone.Type), object)
+		}
+		return object
 	case reflect.Slice:
 		element := schemaOf(t.Elem())
 		return either(listOf(element), element)

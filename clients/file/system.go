@@ -84,35 +84,6 @@ func (s System) Without(name string) []string {
 // Faults are those that make sense; nil for all.
 func (s System) Faults() []string { return s.Capabilities }
 
-// clientKind is the key under which the file describes its clients.
-func (d *Definition) clientKind() string {
-	switch {
-	case d.Client.RESP != nil:
-		return "resp"
-	case d.Client.HTTP != nil:
-		return "http"
-	}
-	return "program"
-}
-
-// operations are those that clients speak, by workload.
-func (d *Definition) operations() map[string][]string {
-	spoken := map[string][]string{}
-	switch {
-	case d.Client.RESP != nil:
-		for work, all := range d.Client.RESP.Workloads {
-			spoken[work] = slices.Sorted(maps.Keys(all))
-		}
-	case d.Client.HTTP != nil:
-		for work, all := range d.Client.HTTP.Workloads {
-			spoken[work] = slices.Sorted(maps.Keys(all))
-		}
-	case d.Client.Program != nil:
-		maps.Copy(spoken, d.Client.Program.Workloads)
-	}
-	return spoken
-}
-
 // main is the process that is meant where none is named.
 func (d *Definition) main() *Process { return &d.Processes[0].Value }
 

@@ -77,6 +77,21 @@ func newDeployment(o options, plan history.Plan, machines []*agent.Client) (*dep
 	return d, nil
 }
 
+// login is how clients log in.
+func login() sql.Login {
+	return sql.Login{Driver: sql.MySQL, User: mariadb.User, Database: mariadb.Database}
+}
+
+// setup gives a session's transactions the options' level.
+func setup(o options) []string {
+	snapshots := map[bool]string{false: "0", true: "1"}[o.snapshots]
+	all := []string{"SET SESSION TRANSACTION ISOLATION LEVEL " + o.level(), "SET SESSION innodb_snapshot_isolation = " + snapshots}
+	if o.syncWait > 0 {
+		all = append(all, fmt.Sprintf("SET SESSION wsrep_sync_wait = %d", o.syncWait))
+	}
+	return all
+}
+
 // Components are one server on each node.
 func (d *deployment) Components() []clients.Component { return d.components }
 
@@ -87,17 +102,13 @@ func (d *deployment) Open(_ context.Context, node string, dialer *clients.Dialer
 		return nil, fmt.Errorf("find the MariaDB server on %q: there is no such node in the cluster", node)
 	}
 	return sql.New(dialect(), d.work, func(ctx context.Context) (sql.Session, error) {
-		s, err := connect(ctx, address, d.options, dialer)
-		if err != nil {
-			return nil, err
-		}
-		return s, nil
+		return login().Connect(ctx, address, dialer, setup(d.options)...)
 	}), nil
 }
 
 // Probe reads from the clients' table; a member that is not of the cluster's majority refuses.
 func (d *deployment) Probe(ctx context.Context, c clients.Component) error {
-	s, err := connect(ctx, d.addresses[c.Node], d.options, new(clients.Dialer))
+	s, err := login().Connect(ctx, d.addresses[c.Node], new(clients.Dialer), setup(d.options)...)
 	if err != nil {
 		return fmt.Errorf("accepts no connections (%w)", err)
 	}

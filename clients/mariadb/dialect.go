@@ -6,32 +6,33 @@ import (
 	"nemesis/clients/sql"
 )
 
-// dialect is MariaDB's SQL. The level is the session's, see connect.
+// dialect is MariaDB's SQL. The level is the session's, see setup.
 func dialect() sql.Dialect {
 	return sql.Dialect{
+		Places:   sql.Questions,
 		Begin:    "START TRANSACTION",
 		Commit:   "COMMIT",
 		Rollback: "ROLLBACK",
-		ReadList: func(table string) string { return "SELECT value FROM " + table + " WHERE id = ?" },
+		ReadList: func(table string) string { return "SELECT value FROM " + table + " WHERE id = :key" },
 		AppendList: func(table string) string {
-			return "INSERT INTO " + table + " (id, value) VALUES (?, ?) ON DUPLICATE KEY UPDATE value = CONCAT(value, ',', VALUES(value))"
+			return "INSERT INTO " + table + " (id, value) VALUES (:key, :value) ON DUPLICATE KEY UPDATE value = CONCAT(value, ',', VALUES(value))"
 		},
-		ReadRegister:  "SELECT value FROM nemesis_register WHERE id = ?",
-		WriteRegister: "INSERT INTO nemesis_register (id, value) VALUES (?, ?) ON DUPLICATE KEY UPDATE value = VALUES(value)",
+		ReadRegister:  "SELECT value FROM nemesis_register WHERE id = :key",
+		WriteRegister: "INSERT INTO nemesis_register (id, value) VALUES (:key, :value) ON DUPLICATE KEY UPDATE value = VALUES(value)",
 		// Not INSERT IGNORE, which would make other errors into warnings as well.
-		CreateRegister: "INSERT INTO nemesis_register (id, value) VALUES (?, ?) ON DUPLICATE KEY UPDATE id = id",
-		SwapRegister:   "UPDATE nemesis_register SET value = ? WHERE id = ? AND value = ?",
-		AddElement:     "INSERT INTO nemesis_element (name, element) VALUES (?, ?)",
-		ListElements:   "SELECT element FROM nemesis_element WHERE name = ?",
-		CreateAccount:  "INSERT INTO nemesis_account (id, balance) VALUES (?, ?) ON DUPLICATE KEY UPDATE id = id",
-		InsertRow:      "INSERT INTO nemesis_row (id, grp, value) VALUES (?, ?, ?)",
-		DeleteRow:      "DELETE FROM nemesis_row WHERE id = ?",
-		ReadRow:        "SELECT value FROM nemesis_row WHERE id = ?",
-		MatchRows:      "SELECT id, value FROM nemesis_row WHERE grp = ? AND mod(value, ?) = ?",
-		ReadAccount:    "SELECT balance FROM nemesis_account WHERE id = ?",
-		SetAccount:     "UPDATE nemesis_account SET balance = ? WHERE id = ?",
+		CreateRegister: "INSERT INTO nemesis_register (id, value) VALUES (:key, :value) ON DUPLICATE KEY UPDATE id = id",
+		SwapRegister:   "UPDATE nemesis_register SET value = :to WHERE id = :key AND value = :from",
+		AddElement:     "INSERT INTO nemesis_element (name, element) VALUES (:key, :value)",
+		ListElements:   "SELECT element FROM nemesis_element WHERE name = :key",
+		CreateAccount:  "INSERT INTO nemesis_account (id, balance) VALUES (:key, :value) ON DUPLICATE KEY UPDATE id = id",
+		InsertRow:      "INSERT INTO nemesis_row (id, grp, value) VALUES (:key, :group, :value)",
+		DeleteRow:      "DELETE FROM nemesis_row WHERE id = :key",
+		ReadRow:        "SELECT value FROM nemesis_row WHERE id = :key",
+		MatchRows:      "SELECT id, value FROM nemesis_row WHERE grp = :group AND mod(value, :divisor) = :rest",
+		ReadAccount:    "SELECT balance FROM nemesis_account WHERE id = :key",
+		SetAccount:     "UPDATE nemesis_account SET balance = :value WHERE id = :key",
 		ListAccounts:   "SELECT id, balance FROM nemesis_account",
-		Code:           code,
+		Code:           sql.Code,
 	}
 }
 

@@ -6,7 +6,7 @@
 // describes the cluster: each server is `nemesis server mariadb` (package servers/mariadb), which makes the
 // data directory and runs mariadbd. Open gives each logical process a client of package clients/sql with
 // a connection of its own to the server of its node. The statements are dialect.go's, the connection is
-// session.go's.
+// clients/sql's.
 //
 //	cluster, err := mariadb.System{}.Deploy(clients.Install{}, plan, machines)
 //	client, err := cluster.Open(ctx, "n1", new(clients.Dialer))

@@ -8,6 +8,7 @@ import (
 
 	"github.com/go-sql-driver/mysql"
 
+	"nemesis/clients/sql"
 	"nemesis/history"
 )
 
@@ -68,7 +69,7 @@ func TestCodeOfAnError(t *testing.T) {
 	for err, want := range map[error]string{
 		fmt.Errorf("append: %w", told): "40001", mysql.ErrInvalidConn: "", errors.New("no"): "", &mysql.MySQLError{Number: 1040}: "",
 	} {
-		if got := code(err); got != want {
+		if got := sql.Code(err); got != want {
 			t.Errorf("%v: %q, want %q", err, got, want)
 		}
 	}

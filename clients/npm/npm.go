@@ -40,6 +40,8 @@ type Package struct {
 	Version string
 	// As is what messages and the cache call it.
 	As string
+	// Instead is what the user can do where npm cannot be run, for messages.
+	Instead string
 }
 
 // File is a package's tarball in the cache.
@@ -139,25 +141,17 @@ func verify(path, integrity string) error {
 }
 
 func download(ctx context.Context, p Package, dir string, w io.Writer) (File, error) {
-	program, err := exec.LookPath("npm")
-	if err != nil {
-		return File{}, errors.New("no npm command on PATH; install Node.js, or take the server that is installed on the nodes with --version installed")
-	}
-	fmt.Fprintf(w, "%s %s: not in the cache; fetching it with npm\n", p.As, p.Version)
-	run := npmRun{program: program}
-	out, err := run.output(ctx, "view", p.Name, "versions", "--json")
+	run, err := find(p)
 	if err != nil {
 		return File{}, err
 	}
-	var published []string
-	if err := json.Unmarshal(out, &published); err != nil {
-		return File{}, fmt.Errorf("npm view answered %.60q; update npm", out)
+	fmt.Fprintf(w, "%s %s: not in the cache; fetching it with npm\n", p.As, p.Version)
+	version, err := run.version(ctx, p)
+	if err != nil {
+		return File{}, err
 	}
-	version := newest(published, p.Version)
-	if version == "" {
-		return File{}, fmt.Errorf("the registry has no such version; the newest are %s", strings.Join(lately(published), ", "))
-	}
-	if out, err = run.output(ctx, "view", p.Name+"@"+version, "dist.integrity", "--json"); err != nil {
+	out, err := run.output(ctx, "view", p.Name+"@"+version, "dist.integrity", "--json")
+	if err != nil {
 		return File{}, err
 	}
 	r := record{Package: p.Name, Version: version}
@@ -203,7 +197,36 @@ func download(ctx context.Context, p Package, dir string, w io.Writer) (File, er
 }
 
 // npmRun runs npm.
-type npmRun struct{ program string }
+type npmRun struct{ program, instead string }
+
+// find finds npm.
+func find(p Package) (npmRun, error) {
+	program, err := exec.LookPath("npm")
+	if err != nil {
+		return npmRun{}, fmt.Errorf("no npm command on PATH; install Node.js, or %s", p.Instead)
+	}
+	return npmRun{program, p.Instead}, nil
+}
+
+// version is the published one that is meant.
+func (n npmRun) version(ctx context.Context, p Package) (string, error) {
+	out, err := n.output(ctx, "view", p.Name, "versions", "--json")
+	if err != nil {
+		return "", err
+	}
+	var published []string
+	var only string // of a package that was published once
+	if json.Unmarshal(out, &only) == nil {
+		published = []string{only}
+	} else if err := json.Unmarshal(out, &published); err != nil {
+		return "", fmt.Errorf("npm view answered %.60q; update npm", out)
+	}
+	version := newest(published, p.Version)
+	if version == "" {
+		return "", fmt.Errorf("the registry has no such version; the newest are %s", strings.Join(lately(published), ", "))
+	}
+	return version, nil
+}
 
 func (n npmRun) output(ctx context.Context, args ...string) ([]byte, error) {
 	cmd := exec.CommandContext(ctx, n.program, args...)
@@ -216,7 +239,7 @@ func (n npmRun) output(ctx context.Context, args ...string) ([]byte, error) {
 	case ctx.Err() != nil:
 		return nil, fmt.Errorf("npm %s was interrupted: %w", args[0], context.Cause(ctx))
 	}
-	return nil, fmt.Errorf("npm %s failed (%s): connect to the network for this once, or take the server that is installed on the nodes with --version installed", args[0], reason(said.String(), err))
+	return nil, fmt.Errorf("npm %s failed (%s): connect to the network for this once, or %s", args[0], reason(said.String(), err), n.instead)
 }
 
 // reason is the first line of what npm complained of.

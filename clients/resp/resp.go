@@ -72,6 +72,9 @@ func Read(c Config) (*Table, error) {
 		return nil, err
 	}
 	for _, work := range slices.Sorted(maps.Keys(c.Workloads)) {
+		if work == predicate {
+			return nil, fmt.Errorf("%s: rows cannot be read by predicate with commands; speak it by a program", work)
+		}
 		t.operations[work] = map[string]*operation{}
 		for _, f := range slices.Sorted(maps.Keys(c.Workloads[work])) {
 			o, err := readOperation(f, c.Workloads[work][f])
@@ -83,6 +86,9 @@ func Read(c Config) (*Table, error) {
 	}
 	return t, nil
 }
+
+// predicate is the workload whose transactions have parts that no command can send.
+const predicate = "predicate"
 
 // Patterns compiles the patterns of errors that are certain.
 func Patterns(texts []string) ([]*regexp.Regexp, error) {

@@ -28,7 +28,7 @@ func (c *Client) openAccounts(value json.RawMessage) (transaction, error) {
 	}
 	return transaction{writes: true, do: func(ctx context.Context, s Session) (json.RawMessage, error) {
 		for _, account := range slices.Sorted(maps.Keys(held)) { // in one order, so that openers wait for each other once
-			if _, err := s.Exec(ctx, c.dialect.CreateAccount, account, held[account]); err != nil {
+			if _, err := c.exec(ctx, s, c.dialect.CreateAccount, args{"key": account, "value": held[account]}); err != nil {
 				return nil, err
 			}
 		}
@@ -50,7 +50,7 @@ func (c *Client) transfer(value json.RawMessage) (transaction, error) {
 	return transaction{writes: true, do: func(ctx context.Context, s Session) (json.RawMessage, error) {
 		var held [2]int64
 		for i, account := range []string{t.From, t.To} {
-			rows, err := s.Query(ctx, c.dialect.ReadAccount, account)
+			rows, err := c.query(ctx, s, c.dialect.ReadAccount, args{"key": account})
 			if err != nil {
 				return nil, err
 			}
@@ -68,16 +68,16 @@ func (c *Client) transfer(value json.RawMessage) (transaction, error) {
 		if held[0] < t.Amount {
 			return nil, errOverdrawn
 		}
-		_, err := s.Exec(ctx, c.dialect.SetAccount, held[0]-t.Amount, t.From)
+		_, err := c.exec(ctx, s, c.dialect.SetAccount, args{"key": t.From, "value": held[0] - t.Amount})
 		if err == nil {
-			_, err = s.Exec(ctx, c.dialect.SetAccount, held[1]+t.Amount, t.To)
+			_, err = c.exec(ctx, s, c.dialect.SetAccount, args{"key": t.To, "value": held[1] + t.Amount})
 		}
 		return nil, err
 	}}, nil
 }
 
 func (c *Client) balances(ctx context.Context, s Session) (json.RawMessage, error) {
-	rows, err := s.Query(ctx, c.dialect.ListAccounts)
+	rows, err := c.query(ctx, s, c.dialect.ListAccounts, nil)
 	if err != nil {
 		return nil, err
 	}

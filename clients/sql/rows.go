@@ -45,10 +45,10 @@ func (c *Client) rows(value json.RawMessage) (transaction, error) {
 			var err error
 			switch op.F {
 			case history.MicroInsert:
-				_, err = s.Exec(ctx, c.dialect.InsertRow, key, history.RowGroup(key), numbers[i])
+				_, err = c.exec(ctx, s, c.dialect.InsertRow, args{"key": key, "group": history.RowGroup(key), "value": numbers[i]})
 			case history.MicroDelete:
 				var changed int64
-				if changed, err = s.Exec(ctx, c.dialect.DeleteRow, key); err == nil && changed == 0 {
+				if changed, err = c.exec(ctx, s, c.dialect.DeleteRow, args{"key": key}); err == nil && changed == 0 {
 					err = errNoRow
 				}
 			case history.MicroRead:
@@ -67,7 +67,7 @@ func (c *Client) rows(value json.RawMessage) (transaction, error) {
 
 // matching are the rows that match a predicate: [["g3.1",1],…].
 func (c *Client) matching(ctx context.Context, s Session, p history.Predicate) (json.RawMessage, error) {
-	rows, err := s.Query(ctx, c.dialect.MatchRows, p.Group, p.Mod, p.Rest)
+	rows, err := c.query(ctx, s, c.dialect.MatchRows, args{"group": p.Group, "divisor": p.Mod, "rest": p.Rest})
 	if err != nil {
 		return nil, err
 	}

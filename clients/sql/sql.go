@@ -25,6 +25,7 @@ import (
 	"time"
 
 	"nemesis/clients"
+	"nemesis/clients/operands"
 	"nemesis/history"
 )
 
@@ -40,23 +41,32 @@ type Session interface {
 	Close() error
 }
 
-// Dialect is one database's texts. A statement's arguments are those that its comment names, in that order.
+// Dialect is one database's texts. A statement names the arguments that stand in brackets behind its name with a colon,
+// such as :key, each as often as it likes. A client needs the statements of its workload.
 type Dialect struct {
+	// Places are how arguments are sent.
+	Places                  Places
 	Begin, Commit, Rollback string
 	// Table is how the name of the table for a key's list is made of the key; nil is one table for all.
 	Table func(key string) string
-	// ReadList (id), and AppendList (id, element): to a text with commas, made where it is missing.
+	// ReadList (key), and AppendList (key, value): to a text with commas, made where it is missing.
 	ReadList, AppendList func(table string) string
-	// ReadRegister (id), WriteRegister (id, value), CreateRegister (id, value) that changes nothing
-	// where there is one, and SwapRegister (new, id, old).
+	// ListRows: a list may also be read as several rows, or as an array.
+	ListRows bool
+	// ReadRegister (key), WriteRegister (key, value), CreateRegister (key, value) that changes nothing
+	// where there is one, and SwapRegister (key, from, to).
 	ReadRegister, WriteRegister, CreateRegister, SwapRegister string
-	// AddElement (name, element) and ListElements (name).
+	// AddElement (key, value) and ListElements (key).
 	AddElement, ListElements string
-	// CreateAccount (id, balance) that changes nothing where there is one, ReadAccount (id), SetAccount (balance, id), and
-	// ListAccounts, which are rows of an id and a balance.
+	// Next, which returns a value, and changes what it reads: an increment, or a new identifier.
+	Next string
+	// Take takes an element out of a queue and returns it.
+	Take string
+	// CreateAccount (key, value) that changes nothing where there is one, ReadAccount (key), SetAccount (key, value), and
+	// ListAccounts, which are rows of an account and a balance.
 	CreateAccount, ReadAccount, SetAccount, ListAccounts string
-	// InsertRow (id, group, value), DeleteRow (id), ReadRow (id), and MatchRows (group, divisor, remainder), which are rows
-	// of an id and a value.
+	// InsertRow (key, group, value), DeleteRow (key), ReadRow (key), and MatchRows (group, divisor, rest), which are rows
+	// of a key and a value.
 	InsertRow, DeleteRow, ReadRow, MatchRows string
 	// Code finds the SQLSTATE in an error; "" where the server did not send this error.
 	Code func(error) string
@@ -68,6 +78,8 @@ type Client struct {
 	connect func(context.Context) (Session, error)
 	work    string
 	session Session // nil while there is no connection
+	// bound are the statements that were used, by their texts.
+	bound map[string]bound
 }
 
 var _ clients.Client = (*Client)(nil)
@@ -75,7 +87,34 @@ var _ clients.Client = (*Client)(nil)
 // New makes a client that connects when it is first used. connect is to open one
 // connection, by the dialer of the process.
 func New(d Dialect, work history.Workload, connect func(context.Context) (Session, error)) *Client {
-	return &Client{dialect: d, connect: connect, work: work.Name}
+	return &Client{dialect: d, connect: connect, work: work.Name, bound: map[string]bound{}}
+}
+
+// bind finds the places and the arguments of a statement.
+func (c *Client) bind(statement string, given args) (text string, values []any, err error) {
+	b, is := c.bound[statement]
+	if !is {
+		b = bind(statement, c.dialect.Places)
+		c.bound[statement] = b
+	}
+	values, err = b.values(given)
+	return b.text, values, err
+}
+
+func (c *Client) exec(ctx context.Context, s Session, statement string, given args) (int64, error) {
+	text, values, err := c.bind(statement, given)
+	if err != nil {
+		return 0, err
+	}
+	return s.Exec(ctx, text, values...)
+}
+
+func (c *Client) query(ctx context.Context, s Session, statement string, given args) ([][]*string, error) {
+	text, values, err := c.bind(statement, given)
+	if err != nil {
+		return nil, err
+	}
+	return s.Query(ctx, text, values...)
 }
 
 // Invoke performs one operation:
@@ -88,6 +127,9 @@ func New(d Dialect, work history.Workload, connect func(context.Context) (Sessio
 //	txn    predicate  [["rp",{…},null],["insert",key,int],["delete",key,null],["r",key,null],…] → the same with what was read
 //	add    set        int
 //	list   set        null → [int,…], unordered
+//	add    counter    1; read counter null → int
+//	increment, generate   null → the value
+//	enqueue, dequeue      an element, which the second returns; null where there is none
 //	open, transfer, balances of the workload bank
 func (c *Client) Invoke(ctx context.Context, op history.Event) clients.Completion {
 	work, err := c.operation(op)
@@ -141,22 +183,38 @@ func (c *Client) operation(op history.Event) (transaction, error) {
 		return c.steps(op.Value)
 	case history.FRead:
 		return transaction{do: func(ctx context.Context, s Session) (json.RawMessage, error) {
-			return c.readRegister(ctx, s, op.Key)
+			value, err := c.readRegister(ctx, s, op.Key)
+			if err == nil && history.IsNull(value) {
+				value = operands.Nothing(c.work, op.F)
+			}
+			return value, err
 		}}, nil
 	case history.FWrite:
 		n, err := argument(op.Value)
 		return transaction{writes: true, do: func(ctx context.Context, s Session) (json.RawMessage, error) {
-			_, err := s.Exec(ctx, c.dialect.WriteRegister, op.Key, n)
+			_, err := c.exec(ctx, s, c.dialect.WriteRegister, args{"key": op.Key, "value": n})
 			return nil, err
 		}}, err
 	case history.FCAS:
 		return c.compareAndSet(op.Key, op.Value)
-	case history.FAdd:
+	case history.FAdd, history.FEnqueue:
 		n, err := argument(op.Value)
 		return transaction{writes: true, do: func(ctx context.Context, s Session) (json.RawMessage, error) {
-			_, err := s.Exec(ctx, c.dialect.AddElement, op.Key, n)
+			_, err := c.exec(ctx, s, c.dialect.AddElement, args{"key": op.Key, "value": n})
 			return nil, err
 		}}, err
+	case history.FIncrement, history.FGenerate:
+		return transaction{writes: true, do: func(ctx context.Context, s Session) (json.RawMessage, error) {
+			value, err := c.readOne(ctx, s, c.dialect.Next, op.Key)
+			if err == nil && history.IsNull(value) {
+				err = senseless(fmt.Errorf("the server answered %s with nothing, or NULL", op.F))
+			}
+			return value, err
+		}}, nil
+	case history.FDequeue:
+		return transaction{writes: true, do: func(ctx context.Context, s Session) (json.RawMessage, error) {
+			return c.readOne(ctx, s, c.dialect.Take, op.Key)
+		}}, nil
 	case history.FList:
 		return transaction{do: func(ctx context.Context, s Session) (json.RawMessage, error) {
 			return c.elements(ctx, s, op.Key)
@@ -197,7 +255,7 @@ func (c *Client) readRegister(ctx context.Context, s Session, key string) (json.
 
 // readOne reads the integer of one row; null where there is none.
 func (c *Client) readOne(ctx context.Context, s Session, statement, key string) (json.RawMessage, error) {
-	rows, err := s.Query(ctx, statement, key)
+	rows, err := c.query(ctx, s, statement, args{"key": key})
 	if err != nil {
 		return nil, err
 	}
@@ -217,16 +275,19 @@ func (c *Client) compareAndSet(key string, value json.RawMessage) (transaction, 
 	if err != nil {
 		return transaction{}, err
 	}
-	statement, args := c.dialect.CreateRegister, []any{key, next}
+	statement, given := c.dialect.CreateRegister, args{"key": key, "value": next}
 	if !history.IsNull(cas.Expected) {
 		expected, err := argument(cas.Expected)
 		if err != nil {
 			return transaction{}, err
 		}
-		statement, args = c.dialect.SwapRegister, []any{next, key, expected}
+		statement, given = c.dialect.SwapRegister, args{"key": key, "from": expected, "to": next}
+	}
+	if statement == "" {
+		return transaction{}, errors.New("there is no statement for a compare-and-set of what is not there")
 	}
 	return transaction{writes: true, do: func(ctx context.Context, s Session) (json.RawMessage, error) {
-		changed, err := s.Exec(ctx, statement, args...)
+		changed, err := c.exec(ctx, s, statement, given)
 		if err == nil && changed == 0 {
 			err = errMismatch
 		}
@@ -235,7 +296,7 @@ func (c *Client) compareAndSet(key string, value json.RawMessage) (transaction, 
 }
 
 func (c *Client) elements(ctx context.Context, s Session, key string) (json.RawMessage, error) {
-	rows, err := s.Query(ctx, c.dialect.ListElements, key)
+	rows, err := c.query(ctx, s, c.dialect.ListElements, args{"key": key})
 	if err != nil {
 		return nil, err
 	}

@@ -45,9 +45,9 @@ func (c *Client) steps(value json.RawMessage) (transaction, error) {
 			var err error
 			switch {
 			case step.f == history.MicroAppend:
-				_, err = s.Exec(ctx, c.dialect.AppendList(c.table(step.key)), step.key, text(step.n))
+				_, err = c.exec(ctx, s, c.dialect.AppendList(c.table(step.key)), args{"key": step.key, "value": text(step.n)})
 			case step.f == history.MicroWrite:
-				_, err = s.Exec(ctx, c.dialect.WriteRegister, step.key, step.n)
+				_, err = c.exec(ctx, s, c.dialect.WriteRegister, args{"key": step.key, "value": step.n})
 			case lists:
 				results[i].Value, err = c.readList(ctx, s, step.key)
 			default:
@@ -74,12 +74,15 @@ func (c *Client) table(key string) string {
 const ListTable = "nemesis_list"
 
 func (c *Client) readList(ctx context.Context, s Session, key string) (json.RawMessage, error) {
-	rows, err := s.Query(ctx, c.dialect.ReadList(c.table(key)), key)
+	rows, err := c.query(ctx, s, c.dialect.ReadList(c.table(key)), args{"key": key})
 	if err != nil {
 		return nil, err
 	}
 	if len(rows) == 0 {
 		return history.EncodeInts(nil), nil
+	}
+	if c.dialect.ListRows {
+		return readRows(rows)
 	}
 	value, err := one(rows)
 	if err != nil || value == nil {
@@ -88,6 +91,27 @@ func (c *Client) readList(ctx context.Context, s Session, key string) (json.RawM
 	list, err := readElements(*value)
 	if err != nil {
 		return nil, senseless(err)
+	}
+	return history.EncodeInts(list), nil
+}
+
+// readRows reads a list that is a text with commas, an array ({1,2} or [1, 2]), or a row for each element.
+func readRows(rows [][]*string) (json.RawMessage, error) {
+	var list []int64
+	for _, row := range rows {
+		if len(row) != 1 {
+			return nil, senseless(fmt.Errorf("the server answered a read of a list with rows of %d columns", len(row)))
+		}
+		if row[0] == nil {
+			continue
+		}
+		for _, part := range strings.FieldsFunc(*row[0], func(r rune) bool { return strings.ContainsRune("{}[], ", r) }) {
+			n, err := history.DecodeInt(json.RawMessage(part))
+			if err != nil {
+				return nil, senseless(fmt.Errorf("the server answered %.100q where a list of numbers belongs", *row[0]))
+			}
+			list = append(list, n)
+		}
 	}
 	return history.EncodeInts(list), nil
 }

@@ -19,9 +19,11 @@ func newCommand() *cobra.Command {
 what belongs to it into DIR (default: a directory with the name of the kind). The
 file runs as it is:
 
-  redis  one Redis server and clients that speak its protocol
-  http   a key-value store over HTTP on three nodes, with its server
-  own    a server with a protocol of its own, with a client program for it
+  redis     one Redis server and clients that speak its protocol
+  postgres  one PostgreSQL server and clients that send SQL
+  nats      three NATS servers with a key-value bucket and a work queue
+  http      a key-value store over HTTP on three nodes, with its server
+  own       a server with a protocol of its own, with a client program for it
 
 docs/your-own-system.md goes through them.`,
 		Example: "  nemesis new redis\n  nemesis new own ./mine",

@@ -1,4 +1,4 @@
-package postgres
+package sql
 
 import (
 	"context"
@@ -12,16 +12,18 @@ import (
 	"github.com/jackc/pgx/v5/pgconn"
 
 	"nemesis/clients"
-	"nemesis/servers/postgres"
 )
 
-// session is one connection of the official driver.
-type session struct{ conn *pgx.Conn }
+// postgres is one connection of PostgreSQL's driver.
+type postgres struct{ conn *pgx.Conn }
+
+// commit ends a transaction, and is how PostgreSQL answers when it did.
+const commit = "COMMIT"
 
 // goodbye is how long a connection may take to say that it ends.
 const goodbye = 100 * time.Millisecond
 
-// connect opens one connection to one server.
+// connectPostgres opens one connection to one server.
 //
 // What differs from the driver's defaults, and why:
 //
@@ -33,7 +35,7 @@ const goodbye = 100 * time.Millisecond
 //     nothing depends on what a connection did before.
 //   - No TLS, no password file, no service file and no variables of the environment: the
 //     configuration is the one written here.
-func connect(ctx context.Context, address string, dialer *clients.Dialer) (*session, error) {
+func connectPostgres(ctx context.Context, address string, l Login, dialer *clients.Dialer) (*postgres, error) {
 	config, err := pgx.ParseConfig("sslmode=disable passfile=/dev/null")
 	if err != nil {
 		return nil, err
@@ -46,7 +48,7 @@ func connect(ctx context.Context, address string, dialer *clients.Dialer) (*sess
 	if err != nil {
 		return nil, err
 	}
-	config.Host, config.Port, config.User, config.Database, config.Password = host, uint16(number), postgres.User, postgres.Database, ""
+	config.Host, config.Port, config.User, config.Database, config.Password = host, uint16(number), l.User, l.Database, l.Password
 	config.Fallbacks, config.TLSConfig, config.ConnectTimeout = nil, nil, 0
 	config.RuntimeParams = map[string]string{"application_name": "nemesis", "client_encoding": "UTF8"}
 	config.DefaultQueryExecMode = pgx.QueryExecModeExec
@@ -54,20 +56,20 @@ func connect(ctx context.Context, address string, dialer *clients.Dialer) (*sess
 	dialed := false
 	config.DialFunc = func(ctx context.Context, network, address string) (net.Conn, error) {
 		if dialed {
-			return nil, errors.New("this client opens no second connection")
+			return nil, errSecond
 		}
 		dialed = true
 		return dialer.DialContext(ctx, network, address)
 	}
 	conn, err := pgx.ConnectConfig(ctx, config)
 	if err != nil {
-		return nil, err
+		return nil, briefly(err)
 	}
-	return &session{conn}, nil
+	return &postgres{conn}, nil
 }
 
 // Query runs a statement.
-func (s *session) Query(ctx context.Context, statement string, args ...any) ([][]*string, error) {
+func (s *postgres) Query(ctx context.Context, statement string, args ...any) ([][]*string, error) {
 	rows, err := s.conn.Query(ctx, statement, args...)
 	if err != nil {
 		return nil, err
@@ -85,7 +87,7 @@ func (s *session) Query(ctx context.Context, statement string, args ...any) ([][
 }
 
 // Exec runs a statement. A COMMIT that the server answers with ROLLBACK is an error.
-func (s *session) Exec(ctx context.Context, statement string, args ...any) (int64, error) {
+func (s *postgres) Exec(ctx context.Context, statement string, args ...any) (int64, error) {
 	tag, err := s.conn.Exec(ctx, statement, args...)
 	if err == nil && statement == commit && tag.String() != commit {
 		err = fmt.Errorf("the server answered COMMIT with %.40q", tag.String())
@@ -94,17 +96,17 @@ func (s *session) Exec(ctx context.Context, statement string, args ...any) (int6
 }
 
 // Alive says whether the driver has given the connection up.
-func (s *session) Alive() bool { return !s.conn.IsClosed() }
+func (s *postgres) Alive() bool { return !s.conn.IsClosed() }
 
 // Close says goodbye, if that is quickly done.
-func (s *session) Close() error {
+func (s *postgres) Close() error {
 	ctx, cancel := context.WithTimeout(context.Background(), goodbye)
 	defer cancel()
 	return s.conn.Close(ctx)
 }
 
-// code is the SQLSTATE that a server sent.
-func code(err error) string {
+// postgresCode is the SQLSTATE that a server sent.
+func postgresCode(err error) string {
 	var told *pgconn.PgError
 	if errors.As(err, &told) {
 		return told.Code
@@ -112,12 +114,21 @@ func code(err error) string {
 	return ""
 }
 
-// brief leaves out what the driver says of its configuration before the reason.
-func brief(err error) error {
+// refused is an error of connecting with a short text.
+type refused struct {
+	text string
+	error
+}
+
+func (r refused) Error() string { return r.text }
+func (r refused) Unwrap() error { return r.error }
+
+// briefly leaves out what the driver says of its configuration before the reason.
+func briefly(err error) error {
 	var failed *pgconn.ConnectError
 	if errors.As(err, &failed) {
 		if inner := errors.Unwrap(failed); inner != nil {
-			return fmt.Errorf("connect: %s", strings.ReplaceAll(inner.Error(), "\n", " "))
+			return refused{"connect: " + strings.ReplaceAll(inner.Error(), "\n", " "), err}
 		}
 	}
 	return err

@@ -1,4 +1,4 @@
-package postgres
+package sql
 
 import (
 	"context"
@@ -12,7 +12,6 @@ import (
 	"github.com/jackc/pgx/v5/pgproto3"
 
 	"nemesis/clients"
-	"nemesis/clients/sql"
 	"nemesis/history"
 )
 
@@ -112,18 +111,12 @@ func (l *liar) serve(conn net.Conn, at func(string) string) {
 // invoke performs one transaction that appends, and waits for whatever the driver still does.
 func (l *liar) invoke(t *testing.T) clients.Completion {
 	t.Helper()
-	o, err := parseOptions(nil)
+	table, err := Read(Config{Login: Login{Driver: PostgreSQL, User: "u"}, Isolation: "serializable", Workloads: map[string]map[string]Operation{
+		"append": {history.FTransaction: {Append: "INSERT INTO lists (id, value) VALUES (:key, :value)", Read: "SELECT value FROM lists WHERE id = :key"}}}})
 	if err != nil {
 		t.Fatal(err)
 	}
-	dialer := new(clients.Dialer)
-	client := sql.New(dialect(o), history.Workload{Name: "append"}, func(ctx context.Context) (sql.Session, error) {
-		s, err := connect(ctx, l.address, dialer)
-		if err != nil {
-			return nil, err
-		}
-		return s, nil
-	})
+	client := table.Open("append", func(context.Context) (string, error) { return l.address, nil }, new(clients.Dialer))
 	ctx, cancel := context.WithTimeout(context.Background(), time.Second)
 	defer cancel()
 	done := client.Invoke(ctx, history.Event{F: history.FTransaction, Value: json.RawMessage(`[["append","k1",1]]`)})
@@ -175,17 +168,13 @@ func TestNothingIsCancelledBehindAnOperation(t *testing.T) {
 		}
 		return ""
 	})
-	o, err := parseOptions(nil)
-	if err != nil {
-		t.Fatal(err)
-	}
-	s, err := connect(context.Background(), l.address, new(clients.Dialer))
+	s, err := connectPostgres(context.Background(), l.address, Login{Driver: PostgreSQL, User: "u"}, new(clients.Dialer))
 	if err != nil {
 		t.Fatal(err)
 	}
 	ctx, cancel := context.WithTimeout(context.Background(), 200*time.Millisecond)
 	defer cancel()
-	if _, err := s.Exec(ctx, dialect(o).Commit); err == nil {
+	if _, err := s.Exec(ctx, commit); err == nil {
 		t.Error("a commit that is not answered has no error")
 	}
 	// Closed, the driver has done all that it does in the background. It may wait for the server to hang up.

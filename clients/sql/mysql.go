@@ -1,10 +1,9 @@
-package mariadb
+package sql
 
 import (
 	"context"
 	"database/sql"
 	"errors"
-	"fmt"
 	"io"
 	"log"
 	"net"
@@ -12,24 +11,23 @@ import (
 	"github.com/go-sql-driver/mysql"
 
 	"nemesis/clients"
-	"nemesis/servers/mariadb"
 )
 
-// session is one connection of the official driver, held out of the pool that database/sql
+// mysqlSession is one connection of MySQL's driver, held out of the pool that database/sql
 // would make of it: nothing is sent twice, and nobody else uses it.
-type session struct {
+type mysqlSession struct {
 	pool *sql.DB
 	conn *sql.Conn
 }
 
-// connect opens one connection to one server, whose transactions have the options' level.
+// connectMySQL opens one connection to one server.
 //
 // Arguments are put into the statement's text by the driver, so that a statement is one
 // request. CLIENT_FOUND_ROWS is off: an update that changes nothing changes no row, and a
 // compare-and-set never writes the value that is there.
-func connect(ctx context.Context, address string, o options, dialer *clients.Dialer) (*session, error) {
+func connectMySQL(ctx context.Context, address string, l Login, dialer *clients.Dialer) (*mysqlSession, error) {
 	config := mysql.NewConfig()
-	config.User, config.Net, config.Addr, config.DBName = mariadb.User, "tcp", address, mariadb.Database
+	config.User, config.Passwd, config.Net, config.Addr, config.DBName = l.User, l.Password, "tcp", address, l.Database
 	config.InterpolateParams, config.CheckConnLiveness = true, false
 	config.Logger = log.New(io.Discard, "", 0) // the faults that we make are not worth a word on standard error
 	config.DialFunc = func(ctx context.Context, network, address string) (net.Conn, error) {
@@ -39,34 +37,17 @@ func connect(ctx context.Context, address string, o options, dialer *clients.Dia
 	if err != nil {
 		return nil, err
 	}
-	s := &session{pool: sql.OpenDB(connector)}
+	s := &mysqlSession{pool: sql.OpenDB(connector)}
 	s.pool.SetMaxOpenConns(1)
 	if s.conn, err = s.pool.Conn(ctx); err != nil {
 		s.pool.Close()
 		return nil, err
 	}
-	setup := []string{"SET SESSION TRANSACTION ISOLATION LEVEL " + o.level(), fmt.Sprintf("SET SESSION innodb_snapshot_isolation = %d", btoi(o.snapshots))}
-	if o.syncWait > 0 {
-		setup = append(setup, fmt.Sprintf("SET SESSION wsrep_sync_wait = %d", o.syncWait))
-	}
-	for _, statement := range setup {
-		if _, err := s.conn.ExecContext(ctx, statement); err != nil {
-			s.Close()
-			return nil, fmt.Errorf("set up the session: %w", err)
-		}
-	}
 	return s, nil
 }
 
-func btoi(b bool) int {
-	if b {
-		return 1
-	}
-	return 0
-}
-
 // Query runs a statement.
-func (s *session) Query(ctx context.Context, statement string, args ...any) ([][]*string, error) {
+func (s *mysqlSession) Query(ctx context.Context, statement string, args ...any) ([][]*string, error) {
 	rows, err := s.conn.QueryContext(ctx, statement, args...)
 	if err != nil {
 		return nil, err
@@ -97,7 +78,7 @@ func (s *session) Query(ctx context.Context, statement string, args ...any) ([][
 }
 
 // Exec runs a statement.
-func (s *session) Exec(ctx context.Context, statement string, args ...any) (int64, error) {
+func (s *mysqlSession) Exec(ctx context.Context, statement string, args ...any) (int64, error) {
 	result, err := s.conn.ExecContext(ctx, statement, args...)
 	if err != nil {
 		return 0, err
@@ -107,16 +88,25 @@ func (s *session) Exec(ctx context.Context, statement string, args ...any) (int6
 
 // Alive: the driver tells a connection that it gave up only when it is asked for another
 // statement, so ROLLBACK is what finds out.
-func (s *session) Alive() bool { return true }
+func (s *mysqlSession) Alive() bool { return true }
 
 // Close ends the connection.
-func (s *session) Close() error { return errors.Join(s.conn.Close(), s.pool.Close()) }
+func (s *mysqlSession) Close() error { return errors.Join(s.conn.Close(), s.pool.Close()) }
 
-// code is the SQLSTATE that a server sent.
-func code(err error) string {
+// mysqlCode is the SQLSTATE that a server sent.
+func mysqlCode(err error) string {
 	var told *mysql.MySQLError
 	if errors.As(err, &told) && told.SQLState != [5]byte{} {
 		return string(told.SQLState[:])
 	}
 	return ""
+}
+
+// mysqlNumber is the number of an error that a server sent; 0 for none.
+func mysqlNumber(err error) uint16 {
+	var told *mysql.MySQLError
+	if errors.As(err, &told) {
+		return told.Number
+	}
+	return 0
 }
