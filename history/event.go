@@ -228,6 +228,44 @@ type Measure struct {
 	Name  string  `json:"name"`
 	Value float64 `json:"value"`
 	Unit  string  `json:"unit,omitempty"`
+	// Requested is what was asked for, where something was. A fault is confirmed only if
+	// every such measure is within its bounds.
+	Requested *Request `json:"requested,omitempty"`
+}
+
+// Request is a magnitude that was asked for, and the bounds of what may be measured.
+type Request struct {
+	Value float64 `json:"value"`
+	Least float64 `json:"least"`
+	// Most is nil where there is no upper bound.
+	Most *float64 `json:"most,omitempty"`
+}
+
+// AtLeast is a measure of which value was asked for, and of which no less than least will do.
+func AtLeast(name string, measured, value, least float64, unit string) Measure {
+	return Measure{Name: name, Value: measured, Unit: unit, Requested: &Request{Value: value, Least: least}}
+}
+
+// Between is AtLeast with an upper bound.
+func Between(name string, measured, value, least, most float64, unit string) Measure {
+	return Measure{Name: name, Value: measured, Unit: unit, Requested: &Request{Value: value, Least: least, Most: &most}}
+}
+
+// Within reports whether a measure is within the bounds of what was asked for, as one is of
+// which nothing was.
+func (m Measure) Within() bool {
+	r := m.Requested
+	return r == nil || m.Value >= r.Least && (r.Most == nil || m.Value <= *r.Most)
+}
+
+// Within reports whether all measures are (Measure.Within).
+func (e Evidence) Within() bool {
+	for _, m := range e.Measures {
+		if !m.Within() {
+			return false
+		}
+	}
+	return true
 }
 
 // ClockSample is one node's clocks against the control node's, as intervals

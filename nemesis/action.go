@@ -243,6 +243,9 @@ func added(past, now history.Evidence) history.Evidence {
 			now.Measures = append(now.Measures, m)
 			continue
 		}
+		if now.Measures[i].Requested != nil {
+			continue // of this turn alone: so much was asked of each
+		}
 		now.Measures[i].Value += m.Value
 	}
 	return now
@@ -272,8 +275,10 @@ func lostDoubt(effect history.Effect, seen string) string {
 // last probe had no answer, what was seen before counts.
 func doubtsOf(effect history.Effect, seen history.Evidence, missed error) []string {
 	switch {
-	case seen.Confirmed:
+	case seen.Confirmed && seen.Within():
 		return nil
+	case seen.Confirmed:
+		return outOfBounds(effect.Node, seen)
 	case seen.Summary != "":
 		return []string{fmt.Sprintf("%s: nothing shows that it acted: %s", effect.Node, seen.Summary)}
 	}
@@ -283,6 +288,27 @@ func doubtsOf(effect history.Effect, seen history.Evidence, missed error) []stri
 		doubt += ": " + oneLine(missed)
 	}
 	return []string{doubt}
+}
+
+// outOfBounds are the doubts about an action that acts, and not as it was asked to.
+func outOfBounds(node string, seen history.Evidence) (doubts []string) {
+	for _, m := range seen.Measures {
+		if r := m.Requested; !m.Within() {
+			bounds := fmt.Sprintf("%.3g or more", r.Least)
+			if r.Most != nil {
+				bounds = fmt.Sprintf("%.3g to %.3g", r.Least, *r.Most)
+			}
+			doubts = append(doubts, fmt.Sprintf("%s: %s is %.3g%s, where %.3g was asked for (%s will do)", node, m.Name, m.Value, unitOf(m), r.Value, bounds))
+		}
+	}
+	return doubts
+}
+
+func unitOf(m history.Measure) string {
+	if m.Unit == "" {
+		return ""
+	}
+	return " " + m.Unit
 }
 
 func (a *agentAction) Recovered(ctx context.Context) (history.Evidence, error) {

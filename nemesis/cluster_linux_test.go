@@ -96,6 +96,17 @@ func TestDiskFaultsOfARealClusterAreConfirmedAndHealed(t *testing.T) {
 	})
 }
 
+// On real nodes, servers are limited while they run, killed by the kernel, and run as before
+// afterwards.
+func TestLimitsOfARealClusterAreConfirmedAndHealed(t *testing.T) {
+	provedOnACluster(t, 2, effects.MemoryLimitKind, []history.Step{
+		with(history.Step{Kind: "cpu-limit", Target: "leader"}, coreShare{0.05}),
+		with(history.Step{Kind: "memory-limit", Target: "one", Nodes: []string{"n1"}}, memoryLeft{Room: killRoom, Kill: true}),
+		with(history.Step{Kind: "file-limit", Target: "all", Nodes: []string{"n1", "n2"}}, roomLeft{0}),
+		with(history.Step{Kind: "thread-limit", Target: "leader"}, roomLeft{0}),
+	})
+}
+
 // provedOnACluster lets steps happen one after the other, each for a second, or longer
 // where it takes longer to look, on so many real nodes that can have an effect of the kind.
 func provedOnACluster(t *testing.T, nodes int, kind string, steps []history.Step) {
@@ -124,6 +135,9 @@ func provedOnACluster(t *testing.T, nodes int, kind string, steps []history.Step
 			t.Skipf("%s cannot do %s: %s", node.Name, kind, why)
 		}
 		spec := agent.ProcessSpec{Name: "db", Argv: []string{"sleep", "3600"}, Log: "db.log", Shadow: clocks}
+		if kind == effects.MemoryLimitKind { // it forks, too
+			spec.Argv = []string{"sh", "-c", "while :; do i=0; while [ $i -lt 1000 ]; do i=$((i+1)); done; /bin/true & wait; done"}
+		}
 		if disks {
 			spec.Argv, spec.Data = []string{"sh", "-c", "while :; do printf x >>data/log; sync data/log; sleep 0.02; done"}, []string{"data"}
 		}

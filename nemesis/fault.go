@@ -127,6 +127,10 @@ func Faults() []Fault {
 		powerLoss{},
 		disk(),
 		diskLie(),
+		cpuLimit(),
+		memoryLimit(),
+		fileLimit(),
+		threadLimit(),
 	}
 }
 

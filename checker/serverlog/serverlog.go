@@ -105,7 +105,7 @@ func look(pace *checker.Pace, log *history.Log, result *checker.Result) {
 
 // lacks are what servers say when their node denies them something, in the words of the system's errors.
 var lacks = []string{"no space left on device", "disk quota exceeded", "too many open files", "cannot allocate memory",
-	"resource temporarily unavailable", "read-only file system", "input/output error"}
+	"resource temporarily unavailable", "read-only file system", "input/output error", "failed to create new os thread"}
 
 // starved reports whether a server complains of its node.
 func starved(line *history.LogLine) bool {

@@ -30,18 +30,22 @@ import (
 // Kinds are all the effects there are.
 func Kinds() agent.Kinds {
 	return agent.Kinds{
-		DropKind:      func() agent.Effect { return &Drop{} },
-		PauseKind:     func() agent.Effect { return &Pause{} },
-		KillKind:      func() agent.Effect { return &Kill{} },
-		StopKind:      func() agent.Effect { return &Stop{} },
-		ShadowKind:    func() agent.Effect { return &Shadow{} },
-		MachineKind:   func() agent.Effect { return &Machine{} },
-		ServiceKind:   func() agent.Effect { return &Service{} },
-		NetemKind:     func() agent.Effect { return &Netem{} },
-		CPUBurnKind:   func() agent.Effect { return &CPUBurn{} },
-		MemberKind:    func() agent.Effect { return &Member{} },
-		DiskRuleKind:  func() agent.Effect { return &DiskRule{} },
-		PowerLossKind: func() agent.Effect { return &PowerLoss{} },
+		CPULimitKind:    func() agent.Effect { return &CPULimit{} },
+		MemoryLimitKind: func() agent.Effect { return &MemoryLimit{} },
+		ThreadLimitKind: func() agent.Effect { return &ThreadLimit{} },
+		FileLimitKind:   func() agent.Effect { return &FileLimit{} },
+		DropKind:        func() agent.Effect { return &Drop{} },
+		PauseKind:       func() agent.Effect { return &Pause{} },
+		KillKind:        func() agent.Effect { return &Kill{} },
+		StopKind:        func() agent.Effect { return &Stop{} },
+		ShadowKind:      func() agent.Effect { return &Shadow{} },
+		MachineKind:     func() agent.Effect { return &Machine{} },
+		ServiceKind:     func() agent.Effect { return &Service{} },
+		NetemKind:       func() agent.Effect { return &Netem{} },
+		CPUBurnKind:     func() agent.Effect { return &CPUBurn{} },
+		MemberKind:      func() agent.Effect { return &Member{} },
+		DiskRuleKind:    func() agent.Effect { return &DiskRule{} },
+		PowerLossKind:   func() agent.Effect { return &PowerLoss{} },
 	}
 }
 

@@ -21,6 +21,7 @@ const (
 type groups struct {
 	root *cgroup.Group // nil when there is none
 	why  string        // why there is none
+	name string        // of groups in other hierarchies, which limit
 }
 
 // openGroups makes the agent's own control group, unless it is told not to.
@@ -32,7 +33,7 @@ func openGroups(dir string, none bool) groups {
 	if err != nil {
 		return groups{why: firstLine(err.Error())}
 	}
-	return groups{root: g}
+	return groups{root: g, name: groupName(dir)}
 }
 
 // groupName differs between directories, and between machines that share one hierarchy,
@@ -92,7 +93,13 @@ func (g groups) sweep() {
 	if g.root == nil {
 		return
 	}
-	if pids, err := g.root.PIDs(); err == nil && len(pids) == 0 {
-		_ = g.root.Remove()
+	if pids, err := g.root.PIDs(); err != nil || len(pids) > 0 {
+		return
+	}
+	_ = g.root.Remove()
+	for _, controller := range cgroup.Controllers() {
+		if limiting := cgroup.OpenLimiting(controller, g.name); limiting != nil {
+			_ = limiting.Remove()
+		}
 	}
 }

@@ -20,6 +20,8 @@ type Host struct {
 	Clocks Clocks
 	// Disks are those below the data directories of processes started with ProcessSpec.Disk.
 	Disks Disks
+	// Limits are limits on what the supervised processes use.
+	Limits Limits
 	// Workers run the effects that are a process of their own.
 	Workers Workers
 	// InForce reports whether the ledger holds the effect. A probe asks, since
@@ -91,6 +93,51 @@ type Disks interface {
 	// Lose makes the directories what they were when they were last synced. The process
 	// and all that it forked have ended.
 	Lose(process string, loss faultfs.Loss) (faultfs.Lost, error)
+}
+
+// Limited is what of a server can be limited.
+type Limited string
+
+// What can be limited, each with the unit of its limits.
+const (
+	LimitedCPU     Limited = "cpu"    // cores
+	LimitedMemory  Limited = "memory" // bytes
+	LimitedThreads Limited = "pids"   // threads and processes
+)
+
+// LimitUse is what a limit did so far, and what is used.
+type LimitUse struct {
+	// Limit is in force now; infinite where there is none.
+	Limit float64
+	// Used is what is used now, in the limit's unit; of CPU it is not told.
+	Used float64
+	// Reached counts how often the limit was met: periods of CPU time in which the server had
+	// to wait, memory that was had only by taking other memory back, forks that were refused.
+	Reached int64
+	// Killed counts processes that the kernel ended for want of memory.
+	Killed int64
+	// Waited is for how long its CPUs had to wait.
+	Waited time.Duration
+	// Outside are processes of the server that the limit does not meet.
+	Outside int
+}
+
+// Limits limit what all processes of a server use together, by control groups. What counts
+// against a limit of memory may be no more than what is had after it was set. Methods are
+// safe for concurrent use.
+type Limits interface {
+	// Available says, as a clause, why nothing of this can be limited here.
+	Available(what Limited) error
+	// Set puts a limit on a server, in the place of one that is there. It fails when the
+	// server does not run.
+	Set(process string, what Limited, limit float64) error
+	// Include lets a limit that is set count a process beside the server, too
+	// (Workers.Start).
+	Include(process string, what Limited, pid int) error
+	// Lift takes it away, also where there is none.
+	Lift(process string, what Limited) error
+	// Use tells what came of it; false when there is no limit.
+	Use(process string, what Limited) (LimitUse, bool, error)
 }
 
 // ErrNoDisk is that there is no disk of ours below a process, since it keeps no data or was

@@ -180,7 +180,7 @@ func (s *server) open(control string, wait time.Duration) (leftovers, stuck []st
 	}
 	// Whatever an earlier agent changed, whether or not its ledger says so.
 	s.clocks.heal(len(s.super.shadowed()) > 0)
-	s.host = &Host{Dir: s.files.dir, Processes: s.super, Disks: disks{s.super}, Clocks: &clockReaders{s.clocks, s.super}, Workers: &workers{
+	s.host = &Host{Dir: s.files.dir, Processes: s.super, Disks: disks{s.super}, Limits: limits{s.super}, Clocks: &clockReaders{s.clocks, s.super}, Workers: &workers{
 		self: s.opt.Self, start: s.super.StartBeside, running: map[string]*worker{},
 	}, InForce: func(e Effect) bool {
 		env, err := pack(e)

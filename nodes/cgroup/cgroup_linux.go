@@ -60,8 +60,8 @@ func Open(dir string) (*Group, error) {
 	return nil, fmt.Errorf("open control group %s: it is an ordinary directory", dir)
 }
 
-// RemoveNamed removes the groups of this name, in whatever hierarchy Make made them, with
-// those below. Their processes must have ended.
+// RemoveNamed removes the groups of this name, in whatever hierarchy Make or MakeLimiting
+// made them, with those below. Their processes must have ended.
 func RemoveNamed(name string) error {
 	places, err := hierarchies()
 	for _, p := range places {
@@ -70,7 +70,7 @@ func RemoveNamed(name string) error {
 			err = errors.Join(err, g.Remove())
 		}
 	}
-	return err
+	return errors.Join(err, removeLimiting(name))
 }
 
 func (g *Group) make() error {

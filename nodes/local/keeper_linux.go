@@ -58,8 +58,12 @@ func keeper(args []string) int {
 	privileged := mayUnshare()
 	// Where the world may not have a control group, its servers are found by other means.
 	groupDir := ""
-	if group, err := cgroup.Make(dir.groupName()); err == nil {
+	group, err := cgroup.Make(dir.groupName())
+	if err == nil {
 		groupDir = group.Dir()
+	}
+	for controller, limiting := range cgroup.LimitingDirs(dir.groupName(), group) {
+		groupDir += fmt.Sprintf(":%s=%s", controller, limiting)
 	}
 	attr := &syscall.SysProcAttr{
 		Cloneflags: unix.CLONE_NEWNS | unix.CLONE_NEWNET | unix.CLONE_NEWPID | unix.CLONE_NEWIPC,

@@ -167,6 +167,7 @@ func (r *root) kernelDirs() {
 	r.groups()
 	r.mount("tmpfs", "root/run", "tmpfs", unix.MS_NOSUID|unix.MS_NODEV, "mode=755")
 	r.mkdir("root/run/lock", 0o777|os.ModeSticky)
+	r.limits()
 }
 
 // groups shows the node a control group of its own, inside the world's, as its whole
@@ -180,7 +181,28 @@ func (r *root) groups() {
 		return
 	}
 	if own, err := mounted.Below(filepath.Base(r.dir)); err == nil {
+		for _, controller := range cgroup.Controllers() {
+			_ = own.Delegate(controller) // where the world's has it
+		}
 		_ = unix.Mount(own.Dir(), "root"+groupMount, "", unix.MS_BIND, "")
+	}
+}
+
+// limits shows the node groups of its own in the hierarchies of version 1 that limit.
+func (r *root) limits() {
+	for _, controller := range cgroup.Controllers() {
+		mounted, err := cgroup.Open(limitingMount(filepath.Dir(filepath.Dir(r.dir)), controller))
+		if err != nil || r.err != nil {
+			continue
+		}
+		own, err := mounted.Below(filepath.Base(r.dir))
+		if err != nil {
+			continue
+		}
+		at := "root/run/limits/" + controller
+		if err := os.MkdirAll(at, 0o755); err == nil {
+			_ = unix.Mount(own.Dir(), at, "", unix.MS_BIND, "")
+		}
 	}
 }
 

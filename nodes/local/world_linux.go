@@ -4,7 +4,9 @@ import (
 	"fmt"
 	"net/netip"
 	"os"
+	"path/filepath"
 	"runtime"
+	"strings"
 
 	"golang.org/x/sys/unix"
 )
@@ -35,8 +37,8 @@ const inputFD = firstFD + 1
 
 // world is the first process in its namespaces. It makes them fit to live in and
 // becomes the program again, with the same PID, so that the program's death is the
-// end of the world. Its arguments are the world's directory, that of its control group or
-// "", then the program's.
+// end of the world. Its arguments are the world's directory, those of its control groups
+// (or ""; then each :controller=directory), then the program's.
 func world(args []string) int {
 	const troubleFD = inputFD - 1
 	unix.CloseOnExec(troubleFD) // the pipe's end tells Run that there is a world
@@ -47,6 +49,12 @@ func world(args []string) int {
 
 // groupMount is where control groups are mounted, by convention.
 const groupMount = "/sys/fs/cgroup"
+
+// limitingMount is where the control groups of version 1 are mounted that limit what a
+// world uses, by controller: their hierarchies are others than that of groupMount.
+func limitingMount(worldDir, controller string) string {
+	return filepath.Join(worldDir, "limits", controller)
+}
 
 // enter returns only if it fails.
 func enter(args []string) error {
@@ -62,10 +70,18 @@ func enter(args []string) error {
 	if err := raiseNetwork(); err != nil {
 		return explain("make a network for local nodes", err, ownsMachine())
 	}
-	if args[1] != "" {
-		// What runs here makes its control groups below the world's own, which the keeper
-		// removes. A user namespace may be refused this, and then there are none.
-		_ = unix.Mount(args[1], groupMount, "", unix.MS_BIND, "")
+	// What runs here makes its control groups below the world's own, which the keeper
+	// removes. A user namespace may be refused this, and then there are none.
+	group, limiting, _ := strings.Cut(args[1], ":")
+	for _, one := range strings.FieldsFunc(limiting, func(r rune) bool { return r == ':' }) {
+		controller, dir, _ := strings.Cut(one, "=")
+		at := limitingMount(args[0], controller)
+		if err := os.MkdirAll(at, 0o755); err == nil {
+			_ = unix.Mount(dir, at, "", unix.MS_BIND, "")
+		}
+	}
+	if group != "" {
+		_ = unix.Mount(group, groupMount, "", unix.MS_BIND, "")
 	}
 	os.Setenv(dirVariable, args[0])
 	os.Setenv(networkVariable, networkName())
