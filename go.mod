@@ -33,6 +33,7 @@ require (
 	github.com/go-sql-driver/mysql v1.10.1
 	github.com/hanwen/go-fuse/v2 v2.12.1
 	github.com/nats-io/nats.go v1.55.0
+	go.starlark.net v0.0.0-20260908191801-89a6a09411d5
 )
 
 require (

@@ -111,6 +111,12 @@ type Limited interface {
 	Without(workload string) []string
 }
 
+// Owning is a System that has workloads of its own, besides those that nemesis knows.
+type Owning interface {
+	// OwnWorkload is the one of that name; nil for all others.
+	OwnWorkload(name string) *history.OwnWorkload
+}
+
 // Restricted is a System for which some faults make no sense.
 type Restricted interface {
 	// Faults are the names of those that do; none is all.

@@ -68,6 +68,8 @@ type Definition struct {
 	// files in it start.
 	Text string `json:"text"`
 	Dir  string `json:"dir"`
+	// Models are the texts of the models that the file names, by the names that it gives them.
+	Models map[string]string `json:"models,omitempty"`
 }
 
 // Cluster is the --nodes argument and the names it resolved to.
@@ -101,6 +103,8 @@ type Workload struct {
 	Without []string `json:"without,omitempty"`
 	// Owners are who can own shards, where the workload moves them.
 	Owners []string `json:"owners,omitempty"`
+	// Own is the workload itself where it is the user's; nil for one that nemesis knows by its name.
+	Own *OwnWorkload `json:"own,omitempty"`
 }
 
 // How a workload draws the keys that are in use.

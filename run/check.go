@@ -99,7 +99,12 @@ func checkWorkload(plan history.Workload) error {
 	if plan.Name == "" {
 		return errors.New("workload.name: it is missing")
 	}
-	work, err := workload.Find(plan.Name)
+	if plan.Own != nil {
+		if _, err := workload.Of(plan); err != nil {
+			return fmt.Errorf("workload.own: %w", err)
+		}
+	}
+	work, err := workload.Of(plan)
 	if err != nil {
 		return nil // judged by what is true of any workload; a replay refuses it
 	}
@@ -125,7 +130,7 @@ func checkWorkload(plan history.Workload) error {
 
 // checkMoves refuses owners of shards where the system, if it is known here, has no shards to move beside the workload.
 func checkMoves(plan history.Plan) error {
-	work, err := workload.Find(plan.Workload.Name)
+	work, err := workload.Of(plan.Workload)
 	if err != nil || work.Owners || len(plan.Workload.Owners) == 0 {
 		return nil
 	}
@@ -155,7 +160,7 @@ func checkRunnable(plan history.Plan) error {
 			return fmt.Errorf("system.version: %w", err)
 		}
 	}
-	if _, err := workload.Find(plan.Workload.Name); err != nil {
+	if _, err := workload.Of(plan.Workload); err != nil {
 		return fmt.Errorf("workload.name: %w", err)
 	}
 	return checkServed(system, plan.Workload.Name)

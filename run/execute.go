@@ -365,7 +365,7 @@ func (r *runner) install(ctx context.Context) error {
 			return err
 		}
 	}
-	if r.workload, err = workload.Find(r.plan.Workload.Name); err != nil {
+	if r.workload, err = workload.Of(r.plan.Workload); err != nil {
 		return err
 	}
 	if r.deployment, err = r.system.Deploy(r.cfg.Install, r.plan, r.machines); err != nil {

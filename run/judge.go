@@ -29,7 +29,7 @@ func Judge(ctx context.Context, dir history.Dir, start time.Time, troubles []str
 	if err != nil {
 		return checker.Verdict{}, err
 	}
-	work, err := workload.Find(plan.Workload.Name)
+	work, err := workload.Of(plan.Workload)
 	if err != nil {
 		return checker.Verdict{}, fmt.Errorf("judge %s: %w", dir, err)
 	}

@@ -166,7 +166,10 @@ func (r *resolution) findWorkload() (err error) {
 	if _, said := r.said["workload"]; !said && checkServed(r.system, work.Name) != nil {
 		work.Name = r.system.Workloads()[0] // a system without registers
 	}
-	if r.work, err = workload.Find(work.Name); err != nil {
+	if owning, is := r.system.(clients.Owning); is {
+		work.Own = owning.OwnWorkload(work.Name)
+	}
+	if r.work, err = workload.Of(*work); err != nil {
 		return err
 	}
 	if err := checkServed(r.system, work.Name); err != nil {

@@ -61,3 +61,40 @@ func TestPlanOfASystemThatIsAFile(t *testing.T) {
 		t.Errorf("another file in the plan is told as %v", err)
 	}
 }
+
+// A run of a workload of the file's own is planned, checked and replayed without the file of its
+// model, and a plan whose model is damaged is a usage error.
+func TestPlanHoldsTheModelOfAWorkloadOfTheFilesOwn(t *testing.T) {
+	dir := t.TempDir()
+	text := strings.Replace(fileOfAStore, "register: {read: {get: /}, write: {put: /}}", "cell: {get: {get: /}, put: {put: /}}", 1) +
+		"workloads: {cell: {model: cell.star, operations: {get: {}, put: {value: unique}}, final: [get]}}\n"
+	for name, text := range map[string]string{"store.yaml": text, "cell.star": "init = 0\ndef step(state, input, output):\n    return True, state\n"} {
+		if err := os.WriteFile(filepath.Join(dir, name), []byte(text), 0o644); err != nil {
+			t.Fatal(err)
+		}
+	}
+	named, err := run.ReadSystem(filepath.Join(dir, "store.yaml"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := os.RemoveAll(dir); err != nil {
+		t.Fatal(err)
+	}
+	plan, err := run.Resolve(run.Options{System: named.Name, Definition: named.Definition, Spec: "local:1", Nodes: []string{"n1"}, Settings: run.Settings{"seed": "1"}})
+	if err != nil {
+		t.Fatal(err)
+	}
+	if plan.Workload.Name != "cell" || plan.Workload.Own == nil || plan.Workload.Keys == 0 || plan.Claim.Model != history.Linearizable {
+		t.Errorf("the plan is %+v", plan)
+	}
+	if err := run.CheckPlan(plan); err != nil {
+		t.Error(err)
+	}
+	if _, err := run.SystemOf(plan.System); err != nil {
+		t.Error(err)
+	}
+	plan.Workload.Own.Text = "init = 0"
+	if err := run.CheckPlan(plan); err == nil || !strings.Contains(err.Error(), "workload.own: the workload cell: read the model cell.star: it has no function step") {
+		t.Errorf("a damaged model is told as %v", err)
+	}
+}

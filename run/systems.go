@@ -33,7 +33,7 @@ func systemOf(table []clients.System, plan history.System) (clients.System, erro
 	if plan.Definition == nil {
 		return findSystem(table, plan.Name)
 	}
-	d, err := file.Parse(filepath.Join(plan.Definition.Dir, plan.Name+".yaml"), []byte(plan.Definition.Text))
+	d, err := file.ParseWith(filepath.Join(plan.Definition.Dir, plan.Name+".yaml"), []byte(plan.Definition.Text), file.Held(plan.Definition.Models))
 	if err != nil {
 		return nil, err
 	}
@@ -67,7 +67,7 @@ func ReadSystem(system string) (history.System, error) {
 	if err != nil {
 		return history.System{}, fmt.Errorf("read the system's file: %w", err)
 	}
-	return history.System{Name: d.System, Definition: &history.Definition{Text: string(text), Dir: dir}}, nil
+	return history.System{Name: d.System, Definition: &history.Definition{Text: string(text), Dir: dir, Models: d.Models}}, nil
 }
 
 // DefaultNodes is how many local nodes a system takes where the user says nothing; 0 says

@@ -18,9 +18,10 @@ const (
 )
 
 // before tells, in words, the states in which the operation at x of a core can have found
-// the object, given the others; nil when there are too many ways to tell.
-func (s *subject) before(ctx context.Context, core *weak, x int) []string {
-	texts := make(map[string]bool)
+// the object, given the others, and why it is refused in each; nil when there are too many
+// ways to tell.
+func (s *subject) before(ctx context.Context, core *weak, x int) (all, refusals []string) {
+	texts := make(map[string]string)
 	known := false
 	if core.from == nil {
 		known = s.found(ctx, core.ops, x, texts)
@@ -28,20 +29,22 @@ func (s *subject) before(ctx context.Context, core *weak, x int) []string {
 		known = !slices.ContainsFunc(core.from.states, func(state any) bool { return !s.at(state).found(ctx, core.ops, x, texts) })
 	}
 	if !known || len(texts) > mostStates {
-		return nil
+		return nil, nil
 	}
-	var all []string
 	for text := range texts {
 		all = append(all, text)
 	}
 	sort.Strings(all)
-	return all
+	for _, text := range all {
+		refusals = append(refusals, texts[text])
+	}
+	return all, refusals
 }
 
 // found adds to texts, in words, the states that before tells of a core that begins in
 // the model's first state. Every state that some arrangement of the others leads to is
 // tried as what a read in x's place saw. It is false when there are too many to tell.
-func (s *subject) found(ctx context.Context, ops []porcupine.Operation, x int, texts map[string]bool) bool {
+func (s *subject) found(ctx context.Context, ops []porcupine.Operation, x int, texts map[string]string) bool {
 	candidates, known := s.reachable(ops, x)
 	if !known {
 		return false
@@ -63,7 +66,11 @@ func (s *subject) found(ctx context.Context, ops []porcupine.Operation, x int, t
 		case order.Undecided:
 			return false
 		case order.Legal:
-			texts[s.describeState(state)] = true
+			text := s.describeState(state)
+			texts[text] = ""
+			if s.refusal != nil {
+				texts[text] = s.refusal(state, &ops[x])
+			}
 		}
 	}
 	return true

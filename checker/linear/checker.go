@@ -125,7 +125,9 @@ func (c objects) Check(ctx context.Context, log *history.Log, budget checker.Bud
 
 // look judges all keys and explains some of those without an order, bad.
 func (c objects) look(ctx context.Context, log *history.Log, budget checker.Budget) (jobs, bad []*job, err error) {
-	jobs = split(log.Operations)
+	if jobs, err = c.split(log.Operations); err != nil {
+		return nil, nil, err
+	}
 	c.decideAll(ctx, jobs, budget)
 	for _, j := range jobs {
 		if j.err != nil {
@@ -136,6 +138,11 @@ func (c objects) look(ctx context.Context, log *history.Log, budget checker.Budg
 		}
 	}
 	c.accuseAll(ctx, bad, budget)
+	for _, j := range bad {
+		if j.err != nil {
+			return jobs, nil, j.err
+		}
+	}
 	bad = slices.DeleteFunc(bad, func(j *job) bool { return j.decision.Answer != order.Illegal })
 	rank(bad, faultSpans(log.Events))
 	told := 0
@@ -144,6 +151,9 @@ func (c objects) look(ctx context.Context, log *history.Log, budget checker.Budg
 			break
 		}
 		c.explain(ctx, j)
+		if j.err != nil {
+			return jobs, nil, j.err
+		}
 		if j.decision.Answer == order.Illegal {
 			told++
 		}
@@ -151,20 +161,37 @@ func (c objects) look(ctx context.Context, log *history.Log, budget checker.Budg
 	return jobs, bad, nil
 }
 
-// split groups operations by key, keys in order of first use.
-func split(ops []history.Operation) []*job {
+// split groups operations by key and, where the kind has such, part, in order of first use.
+func (c objects) split(ops []history.Operation) ([]*job, error) {
 	byKey := make(map[string]*job)
 	var jobs []*job
 	for i := range ops {
-		j := byKey[ops[i].Key]
+		key := ops[i].Key
+		if c.kind.Partition != nil {
+			part, err := c.kind.Partition(&ops[i])
+			if err != nil {
+				return nil, err
+			}
+			if key = part; ops[i].Key != "" && part != ops[i].Key {
+				key = ops[i].Key + " " + part
+			}
+		}
+		j := byKey[key]
 		if j == nil {
-			j = &job{key: ops[i].Key}
-			byKey[j.key] = j
+			j = &job{key: key}
+			byKey[key] = j
 			jobs = append(jobs, j)
 		}
 		j.recorded = append(j.recorded, &ops[i])
 	}
-	return jobs
+	return jobs, nil
+}
+
+// faulty takes note of what went wrong with the model of an object.
+func (j *job) faulty(object *models.Object) {
+	if object != nil && object.Fault != nil && j.err == nil {
+		j.err = object.Fault()
+	}
 }
 
 // decideAll judges every key in two rounds: each key first gets a quick decision and a
@@ -247,6 +274,7 @@ func (c objects) decide(ctx, patience context.Context, j *job, judge func(*subje
 				j.crashed++
 			}
 		}
+		defer j.faulty(&object)
 		return judge(subjectOf(&object), object.Operations)
 	})
 	j.decision.Order = nil // it has been verified, and may be long
@@ -264,6 +292,7 @@ func (c objects) accuseAll(ctx context.Context, bad []*job, budget checker.Budge
 			c.accuse(ctx, j)
 			return order.Decision{}
 		})
+		j.faulty(j.object)
 		if d.Reason != "" { // whatever became of the accusation, there is no order
 			j.accusation = nil
 		}
@@ -304,7 +333,7 @@ func (c objects) explain(ctx context.Context, j *job) {
 		a := j.accusation
 		story := explain.Story{
 			Noun: c.kind.Noun, Key: j.key, Recorded: j.recorded, Every: j.object.Operations,
-			Values: j.object.Values, InitOption: c.opt.InitOption, Unexplained: -1, Confirmed: a.opinion == order.Illegal, Old: c.old,
+			Values: j.object.Values, InitOption: c.opt.InitOption, Unexplained: -1, Confirmed: a.opinion == order.Illegal, Old: c.old, Own: j.object.Refusal != nil,
 		}
 		if j.object.Values != nil {
 			story.First = j.subject.describeState(j.subject.model.Init())
@@ -328,13 +357,14 @@ func (c objects) explain(ctx context.Context, j *job) {
 			story.Start = j.subject.start(a.from)
 		}
 		if story.Unexplained >= 0 {
-			story.Before = j.subject.before(ctx, &core, story.Unexplained)
+			story.Before, story.Refusals = j.subject.before(ctx, &core, story.Unexplained)
 		}
 		if c.old {
 			story.Core, story.Unexplained = byCall(story.Core, story.Unexplained)
 		}
 		return story.Anomaly()
 	})
+	j.faulty(j.object)
 	if j.decision.Answer == order.Illegal {
 		f.Key, f.Breaks = j.key, c.breaks(ctx, j)
 		j.anomaly = &f

@@ -17,6 +17,8 @@ type subject struct {
 	hints  engine.Hints
 	checks []models.Check
 	unseen func([]porcupine.Operation) []bool
+	// refusal is that of models.Object.
+	refusal func(state any, op *porcupine.Operation) string
 	// defects are deliberate mistakes in making cores.
 	defects defect
 }
@@ -31,7 +33,7 @@ func newSubject(model porcupine.Model, hints engine.Hints, checks []models.Check
 
 func subjectOf(o *models.Object) *subject {
 	s := newSubject(o.Model, o.Hints, o.Checks)
-	s.unseen = o.Unseen
+	s.unseen, s.refusal = o.Unseen, o.Refusal
 	return s
 }
 

@@ -26,7 +26,7 @@ var reserved = []string{"agent", artifactsDir}
 
 // check finds what is wrong between values that are each well formed, and tries every
 // template on three nodes.
-func (d *Definition) check(r *decoder, root *yaml.Node) {
+func (d *Definition) check(r *decoder, root *yaml.Node, open Models) {
 	c := checker{decoder: r, root: root}
 	if !nameForm.MatchString(d.System) {
 		c.bad("a system needs a name of letters, digits, dots and dashes, not %q", d.System)("system")
@@ -41,6 +41,7 @@ func (d *Definition) check(r *decoder, root *yaml.Node) {
 	}
 	c.artifacts(d)
 	c.processes(d)
+	c.workloads(d, open)
 	c.client(d)
 	c.claims(d)
 	if len(r.mistakes) == 0 {
@@ -264,9 +265,9 @@ func (c checker) client(d *Definition) {
 	}
 	for _, spokenOf := range slices.Sorted(maps.Keys(spoken)) {
 		at := []string{"client", name, "workloads", spokenOf}
-		work, err := workload.Find(spokenOf)
+		work, err := d.workload(spokenOf)
 		if err != nil {
-			names := []string{}
+			names := d.Workloads.Names()
 			for _, w := range workload.All() {
 				if len(w.Operations) > 0 {
 					names = append(names, w.Name)

@@ -40,6 +40,7 @@ type Definition struct {
 	Options      Named[Option]   `yaml:"options" doc:"what --set accepts; templates read them with option"`
 	Artifacts    Named[Artifact] `yaml:"artifacts" doc:"executables and other files that nodes need; templates name them with bin"`
 	Processes    Named[Process]  `yaml:"processes" doc:"servers by their role, the main one first"`
+	Workloads    Named[Workload] `yaml:"workloads" doc:"workloads of your own, judged by models of your own"`
 	Client       Client          `yaml:"client" doc:"how clients speak to the servers"`
 	Capabilities []string        `yaml:"capabilities" doc:"faults that make sense for this system, as nemesis list faults names them; default all that the nodes can have"`
 	Timing       Timing          `yaml:"timing" doc:"the system's own timeouts, in which some faults are measured"`
@@ -47,7 +48,10 @@ type Definition struct {
 
 	// Text is the file, Dir the directory that relative paths in it start from.
 	Text, Dir string `yaml:"-"`
-	path      string
+	// Models are the texts of the models that the file names, by the names that it gives them.
+	Models map[string]string `yaml:"-"`
+	path   string
+	own    map[string]*history.OwnWorkload
 }
 
 // Option is one key of --set.
@@ -236,9 +240,14 @@ const (
 const MostText = 1 << 20
 
 // Parse reads a system's file. path is where it is: messages name it, and relative paths in
-// the file start from its directory. The error has a line for every mistake, with its line
-// and column.
+// the file start from its directory, in which the models are that it names. The error has a
+// line for every mistake, with its line and column.
 func Parse(path string, text []byte) (*Definition, error) {
+	return ParseWith(path, text, FromDisk(filepath.Dir(path)))
+}
+
+// ParseWith is Parse where models come from elsewhere.
+func ParseWith(path string, text []byte, open Models) (*Definition, error) {
 	d := &Definition{Text: string(text), Dir: filepath.Dir(path), path: path}
 	if len(text) > MostText {
 		return nil, fmt.Errorf("%s: the file of a system is at most %d bytes, not %d", path, MostText, len(text))
@@ -260,7 +269,7 @@ func Parse(path string, text []byte) (*Definition, error) {
 	r := &decoder{path: path}
 	r.value(root.Content[0], reflect.ValueOf(d).Elem(), "")
 	if len(r.mistakes) == 0 {
-		d.check(r, root.Content[0])
+		d.check(r, root.Content[0], open)
 	}
 	if len(r.mistakes) > 0 {
 		return nil, errors.Join(r.mistakes...)

@@ -165,7 +165,7 @@ func FuzzParse(f *testing.F) {
 	f.Add("system: x\nprocesses: {a: {command: '{{ range nodes }}{{ end }}'}}")
 	f.Add("x: &a [a,a,a,a,a,a,a,a,a]\ny: &b [*a,*a,*a,*a,*a,*a,*a,*a]\nclaims: &c [*b,*b,*b,*b,*b,*b,*b]")
 	f.Fuzz(func(t *testing.T, text string) {
-		d, err := Parse("x.yaml", []byte(text))
+		d, err := ParseWith("x.yaml", []byte(text), Held(nil))
 		if (d == nil) == (err == nil) {
 			t.Error("neither a system nor a mistake, or both")
 		}

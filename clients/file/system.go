@@ -25,6 +25,7 @@ var (
 	_ clients.Limited    = System{}
 	_ clients.Restricted = System{}
 	_ clients.Sized      = System{}
+	_ clients.Owning     = System{}
 )
 
 // New makes a system of what was read.
@@ -54,7 +55,8 @@ func (s System) Options() []clients.Option {
 	return options
 }
 
-// Workloads are those that its clients speak, in the order of the table of workloads.
+// Workloads are those that its clients speak, in the order of the table of workloads, and then
+// those of the file.
 func (s System) Workloads() []string {
 	spoken := s.operations()
 	var names []string
@@ -63,8 +65,16 @@ func (s System) Workloads() []string {
 			names = append(names, w.Name)
 		}
 	}
+	for _, name := range s.Definition.Workloads.Names() {
+		if _, is := spoken[name]; is {
+			names = append(names, name)
+		}
+	}
 	return names
 }
+
+// OwnWorkload is a workload of the file.
+func (s System) OwnWorkload(name string) *history.OwnWorkload { return s.own[name] }
 
 // Without are the operations of a workload that its clients do not speak.
 func (s System) Without(name string) []string {

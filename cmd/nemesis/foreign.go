@@ -19,6 +19,7 @@ import (
 	"nemesis/checker/bank"
 	"nemesis/checker/linear"
 	"nemesis/checker/linear/models"
+	"nemesis/checker/linear/own"
 	"nemesis/checker/queue"
 	"nemesis/checker/set"
 	"nemesis/checker/transactions/listappend"
@@ -40,7 +41,7 @@ type foreignFlags struct {
 
 func (f *foreignFlags) register(flags *pflag.FlagSet) {
 	flags.StringVar(&f.format, "format", "", "the format of another tester's history: "+formatNames()+" (default: what it looks like)")
-	flags.StringVar(&f.model, "model", "", "what one object is supposed to be: "+modelNames()+" (default cas-register, for porcupine-kv kv, for plume, polysi-text and dbcop rw-register)")
+	flags.StringVar(&f.model, "model", "", "what one object is supposed to be: "+modelNames()+", or the path of a model of yours, FILE.star (default cas-register, for porcupine-kv kv, for plume, polysi-text and dbcop rw-register)")
 	flags.StringVar(&f.claim, "claim", "", "the consistency model to hold the history to ("+strings.Join(claimable(), ", ")+"; default strict-serializable)")
 	flags.BoolVar(&f.overdrafts, "negative-balances", false, "accounts of a bank may be below zero")
 	flags.StringVar(&f.init, "init", "nil", "value that a register or a key holds at first, as the history would have it")
@@ -188,7 +189,10 @@ func (f *foreignFlags) checker(format foreign.Format) (checker.Checker, time.Dur
 	case format.Sessions() && f.model != "" && f.model != "rw-register" && f.model != "long-fork":
 		return nil, 0, 0, fmt.Errorf("read --model %s: a history of the format %s has transactions over registers; leave it out", f.model, format)
 	}
-	kind, err := models.Find(f.modelOf(format))
+	kind, err := f.kind(format)
+	if err != nil && filepath.Ext(f.model) == starlark {
+		return nil, 0, 0, err
+	}
 	if err != nil && whole.check == nil {
 		return nil, 0, 0, fmt.Errorf("%w, %s", err, strings.Join(claimable(), ", "))
 	}
@@ -207,6 +211,25 @@ func (f *foreignFlags) checker(format foreign.Format) (checker.Checker, time.Dur
 		return whole.check(f), f.time, memory, nil
 	}
 	return linear.Checker(kind, opt), f.time, memory, nil
+}
+
+// starlark is how names of files end that hold a model of the user's.
+const starlark = ".star"
+
+// kind is the model of single objects that the flags name: one that nemesis knows, or a file.
+func (f *foreignFlags) kind(format foreign.Format) (models.Kind, error) {
+	if filepath.Ext(f.model) != starlark {
+		return models.Find(f.modelOf(format))
+	}
+	text, err := history.ReadFile(f.model, own.MostText)
+	if err != nil {
+		return models.Kind{}, fmt.Errorf("read --model: %w", err)
+	}
+	model, err := own.Compile(filepath.Base(f.model), string(text))
+	if err != nil {
+		return models.Kind{}, err
+	}
+	return model.Kind(), nil
 }
 
 // ofWhole is a model that is judged by the whole history at once, and not object by object.

@@ -88,6 +88,9 @@ func tellSystem(out io.Writer, plan history.System, s file.System) error {
 			fmt.Fprintf(w, "  no\t%s\tthe client does not speak %s\n", work.Name, strings.Join(work.Operations, ", "))
 		}
 	}
+	for _, own := range s.Definition.Workloads {
+		fmt.Fprintf(w, "  yes\t%s\tof the file's own, judged by its model\n", own.Name)
+	}
 	fmt.Fprintln(w, "\nfaults\t\t")
 	for _, f := range nemesis.Faults() {
 		name := f.Info().Name

@@ -131,6 +131,81 @@ func TestClientsAreAProgramOfTheUsers(t *testing.T) {
 	}
 }
 
+// The worked example of docs/your-own-system.md: a type of data that nemesis does not know, a
+// workload and a model of the file's own, and a real bug. Then the run is judged again without
+// the files, and by a model that fails.
+func TestAModelOfTheUsersFindsABug(t *testing.T) {
+	needsProgram(t, "python3")
+	needsLocalNodes(t)
+	t.Parallel()
+	dir := t.TempDir()
+	if err := os.CopyFS(dir, os.DirFS(filepath.Join("..", "..", "examples", "priority-queue"))); err != nil {
+		t.Fatal(err)
+	}
+	found := finish(t, invocation(t, "run", filepath.Join(dir, "system.yaml"), "--faults", "none", "--time-limit", "3s", "--concurrency", "6", "--seed", "1"))
+	found.want(t, checker.Violation.ExitCode())
+	if err := os.RemoveAll(dir); err != nil {
+		t.Fatal(err)
+	}
+	finish(t, invocation(t, "check", string(found.dir))).want(t, checker.Violation.ExitCode())
+	finish(t, invocation(t, "report", string(found.dir))).want(t, 0)
+	var plan history.Plan
+	if err := found.dir.ReadJSON(history.PlanFile, &plan); err != nil {
+		t.Fatal(err)
+	}
+	plan.Workload.Own.Text = strings.Replace(plan.Workload.Own.Text, "state[1:]", "state[1000:][0]", 1)
+	if err := found.dir.WriteJSON(history.PlanFile, plan); err != nil {
+		t.Fatal(err)
+	}
+	failed := finish(t, invocation(t, "check", string(found.dir)))
+	failed.want(t, checker.Harness.ExitCode())
+	if told := strings.Join(strings.Fields(failed.text), " "); !strings.Contains(told, "the model queue.star:17:") || strings.Contains(told, "VIOLATION") {
+		t.Errorf("a model that fails is told as %s", told)
+	}
+}
+
+// A history of another tester's is judged by a model of the user's.
+func TestAHistoryIsJudgedByAModelOfTheUsers(t *testing.T) {
+	dir := t.TempDir()
+	model, log := filepath.Join(dir, "stack.star"), filepath.Join(dir, "history.edn")
+	write := func(path, text string) {
+		if err := os.WriteFile(path, []byte(text), 0o644); err != nil {
+			t.Fatal(err)
+		}
+	}
+	write(model, "init = []\ndef step(state, input, output):\n    if input.f == \"push\":\n        return True, state + [input.value]\n    return matches(output, state[-1] if state else None), state[:-1]\n")
+	ops := func(first, second string) string {
+		return `{:process 0 :type :invoke :f :push :value 1 :time 1}
+{:process 0 :type :ok :f :push :value 1 :time 2}
+{:process 1 :type :invoke :f :push :value 2 :time 3}
+{:process 1 :type :ok :f :push :value 2 :time 4}
+{:process 0 :type :invoke :f :pop :value nil :time 5}
+{:process 0 :type :ok :f :pop :value ` + first + ` :time 6}
+{:process 0 :type :invoke :f :pop :value nil :time 7}
+{:process 0 :type :ok :f :pop :value ` + second + ` :time 8}
+`
+	}
+	write(log, ops("2", "1"))
+	if out, code := try(t, "check", "--format", "jepsen-edn", "--model", model, log); code != 0 {
+		t.Errorf("exit status %d: %s", code, out)
+	}
+	write(log, ops("1", "2"))
+	if out, code := try(t, "check", "--format", "jepsen-edn", "--model", model, log); code != checker.Violation.ExitCode() || !strings.Contains(out, "the answer would be 2") {
+		t.Errorf("exit status %d: %s", code, out)
+	}
+	write(model, "init = []\ndef step(state, input, output):\n    return True, state[7]\n")
+	if out, code := try(t, "check", "--format", "jepsen-edn", "--model", model, log); code != usageCode || !strings.Contains(out, "stack.star:3:23: in step: index 7 out of range") {
+		t.Errorf("exit status %d: %s", code, out)
+	}
+	write(model, "init = [")
+	if out, code := try(t, "check", "--format", "jepsen-edn", "--model", model, log); code != usageCode || !strings.Contains(out, "read the model stack.star:1:9") {
+		t.Errorf("exit status %d: %s", code, out)
+	}
+	if out, code := try(t, "check", "--model", filepath.Join(dir, "none.star"), log); code != usageCode || !strings.Contains(out, "read --model") {
+		t.Errorf("exit status %d: %s", code, out)
+	}
+}
+
 // The commands of docs/your-own-system.md, from an empty directory to findings in servers that
 // nemesis has never heard of.
 func TestFromAnEmptyDirectoryToAFinding(t *testing.T) {

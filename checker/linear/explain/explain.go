@@ -15,6 +15,7 @@ package explain
 
 import (
 	"fmt"
+	"slices"
 	"sort"
 	"strings"
 
@@ -52,8 +53,12 @@ type Story struct {
 	Unexplained int
 	// Before are the states in which the culprit could have found the object.
 	Before []string
+	// Refusals say why the culprit is refused in each of them, as clauses; "" where nobody knows.
+	Refusals []string
 	// Old: reads may be old, and so stand at any moment before their response.
 	Old bool
+	// Own: the model is the user's, and nothing is known of its operations' names.
+	Own bool
 	// Confirmed: a second checker found no order of the core either.
 	Confirmed bool
 }
@@ -218,6 +223,9 @@ func (s *Story) conclude(proof []checker.ProofStep) []checker.ProofStep {
 	if len(s.Before) > 0 {
 		text = fmt.Sprintf("No order of these operations satisfies all of this: client %d could only have found %s.",
 			s.source(s.Unexplained).Process, checker.Show(either(s.Before)))
+		if len(s.Refusals) > 0 && s.Refusals[0] != "" && len(slices.Compact(slices.Clone(s.Refusals))) == 1 {
+			text = strings.TrimSuffix(text, ".") + ": " + checker.Show(s.Refusals[0]) + "."
+		}
 	}
 	return append(proof, checker.ProofStep{Text: text, Core: []int{s.Unexplained}})
 }
@@ -233,12 +241,20 @@ func (s *Story) list() []checker.ProofStep {
 
 func (s *Story) sentence(i int) string {
 	o := s.source(i)
+	if s.told(o) {
+		return fmt.Sprintf("Client %d's %s was invoked at %s and returned %s at %s.", o.Process, request(o), checker.Moment(o.Call), checker.ShowJSON(o.Output), checker.Moment(o.Return))
+	}
 	return fmt.Sprintf("Client %d's %s was invoked at %s and %s.", o.Process, describe(o), checker.Moment(o.Call), outcome(o))
 }
 
 // answers reports whether an operation's answer is what it is about.
 func answers(o *history.Operation) bool {
 	return o.Type == history.OK && (o.F == history.FRead || o.F == history.FGet || o.F == history.FDequeue)
+}
+
+// told reports whether an operation of a model of the user's answered something.
+func (s *Story) told(o *history.Operation) bool {
+	return s.Own && o.Type == history.OK && !history.IsNull(o.Output)
 }
 
 func outcome(o *history.Operation) string {
@@ -252,6 +268,8 @@ func outcome(o *history.Operation) string {
 func (s *Story) did(i int) string {
 	o := s.source(i)
 	switch {
+	case s.told(o):
+		return fmt.Sprintf("Client %d's %s on %s returned %s at %s", o.Process, request(o), s.name(), checker.ShowJSON(o.Output), checker.Moment(o.Return))
 	case answers(o) && o.F != history.FDequeue:
 		return fmt.Sprintf("Client %d read %s from %s at %s", o.Process, checker.ShowJSON(o.Output), s.name(), checker.Moment(o.Return))
 	case answers(o):
@@ -260,6 +278,14 @@ func (s *Story) did(i int) string {
 		return fmt.Sprintf("Client %d's %s on %s found another value at %s", o.Process, describe(o), s.name(), checker.Moment(o.Return))
 	}
 	return fmt.Sprintf("Client %d's %s on %s succeeded at %s", o.Process, describe(o), s.name(), checker.Moment(o.Return))
+}
+
+// request is what an operation asked for.
+func request(o *history.Operation) string {
+	if history.IsNull(o.Input) {
+		return checker.Show(o.F)
+	}
+	return checker.Show(o.F) + " of " + checker.ShowJSON(o.Input)
 }
 
 func describe(o *history.Operation) string {

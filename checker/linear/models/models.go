@@ -56,7 +56,16 @@ type Kind struct {
 	// operations have Metadata that points to what they were made of. Safe for
 	// concurrent use.
 	Parse func(ops []*history.Operation, opt Options) (Object, error)
+	// Partition is which part of an object an operation is about, where parts are
+	// independent of each other and judged each by itself; nil for objects of one part.
+	Partition func(*history.Operation) (string, error)
 }
+
+// Fault is what is wrong with a model: it failed in the course of a search. Nothing that was
+// decided with it counts.
+type Fault struct{ Text string }
+
+func (f *Fault) Error() string { return f.Text }
 
 // Options change how a history is read. The zero value is right for our own.
 type Options struct {
@@ -92,6 +101,12 @@ type Object struct {
 	// Values tells what an operation with its answer found and left, where the state is
 	// one value. Nil for other kinds.
 	Values func(op *porcupine.Operation) (found, left Value)
+	// Refusal says, as a clause, why the model refuses an operation in a state; "" where
+	// nothing is known. Nil for kinds of which the state says enough.
+	Refusal func(state any, op *porcupine.Operation) string
+	// Fault tells what went wrong with the model so far, a *Fault. Nil for kinds with which
+	// nothing can.
+	Fault func() error
 }
 
 // Value is a value of a register, if there is one.
@@ -118,14 +133,14 @@ func Source(op *porcupine.Operation) *history.Operation {
 // All is every kind, by name.
 func All() []Kind {
 	return []Kind{
-		{"cas-register", "register", "read, write, cas [expected,new]", false, parseRegister},
-		{"counter", "counter", "add n (negative too), read; 0 at first", false, parseCounter},
-		{"kv", "store", "get, put, append of strings per key; \"\" at first", true, parseKV},
-		{"mutex", "mutex", "acquire, release; free at first", false, parseMutex},
-		{"queue", "queue", "enqueue v, dequeue (null when empty); first in, first out", false, parseQueue},
-		{"register", "register", "read, write", false, parsePlainRegister},
-		{"set", "set", "add v, read of the whole set", false, parseSet},
-		{"unordered-queue", "queue", "enqueue v, dequeue (null when empty) of any element", false, parseUnorderedQueue},
+		{"cas-register", "register", "read, write, cas [expected,new]", false, parseRegister, nil},
+		{"counter", "counter", "add n (negative too), read; 0 at first", false, parseCounter, nil},
+		{"kv", "store", "get, put, append of strings per key; \"\" at first", true, parseKV, nil},
+		{"mutex", "mutex", "acquire, release; free at first", false, parseMutex, nil},
+		{"queue", "queue", "enqueue v, dequeue (null when empty); first in, first out", false, parseQueue, nil},
+		{"register", "register", "read, write", false, parsePlainRegister, nil},
+		{"set", "set", "add v, read of the whole set", false, parseSet, nil},
+		{"unordered-queue", "queue", "enqueue v, dequeue (null when empty) of any element", false, parseUnorderedQueue, nil},
 	}
 }
 
