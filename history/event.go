@@ -153,6 +153,9 @@ type Fault struct {
 	Links []Link `json:"links,omitempty"`
 	// Description is one sentence for a person.
 	Description string `json:"description,omitempty"`
+	// Began is what happened that the fault waited for, as a clause; "" where it waited for
+	// nothing but its time.
+	Began string `json:"began,omitempty"`
 	// Limits are what the fault does not do although one might expect it, a sentence
 	// each, told with Inject.
 	Limits []string `json:"limits,omitempty"`

@@ -19,7 +19,7 @@ type Step struct {
 	Links   []Link   `json:"links,omitempty"`
 	// While is the ID of an earlier step that this one overlaps: it strikes while that is in force, and is healed before. 0 is none.
 	While int `json:"while,omitempty"`
-	// When is what it waits for from At on, such as leader-change or 500ops; "" for nothing.
+	// When is what it waits for from At on, such as leader-change, 500ops or sync:5/path=*.wal; "" for nothing.
 	When string   `json:"when,omitempty"`
 	At   Duration `json:"at"`   // since the workload began
 	Hold Duration `json:"hold"` // until it is healed

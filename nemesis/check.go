@@ -85,6 +85,10 @@ func checkStep(step *history.Step, known map[string]bool, cluster Options) (fiel
 	if hold := time.Duration(step.Hold); hold <= 0 || hold > mostAmount {
 		return "hold", fmt.Errorf("%s is no time that a fault can hold, up to a year", hold)
 	}
+	for name := range known {
+		cluster.Nodes = append(cluster.Nodes, name)
+	}
+	cluster.Leases = true // whether there are any shows when it fires
 	if err := checkTrigger(step, cluster); err != nil {
 		return "when", err
 	}

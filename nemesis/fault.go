@@ -11,6 +11,7 @@ import (
 	"strings"
 
 	"nemesis/history"
+	"nemesis/nemesis/effects"
 	"nemesis/nodes"
 	"nemesis/nodes/agent"
 )
@@ -239,6 +240,9 @@ func Able(cannot map[string]string, steps []history.Step) error {
 		}
 		if no {
 			return &CannotError{Fault: step.Kind, Why: why}
+		}
+		if why, no = cannot[effects.DiskRuleKind]; no && WaitsForCalls([]history.Step{step}) {
+			return &CannotError{Fault: step.Kind + " when " + step.When, Why: why}
 		}
 	}
 	return nil

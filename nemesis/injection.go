@@ -26,6 +26,8 @@ type injection struct {
 	bound Binding
 	stage history.Stage
 	acts  []*act
+	// began is what happened that it waited for; "" where it waited for nothing.
+	began string
 	// applied is called as soon as every action was applied, before any is looked at; nil for nothing.
 	applied func()
 	// within is closed when what strikes within this fault is healed; nil where nothing does.
@@ -88,6 +90,9 @@ func (i *injection) enter(stage history.Stage, confirmed bool, more []history.Ef
 	}
 	if stage == history.Inject {
 		entry.Limits = i.bound.Limits
+	}
+	if entry.Began = i.began; i.began != "" {
+		entry.Description += ", since " + i.began
 	}
 	for _, a := range i.acts {
 		e := a.Effect()

@@ -85,8 +85,9 @@ type Config struct {
 	// longer they are waited for; 0 is as usual.
 	SlowNodes float64
 
-	// Happens returns when what a trigger waits for has happened, or with an error when ctx ends; nil where nobody knows.
-	Happens func(ctx context.Context, t Trigger) error
+	// Happens returns when what a trigger waits for has happened, and says as a clause what it was, or with an error when ctx ends; nil where
+	// nobody knows. Nodes are those whose servers' logs it is about. It is not asked about calls.
+	Happens func(ctx context.Context, t Trigger, nodes []string) (why string, err error)
 
 	// Join is how the server of a node is taken out of its cluster and in again: an effect without ID. change differs from one such
 	// change of the node to the next. Voters are the nodes whose servers are members now. Both are nil where the members cannot be
@@ -114,6 +115,8 @@ type Injector struct {
 	recording sync.Mutex
 	// suspended is the effect that keeps time services stopped meanwhile, nil for none.
 	suspended agent.Effect
+	// healed is the fault that healed last, if none after it was skipped; 0 for none.
+	healed int
 }
 
 // New makes an injector. It does nothing yet.
@@ -270,7 +273,12 @@ func (in *Injector) HealAll(ctx context.Context) error {
 // the plan wants it healed, and when the step after it is due.
 func (in *Injector) carryOut(ctx context.Context, step history.Step, healAt, next int64) error {
 	live := Live{Config: in.Config}
-	if err := in.triggered(ctx, step); err != nil {
+	why, release, err := in.triggered(ctx, step)
+	defer release()
+	if step.While == 0 {
+		in.healed = 0
+	}
+	if err != nil {
 		in.skip(step, err)
 		return nil
 	}
@@ -289,25 +297,32 @@ func (in *Injector) carryOut(ctx context.Context, step history.Step, healAt, nex
 		}
 	}
 	if outer, is := ctx.Value(innerKey{}).(*lastingOne); is {
-		var err error
 		if step, err = beside(step, outer, live); err != nil {
 			in.skip(step, err)
 			return nil
 		}
 	}
-	step, bound, err := Resolve(step, live)
+	var bound Binding
+	step, bound, err = Resolve(step, live)
 	if err != nil {
 		in.skip(step, err)
 		return nil
 	}
 	i := in.newInjection(step, bound)
+	i.began, i.applied = why, release
 	if outer, is := ctx.Value(outerKey{}).(*lastingOne); is {
-		i.applied = func() { outer.begin(step, true) }
+		i.applied = func() {
+			release()
+			outer.begin(step, true)
+		}
 		i.within = outer.innerOver
 	}
 	healAt = i.inject(ctx, healAt)
 	i.hold(ctx, healAt)
 	err = i.heal(ctx, next)
+	if step.While == 0 {
+		in.healed = step.ID
+	}
 	for _, a := range i.acts {
 		if p, is := a.Action.(*powerAction); is && p.booted {
 			in.suspendAgain(ctx, p.agent)

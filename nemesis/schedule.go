@@ -3,6 +3,7 @@ package nemesis
 import (
 	"cmp"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"maps"
 	"math/rand/v2"
@@ -95,19 +96,29 @@ func Schedule(rng *rand.Rand, opt Options) ([]history.Step, error) {
 	if count == 0 && len(opt.Holds) > 0 {
 		return nil, fmt.Errorf("schedule faults: a fault of %s does not fit into a run of %s; give a shorter --fault-hold or a longer --time-limit", longest(opt.Holds), opt.TimeLimit)
 	}
+	if opt.When == healedBefore && (pairs || count < 2) {
+		return nil, errors.New("schedule faults: --fault-when healed lets every second fault strike when the one before it heals, which takes two faults and no pairs; give a longer --time-limit or other --faults")
+	}
 	var steps []history.Step
 	for i := range count {
 		card := kinds.deal()
 		first, second, paired := strings.Cut(card, "+")
 		cards := drawn[first]
 		step := cards.draw(rng, opt, nil)
-		if step.ID = len(steps) + 1; !pairs {
+		step.ID = len(steps) + 1
+		// Every second fault strikes when the one before it heals.
+		follows := opt.When == healedBefore && i%2 == 1
+		if !pairs && (opt.When != healedBefore || follows) {
 			step.When = opt.When
 		}
 		hold, said := length(slot)
 		// A tenth of the slot stays clean, for the heal to finish in.
 		room := slot - hold - slot/10
 		at := begin + time.Duration(i)*slot + fraction(room, rng.Float64())
+		if follows {
+			before := steps[len(steps)-1]
+			at = time.Duration(before.At + before.Hold)
+		}
 		step.At, step.Hold, step.Said = history.Duration(at), history.Duration(hold), said
 		if err := cards.dealParameters(&step); err != nil {
 			return nil, err

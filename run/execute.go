@@ -315,7 +315,7 @@ func (r *runner) connect(ctx context.Context) error {
 // server whose clock and disk no fault changes is not touched.
 func (r *runner) agentOptions() agent.Options {
 	return agent.Options{
-		Binary: r.cfg.AgentBinary, Shadow: nemesis.NeedsShadow(r.plan.Faults), Disk: nemesis.NeedsDisk(r.plan.Faults),
+		Binary: r.cfg.AgentBinary, Shadow: nemesis.NeedsShadow(r.plan.Faults), Disk: nemesis.NeedsDisk(r.plan.Faults) || nemesis.WaitsForCalls(r.plan.Schedule),
 		// Slow nodes may not come to listening for a while.
 		DeadAfter: r.plan.Patience(agent.DefaultDeadAfter),
 		Keep:      r.cfg.Keep, OrphanAfter: r.plan.Patience(agent.DefaultOrphanAfter),

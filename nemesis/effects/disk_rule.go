@@ -217,6 +217,8 @@ func DiskWords(r faultfs.Rule) string {
 		return which + " return one bit that is wrong"
 	}
 	if words := map[string]string{
+		faultfs.HoldBefore:      " are held before they are made",
+		faultfs.HoldAfter:       " are held before they are answered",
 		faultfs.CorruptFlip:     " have one bit flipped where they are stored",
 		faultfs.CorruptZero:     " have blocks zeroed where they are stored",
 		faultfs.CorruptTruncate: " are cut short where they are stored",

@@ -125,6 +125,20 @@ func (c *Client) DownloadLog(ctx context.Context, path string, w io.Writer) (lef
 	return c.fetch(ctx, doRead, path, w, LogBeginning, LogEnd)
 }
 
+// ReadPart reads the file at path from an offset on, up to some hundred KiB of it, and tells
+// how long it is.
+func (c *Client) ReadPart(ctx context.Context, path string, offset int64) (part []byte, size int64, err error) {
+	answer, err := c.agent().exchange(ctx, doRead, chunk{Path: path, Offset: offset}, nil)
+	var got chunk
+	if err == nil {
+		err = json.Unmarshal(answer.Body, &got)
+	}
+	if err != nil {
+		return nil, 0, c.on("read", path, err)
+	}
+	return answer.payload, got.Size, nil
+}
+
 // AgentLog copies the agent's own log: what it and those before it did, and when.
 func (c *Client) AgentLog(ctx context.Context, w io.Writer) error {
 	_, err := c.fetch(ctx, doLog, "agent.log", w, maxInt64, 0)

@@ -162,8 +162,10 @@ func (d *Disk) begin(c *call, name string) fuse.Status {
 		return fuse.OK
 	}
 	p := ""
-	for _, a := range *rules {
-		if !slices.Contains(a.operations(), c.op) {
+	var before []*active // the rules in force before a hold, which are done with
+	for i := 0; i < len(*rules); i++ {
+		a := (*rules)[i]
+		if !slices.Contains(a.operations(), c.op) || slices.Contains(before, a) {
 			continue
 		}
 		if p == "" {
@@ -184,10 +186,20 @@ func (d *Disk) begin(c *call, name string) fuse.Status {
 			if !a.wait(c, time.Duration(a.Delay)) {
 				return fuse.EINTR
 			}
-		case Stall, HoldBefore:
+		case Stall:
 			if !a.wait(c, 0) {
 				return fuse.EINTR
 			}
+		case HoldBefore:
+			if !a.wait(c, 0) {
+				return fuse.EINTR
+			}
+			// What came into force meanwhile strikes this very call.
+			before = append(before, (*rules)[:i+1]...)
+			if rules = d.shared.rules.Load(); rules == nil {
+				return fuse.OK
+			}
+			i = -1
 		case Rate:
 			if wait := a.pass(c.size); wait > 0 && !a.wait(c, wait) {
 				return fuse.EINTR
