@@ -206,6 +206,9 @@ type Evidence struct {
 	// Undone: what should be in force is certainly not there any more, such as a table of
 	// rules that somebody deleted. It is never Confirmed then.
 	Undone bool `json:"undone,omitempty"`
+	// NotInForce: the node's ledger does not have the effect, as after an attempt to apply it that
+	// failed and was taken back. Confirmed says then that nothing of it is left.
+	NotInForce bool `json:"notInForce,omitempty"`
 	// Summary is one line: "412 packets dropped from n2; connect to n2:2380 timed out".
 	Summary string `json:"summary,omitempty"`
 	// Measures are the numbers behind the summary.

@@ -101,9 +101,6 @@ type agentAction struct {
 	before history.Evidence
 	during []history.Evidence
 	undone bool // last, rather than applied
-	// refused: the agent answered that it could not be applied, and nothing of it is in force.
-	// What a probe confirms then is that nothing is left.
-	refused bool
 	// seen is the last evidence that it is in force, missed why the last probe has none;
 	// past is what was seen before it was undone and applied again.
 	seen, past history.Evidence
@@ -166,13 +163,9 @@ func (a *agentAction) Before(ctx context.Context) {
 
 func (a *agentAction) Apply(ctx context.Context) error {
 	a.mu.Lock()
-	a.undone, a.refused = false, false
+	a.undone = false
 	a.mu.Unlock()
-	err := a.machine.Apply(ctx, a.effect)
-	a.mu.Lock()
-	defer a.mu.Unlock()
-	a.refused = errors.As(err, new(*agent.RemoteError))
-	return err
+	return a.machine.Apply(ctx, a.effect)
 }
 
 func (a *agentAction) Undo(ctx context.Context) error {
@@ -190,7 +183,9 @@ func (a *agentAction) Probe(ctx context.Context) (history.Evidence, error) {
 	if a.undone {
 		return seen, err
 	}
-	seen.Confirmed = seen.Confirmed && !a.refused
+	if err == nil && seen.NotInForce {
+		seen.Confirmed, seen.Undone = false, true // it says that nothing of it is left
+	}
 	if err == nil && is {
 		a.during = append(a.during, seen)
 		undone := seen.Undone // whatever was measured before
@@ -216,7 +211,7 @@ func (a *agentAction) Glance(ctx context.Context) {
 	seen, err := a.askOf(ctx, effect)
 	a.mu.Lock()
 	defer a.mu.Unlock()
-	if err == nil && a.shown && seen.Undone && !a.undone && a.lost == "" {
+	if err == nil && a.shown && (seen.Undone || seen.NotInForce) && !a.undone && a.lost == "" {
 		a.lost = seen.Summary
 	}
 }

@@ -236,12 +236,13 @@ func (a *fakeAgent) take(e agent.Effect) {
 	}
 }
 
-func (a *fakeAgent) Probe(ctx context.Context, e agent.Effect) (history.Evidence, error) {
+func (a *fakeAgent) Probe(ctx context.Context, e agent.Effect) (seen history.Evidence, err error) {
 	if err := a.enter(ctx, "probe"); err != nil {
 		return history.Evidence{}, err
 	}
 	a.mu.Lock()
 	defer a.mu.Unlock()
+	defer func() { seen.NotInForce = a.refuses }()
 	undone := a.refuses || lastOf(a.calls, "undo") > lastOf(a.calls, "apply")
 	if a.denies && !undone {
 		return history.Evidence{Summary: "nothing of it acts"}, nil

@@ -47,6 +47,13 @@ func (n *Netem) Glancing() agent.Effect {
 	return &glance
 }
 
+// Applied is the effect as it is in the ledger.
+func (n *Netem) Applied() agent.Effect {
+	applied := *n
+	applied.Glance = false
+	return &applied
+}
+
 // Kind is NetemKind.
 func (n *Netem) Kind() string { return NetemKind }
 

@@ -220,8 +220,6 @@ func (s shaper) found() ([]shaped, error) {
 // probe tells what the emulators did so far, and how long echoes take and what becomes
 // of them. Before the effect is in force the echoes alone are told, to compare with.
 func (s shaper) probe() (history.Evidence, error) {
-	asked := *s.Netem
-	asked.Glance = false // as it is in the ledger
 	var seen map[netip.Addr]echoes
 	var unseen error
 	if !s.Glance {
@@ -234,7 +232,7 @@ func (s shaper) probe() (history.Evidence, error) {
 	}
 	var e history.Evidence
 	switch {
-	case s.host.InForce(&asked):
+	case s.host.InForce(s.Applied()):
 		if len(found) == 0 {
 			return history.Evidence{Undone: true, Summary: "the queueing discipline is gone: something else on the node deleted it"}, nil
 		}

@@ -28,6 +28,13 @@ type Effect interface {
 	Probe(*Host) (history.Evidence, error)
 }
 
+// Applied is an effect that is asked about in another way than it was applied. Applied is the
+// effect as the ledger has it.
+type Applied interface {
+	Effect
+	Applied() Effect
+}
+
 // Worker is an effect that is a process of its own; see Host.Workers.
 type Worker interface {
 	Effect

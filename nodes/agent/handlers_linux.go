@@ -5,6 +5,7 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"nemesis/history"
 	"net"
 	"os"
 	"path/filepath"
@@ -89,7 +90,7 @@ func (s *server) handle(f frame) (answer any, payload []byte, err error) {
 			return done, err
 		})
 	case doProbe:
-		return s.effect(f, func(e Effect) (any, error) { return e.Probe(s.host) })
+		return s.effect(f, func(e Effect) (any, error) { return s.probe(e) })
 	case doLedger:
 		l := listing{Effects: []string{}}
 		for _, e := range s.ledger.list() {
@@ -173,6 +174,16 @@ func (s *server) apply(e Effect) error {
 		return err
 	}
 	return nil
+}
+
+// probe asks the effect, and says whether it is in force at all.
+func (s *server) probe(e Effect) (history.Evidence, error) {
+	seen, err := e.Probe(s.host)
+	if asked, is := e.(Applied); is {
+		e = asked.Applied()
+	}
+	seen.NotInForce = !s.host.InForce(e)
+	return seen, err
 }
 
 // undo takes the effect back, then strikes it out.
