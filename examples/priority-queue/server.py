@@ -5,7 +5,7 @@
     GET    /queue/NAME       the smallest element              200, or 204 when the queue is empty
     DELETE /queue/NAME       takes the smallest element out    200, or 204 when the queue is empty
 """
-import collections, heapq, http.server, json, sys, threading
+import collections, heapq, http.server, json, os, sys, threading
 
 queues = collections.defaultdict(list)
 lock = threading.Lock()
@@ -14,6 +14,7 @@ audit = open(sys.argv[3], "a")
 
 class Handler(http.server.BaseHTTPRequestHandler):
     protocol_version = "HTTP/1.1"
+    wbufsize = -1  # an answer is one packet
 
     def answer(self, status, element=None):
         body = b"" if element is None else json.dumps(element).encode()
@@ -41,7 +42,8 @@ class Handler(http.server.BaseHTTPRequestHandler):
         element = self.smallest()
         if element is None:
             return self.answer(204)
-        print(self.path, element, file=audit, flush=True)  # nobody holds the lock meanwhile
+        print(self.path, element, file=audit, flush=True)
+        os.fsync(audit.fileno())  # nobody holds the lock meanwhile
         with lock:
             if queues[self.path]:
                 heapq.heappop(queues[self.path])

@@ -254,7 +254,7 @@ func answers(o *history.Operation) bool {
 
 // told reports whether an operation of a model of the user's answered something.
 func (s *Story) told(o *history.Operation) bool {
-	return s.Own && o.Type == history.OK && !history.IsNull(o.Output)
+	return s.Own && o.Type == history.OK && len(o.Output) > 0
 }
 
 func outcome(o *history.Operation) string {
