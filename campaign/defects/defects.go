@@ -267,6 +267,8 @@ func catchers(name string) []string {
 		return []string{"refinement", "linearizable", "append", "set"}
 	case "append":
 		return []string{"append", "set"}
+	case "liveness":
+		return []string{"liveness", "restart"} // of restart, a server that runs and does not serve
 	case "process alive":
 		return []string{"restart", "liveness"}
 	}
