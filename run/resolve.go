@@ -163,8 +163,8 @@ func (r *resolution) findServer() (err error) {
 
 func (r *resolution) findWorkload() (err error) {
 	work := &r.plan.Workload
-	if _, said := r.said["workload"]; !said && checkServed(r.system, work.Name) != nil {
-		work.Name = r.system.Workloads()[0] // a system without registers
+	if work.Name == "" {
+		work.Name = r.system.Workloads()[0]
 	}
 	if owning, is := r.system.(clients.Owning); is {
 		work.Own = owning.OwnWorkload(work.Name)

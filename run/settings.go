@@ -88,7 +88,7 @@ func SettingTable() []Setting {
 			"system.binary", func(p *history.Plan) *string { return &p.System.Binary }).ofCell(),
 		{Setting: history.Setting{Name: "set", Kind: history.PairsSetting,
 			Doc: "system option, as key=value; nemesis list systems shows them"}, field: "system.options", Cell: true},
-		text("workload", "register", "what the clients do; nemesis list workloads shows them (of a system without registers: its first)",
+		text("workload", "", "what the clients do; nemesis list workloads shows them (default: the system's first)",
 			"workload.name", func(p *history.Plan) *string { return &p.Workload.Name }).ofCell(),
 		{Setting: history.Setting{Name: "faults", Default: "partition,kill,pause",
 			Doc: "faults to draw from, clock for all that change clocks, all that any cluster can have, such as all,packet,power-off, a+b for b while a is in force, or none"},
