@@ -18,6 +18,7 @@ import (
 	"nemesis/checker/linear"
 	"nemesis/checker/linear/models"
 	"nemesis/checker/liveness"
+	"nemesis/checker/offsetlog"
 	"nemesis/checker/ownership"
 	"nemesis/checker/queue"
 	"nemesis/checker/restart"
@@ -59,6 +60,7 @@ func everyChecker(t *testing.T) []timed {
 		{"transactions/predicate", predicate.Checker(), rows, false},
 		{"queue", queue.Checker(queue.Options{}), func() *history.Log { return objects("queue") }, true},
 		{"uniqueids", uniqueids.Checker(), identifiers, true},
+		{"offsetlog", offsetlog.Checker(offsetlog.Options{}), followedLog, true},
 		{"bank", bank.Checker(bank.Options{}), busyBank, true},
 		{"lease", lease.Checker(lease.Options{Bounds: bounds, Fenced: true}), contendedLock, false},
 		{"ownership", ownership.Checker(ownership.Options{Bounds: bounds}), movingShards, false},
@@ -174,6 +176,17 @@ func identifiers() *history.Log {
 	var ops []history.Operation
 	for i := range long {
 		ops = append(ops, write(i%5, history.FGenerate, "", history.OK, nil, history.EncodeInt(int64(i))))
+	}
+	return after(ops)
+}
+
+// followedLog is sent to and polled in turn.
+func followedLog() *history.Log {
+	var ops []history.Operation
+	for i := range long / 2 {
+		value, offset := history.EncodeInt(int64(i)), history.EncodeInt(int64(i+1))
+		ops = append(ops, write(i%5, history.FSend, "k", history.OK, value, offset),
+			write(i%5, history.FPoll, "k", history.OK, value, history.EncodeEntries([]history.Entry{{Offset: offset, Value: value}})))
 	}
 	return after(ops)
 }

@@ -66,6 +66,24 @@ func TestEncodedValuesDecodeToWhatTheyWere(t *testing.T) {
 		if err != nil || !cmp.Equal(rows, back) {
 			t.Fatalf("%s is decoded as %v, %v", history.EncodeRows(rows), back, err)
 		}
+		offset := history.Offset{Major: rapid.Uint64().Draw(t, "major"), Pair: rapid.Bool().Draw(t, "pair")}
+		spelled := json.RawMessage(offset.String())
+		if offset.Pair {
+			offset.Minor = rapid.Uint64().Draw(t, "minor")
+			spelled = history.EncodeText(offset.String())
+		}
+		if o, err := history.DecodeOffset(spelled); err != nil || o != offset {
+			t.Fatalf("%s is decoded as %v, %v", spelled, o, err)
+		}
+		entries := []history.Entry{{Offset: spelled, Value: someJSON(1)(t)}, {Offset: history.EncodeNull(), Value: someJSON(2)(t)}}
+		var found []history.Entry
+		err = history.EachEntry(history.EncodeEntries(entries), func(e history.Entry) error {
+			found = append(found, e)
+			return nil
+		})
+		if err != nil || !cmp.Equal(entries, found) {
+			t.Fatalf("%s is decoded as %v, %v", history.EncodeEntries(entries), found, err)
+		}
 		move := history.Move{Low: rapid.Uint64().Draw(t, "low"), High: rapid.Uint64().Draw(t, "high"), From: aText(t), To: aText(t)}
 		m, err := history.DecodeMove(move.Encode())
 		same(move.Encode(), move, m, err)

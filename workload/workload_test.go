@@ -28,7 +28,7 @@ func TestFindNamesWhatThereIs(t *testing.T) {
 		}
 	}
 	_, err := Find("queues")
-	if want := `find workload "queues": there is none of that name, choose one of register, append, rw-register, bank, long-fork, predicate, set, counter, queue, unique-ids, lease, lock, fenced-write, election, shard-ownership, ring, increment`; err == nil || err.Error() != want {
+	if want := `find workload "queues": there is none of that name, choose one of register, append, rw-register, bank, long-fork, predicate, set, counter, queue, log, unique-ids, lease, lock, fenced-write, election, shard-ownership, ring, increment`; err == nil || err.Error() != want {
 		t.Errorf("got error %v, want %s", err, want)
 	}
 }
@@ -44,7 +44,8 @@ type system struct {
 	balances  map[string]int
 	rows      map[string]int
 	queue     []int
-	counting  bool // what is added to is a counter
+	logs      map[string][][2]int // of each log the entries, by offset and value
+	counting  bool                // what is added to is a counter
 	wrong     func(op generator.Op, n int, answer any) any
 	n         int  // operations so far
 	turn      int  // questions about a lock so far, or increments
@@ -54,7 +55,7 @@ type system struct {
 }
 
 func newSystem() *system {
-	return &system{tenancy: tenancy{crashes: map[int]int{}, places: map[string]*place{}}, registers: map[string]int{}, lists: map[string][]int{}, values: map[string]int{}, rows: map[string]int{}}
+	return &system{tenancy: tenancy{crashes: map[int]int{}, places: map[string]*place{}}, registers: map[string]int{}, lists: map[string][]int{}, values: map[string]int{}, rows: map[string]int{}, logs: map[string][][2]int{}}
 }
 
 // client takes a random time, in which the operation's effect lies, and loses one
@@ -153,6 +154,12 @@ func (s *system) do(op generator.Op) (answer any, ok bool) {
 			key, named := part[1].(string)
 			_, there := s.rows[key]
 			switch {
+			case part[0] == "send":
+				part[2] = []int{s.send(key, int(part[2].(float64))), int(part[2].(float64))}
+				continue
+			case part[0] == "poll":
+				part[2] = s.poll(key, part[2])
+				continue
 			case part[0] == "rp":
 				part[2] = s.match(part[1].(map[string]any))
 				continue
@@ -200,6 +207,14 @@ func (s *system) do(op generator.Op) (answer any, ok bool) {
 			return s.do(op)
 		}
 		return v, true
+	case "send":
+		var v int
+		decode(&v)
+		return s.send(op.Key, v), true
+	case "poll":
+		var after any
+		decode(&after)
+		return s.poll(op.Key, after), true
 	case "generate":
 		s.turn++
 		return s.turn, true
@@ -226,6 +241,35 @@ func (s *system) do(op generator.Op) (answer any, ok bool) {
 		return nil, true
 	}
 	panic("no such operation: " + op.F)
+}
+
+// send appends to a log, whose offsets have gaps. One in so many is lost.
+func (s *system) send(key string, value int) (offset int) {
+	log := s.logs[key]
+	offset = 3
+	if len(log) > 0 {
+		offset = log[len(log)-1][0] + 1 + value%2
+	}
+	if s.loses > 0 && s.n%s.loses == 0 {
+		return offset
+	}
+	s.logs[key] = append(log, [2]int{offset, value})
+	if s.repeats > 0 && s.n%s.repeats == 0 {
+		s.logs[key] = append(s.logs[key], [2]int{offset + 1, value})
+	}
+	return offset
+}
+
+// poll are the entries of a log behind an offset.
+func (s *system) poll(key string, after any) [][2]int {
+	from, _ := after.(float64)
+	found := [][2]int{}
+	for _, e := range s.logs[key] {
+		if e[0] > int(from) {
+			found = append(found, e)
+		}
+	}
+	return found
 }
 
 // match are the rows that match a predicate.
@@ -375,6 +419,14 @@ func TestBrokenSystemIsFoundOut(t *testing.T) {
 		}, nil},
 		{"queue", "total-queue", "elements that come out twice", nil, func(s *system) { s.repeats = 50 }},
 		{"queue", "total-queue", "elements that are lost", nil, func(s *system) { s.loses = 5 }},
+		{"log", "log", "entries that are lost", nil, func(s *system) { s.loses = 100 }},
+		{"log", "log", "entries that are there twice", nil, func(s *system) { s.repeats = 100 }},
+		{"log", "log", "a poll that leaves something out", func(op generator.Op, n int, answer any) any {
+			if found, is := answer.([][2]int); is && len(found) > 2 && n > 500 && n < 530 {
+				return slices.Delete(slices.Clone(found), 1, 2)
+			}
+			return answer
+		}, nil},
 		{"unique-ids", "unique-ids", "an identifier for two", func(op generator.Op, n int, answer any) any {
 			if id, is := answer.(int); is && n == 1000 {
 				return id - 1
@@ -553,8 +605,8 @@ func TestFinalReadsReachEveryNode(t *testing.T) {
 	for i := range used {
 		used[i] = keyName(i)
 	}
-	reads := map[string]int{"register": finalKeys, "append": finalKeys, "rw-register": finalKeys, "predicate": finalKeys, "bank": 1, "set": 1, "counter": finalKeys}
-	for _, w := range []Workload{register, appends, rwRegister, predicate, bank, set, counter} {
+	reads := map[string]int{"register": finalKeys, "append": finalKeys, "rw-register": finalKeys, "predicate": finalKeys, "bank": 1, "set": 1, "counter": finalKeys, "log": finalKeys}
+	for _, w := range []Workload{register, appends, rwRegister, predicate, bank, set, counter, logs} {
 		t.Run(w.Name, func(t *testing.T) {
 			steps, err := generator.Simulation{Threads: 10}.Run(w.Final(plan, used))
 			if err != nil {
@@ -589,7 +641,7 @@ func TestFinalReadsEndThoughNothingSucceeds(t *testing.T) {
 	fail := func(*rand.Rand, generator.Op) (time.Duration, generator.End, json.RawMessage) {
 		return time.Second, generator.EndFail, nil
 	}
-	for _, w := range []Workload{register, appends, rwRegister, bank, longFork, predicate, set, counter} {
+	for _, w := range []Workload{register, appends, rwRegister, bank, longFork, predicate, set, counter, logs} {
 		steps, err := generator.Simulation{Threads: 10, Client: fail}.Run(w.Final(plan, used))
 		if err != nil {
 			t.Fatal(err)
@@ -680,6 +732,7 @@ func TestOperationsAreSpelledAsDocumented(t *testing.T) {
 		"predicate":       {`txn [["insert","g1.0",0],["insert","g1.1",1],`, `txn [["rp",{"group":"g0","mod":2,"rest":`, `txn [["rp",{"group":"g0","mod":1,"rest":0},null]`},
 		"queue":           {`enqueue 1`, `dequeue `},
 		"unique-ids":      {`generate `},
+		"log":             {`send 1`, `poll `, `txn [["send","k`, `txn [["poll","k`},
 		"bank":            {`open {"a0":10,"a1":10}`, `transfer {"from":"a`, `balances `},
 		"long-fork":       {`txn [["w","g1.2",1]]`, `txn [["r","g`},
 		"set":             {`add `, `list `},

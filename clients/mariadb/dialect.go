@@ -29,6 +29,9 @@ func dialect() sql.Dialect {
 		DeleteRow:      "DELETE FROM nemesis_row WHERE id = :key",
 		ReadRow:        "SELECT value FROM nemesis_row WHERE id = :key",
 		MatchRows:      "SELECT id, value FROM nemesis_row WHERE grp = :group AND mod(value, :divisor) = :rest",
+		NextOffset:     "INSERT INTO nemesis_head (id, next) VALUES (:key, 1) ON DUPLICATE KEY UPDATE next = next + 1 RETURNING next",
+		InsertEntry:    "INSERT INTO nemesis_entry (log, id, value) VALUES (:key, :offset, :value)",
+		PollEntries:    "SELECT id, value FROM nemesis_entry WHERE log = :key AND id > :after ORDER BY id",
 		ReadAccount:    "SELECT balance FROM nemesis_account WHERE id = :key",
 		SetAccount:     "UPDATE nemesis_account SET balance = :value WHERE id = :key",
 		ListAccounts:   "SELECT id, balance FROM nemesis_account",
@@ -43,6 +46,8 @@ func schema() string {
 		"CREATE TABLE nemesis_register (id VARCHAR(64) PRIMARY KEY, value BIGINT NOT NULL) ENGINE=InnoDB;",
 		"CREATE TABLE nemesis_element (number BIGINT AUTO_INCREMENT PRIMARY KEY, name VARCHAR(64) NOT NULL, element BIGINT NOT NULL, KEY (name)) ENGINE=InnoDB;",
 		"CREATE TABLE nemesis_row (id VARCHAR(64) PRIMARY KEY, grp VARCHAR(64) NOT NULL, value BIGINT NOT NULL, KEY (grp)) ENGINE=InnoDB;",
+		"CREATE TABLE nemesis_head (id VARCHAR(64) PRIMARY KEY, next BIGINT NOT NULL) ENGINE=InnoDB;",
+		"CREATE TABLE nemesis_entry (log VARCHAR(64), id BIGINT, value BIGINT NOT NULL, PRIMARY KEY (log, id)) ENGINE=InnoDB;",
 		"CREATE TABLE nemesis_account (id VARCHAR(64) PRIMARY KEY, balance BIGINT NOT NULL) ENGINE=InnoDB;",
 	}, "\n") + "\n"
 }

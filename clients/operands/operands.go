@@ -8,6 +8,7 @@
 //	{{ .value }}    what is written or added: the digits of an integer, a text as it is, else its JSON
 //	{{ .from }}     what a compare-and-set expects; "" where it expects no value
 //	{{ .to }}       what it writes
+//	{{ .after }}    the offset behind which a poll begins; "" for the beginning of the log
 //	{{ .process }}  the number of the client's process, {{ .node }} the node that it talks to
 //
 // A name that is not there is an error, so that a misspelt key never becomes a request.
@@ -44,7 +45,7 @@ func Parse(text string) (Template, error) {
 	}
 	t.tree = tree
 	err = Bounded(text, func() error {
-		_, err := t.Fill(Values{"key": "k0", "value": "1", "from": "1", "to": "2", "process": 0, "node": "n1"})
+		_, err := t.Fill(Values{"key": "k0", "value": "1", "from": "1", "to": "2", "after": "", "process": 0, "node": "n1"})
 		return err
 	})
 	return t, err
@@ -106,6 +107,8 @@ func Of(op history.Event, node string) (Values, error) {
 			return nil, fmt.Errorf("read the arguments of a compare-and-set: %w", err)
 		}
 		v["from"], v["to"] = Text(cas.Expected), Text(cas.New)
+	case history.FPoll:
+		v["after"] = Text(op.Value)
 	default:
 		if !history.IsNull(op.Value) {
 			v["value"] = Text(op.Value)
@@ -139,12 +142,12 @@ func Text(value json.RawMessage) string {
 // nothing, so that one without an answer certainly did not happen.
 func Observes(op history.Event) bool {
 	switch op.F {
-	case history.FRead, history.FList, history.FHolder, history.FBalances:
+	case history.FRead, history.FList, history.FHolder, history.FBalances, history.FPoll:
 		return true
 	case history.FTransaction:
 		looks := true
 		err := history.EachMicroOp(op.Value, func(m history.MicroOp) error {
-			looks = looks && m.F == history.MicroRead
+			looks = looks && (m.F == history.MicroRead || m.F == history.MicroPoll)
 			return nil
 		})
 		return err == nil && looks
@@ -165,7 +168,7 @@ func Doubt(op history.Event, err error) clients.Completion {
 // register that nobody has written to.
 func Nothing(workload, f string) json.RawMessage {
 	switch {
-	case f == history.FList:
+	case f == history.FList, f == history.FPoll:
 		return json.RawMessage("[]")
 	case workload == counter:
 		return history.EncodeInt(0)

@@ -9,6 +9,7 @@ import (
 // Where PostgreSQL's documentation says what it claims.
 const (
 	isolationPage = "https://www.postgresql.org/docs/17/transaction-iso.html"
+	sequencePage  = "https://www.postgresql.org/docs/17/functions-sequence.html"
 	standbyPage   = "https://www.postgresql.org/docs/17/warm-standby.html"
 )
 
@@ -42,6 +43,13 @@ func (System) Claim(given map[string]string) history.Claim {
 				"for all committed transactions; as if transactions had been executed one after another, serially, rather than concurrently.”",
 			Address: isolationPage + "#XACT-SERIALIZABLE",
 		}}
+	}
+	if o.offsets == sequence {
+		// Offsets of a sequence are no part of the transaction.
+		claim.Model = history.Integrity
+		claim.Sources = append(claim.Sources, history.Source{Address: sequencePage,
+			Sentence: "PostgreSQL documents of nextval that, to avoid blocking concurrent transactions, it is never rolled back, and that sequence objects cannot be used to obtain “gapless” sequences."})
+		claim.Notes = append(claim.Notes, "Offsets of a sequence do not follow the order in which transactions commit; hold logs to an order with --claim.")
 	}
 	inCluster(&claim, o)
 	return claim

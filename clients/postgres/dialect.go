@@ -30,10 +30,16 @@ func dialect(o options) sql.Dialect {
 		DeleteRow:      "DELETE FROM nemesis_row WHERE id = :key",
 		ReadRow:        "SELECT value FROM nemesis_row WHERE id = :key",
 		MatchRows:      "SELECT id, value FROM nemesis_row WHERE grp = :group AND mod(value, :divisor::bigint) = :rest::bigint",
+		NextOffset:     "INSERT INTO nemesis_head AS t (id, next) VALUES (:key, 1) ON CONFLICT (id) DO UPDATE SET next = t.next + 1 RETURNING next",
+		InsertEntry:    "INSERT INTO nemesis_entry (log, id, value) VALUES (:key, :offset, :value)",
+		PollEntries:    "SELECT id, value FROM nemesis_entry WHERE log = :key AND id > :after ORDER BY id",
 		ReadAccount:    "SELECT balance FROM nemesis_account WHERE id = :key",
 		SetAccount:     "UPDATE nemesis_account SET balance = :value WHERE id = :key",
 		ListAccounts:   "SELECT id, balance FROM nemesis_account",
 		Code:           sql.Code,
+	}
+	if o.offsets == sequence {
+		d.NextOffset = "SELECT nextval('nemesis_offset')"
 	}
 	if o.tables > 0 {
 		d.Table = func(key string) string { return listTable(numberOf(key, o.tables)) }
@@ -77,6 +83,9 @@ func schema(o options) string {
 		"CREATE TABLE nemesis_element (name text NOT NULL, element bigint NOT NULL);",
 		"CREATE TABLE nemesis_account (id text PRIMARY KEY, balance bigint NOT NULL);",
 		"CREATE TABLE nemesis_row (id text PRIMARY KEY, grp text NOT NULL, value bigint NOT NULL);",
+		"CREATE TABLE nemesis_head (id text PRIMARY KEY, next bigint NOT NULL);",
+		"CREATE TABLE nemesis_entry (log text, id bigint, value bigint NOT NULL, PRIMARY KEY (log, id));",
+		"CREATE SEQUENCE nemesis_offset;",
 		"CREATE INDEX ON nemesis_row (grp);",
 		"CREATE INDEX ON nemesis_element (name);",
 		createList(sql.ListTable) + ";",

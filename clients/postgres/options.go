@@ -24,9 +24,17 @@ type options struct {
 	tables int
 	// readDelay is how long a read of a list waits between the start of its statement and its look at the table.
 	readDelay time.Duration
+	// offsets is counter or sequence: where logs have their offsets from.
+	offsets string
 	// settings are more settings of each server: name=value.
 	settings []string
 }
+
+// The ways to assign offsets.
+const (
+	counter  = "counter"
+	sequence = "sequence"
+)
 
 // level is the isolation level as SQL writes it.
 func (o options) level() string { return sql.LevelName(o.isolation) }
@@ -54,6 +62,10 @@ func settings() []clients.Setting[options] {
 				Doc: "how long reads of lists wait (by pg_sleep) between the start of the statement and its look at the table, which widens what may go wrong between the two"},
 			Allowed: "whole milliseconds from 0s to 1s",
 			Read:    clients.ReadDuration(0, time.Second, func(o *options, d time.Duration) { o.readDelay = d }),
+		}, {
+			Option: clients.Option{Name: "offsets", Default: counter, Values: []string{counter, sequence},
+				Doc: "where the workload log has its offsets from: a row for each log that the sending transaction counts up; or a SEQUENCE, which no transaction waits for"},
+			Read: func(o *options, v string) bool { o.offsets = v; return true },
 		}, sql.ServerSettings(setting, "enable_seqscan=off work_mem=1MB", func(o *options, all []string) { o.settings = all }),
 	}
 }

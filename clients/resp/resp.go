@@ -31,8 +31,8 @@ import (
 
 // Operation is how one operation is sent and its answer read.
 type Operation struct {
-	Send  []string `yaml:"send" doc:"the command and its arguments; {{ .key }}, {{ .value }}, {{ .from }} and {{ .to }} stand for what the operation holds"`
-	Value string   `yaml:"value" doc:"how the answer, or each element of a list, is read: int (default), text, json or none"`
+	Send  []string `yaml:"send" doc:"the command and its arguments; {{ .key }}, {{ .value }}, {{ .from }}, {{ .to }} and {{ .after }} stand for what the operation holds"`
+	Value string   `yaml:"value" doc:"how the answer, or each element of a list, is read: int (default), text, json, none, or entries (what XRANGE answers)"`
 	OK    []string `yaml:"ok" doc:"answers that mean it happened; default any that is no error"`
 	Fail  []string `yaml:"fail" doc:"answers that mean it certainly did not happen"`
 	Nil   string   `yaml:"nil" doc:"what no value (nil) means: null (nothing is there), ok or fail; default null of what only looks, else unknown"`
@@ -128,7 +128,7 @@ func readOperation(f string, o Operation) (*operation, error) {
 	case !transaction && len(o.Send) == 0:
 		return nil, errors.New("send: it is missing; give the command and its arguments")
 	}
-	if err := operands.CheckKind(o.Value); err != nil {
+	if err := operands.CheckKind(o.Value); err != nil && o.Value != entries {
 		return nil, fmt.Errorf("value: %w", err)
 	}
 	if !slices.Contains([]string{"", "null", "ok", "fail"}, o.Nil) {
@@ -171,10 +171,17 @@ func text(reply any) string {
 	return fmt.Sprint(reply)
 }
 
+// entries is the kind of value of an answer that lists entries of a stream: of each its identifier, and a list of its fields, by
+// their names, of which the last one is the value.
+const entries = "entries"
+
 // value reads an answer as a value of the history: a list as an array.
 func (o *operation) value(reply any) (json.RawMessage, error) {
-	if o.Value == operands.None {
+	switch o.Value {
+	case operands.None:
 		return nil, nil
+	case entries:
+		return readEntries(reply)
 	}
 	list, is := reply.([]any)
 	if !is {
@@ -189,6 +196,32 @@ func (o *operation) value(reply any) (json.RawMessage, error) {
 		values = append(values, v)
 	}
 	return operands.List(values), nil
+}
+
+// readEntries reads what XRANGE answers, [[id, [name, value, …]], …], as entries of a log. An identifier is an offset, its digits
+// a number.
+func readEntries(reply any) (json.RawMessage, error) {
+	list, is := reply.([]any)
+	if !is {
+		return nil, fmt.Errorf("answered %s where a list of entries belongs", text(reply))
+	}
+	found := make([]history.Entry, 0, len(list))
+	for _, one := range list {
+		parts, _ := one.([]any)
+		var fields []any
+		if len(parts) == 2 {
+			fields, _ = parts[1].([]any)
+		}
+		if len(fields) < 2 || len(fields)%2 == 1 {
+			return nil, fmt.Errorf("answered %s where an entry with its fields belongs", text(one))
+		}
+		e := history.Entry{Offset: clients.StoredInt(text(parts[0])), Value: clients.StoredInt(text(fields[len(fields)-1]))}
+		if _, err := history.DecodeOffset(e.Offset); err != nil {
+			return nil, fmt.Errorf("read an entry: %w", err)
+		}
+		found = append(found, e)
+	}
+	return history.EncodeEntries(found), nil
 }
 
 // Ask sends one command to a server and returns the answer as one text, over a connection

@@ -3,6 +3,7 @@ package resp
 import (
 	"bufio"
 	"context"
+	"fmt"
 	"net"
 	"os/exec"
 	"path/filepath"
@@ -25,6 +26,8 @@ var redisConfig = Config{
 		},
 		"set":     {"add": {Send: []string{"SADD", "s", "{{ .value }}"}}, "list": {Send: []string{"SMEMBERS", "s"}}},
 		"counter": {"add": {Send: []string{"INCRBY", "{{ .key }}", "{{ .value }}"}}, "read": {Send: []string{"GET", "{{ .key }}"}}},
+		"log": {"send": {Send: []string{"XADD", "{{ .key }}", "*", "v", "{{ .value }}"}, Value: "int"},
+			"poll": {Send: []string{"XRANGE", "{{ .key }}", "{{ if .after }}({{ .after }}{{ else }}-{{ end }}", "+"}, Value: "entries"}},
 		"append": {"txn": {Begin: []string{"MULTI"}, Append: []string{"RPUSH", "{{ .key }}", "{{ .value }}"},
 			Read: []string{"LRANGE", "{{ .key }}", "0", "-1"}, Commit: []string{"EXEC"}}},
 	},
@@ -116,6 +119,19 @@ func TestOperationsOnARealRedis(t *testing.T) {
 		wants(t, do(t, c, "add", "c", "1"), history.OK, "")
 		wants(t, do(t, c, "read", "c", ""), history.OK, "1")
 	})
+	t.Run("log", func(t *testing.T) {
+		c := open(t, "log", address)
+		wants(t, do(t, c, "poll", "stream", "null"), history.OK, "[]")
+		first, second := do(t, c, "send", "stream", "7"), do(t, c, "send", "stream", "8")
+		a, err := history.DecodeOffset(first.Value)
+		b, err2 := history.DecodeOffset(second.Value)
+		if err != nil || err2 != nil || a.Compare(b) >= 0 {
+			t.Fatalf("offsets are %s and %s (%v, %v)", first.Value, second.Value, err, err2)
+		}
+		wants(t, do(t, c, "poll", "stream", "null"), history.OK, fmt.Sprintf("[[%s,7],[%s,8]]", first.Value, second.Value))
+		wants(t, do(t, c, "poll", "stream", string(first.Value)), history.OK, fmt.Sprintf("[[%s,8]]", second.Value))
+		wants(t, do(t, c, "poll", "stream", string(second.Value)), history.OK, "[]")
+	})
 	t.Run("append", func(t *testing.T) {
 		c := open(t, "append", address)
 		wants(t, do(t, c, "txn", "", `[["r","l",null],["append","l",1],["append","l",2],["r","l",null]]`), history.OK, `[["r","l",[]],["append","l",1],["append","l",2],["r","l",[1,2]]]`)
@@ -176,6 +192,9 @@ func TestWhatIsNotCertainIsUnknown(t *testing.T) {
 		want     history.Type
 	}{
 		"refused with certainty":        {"write", "1", map[string]string{"SET": "-READONLY You can't write against a read only replica.\r\n"}, history.Fail},
+		"entries that are none":         {"poll", "null", map[string]string{"XRANGE": "*1\r\n$3\r\n1-1\r\n"}, history.Fail},
+		"entries with strange offsets":  {"poll", "null", map[string]string{"XRANGE": "*1\r\n*2\r\n$1\r\nx\r\n*2\r\n$1\r\nv\r\n$1\r\n7\r\n"}, history.Fail},
+		"an entry of a stream":          {"poll", "null", map[string]string{"XRANGE": "*1\r\n*2\r\n$3\r\n1-1\r\n*2\r\n$1\r\nv\r\n$1\r\n7\r\n"}, history.OK},
 		"another error":                 {"write", "1", map[string]string{"SET": "-ERR something\r\n"}, history.Info},
 		"a read with another error":     {"read", "", map[string]string{"GET": "-ERR something\r\n"}, history.Fail},
 		"an answer that nobody knows":   {"write", "1", map[string]string{"SET": "+QUEUED\r\n"}, history.Info},
@@ -194,8 +213,11 @@ func TestWhatIsNotCertainIsUnknown(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
 			work := "register"
-			if test.f == "txn" {
+			switch test.f {
+			case "txn":
 				work = "append"
+			case "poll":
+				work = "log"
 			}
 			c := open(t, work, scripted(t, func(command string) string {
 				if command == "HELLO" || command == "CLIENT" {

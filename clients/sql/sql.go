@@ -68,6 +68,9 @@ type Dialect struct {
 	// InsertRow (key, group, value), DeleteRow (key), ReadRow (key), and MatchRows (group, divisor, rest), which are rows
 	// of a key and a value.
 	InsertRow, DeleteRow, ReadRow, MatchRows string
+	// NextOffset (key) is a row with the offset of the log's next entry, InsertEntry (key, offset, value), and PollEntries (key, after),
+	// which are rows of an offset and a value, in order of the offsets. Without NextOffset, InsertEntry (key, value) returns the offset.
+	NextOffset, InsertEntry, PollEntries string
 	// Code finds the SQLSTATE in an error; "" where the server did not send this error.
 	Code func(error) string
 }
@@ -130,6 +133,9 @@ func (c *Client) query(ctx context.Context, s Session, statement string, given a
 //	add    counter    1; read counter null → int
 //	increment, generate   null → the value
 //	enqueue, dequeue      an element, which the second returns; null where there is none
+//	send   log        int → its offset
+//	poll   log        offset or null → [[offset,int],…]
+//	txn    log        [["send",key,int],["poll",key,offset or null],…] → the same with [offset,int], and with what was polled
 //	open, transfer, balances of the workload bank
 func (c *Client) Invoke(ctx context.Context, op history.Event) clients.Completion {
 	work, err := c.operation(op)
@@ -177,8 +183,11 @@ var errMismatch = errors.New("mismatch")
 func (c *Client) operation(op history.Event) (transaction, error) {
 	switch op.F {
 	case history.FTransaction:
-		if c.work == "predicate" {
+		switch c.work {
+		case "predicate":
 			return c.rows(op.Value)
+		case "log":
+			return c.entries(op.Value)
 		}
 		return c.steps(op.Value)
 	case history.FRead:
@@ -219,6 +228,16 @@ func (c *Client) operation(op history.Event) (transaction, error) {
 		return transaction{do: func(ctx context.Context, s Session) (json.RawMessage, error) {
 			return c.elements(ctx, s, op.Key)
 		}}, nil
+	case history.FSend:
+		n, err := argument(op.Value)
+		return transaction{writes: true, do: func(ctx context.Context, s Session) (json.RawMessage, error) {
+			return c.send(ctx, s, op.Key, n)
+		}}, err
+	case history.FPoll:
+		after, err := behind(op.Value)
+		return transaction{do: func(ctx context.Context, s Session) (json.RawMessage, error) {
+			return c.poll(ctx, s, op.Key, after)
+		}}, err
 	case history.FOpen:
 		return c.openAccounts(op.Value)
 	case history.FTransfer:

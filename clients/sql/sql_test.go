@@ -50,6 +50,7 @@ var words = Dialect{
 	ReadRegister: "get", WriteRegister: "put", CreateRegister: "create", SwapRegister: "swap",
 	AddElement: "add", ListElements: "list",
 	InsertRow: "insert", DeleteRow: "delete", ReadRow: "row", MatchRows: "match",
+	NextOffset: "next", InsertEntry: "entry", PollEntries: "entries",
 	CreateAccount: "account", ReadAccount: "balance", SetAccount: "pay", ListAccounts: "accounts",
 	Code: func(err error) string {
 		var s stated
@@ -204,6 +205,13 @@ func TestOperationsAreTransactions(t *testing.T) {
 			"begin;match;insert;delete;row;commit", `ok [["rp",{"group":"g3","mod":2,"rest":1},[["g3.1",1],["g3.5",5]]],["insert","g3.7",7],["delete","g3.2",null],["r","g3.9",null]]`},
 		{"predicate", history.Event{F: history.FTransaction, Value: json.RawMessage(`[["delete","g3.2",null]]`)}, fake{changed: map[string]int64{"delete": 0}},
 			"begin;delete;rollback", "fail "},
+		{"log", history.Event{F: history.FSend, Key: "k1", Value: json.RawMessage("7")}, fake{rows: map[string][][]*string{"next": rows("12")}}, "begin;next;entry;commit", "ok 12"},
+		{"log", history.Event{F: history.FPoll, Key: "k1", Value: json.RawMessage("12")}, fake{rows: map[string][][]*string{"entries": accounts("13", "7", "15", "8")}},
+			"begin;entries;commit", "ok [[13,7],[15,8]]"},
+		{"log", history.Event{F: history.FTransaction, Value: json.RawMessage(`[["send","k1",9],["poll","k2",null]]`)}, fake{rows: map[string][][]*string{"next": rows("12"), "entries": accounts("13", "7")}},
+			"begin;next;entry;entries;commit", `ok [["send","k1",[12,9]],["poll","k2",[[13,7]]]]`},
+		{"log", history.Event{F: history.FPoll, Key: "k1", Value: json.RawMessage("null")}, fake{rows: map[string][][]*string{"entries": accounts("x", "7")}}, "begin;entries", "info "},
+		{"log", history.Event{F: history.FSend, Key: "k1", Value: json.RawMessage("7")}, fake{}, "begin;next", "info "},
 		{"set", history.Event{F: history.FList}, fake{rows: map[string][][]*string{"list": rows("1", "3", "2")}}, "begin;list;commit", "ok [1,3,2]"},
 	} {
 		f := c.fake
@@ -225,6 +233,28 @@ func TestOperationsOfOtherWorkloadsAreRefusedUnsent(t *testing.T) {
 		f := &fake{}
 		if done := clientOf(f, "append", nil).Invoke(context.Background(), op); done.Type != history.Fail || len(f.said) > 0 {
 			t.Errorf("%s %s: %+v, and it said %v", op.F, op.Value, done, f.said)
+		}
+	}
+}
+
+// A file's send is one statement, which returns the offset.
+func TestSendOfOneStatement(t *testing.T) {
+	table, err := Read(Config{Login: Login{Driver: Postgres, User: "u"}, Workloads: map[string]map[string]Operation{"log": {
+		"send": {Send: "INSERT … :key :value RETURNING id"}, "poll": {Send: "SELECT … :key :after"}}}})
+	if err != nil {
+		t.Fatal(err)
+	}
+	f := &fake{rows: map[string][][]*string{"INSERT … $1 $2 RETURNING id": rows("12"), "SELECT … $1 $2": accounts("12", "7")}}
+	client := New(table.dialects["log"], history.Workload{Name: "log"}, func(context.Context) (Session, error) { return f, nil })
+	for _, op := range []struct {
+		op   history.Event
+		want string
+	}{
+		{history.Event{F: history.FSend, Key: "k", Value: json.RawMessage("7")}, "ok 12"},
+		{history.Event{F: history.FPoll, Key: "k", Value: json.RawMessage("null")}, "ok [[12,7]]"},
+	} {
+		if done := client.Invoke(t.Context(), op.op); fmt.Sprintf("%s %s", done.Type, done.Value) != op.want {
+			t.Errorf("%s: %+v, want %s; it said %v", op.op.F, done, op.want, f.said)
 		}
 	}
 }

@@ -16,7 +16,7 @@ import (
 // Operation is the statements of one operation. Most have one, which stands for itself (read: SELECT …). What an
 // operation holds is named in them with a colon, such as :key, and is sent beside the statement.
 type Operation struct {
-	Send   string `yaml:"send" alone:"true" doc:"the statement; :key, :value, :from and :to stand for what the operation holds"`
+	Send   string `yaml:"send" alone:"true" doc:"the statement; :key, :value, :from, :to and :after stand for what the operation holds"`
 	Read   string `yaml:"read" doc:"of a transaction or transfer: the statement that reads :key"`
 	Write  string `yaml:"write" doc:"of a transaction or transfer: the statement that writes :value to :key"`
 	Append string `yaml:"append" doc:"of a transaction: the statement that appends :value to the list :key"`
@@ -103,6 +103,10 @@ func (d *Dialect) take(work, f string, o Operation) error {
 		need("send", o.Send, &d.Take, "key")
 	case history.FIncrement, history.FGenerate:
 		need("send", o.Send, &d.Next, "key")
+	case history.FSend:
+		need("send", o.Send, &d.InsertEntry, "key", "value")
+	case history.FPoll:
+		need("send", o.Send, &d.PollEntries, "key", "after")
 	case history.FOpen:
 		need("send", o.Send, &d.CreateAccount, "key", "value")
 	case history.FBalances:
@@ -115,6 +119,9 @@ func (d *Dialect) take(work, f string, o Operation) error {
 		case "append":
 			need("append", o.Append, &appends, "key", "value")
 			need("read", o.Read, &reads, "key")
+		case "log":
+			need("append", o.Append, &d.InsertEntry, "key", "value")
+			need("read", o.Read, &d.PollEntries, "key", "after")
 		case "predicate":
 			need("insert", o.Insert, &d.InsertRow, "key", "group", "value")
 			need("delete", o.Delete, &d.DeleteRow, "key")

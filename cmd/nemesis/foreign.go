@@ -20,6 +20,7 @@ import (
 	"nemesis/checker/linear"
 	"nemesis/checker/linear/models"
 	"nemesis/checker/linear/own"
+	"nemesis/checker/offsetlog"
 	"nemesis/checker/queue"
 	"nemesis/checker/set"
 	"nemesis/checker/transactions/listappend"
@@ -254,6 +255,7 @@ var wholeHistory = map[string]ofWhole{
 	"bank":        {func(f *foreignFlags) checker.Checker { return bank.Checker(bank.Options{Overdrafts: f.overdrafts}) }, false, foreign.Banks},
 	"set-full":    {func(*foreignFlags) checker.Checker { return set.Full() }, false, foreign.Sets},
 	"total-queue": {func(*foreignFlags) checker.Checker { return queue.Checker(queue.Options{Drained: true}) }, false, nil},
+	"kafka":       {func(*foreignFlags) checker.Checker { return offsetlog.Checker(offsetlog.Options{Consumers: true}) }, false, foreign.Kafka},
 	"unique-ids":  {func(*foreignFlags) checker.Checker { return uniqueids.Checker() }, false, nil},
 }
 
@@ -261,7 +263,7 @@ func transactions(log *history.Log) error { return foreign.Transactions(log.Oper
 
 // claimable are the names of models that are held to a claim.
 func claimable() []string {
-	return []string{"list-append", "rw-register", "long-fork", "bank", "set-full", "total-queue", "unique-ids"}
+	return []string{"list-append", "rw-register", "long-fork", "bank", "set-full", "total-queue", "kafka", "unique-ids"}
 }
 
 // claimed is the model that the history is held to.

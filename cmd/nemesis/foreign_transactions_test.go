@@ -70,11 +70,14 @@ func TestOtherModelsOfJepsenAreJudged(t *testing.T) {
 		{"a queue", both("0", "enqueue", "1", "1") + both("0", "dequeue", "nil", "1"), []string{"--model", "total-queue"}, 0, "No violation"},
 		{"a queue that lost", both("0", "enqueue", "1", "1"), []string{"--model", "total-queue"}, 1, "is lost: nobody dequeued it"},
 		{"a queue that is drained", both("0", "enqueue", "1", "1") + both("0", "drain", "nil", "[1]"), []string{"--model", "total-queue"}, 0, "No violation"},
+		{"a log", both("0", "send", "[[:send 1 7]]", "[[:send 1 [3 7]]]") + both("1", "assign", "[1]", "[1]") + both("1", "poll", "[[:poll]]", "[[:poll {1 [[3 7]]}]]"), []string{"--model", "kafka"}, 0, "No violation"},
+		{"a log that lost", both("0", "send", "[[:send 1 7] [:send 1 8]]", "[[:send 1 [3 7]] [:send 1 [4 8]]]") + both("1", "poll", "[[:poll]]", "[[:poll {1 [[4 8]]}]]"), []string{"--model", "kafka"}, 1, "is lost: nobody polled it"},
+		{"a log that is none", both("0", "poll", "[[:pull]]", "[[:pull 1]]"), []string{"--model", "kafka"}, 64, "read operation 0 (:poll) as one of Jepsen's kafka workload"},
 		{"identifiers", both("0", "generate", "nil", "1") + both("0", "generate", "nil", "2"), []string{"--model", "unique-ids"}, 0, "No violation"},
 		{"an identifier twice", both("0", "generate", "nil", "1") + both("1", "generate", "nil", "1"), []string{"--model", "unique-ids"}, 1, "Clients 0 and 1 both got the identifier 1"},
 		{"a long fork", both("0", "write", "[[:w 1 1]]", "[[:w 1 1]]") + both("1", "read", "[[:r 1 nil] [:r 2 nil]]", "[[:r 1 1] [:r 2 nil]]"), []string{"--model", "long-fork"}, 0, "No violation"},
 		{"balances of a queue", bank, []string{"--model", "total-queue", "--negative-balances"}, 64, "it is for the model bank"},
-		{"a model that is none", bank, []string{"--model", "banks"}, 64, "set-full, total-queue, unique-ids"},
+		{"a model that is none", bank, []string{"--model", "banks"}, 64, "set-full, total-queue, kafka, unique-ids"},
 	} {
 		t.Run(tc.name, func(t *testing.T) {
 			path := written(t, "history.edn", tc.text)
