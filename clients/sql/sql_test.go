@@ -239,7 +239,7 @@ func TestOperationsOfOtherWorkloadsAreRefusedUnsent(t *testing.T) {
 
 // A file's send is one statement, which returns the offset.
 func TestSendOfOneStatement(t *testing.T) {
-	table, err := Read(Config{Login: Login{Driver: Postgres, User: "u"}, Workloads: map[string]map[string]Operation{"log": {
+	table, err := Read(Config{Login: Login{Driver: PostgreSQL, User: "u"}, Workloads: map[string]map[string]Operation{"log": {
 		"send": {Send: "INSERT … :key :value RETURNING id"}, "poll": {Send: "SELECT … :key :after"}}}})
 	if err != nil {
 		t.Fatal(err)
