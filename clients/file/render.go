@@ -330,10 +330,11 @@ func (p place) all(texts []string) ([]string, error) {
 
 // Trial is one process on one of three nodes that do not exist, as a file comes to.
 type Trial struct {
-	Node, Role string
-	Command    []string
+	Node    string   `json:"node"`
+	Role    string   `json:"role"`
+	Command []string `json:"command"`
 	// Files are the paths of its files on the node.
-	Files []string
+	Files []string `json:"files,omitempty"`
 }
 
 // Trial fills in the templates of every process on three nodes, with the options' defaults.

@@ -116,6 +116,16 @@ func insideCommand() *cobra.Command {
 					return err
 				}
 				return n.run(cmd.Context(), cluster, cmd.OutOrStdout())
+			case "smoke":
+				var s smokeJob
+				if err := json.Unmarshal(text, &s); err != nil {
+					return fmt.Errorf("start the local cluster: %w", err)
+				}
+				cluster, err := newLocal(cmd.Context(), len(s.Plans[0].Cluster.Nodes))
+				if err != nil {
+					return err
+				}
+				return s.run(cmd.Context(), cluster, cmd.OutOrStdout())
 			}
 			return fmt.Errorf("start the local cluster: %q is nothing to do inside", args[0])
 		},

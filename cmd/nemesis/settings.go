@@ -1,6 +1,7 @@
 package main
 
 import (
+	"slices"
 	"strconv"
 	"time"
 
@@ -11,8 +12,11 @@ import (
 )
 
 // registerSettings makes a flag of every setting of a run.
-func registerSettings(flags *pflag.FlagSet) {
+func registerSettings(flags *pflag.FlagSet, only ...string) {
 	for _, s := range run.SettingTable() {
+		if only != nil && !slices.Contains(only, s.Name) {
+			continue
+		}
 		switch s.Kind {
 		case history.DurationSetting:
 			byDefault, _ := time.ParseDuration(s.Default) // "" is 0, which help does not show

@@ -5,43 +5,40 @@ import (
 	"errors"
 	"fmt"
 	"io"
-	"slices"
 	"strings"
-	"text/tabwriter"
 
 	"github.com/spf13/cobra"
 
 	"nemesis/clients"
 	"nemesis/clients/file"
 	"nemesis/history"
-	"nemesis/nemesis"
 	"nemesis/reports/visible"
 	"nemesis/run"
-	"nemesis/workload"
 )
 
 func systemCommand() *cobra.Command {
 	cmd := &cobra.Command{
-		Use:     "system check|schema",
+		Use:     "system check|smoke|schema",
 		Short:   "Look at the file of a system",
 		Example: "  nemesis system check ./mysystem.yaml",
 		Args:    cobra.NoArgs,
 		RunE: func(*cobra.Command, []string) error {
-			return &run.UsageError{Err: errors.New("system: say check or schema")}
+			return &run.UsageError{Err: errors.New("system: say check, smoke or schema")}
 		},
 	}
-	cmd.AddCommand(systemCheckCommand(), systemSchemaCommand())
+	cmd.AddCommand(systemCheckCommand(), systemSmokeCommand(), systemSchemaCommand())
 	return cmd
 }
 
 func systemCheckCommand() *cobra.Command {
-	return &cobra.Command{
+	var json jsonFlag
+	cmd := &cobra.Command{
 		Use:   "check FILE",
 		Short: "Tell what is wrong with the file of a system, what it starts, and what it can have tested",
 		Long: `check reads the file of a system and tells every mistake with its line and column. It
 tries every template on three nodes, prints what each of them would start, and says
-which workloads, checkers and faults the file can have and which it cannot, and why.
-It starts nothing.`,
+which workloads and faults the file can have and which it cannot, and why. It starts
+nothing: nemesis system smoke does.`,
 		Example: "  nemesis system check ./mysystem.yaml",
 		Args:    cobra.ExactArgs(1),
 		RunE: func(cmd *cobra.Command, args []string) error {
@@ -56,66 +53,79 @@ It starts nothing.`,
 			if err != nil {
 				return &run.UsageError{Err: err}
 			}
-			return tellSystem(cmd.OutOrStdout(), plan, system.(file.System))
+			checked, is := system.(file.System)
+			if !is {
+				return &run.UsageError{Err: fmt.Errorf("check the system: %s is none that a file describes", plan.Name)}
+			}
+			told, err := checkSystem(plan, checked)
+			switch {
+			case err != nil:
+				return err
+			case json.on:
+				return answer(cmd.OutOrStdout(), "system check", told)
+			}
+			return told.tell(cmd.OutOrStdout())
 		},
 	}
+	json.register(cmd.Flags())
+	return cmd
 }
 
-// tellSystem prints what a system's file comes to.
-func tellSystem(out io.Writer, plan history.System, s file.System) error {
+// checkedSystem is what a system's file comes to.
+type checkedSystem struct {
+	System    string           `json:"system"`
+	Starts    []file.Trial     `json:"starts"`
+	Workloads []run.Capability `json:"workloads"`
+	Faults    []run.Capability `json:"faults"`
+	Claims    []checkedClaim   `json:"claims"`
+}
+
+// checkedClaim is the model that is claimed of a workload; "" claims nothing.
+type checkedClaim struct {
+	Workload string        `json:"workload"`
+	Model    history.Model `json:"model"`
+}
+
+// checkSystem finds out what a system's file comes to.
+func checkSystem(plan history.System, s file.System) (checkedSystem, error) {
 	trial, err := s.Trial()
 	if err != nil {
-		return &run.UsageError{Err: err}
+		return checkedSystem{}, &run.UsageError{Err: err}
 	}
-	fmt.Fprintf(out, "%s: a system with %s\n\non three nodes it starts\n", s.Name(), strings.Join(s.Processes.Names(), ", "))
-	for _, t := range trial {
+	told := checkedSystem{System: s.Name(), Starts: trial, Workloads: run.WorkloadsOf(s), Faults: run.FaultsOf(plan, []string{"n1", "n2", "n3"})}
+	for i := range told.Faults {
+		if told.Faults[i].Can {
+			told.Faults[i].Why = "where the nodes can have it (nemesis nodes check)"
+		}
+	}
+	if !s.HasLeaders(nil) {
+		told.Faults = append(told.Faults, run.Capability{Name: "target leader", Why: "no process has a leader_probe"})
+	}
+	for _, name := range s.Workloads() {
+		told.Claims = append(told.Claims, checkedClaim{name, s.ClaimOf(name, defaultsOf(s)).Model})
+	}
+	return told, nil
+}
+
+// tell prints it.
+func (c checkedSystem) tell(out io.Writer) error {
+	fmt.Fprintf(out, "%s: a file without mistakes\n\non three nodes it starts\n", c.System)
+	for _, t := range c.Starts {
 		fmt.Fprintf(out, "  %s on %s: %s\n", t.Role, t.Node, visible.Text(strings.Join(t.Command, " ")))
 		for _, name := range t.Files {
 			fmt.Fprintf(out, "    with the file %s\n", visible.Text(name))
 		}
 	}
-	fmt.Fprintln(out, "\nworkloads")
-	w := tabwriter.NewWriter(out, 0, 0, 2, ' ', 0)
-	for _, work := range workload.All() {
-		switch can := slices.Contains(s.Workloads(), work.Name); {
-		case can && len(s.Without(work.Name)) > 0:
-			fmt.Fprintf(w, "  yes\t%s\twithout %s\n", work.Name, strings.Join(s.Without(work.Name), ", "))
-		case can:
-			fmt.Fprintf(w, "  yes\t%s\t\n", work.Name)
-		case len(work.Operations) == 0:
-			fmt.Fprintf(w, "  no\t%s\tneeds a client in Go\n", work.Name)
-		default:
-			fmt.Fprintf(w, "  no\t%s\tthe client does not speak %s\n", work.Name, strings.Join(work.Operations, ", "))
-		}
-	}
-	for _, own := range s.Definition.Workloads {
-		fmt.Fprintf(w, "  yes\t%s\tof the file's own, judged by its model\n", own.Name)
-	}
-	fmt.Fprintln(w, "\nfaults\t\t")
-	for _, f := range nemesis.Faults() {
-		name := f.Info().Name
-		_, err := run.Resolve(run.Options{System: plan.Name, Definition: plan.Definition, Spec: "local:3", Nodes: []string{"n1", "n2", "n3"},
-			Settings: run.Settings{"faults": name, "seed": "1"}})
-		if err != nil {
-			fmt.Fprintf(w, "  no\t%s\t%s\n", name, visible.Text(oneLine(err)))
-			continue
-		}
-		fmt.Fprintf(w, "  yes\t%s\twhere the nodes can have it (nemesis nodes check)\n", name)
-	}
-	if !s.HasLeaders(nil) {
-		fmt.Fprintln(w, "  no\ttarget leader\tno process has a leader_probe")
-	}
-	if err := w.Flush(); err != nil {
+	if err := errors.Join(tellCapabilities(out, "workloads", c.Workloads), tellCapabilities(out, "faults", c.Faults)); err != nil {
 		return err
 	}
 	fmt.Fprintln(out, "\nclaims")
-	for _, name := range s.Workloads() {
-		c := s.ClaimOf(name, defaultsOf(s))
+	for _, claim := range c.Claims {
 		what := "nothing, so that nothing that is found is a violation; give a claim, or a model with --claim"
-		if c.Model != "" {
-			what = string(c.Model)
+		if claim.Model != "" {
+			what = string(claim.Model)
 		}
-		fmt.Fprintf(out, "  %s: %s\n", name, what)
+		fmt.Fprintf(out, "  %s: %s\n", claim.Workload, what)
 	}
 	return nil
 }
