@@ -64,7 +64,7 @@ func (f diskFault) example() string {
 	if f.lies {
 		return "lie,fail-once:EIO,early:1s,torn/share=10%,misdirect/share=5%,flip/path=*.db,corrupt-zero/times=1"
 	}
-	return "error:EIO/op=sync/times=1,error:ENOSPC/op=write/share=10%,delay:200ms/op=sync,stall/op=write/path=*.wal,rate:500KB,short"
+	return "error:EIO/op=sync/times=1,error:ENOSPC/op=write/share=10%,delay:200ms/op=sync,stall/op=write/path=*.wal,rate:500KB,full:64KB,short"
 }
 
 // Parameters deals rules.

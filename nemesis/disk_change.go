@@ -16,6 +16,7 @@ import (
 //	error:EIO              each call fails so
 //	delay:200ms, stall     each call waits, so long or until the fault heals
 //	rate:500KB             so many bytes a second, or 2MB
+//	full:64KB              files grow by so much together, and then there is no space
 //	short                  writes are made in part, and say so
 //	lie, fail-once:EIO, early:1s, torn, misdirect, flip    (disk-lie)
 //	corrupt-flip, corrupt-zero, corrupt-truncate           (disk-lie, of files as they lie)
@@ -56,7 +57,13 @@ func parseRule(text string, timing history.Timing) (faultfs.Rule, error) {
 		amount, err = ParseAmount(value, timing)
 		r.Delay = history.Duration(amount.Time)
 	case faultfs.Rate:
-		r.Rate, err = parseBytes(value)
+		if r.Rate, err = parseBytes(value); err != nil {
+			err = fmt.Errorf("%w per second", err)
+		}
+	case faultfs.Full:
+		if value != "0" {
+			r.Room, err = parseBytes(value)
+		}
 	default:
 		if valued {
 			err = fmt.Errorf("%s takes no %q", name, value)
@@ -93,7 +100,7 @@ func parseCount(text string) (int64, error) {
 	return n, nil
 }
 
-// parseBytes reads 64KB or 1.5MB, per second.
+// parseBytes reads 64KB or 1.5MB.
 func parseBytes(text string) (int64, error) {
 	for _, unit := range []struct {
 		name  string
@@ -105,7 +112,7 @@ func parseBytes(text string) (int64, error) {
 			}
 		}
 	}
-	return 0, fmt.Errorf("%q is not bytes per second such as 500KB or 2MB", text)
+	return 0, fmt.Errorf("%q is not bytes such as 500KB or 2MB", text)
 }
 
 // usual is what a disk fault draws from where nobody says otherwise.
@@ -135,6 +142,7 @@ func (f diskFault) usual(timing history.Timing) []faultfs.Rule {
 		{Do: faultfs.Stall, Ops: []string{"write"}},
 		{Do: faultfs.Rate, Rate: 200_000, Ops: []string{"write"}},
 		{Do: faultfs.Short, Share: 0.2},
+		{Do: faultfs.Full, Room: 64_000},
 	}
 	if timing.Election > 0 {
 		rules = append(rules, faultfs.Rule{Do: faultfs.Delay, Delay: timing.Election, Ops: syncs})

@@ -131,6 +131,10 @@ func (d *DiskRule) measure(h *agent.Host) (history.Evidence, error) {
 			history.Measure{Name: "share", Value: float64(counts.Struck) / float64(counts.Calls)},
 			history.Measure{Name: "share requested", Value: d.Rule.Share})
 	}
+	if d.Rule.Do == faultfs.Full {
+		e.Summary += fmt.Sprintf("; files grew by %d bytes", counts.Grown)
+		e.Measures = append(e.Measures, history.Between("bytes grown", float64(max(counts.Grown, 0)), float64(d.Rule.Room), 0, float64(d.Rule.Room), "B"))
+	}
 	if counts.Bytes > 0 {
 		e.Summary += fmt.Sprintf(", %d bytes", counts.Bytes)
 		e.Measures = append(e.Measures, history.Measure{Name: "bytes", Value: float64(counts.Bytes), Unit: "B"})
@@ -201,6 +205,8 @@ func DiskWords(r faultfs.Rule) string {
 		return which + " hang"
 	case faultfs.Rate:
 		return fmt.Sprintf("%s pass at %d bytes a second", which, r.Rate)
+	case faultfs.Full:
+		return fmt.Sprintf("there is room for %d bytes more, and then no space", r.Room)
 	case faultfs.Lie:
 		return which + " succeed and save nothing"
 	case faultfs.FailOnce:

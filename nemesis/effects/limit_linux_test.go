@@ -14,6 +14,7 @@ import (
 	"nemesis/nemesis/effects"
 	"nemesis/nodes/agent"
 	"nemesis/nodes/agent/agenttest"
+	"nemesis/nodes/faultfs"
 )
 
 // limitedNode is a node whose agent can be killed, with a server.
@@ -219,4 +220,21 @@ func TestImpossibleLimitsAreRefused(t *testing.T) {
 			t.Errorf("got %v, want %s", err, want)
 		}
 	}
+}
+
+func TestFullDiskHasNoSpaceUntilItIsMadeRoom(t *testing.T) {
+	n := newOnDisk(t, `while sleep 0.01; do printf 0123456789 >>data/log || { printf x >>data/../failed; rm -f data/old; }; done`)
+	if err := os.WriteFile(filepath.Join(n.data, "old"), make([]byte, 1000), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	e := &effects.DiskRule{ID: "f1", Process: "server", Rule: faultfs.Rule{Do: faultfs.Full, Room: 95}}
+	n.apply(e)
+	got := n.shows(e, true)
+	// 90 bytes fit before there is no space; then the old file goes, and more do.
+	if measured(t, got, "calls struck") < 1 || measured(t, got, "bytes grown") > 95 || !strings.Contains(got.Summary, "there is room for 95 bytes more, and then no space") {
+		t.Error(got.Summary)
+	}
+	until(t, "written on after a file was removed", func() bool { return len(n.content("log")) > 100 && n.content("old") == "nothing" })
+	n.undo(e)
+	n.shows(e, true)
 }

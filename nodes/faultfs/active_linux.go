@@ -52,6 +52,22 @@ func (a *active) strikes(p string, size int) bool {
 	return true
 }
 
+// fits counts a call that lets a file grow by so many bytes, and says whether there is room.
+func (a *active) fits(p string, grows int64) bool {
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	a.counts.Calls++
+	if grows > 0 && a.counts.Grown+grows > a.Room {
+		a.counts.Struck++
+		a.counts.Bytes += grows
+		a.counts.LastPath = p
+		return false
+	}
+	// Files of before the rule may go as well.
+	a.counts.Grown += grows
+	return true
+}
+
 func (a *active) draw(n int) int {
 	a.mu.Lock()
 	defer a.mu.Unlock()
@@ -150,6 +166,8 @@ type call struct {
 	op     string
 	n      *node
 	size   int
+	// grows is by how many bytes the call lets a file grow, or shrink.
+	grows int64
 	// struck are the rules that strike it and are not done with by begin.
 	struck []*active
 }
@@ -176,7 +194,16 @@ func (d *Disk) begin(c *call, name string) fuse.Status {
 				p = p + "/" + name
 			}
 		}
-		if !a.matches(c.op, p) || !a.strikes(p, c.size) {
+		if !a.matches(c.op, p) {
+			continue
+		}
+		if a.Do == Full {
+			if !a.fits(p, c.grows) {
+				return fuse.Status(unix.ENOSPC)
+			}
+			continue
+		}
+		if !a.strikes(p, c.size) {
 			continue
 		}
 		switch a.Do {

@@ -199,7 +199,7 @@ func (d *Disk) SetAttr(cancel <-chan struct{}, in *fuse.SetAttrIn, out *fuse.Att
 		return fuse.Status(unix.ESTALE)
 	}
 	if size, is := in.GetSize(); is {
-		c := &call{cancel: cancel, pid: in.Pid, op: "truncate", n: n}
+		c := &call{cancel: cancel, pid: in.Pid, op: "truncate", n: n, grows: int64(size) - n.sized()}
 		if s := d.begin(c, ""); s != fuse.OK {
 			return s
 		}
@@ -347,6 +347,7 @@ func (d *Disk) Write(cancel <-chan struct{}, in *fuse.WriteIn, p []byte) (uint32
 	}
 	d.shared.writes.Add(1)
 	c := &call{cancel: cancel, pid: in.Pid, op: "write", n: h.n, size: len(p)}
+	c.grows = max(0, int64(in.Offset)+int64(len(p))-h.n.sized())
 	if s := d.begin(c, ""); s != fuse.OK {
 		return 0, s
 	}
@@ -439,6 +440,9 @@ func (d *Disk) Fallocate(cancel <-chan struct{}, in *fuse.FallocateIn) fuse.Stat
 		return fuse.EBADF
 	}
 	c := &call{cancel: cancel, pid: in.Pid, op: "truncate", n: h.n}
+	if in.Mode&unix.FALLOC_FL_PUNCH_HOLE == 0 {
+		c.grows = max(0, int64(in.Offset)+int64(in.Length)-h.n.sized())
+	}
 	if s := d.begin(c, ""); s != fuse.OK {
 		return s
 	}

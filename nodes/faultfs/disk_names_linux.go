@@ -68,10 +68,29 @@ func (d *Disk) removed(cancel <-chan struct{}, in *fuse.InHeader, name string, i
 	if dir == nil {
 		return fuse.Status(unix.ESTALE)
 	}
-	if s := d.begin(&call{cancel: cancel, pid: in.Pid, op: "remove", n: dir}, name); s != fuse.OK {
+	c := &call{cancel: cancel, pid: in.Pid, op: "remove", n: dir}
+	if !isDir {
+		c.grows = -d.frees(dir, name)
+	}
+	if s := d.begin(c, name); s != fuse.OK {
 		return s
 	}
 	return status(d.v.remove(dir, name, isDir))
+}
+
+// frees is how many bytes are free when a name is removed.
+func (d *Disk) frees(dir *node, name string) int64 {
+	if d.shared.rules.Load() == nil {
+		return 0
+	}
+	d.v.mu.RLock()
+	defer d.v.mu.RUnlock()
+	at, p := d.v.atNode(dir)
+	var stat unix.Stat_t
+	if p == "" || unix.Fstatat(at, p+"/"+name, &stat, unix.AT_SYMLINK_NOFOLLOW) != nil || stat.Mode&unix.S_IFMT != unix.S_IFREG || stat.Nlink > 1 {
+		return 0
+	}
+	return stat.Size
 }
 
 // Unlink removes a name.

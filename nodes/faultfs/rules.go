@@ -43,6 +43,9 @@ const (
 	Stall = "stall"
 	// Rate lets Rule.Rate bytes a second pass, of all calls of the rule together.
 	Rate = "rate"
+	// Full lets files grow by Rule.Room bytes together and returns ENOSPC beyond, as a quota
+	// does. What is removed or cut short gives room back.
+	Full = "full"
 	// Lie says that a sync succeeded, and makes nothing safe. What it was for is not made
 	// safe by a later sync either.
 	Lie = "lie"
@@ -101,6 +104,8 @@ type Rule struct {
 	Error string           `json:"error,omitempty"`
 	Delay history.Duration `json:"delay,omitempty"`
 	Rate  int64            `json:"rate,omitempty"`
+	// Room is by how many bytes files may grow under Full, 0 or more.
+	Room int64 `json:"room,omitempty"`
 }
 
 // does is what each Do needs and the operations it makes sense for, the likeliest first.
@@ -113,6 +118,7 @@ var does = []struct {
 	{do: Delay, delay: true},
 	{do: Stall},
 	{do: Rate, rate: true, ops: []string{"write", "read"}},
+	{do: Full, ops: []string{"write", "truncate", "remove"}},
 	{do: Lie, ops: []string{"sync", "syncdir"}},
 	{do: FailOnce, error: true, ops: []string{"sync"}},
 	{do: Early, delay: true, ops: []string{"sync", "syncdir"}},
@@ -140,6 +146,9 @@ func (r Rule) Check() error {
 		if r.Corrupts() && (len(r.Ops) > 0 || r.From > 0) {
 			return fmt.Errorf("%s happens to files, not to calls; leave op and from out", r.Do)
 		}
+		if r.Do == Full && (len(r.Ops) > 0 || r.From > 0 || r.Times > 0 || r.Share > 0) {
+			return errors.New("a full disk is full for all; leave all conditions but path out")
+		}
 		for _, op := range r.Ops {
 			if !slices.Contains(allowed, op) {
 				return fmt.Errorf("%s is nothing that happens to %q; it happens to %s", r.Do, op, strings.Join(allowed, ", "))
@@ -154,6 +163,8 @@ func (r Rule) Check() error {
 			return fmt.Errorf("%s needs bytes a second", r.Do)
 		case !d.error && r.Error != "", !d.delay && r.Delay != 0, !d.rate && r.Rate != 0:
 			return fmt.Errorf("%s takes no such value", r.Do)
+		case r.Room < 0 || r.Room > 0 && r.Do != Full:
+			return fmt.Errorf("%s takes no such room", r.Do)
 		case r.From < 0 || r.Times < 0:
 			return errors.New("calls are counted from 1")
 		case !(r.Share >= 0 && r.Share <= 1):
@@ -222,6 +233,8 @@ type Counts struct {
 	// Waited is for how long calls waited together.
 	Bytes  int64            `json:"bytes"`
 	Waited history.Duration `json:"waited"`
+	// Grown is by how many bytes files have grown under Full.
+	Grown int64 `json:"grown,omitempty"`
 	// LastPath is the file of the call that was struck last, below the data directory.
 	LastPath string `json:"lastPath,omitempty"`
 }
@@ -254,6 +267,7 @@ func (s *Stats) Add(o Stats) {
 		}
 		sum := s.Rules[id]
 		sum.Calls, sum.Struck, sum.Waiting = sum.Calls+c.Calls, sum.Struck+c.Struck, sum.Waiting+c.Waiting
+		sum.Grown += c.Grown
 		sum.Bytes, sum.Waited = sum.Bytes+c.Bytes, sum.Waited+c.Waited
 		if c.LastPath != "" {
 			sum.LastPath = c.LastPath
