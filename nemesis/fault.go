@@ -120,6 +120,7 @@ func Faults() []Fault {
 		clockDrift(),
 		clockFreeze(),
 		clockStrobe(),
+		clockLeap{},
 		packet{},
 		powerOff(),
 		powerCycle(),

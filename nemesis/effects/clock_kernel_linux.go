@@ -92,13 +92,13 @@ func (linux) shift(by time.Duration) error {
 func (linux) pace() (pace, error) {
 	var t unix.Timex
 	_, err := unix.Adjtimex(&t)
-	return pace{Tick: t.Tick, Freq: t.Freq, Status: t.Status}, err
+	return pace{Tick: t.Tick, Freq: t.Freq, Status: t.Status, TAI: t.Tai}, err
 }
 
 func (linux) setPace(p pace) error {
 	_, err := unix.Adjtimex(&unix.Timex{
-		Modes: unix.ADJ_TICK | unix.ADJ_FREQUENCY | unix.ADJ_STATUS,
-		Tick:  p.Tick, Freq: p.Freq, Status: p.Status,
+		Modes: unix.ADJ_TICK | unix.ADJ_FREQUENCY | unix.ADJ_STATUS | unix.ADJ_TAI,
+		Tick:  p.Tick, Freq: p.Freq, Status: p.Status, Constant: int64(p.TAI),
 	})
 	return err
 }

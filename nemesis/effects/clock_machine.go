@@ -131,6 +131,9 @@ type pace struct {
 	Tick   int64 `json:"tick"`   // µs that the clock advances in 10 ms
 	Freq   int64 `json:"freq"`   // and more, in parts per million × 2^16
 	Status int32 `json:"status"` // STA_*
+	// TAI is by how many seconds the wall clock is behind international atomic time; 0 where
+	// nobody told the kernel.
+	TAI int32 `json:"tai,omitempty"`
 }
 
 const (
@@ -153,7 +156,7 @@ func (p pace) at(times float64) pace {
 	rate := p.rate() * times
 	tick := min(max(int64(math.Round(rate*plainTick)), plainTick*9/10), plainTick*11/10)
 	freq := int64(math.Round((rate - float64(tick)/plainTick) * perUnit))
-	return pace{Tick: tick, Freq: min(max(freq, -mostFreq), mostFreq), Status: p.Status&^steered | unsynchronised}
+	return pace{Tick: tick, Freq: min(max(freq, -mostFreq), mostFreq), Status: p.Status&^steered | unsynchronised, TAI: p.TAI}
 }
 
 // found is what a machine's clock was like before it was changed.

@@ -39,6 +39,7 @@ func Kinds() agent.Kinds {
 		KillKind:        func() agent.Effect { return &Kill{} },
 		StopKind:        func() agent.Effect { return &Stop{} },
 		ShadowKind:      func() agent.Effect { return &Shadow{} },
+		LeapKind:        func() agent.Effect { return &Leap{} },
 		MachineKind:     func() agent.Effect { return &Machine{} },
 		ServiceKind:     func() agent.Effect { return &Service{} },
 		NetemKind:       func() agent.Effect { return &Netem{} },
