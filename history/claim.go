@@ -70,6 +70,9 @@ const (
 // DiskLie is the kind of the faults under which disks say what is not so.
 const DiskLie = "disk-lie"
 
+// HostileBytes is the kind of the faults that send servers what no client sends.
+const HostileBytes = "bytes"
+
 // Source is a sentence of the documentation, quoted or paraphrased.
 type Source struct {
 	Sentence string `json:"sentence"`

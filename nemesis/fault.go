@@ -129,6 +129,7 @@ func Faults() []Fault {
 		powerLoss{},
 		disk(),
 		diskLie(),
+		hostileBytes{},
 		cpuLimit(),
 		memoryLimit(),
 		fileLimit(),

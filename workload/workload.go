@@ -17,9 +17,11 @@ package workload
 import (
 	"fmt"
 	"strings"
+	"slices"
 	"time"
 
 	"nemesis/checker"
+	"nemesis/checker/hostile"
 	"nemesis/checker/liveness"
 	"nemesis/checker/restart"
 	"nemesis/checker/serverlog"
@@ -78,7 +80,11 @@ func Find(name string) (Workload, error) {
 
 // anyCheckers look for what can be seen in the history of any workload.
 func anyCheckers(plan history.Plan) []checker.Checker {
-	return []checker.Checker{liveness.Checker(liveness.ForPlan(plan)), restart.Checker(time.Duration(plan.Claim.Bounds.Recovery)), serverlog.Checker(), stats.Stats(), stats.Availability()}
+	any := []checker.Checker{liveness.Checker(liveness.ForPlan(plan)), restart.Checker(time.Duration(plan.Claim.Bounds.Recovery)), serverlog.Checker(), stats.Stats(), stats.Availability()}
+	if slices.ContainsFunc(plan.Schedule, func(s history.Step) bool { return s.Kind == history.HostileBytes }) {
+		any = append(any, hostile.Checker())
+	}
+	return any
 }
 
 // objectModels are those that checkers of single objects decide: strict serializability of

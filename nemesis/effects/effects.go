@@ -34,6 +34,8 @@ func Kinds() agent.Kinds {
 		MemoryLimitKind: func() agent.Effect { return &MemoryLimit{} },
 		ThreadLimitKind: func() agent.Effect { return &ThreadLimit{} },
 		FileLimitKind:   func() agent.Effect { return &FileLimit{} },
+		BytesKind:       func() agent.Effect { return &Bytes{} },
+		ReviveKind:      func() agent.Effect { return &Revive{} },
 		DropKind:        func() agent.Effect { return &Drop{} },
 		PauseKind:       func() agent.Effect { return &Pause{} },
 		KillKind:        func() agent.Effect { return &Kill{} },

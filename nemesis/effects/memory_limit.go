@@ -121,7 +121,7 @@ func (m *MemoryLimit) Undo(h *agent.Host) error {
 func (m *MemoryLimit) Work() error {
 	// Until it counts as the server's.
 	time.Sleep(100 * time.Millisecond)
-	file, err := memoryFile()
+	file, err := memoryFile("taken")
 	if err != nil {
 		return err
 	}
