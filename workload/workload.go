@@ -16,8 +16,8 @@ package workload
 
 import (
 	"fmt"
-	"strings"
 	"slices"
+	"strings"
 	"time"
 
 	"nemesis/checker"
