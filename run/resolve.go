@@ -17,6 +17,7 @@ import (
 	"nemesis/clients"
 	"nemesis/history"
 	"nemesis/nemesis"
+	"nemesis/systems"
 	"nemesis/workload"
 )
 
@@ -90,6 +91,11 @@ type resolution struct {
 }
 
 func (r *resolution) findSystem() (err error) {
+	if plan := &r.plan.System; plan.Definition == nil && r.systems == nil {
+		if text, is := systems.Read(plan.Name); is { // the plan holds it, so that it can be carried out by another nemesis
+			plan.Definition = &history.Definition{Text: text}
+		}
+	}
 	r.system, err = systemOf(r.systems, r.plan.System)
 	return err
 }

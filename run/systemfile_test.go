@@ -9,6 +9,7 @@ import (
 
 	"nemesis/history"
 	"nemesis/run"
+	"nemesis/systems"
 )
 
 const fileOfAStore = `system: store
@@ -96,5 +97,25 @@ func TestPlanHoldsTheModelOfAWorkloadOfTheFilesOwn(t *testing.T) {
 	plan.Workload.Own.Text = "init = 0"
 	if err := run.CheckPlan(plan); err == nil || !strings.Contains(err.Error(), "workload.own: the workload cell: read the model cell.star: it has no function step") {
 		t.Errorf("a damaged model is told as %v", err)
+	}
+}
+
+// The systems that are known by their names and have no Go code are files without mistakes, and a plan holds the file.
+func TestNamedSystemsAreFiles(t *testing.T) {
+	names := map[string]bool{}
+	for _, s := range run.Named() {
+		if names[s.Name()] {
+			t.Errorf("there are two of %s", s.Name())
+		}
+		names[s.Name()] = true
+	}
+	for _, name := range systems.Names() {
+		if !names[name] {
+			t.Errorf("%s is not one of them; nemesis system check says what is wrong with it", name)
+		}
+		plan, err := run.Resolve(run.Options{System: name, Spec: "local:3", Nodes: []string{"n1", "n2", "n3"}})
+		if err != nil || plan.System.Definition == nil || plan.Claim.Model == "" {
+			t.Errorf("%s: %v, the plan has %+v and claims %q", name, err, plan.System.Definition, plan.Claim.Model)
+		}
 	}
 }

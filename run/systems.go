@@ -18,15 +18,41 @@ import (
 	"nemesis/clients/postgres"
 	"nemesis/clients/shardkv"
 	"nemesis/history"
+	"nemesis/systems"
 )
 
-// Systems is the table of everything nemesis can test.
+// Systems is the table of the systems that have Go code. Named has those that are files, too.
 func Systems() []clients.System {
 	return []clients.System{etcd.System{}, paxos.System{}, shardkv.System{}, lock.System{}, ironrsl.System{}, ironkv.System{}, ironlock.System{}, postgres.System{}, mariadb.System{}}
 }
 
+// Named are all systems that are known by their names: those with Go code, and those that are files of package
+// systems and nothing else.
+func Named() []clients.System {
+	all := Systems()
+	for _, name := range systems.Names() {
+		if s, err := embedded(name); err == nil { // a test holds them to that
+			all = append(all, s)
+		}
+	}
+	return all
+}
+
+// embedded is a system of package systems.
+func embedded(name string) (clients.System, error) {
+	text, is := systems.Read(name)
+	if !is {
+		return nil, fmt.Errorf("find system: there is no %q", name)
+	}
+	d, err := file.Parse(name+".yaml", []byte(text))
+	if err != nil {
+		return nil, err
+	}
+	return file.New(d), nil
+}
+
 // SystemOf is the system of a plan: the one in its definition, or the one of its name in
-// Systems.
+// Named.
 func SystemOf(plan history.System) (clients.System, error) { return systemOf(nil, plan) }
 
 func systemOf(table []clients.System, plan history.System) (clients.System, error) {
@@ -80,10 +106,11 @@ func DefaultNodes(plan history.System) int {
 	return 0
 }
 
-// findSystem finds a system in a table, or in Systems where there is none.
+// findSystem finds a system in a table, or in Named where there is none.
 func findSystem(table []clients.System, name string) (clients.System, error) {
+	var files []string
 	if table == nil {
-		table = Systems()
+		table, files = Systems(), systems.Names()
 	}
 	names := []string{}
 	for _, s := range table {
@@ -92,5 +119,9 @@ func findSystem(table []clients.System, name string) (clients.System, error) {
 		}
 		names = append(names, s.Name())
 	}
+	if slices.Contains(files, name) {
+		return embedded(name)
+	}
+	names = append(names, files...)
 	return nil, fmt.Errorf("find system: %q is not one of %s, nor the path of a file such as ./%s.yaml", name, strings.Join(names, ", "), name)
 }

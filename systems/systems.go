@@ -1,11 +1,13 @@
-// Package systems holds the files that nemesis new writes: systems to begin with, each in a
-// directory of its own, with comments that say what to change. They run as they are.
+// Package systems holds systems that are files and nothing else. Some are known by their names (Names), as those are that
+// have Go code: nemesis run redis. And some are written by nemesis new to begin with, each in a directory of its own,
+// with comments that say what to change (Kinds). They run as they are.
 package systems
 
 import (
 	"embed"
 	"fmt"
 	"io/fs"
+	"maps"
 	"os"
 	"path"
 	"path/filepath"
@@ -13,8 +15,30 @@ import (
 	"strings"
 )
 
-//go:embed new
+//go:embed new *.yaml
 var files embed.FS
+
+// named are the paths of the systems that are known by their names. Those that nemesis new writes need no other file.
+func named() map[string]string {
+	return map[string]string{
+		"nats":           path.Join("new", "nats", File),
+		"redis":          path.Join("new", "redis", File),
+		"redis-sentinel": "redis-sentinel.yaml",
+	}
+}
+
+// Names are the systems that are known by their names.
+func Names() []string { return slices.Sorted(maps.Keys(named())) }
+
+// Read is the file of a system that is known by its name; is is false for any other name.
+func Read(name string) (text string, is bool) {
+	at, is := named()[name]
+	if !is {
+		return "", false
+	}
+	content, err := files.ReadFile(at)
+	return string(content), err == nil // it is embedded
+}
 
 // File is the name of the system's own file in each directory.
 const File = "system.yaml"

@@ -44,6 +44,14 @@ func (d *Definition) check(r *decoder, root *yaml.Node, open Models) {
 	c.workloads(d, open)
 	c.client(d)
 	c.claims(d)
+	for i, p := range d.LogPatterns {
+		if !nameForm.MatchString(p.Class) {
+			c.bad("pattern %d: a class is a name of letters, digits and dashes, not %q", i+1, p.Class)("log_patterns")
+		}
+		if match, err := regexp.Compile(`^(?:` + p.Match + `)`); err != nil || match.MatchString("") {
+			c.bad("pattern %d: %q is no regular expression, or fits every line", i+1, p.Match)("log_patterns")
+		}
+	}
 	if len(r.mistakes) == 0 {
 		c.rendered(d)
 	}

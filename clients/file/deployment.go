@@ -40,11 +40,12 @@ type deployment struct {
 }
 
 var (
-	_ clients.Deployment = (*deployment)(nil)
-	_ clients.Prober     = (*deployment)(nil)
-	_ clients.Leading    = (*deployment)(nil)
-	_ clients.Troubled   = (*deployment)(nil)
-	_ clients.Logged     = (*deployment)(nil)
+	_ clients.Deployment  = (*deployment)(nil)
+	_ clients.Prober      = (*deployment)(nil)
+	_ clients.Leading     = (*deployment)(nil)
+	_ clients.Troubled    = (*deployment)(nil)
+	_ clients.Logged      = (*deployment)(nil)
+	_ clients.LogSearcher = (*deployment)(nil)
 )
 
 func (s System) deploy(install clients.Install, plan history.Plan, machines []*agent.Client) (*deployment, error) {
@@ -122,6 +123,15 @@ func (d *deployment) Trouble() <-chan error {
 		return nil
 	}
 	return d.programs.Trouble()
+}
+
+// LogPatterns are the file's own.
+func (d *deployment) LogPatterns() []history.LogPattern {
+	var all []history.LogPattern
+	for _, p := range d.definition.LogPatterns {
+		all = append(all, history.LogPattern{Class: p.Class, Expr: p.Match})
+	}
+	return all
 }
 
 // ClientLog is what the user's program wrote to standard error.

@@ -43,6 +43,7 @@ type Definition struct {
 	Workloads    Named[Workload] `yaml:"workloads" doc:"workloads of your own, judged by models of your own"`
 	Client       Client          `yaml:"client" doc:"how clients speak to the servers"`
 	Capabilities []string        `yaml:"capabilities" doc:"faults that make sense for this system, as nemesis list faults names them; default all that the nodes can have"`
+	LogPatterns  []LogPattern    `yaml:"log_patterns" doc:"lines of logs in which servers say that they are broken, besides those of common runtimes"`
 	Timing       Timing          `yaml:"timing" doc:"the system's own timeouts, in which some faults are measured"`
 	Claims       []Claim         `yaml:"claims" doc:"what the system promises; the first that fits the workload and the options counts"`
 
@@ -52,6 +53,12 @@ type Definition struct {
 	Models map[string]string `yaml:"-"`
 	path   string
 	own    map[string]*history.OwnWorkload
+}
+
+// LogPattern says which lines of logs are findings.
+type LogPattern struct {
+	Class string `yaml:"class" doc:"what such a line says, such as corruption, panic or assertion-failed"`
+	Match string `yaml:"match" doc:"regular expression that must fit from the beginning of a line on"`
 }
 
 // Option is one key of --set.

@@ -48,6 +48,8 @@ client:
       set:
         add: {send: [SADD, s, "{{ .value }}"]}
         list: {send: [SMEMBERS, s]}
+log_patterns:
+  - {class: corruption, match: 'CORRUPT: '}
 claims:
   - {workload: register, options: {sync: "yes"}, model: linearizable, source: {sentence: "It is.", address: "https://example.com"}, assumptions: {crash-recovery: they come back}, recovery: 10s}
   - {model: serializable, workload: set, source: It says so.}
@@ -136,6 +138,8 @@ func TestAMistakeIsToldWithItsPlaceAndTheNearestName(t *testing.T) {
 		"a template without end": {`listen {{ addr self }}`, `{{ range 1000000000000 }}{{ end }}`, "does not end within 5s"},
 		"an output without end":  {`listen {{ addr self }}`, "{{ range 1000000000000 }}" + strings.Repeat("x", 10_000) + "{{ end }}", "it makes more than 16777216 bytes"},
 		"a reserved name":        {"  watch:\n", "  agent:\n", "a process needs a name of letters, digits, dots and dashes, other than agent and artifacts"},
+		"a class without name":   {"{class: corruption", "{class: ''", `log_patterns: pattern 1: a class is a name`},
+		"a pattern of all lines": {"'CORRUPT: '", "'.*'", `log_patterns: pattern 1: ".*" is no regular expression, or fits every line`},
 		"an origin of two":       {"{file: server}", "{file: server, go: x}", "artifacts.server: it has file and go; leave one"},
 		"a url without checksum": {"{file: server}", "{url: 'https://example.com/x'}", "a url needs the sha256 of what is downloaded"},
 	} {

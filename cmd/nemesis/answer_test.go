@@ -74,7 +74,7 @@ func TestAnswersKeepToTheirSchema(t *testing.T) {
 		{"version"}, {"list", "systems"}, {"list", "claims"}, {"list", "workloads"}, {"list", "faults"}, {"list", "checkers"},
 		{"check", "latest", "--store", store}, {"check", foreign}, {"report", "latest", "--store", store}, {"compare", "-2", "-1", "--store", store},
 		{"campaign", "run", night, "--dry-run", "--out", filepath.Join(dir, "out")}, {"bench", "run", "--operations", "1000", "--clients", "2", "--dir", dir},
-		{"system", "check", filepath.Join("..", "..", "examples", "redis-sentinel.yaml")},
+		{"system", "check", "redis-sentinel"},
 	} {
 		out, code := try(t, append(args, "--json")...)
 		if code == usageCode {

@@ -71,7 +71,7 @@ type listedChecker struct {
 func lists() map[string]func() listing {
 	return map[string]func() listing{
 		"systems": func() (l listing) {
-			for _, s := range run.Systems() {
+			for _, s := range run.Named() {
 				one := listedSystem{Name: s.Name(), Doc: s.Doc(), Version: s.DefaultVersion(), Workloads: s.Workloads(), Options: []listedOption{}}
 				for _, o := range s.Options() {
 					one.Options = append(one.Options, listedOption{o.Name, o.Default, o.Doc, o.Values})
@@ -81,7 +81,7 @@ func lists() map[string]func() listing {
 			return l
 		},
 		"claims": func() (l listing) {
-			for _, s := range run.Systems() {
+			for _, s := range run.Named() {
 				options := map[string]string{}
 				for _, o := range s.Options() {
 					options[o.Name] = o.Default
@@ -123,7 +123,11 @@ func lists() map[string]func() listing {
 func (l listing) text(out io.Writer) error {
 	w := tabwriter.NewWriter(out, 0, 0, 2, ' ', 0)
 	for _, s := range l.Systems {
-		fmt.Fprintf(w, "%s\t%s\t(default %s; workloads %s)\n", s.Name, s.Doc, s.Version, strings.Join(s.Workloads, ", "))
+		version := "default " + s.Version + "; "
+		if s.Version == "" { // as it is installed
+			version = ""
+		}
+		fmt.Fprintf(w, "%s\t%s\t(%sworkloads %s)\n", s.Name, s.Doc, version, strings.Join(s.Workloads, ", "))
 		for _, o := range s.Options {
 			doc := o.Doc
 			if o.Values != nil {

@@ -42,9 +42,6 @@ nothing: nemesis system smoke does.`,
 		Example: "  nemesis system check ./mysystem.yaml",
 		Args:    cobra.ExactArgs(1),
 		RunE: func(cmd *cobra.Command, args []string) error {
-			if !run.IsFile(args[0]) {
-				args[0] = "./" + args[0]
-			}
 			plan, err := run.ReadSystem(args[0])
 			if err != nil {
 				return &run.UsageError{Err: err}

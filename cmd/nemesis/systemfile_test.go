@@ -11,6 +11,7 @@ import (
 
 	"nemesis/checker"
 	"nemesis/history"
+	"nemesis/systems"
 )
 
 // needsProgram skips a test where a program that it starts is missing.
@@ -37,13 +38,27 @@ func copied(t *testing.T, name string) string {
 	return to
 }
 
+// systemFile is the file of a system that is known by its name, where a test may remove it.
+func systemFile(t *testing.T, name string) string {
+	t.Helper()
+	text, is := systems.Read(name)
+	if !is {
+		t.Fatalf("there is no system %s", name)
+	}
+	to := filepath.Join(t.TempDir(), name+".yaml")
+	if err := os.WriteFile(to, []byte(text), 0o644); err != nil {
+		t.Fatal(err)
+	}
+	return to
+}
+
 // A system that is a file is tested, judged again and replayed like any other, and but for
 // the first without the file.
 func TestASystemIsAFile(t *testing.T) {
 	needsProgram(t, "redis-server")
 	needsLocalNodes(t)
 	t.Parallel()
-	path := copied(t, "redis-sentinel.yaml")
+	path := systemFile(t, "redis-sentinel")
 	first := finish(t, invocation(t, "run", path, "--time-limit", "6s", "--faults", "kill", "--fault-target", "one", "--fault-interval", "3s", "--seed", "3", "--rate", "200", "--claim", "linearizable-writes"))
 	first.wantFiles(t)
 	v := first.verdict(t)
@@ -78,7 +93,7 @@ func TestASystemIsAFile(t *testing.T) {
 
 // What is wrong with a file is told with its place before anything starts.
 func TestAFileWithMistakesIsRefused(t *testing.T) {
-	path := copied(t, "redis-sentinel.yaml")
+	path := systemFile(t, "redis-sentinel")
 	text, err := os.ReadFile(path)
 	if err != nil {
 		t.Fatal(err)
@@ -94,8 +109,8 @@ func TestAFileWithMistakesIsRefused(t *testing.T) {
 	if code != usageCode || !strings.Contains(out, "read the system's file") {
 		t.Errorf("exit status %d and %q", code, out)
 	}
-	out, code = try(t, "run", "redis")
-	if code != usageCode || !strings.Contains(out, "nor the path of a file such as ./redis.yaml") {
+	out, code = try(t, "run", "rediss")
+	if code != usageCode || !strings.Contains(out, "nor the path of a file such as ./rediss.yaml") {
 		t.Errorf("exit status %d and %q", code, out)
 	}
 }
