@@ -13,6 +13,9 @@ type OwnWorkload struct {
 	Operations []OwnOperation `json:"operations"`
 	// Final are operations without a value that every client performs on each key in the end.
 	Final []string `json:"final,omitempty"`
+	// Executables are the names of files that test the system by themselves, in the place of all
+	// of the above.
+	Executables []string `json:"executables,omitempty"`
 }
 
 // OwnOperation is one of them.

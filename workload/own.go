@@ -38,6 +38,9 @@ const (
 // many independent keys, each worked on by a few clients at once. The error says what cannot
 // be, as one line.
 func Own(name string, w history.OwnWorkload) (Workload, error) {
+	if w.Executables != nil {
+		return ofExecutables(w.Executables)
+	}
 	if err := checkOwn(w); err != nil {
 		return Workload{}, fmt.Errorf("the workload %s: %w", name, err)
 	}

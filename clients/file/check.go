@@ -329,7 +329,7 @@ func (c checker) ask(d *Definition) {
 	if (to.RESP == nil) == (to.Path == "") {
 		c.bad("it needs one of resp and http_get")("client", "to")
 	}
-	if d.Client.Program != nil {
+	if d.Client.Program != nil || d.Client.Executables != nil {
 		c.bad("a program finds out itself where to connect; leave it out")("client", "to")
 	}
 }

@@ -45,11 +45,14 @@ func (c *Client) kinds() map[string]kind {
 	if c.Program != nil {
 		all["program"] = c.Program
 	}
+	if c.Executables != nil {
+		all["executables"] = c.Executables
+	}
 	return all
 }
 
 // kindNames are the keys of all kinds there are.
-func kindNames() []string { return []string{"resp", "http", "sql", "nats", "program"} }
+func kindNames() []string { return []string{"resp", "http", "sql", "nats", "program", "executables"} }
 
 // kind is the one that the file describes, with its key. It was checked that there is one.
 func (c *Client) kind() (string, kind) {

@@ -2,6 +2,7 @@ package file
 
 import (
 	"context"
+	"encoding/json"
 	"errors"
 	"fmt"
 	"io/fs"
@@ -27,12 +28,13 @@ import (
 // deployment is one cluster of a file's processes.
 type deployment struct {
 	*site
-	plan       history.Plan
-	machines   []*agent.Client
-	programs   *external.Pool // nil where clients are ours
-	components []clients.Component
-	places     map[string]place // by component
-	open       opener           // nil where clients are a program
+	plan        history.Plan
+	machines    []*agent.Client
+	programs    *external.Pool        // nil where clients are ours
+	executables *external.Executables // nil where clients are none
+	components  []clients.Component
+	places      map[string]place // by component
+	open        opener           // nil where clients are a program
 
 	mu sync.Mutex
 	// logged are components whose log had what was waited for once.
@@ -83,6 +85,9 @@ func (s System) deploy(install clients.Install, plan history.Plan, machines []*a
 	if d.open, err = d.clientTable(); err != nil {
 		return nil, err
 	}
+	if s.Client.Executables != nil {
+		return d, d.prepareExecutables(s.Client.Executables)
+	}
 	if program := s.Client.Program; program != nil {
 		if err := d.program(program); err != nil {
 			return nil, err
@@ -97,7 +102,14 @@ func (d *deployment) program(c *ProgramClient) error {
 	if err != nil {
 		return fmt.Errorf("client.program: %w", err)
 	}
-	hello := external.Hello{Workload: d.workload, Seed: d.seed, InFlight: c.InFlight}
+	hello := external.Hello{Workload: d.workload, Seed: d.seed, InFlight: c.InFlight, Nodes: d.toldNodes()}
+	d.programs = external.New(external.Options{Command: command, Dir: d.definition.Dir, Count: c.Clients, Hello: hello})
+	return nil
+}
+
+// toldNodes are the nodes as programs of the user's are told of them.
+func (d *deployment) toldNodes() []external.Node {
+	var nodes []external.Node
 	for i, n := range d.nodes {
 		ports := map[string]uint16{}
 		for _, p := range d.definition.Processes {
@@ -111,9 +123,31 @@ func (d *deployment) program(c *ProgramClient) error {
 				}
 			}
 		}
-		hello.Nodes = append(hello.Nodes, external.Node{ID: n.name, Addr: n.address.String(), Ports: ports})
+		nodes = append(nodes, external.Node{ID: n.name, Addr: n.address.String(), Ports: ports})
 	}
-	d.programs = external.New(external.Options{Command: command, Dir: d.definition.Dir, Count: c.Clients, Hello: hello})
+	return nodes
+}
+
+// prepareExecutables tells executables of the user's about the cluster, in their environment.
+func (d *deployment) prepareExecutables(c *ExecutablesClient) error {
+	told, err := json.Marshal(d.toldNodes())
+	if err != nil {
+		return fmt.Errorf("client.executables: %w", err)
+	}
+	scratch, err := os.MkdirTemp("", "nemesis-executables-")
+	if err != nil {
+		return fmt.Errorf("client.executables: make a directory for what they remember: %w", err)
+	}
+	var addresses []string
+	byNode := map[string]string{}
+	for i, n := range d.nodes {
+		if p := (place{d.site, i, d.definition.clientRole(), d.definition.Processes.Find(d.definition.clientRole())}); slices.Contains(d.runsOn(*p.process), i) {
+			byNode[n.name] = p.address(d.definition.clientPort())
+			addresses = append(addresses, byNode[n.name])
+		}
+	}
+	d.executables = &external.Executables{Dir: d.definition.relative(c.Dir), Addresses: byNode, Scratch: scratch, Env: []string{
+		"NEMESIS_SCRATCH=" + scratch, "NEMESIS_ADDRESSES=" + strings.Join(addresses, " "), "NEMESIS_NODES=" + string(told), "NEMESIS_SEED=" + strconv.FormatInt(d.seed, 10)}}
 	return nil
 }
 
@@ -136,7 +170,10 @@ func (d *deployment) LogPatterns() []history.LogPattern {
 
 // ClientLog is what the user's program wrote to standard error.
 func (d *deployment) ClientLog() []byte {
-	if d.programs == nil {
+	switch {
+	case d.executables != nil:
+		return d.executables.Log()
+	case d.programs == nil:
 		return nil
 	}
 	return d.programs.Log()
@@ -144,7 +181,10 @@ func (d *deployment) ClientLog() []byte {
 
 // Close ends the user's program.
 func (d *deployment) Close() error {
-	if d.programs == nil {
+	switch {
+	case d.executables != nil:
+		return os.RemoveAll(d.executables.Scratch)
+	case d.programs == nil:
 		return nil
 	}
 	return d.programs.Close()
@@ -364,7 +404,10 @@ func (d *deployment) Open(_ context.Context, node string, dialer *clients.Dialer
 	if to := d.definition.Client.To; to != nil {
 		target = func(ctx context.Context) (string, error) { return d.whereTo(ctx, node, to) }
 	}
-	if d.programs != nil {
+	switch {
+	case d.executables != nil:
+		return d.executables.Open(node), nil
+	case d.programs != nil:
 		return d.programs.Open(node), nil
 	}
 	return d.open(d.workload, node, target, dialer), nil

@@ -149,14 +149,15 @@ type ExecProbe struct {
 
 // Client is how clients speak to the servers. It has one of resp, http, sql, nats and program.
 type Client struct {
-	Process string         `yaml:"process" doc:"the process that clients connect to; default the main one"`
-	Port    string         `yaml:"port" doc:"its port by name; default client"`
-	To      *Ask           `yaml:"to" doc:"whom to ask where to connect, before each connection; default every client talks to the server of its node"`
-	RESP    *RESPClient    `yaml:"resp" doc:"clients that speak the protocol of Redis"`
-	HTTP    *HTTPClient    `yaml:"http" doc:"clients that speak HTTP/1.1"`
-	SQL     *SQLClient     `yaml:"sql" doc:"clients of SQL databases that speak the protocol of PostgreSQL or MySQL"`
-	NATS    *NATSClient    `yaml:"nats" doc:"clients of NATS JetStream"`
-	Program *ProgramClient `yaml:"program" doc:"a program of yours that speaks nemesis-client/1 on its standard input and output"`
+	Process     string             `yaml:"process" doc:"the process that clients connect to; default the main one"`
+	Port        string             `yaml:"port" doc:"its port by name; default client"`
+	To          *Ask               `yaml:"to" doc:"whom to ask where to connect, before each connection; default every client talks to the server of its node"`
+	RESP        *RESPClient        `yaml:"resp" doc:"clients that speak the protocol of Redis"`
+	HTTP        *HTTPClient        `yaml:"http" doc:"clients that speak HTTP/1.1"`
+	SQL         *SQLClient         `yaml:"sql" doc:"clients of SQL databases that speak the protocol of PostgreSQL or MySQL"`
+	NATS        *NATSClient        `yaml:"nats" doc:"clients of NATS JetStream"`
+	Program     *ProgramClient     `yaml:"program" doc:"a program of yours that speaks nemesis-client/1 on its standard input and output"`
+	Executables *ExecutablesClient `yaml:"executables" doc:"a directory of executables that test the system by themselves, where nothing better is at hand"`
 }
 
 // Ask is a question whose answer is an address.
@@ -215,6 +216,11 @@ type ProgramClient struct {
 	Workloads map[string][]string `yaml:"workloads" doc:"the workloads that it speaks, each with its operations"`
 	Clients   int                 `yaml:"clients" doc:"how many of it run at once; default 1"`
 	InFlight  int                 `yaml:"max_inflight" doc:"operations at once for each; default 64"`
+}
+
+// ExecutablesClient is executables that test the system by themselves.
+type ExecutablesClient struct {
+	Dir string `yaml:"dir" doc:"their directory; when each is run follows from how its name begins, such as parallel_driver_, first_ or finally_"`
 }
 
 // Timing is the system's own timeouts.

@@ -65,7 +65,7 @@ func (s System) Workloads() []string {
 			names = append(names, w.Name)
 		}
 	}
-	for _, name := range s.Definition.Workloads.Names() {
+	for _, name := range append(s.Definition.Workloads.Names(), workload.Executables) {
 		if _, is := spoken[name]; is {
 			names = append(names, name)
 		}
@@ -151,6 +151,9 @@ func (s System) ClaimOf(work string, options map[string]string) history.Claim {
 		if fits {
 			return c.claim()
 		}
+	}
+	if work == workload.Executables { // what they find needs no claim
+		return history.Claim{Origin: history.Documented, Bounds: history.Bounds{ClockOffset: -1}}
 	}
 	return history.Claim{Origin: history.Documented, Bounds: history.Bounds{ClockOffset: -1},
 		Notes: []string{"The system's file claims nothing of this workload with these options, so that nothing that is found is a violation; give a claim in the file, or a model with --claim."}}

@@ -101,7 +101,8 @@ func (*Value) schema() map[string]any {
 	return either(map[string]any{"enum": []string{"unique", "used"}}, drawn, map[string]any{"type": "array"})
 }
 
-// Models gets the text of a model by the name that the file gives it.
+// Models gets the text of a model by the name that the file gives it, and of a directory the
+// names of the executables in it, one a line.
 type Models func(name string) (string, error)
 
 // FromDisk reads models that are files, from a directory.
@@ -112,11 +113,65 @@ func FromDisk(dir string) Models {
 		}
 		if info, err := os.Stat(name); err != nil {
 			return "", err
+		} else if info.IsDir() {
+			return executablesIn(name)
 		} else if !info.Mode().IsRegular() {
 			return "", fmt.Errorf("%s is no file", name)
 		}
 		text, err := history.ReadFile(name, workload.MostModel)
 		return string(text), err
+	}
+}
+
+// executablesIn are the names of executables whose names say when they are run.
+func executablesIn(dir string) (string, error) {
+	entries, err := os.ReadDir(dir)
+	if err != nil {
+		return "", err
+	}
+	var names []string
+	for _, e := range entries {
+		info, err := os.Stat(filepath.Join(dir, e.Name()))
+		if err != nil || !info.Mode().IsRegular() || info.Mode()&0o111 == 0 {
+			continue
+		}
+		if slices.ContainsFunc(workload.ExecutablePrefixes(), func(p string) bool { return strings.HasPrefix(e.Name(), p) }) {
+			names = append(names, e.Name())
+		}
+	}
+	return strings.Join(names, "\n"), nil
+}
+
+func (c *ExecutablesClient) operations() map[string][]string {
+	return map[string][]string{workload.Executables: {history.FRun}}
+}
+
+// table has nothing to check that is not checked where the workload is made.
+func (c *ExecutablesClient) table(func(string) (string, error)) (opener, error) { return nil, nil }
+
+// executables makes the workload of executables.
+func (c checker) executables(d *Definition, open Models) {
+	if d.Client.Executables == nil {
+		return
+	}
+	at := []string{"client", "executables"}
+	dir := d.Client.Executables.Dir
+	if dir == "" {
+		c.bad("it has no dir; name the directory with the executables")(at...)
+		return
+	}
+	text, err := open(dir)
+	if err != nil {
+		c.bad("%v", err)(append(at, "dir")...)
+		return
+	}
+	made := &history.OwnWorkload{Executables: []string{}}
+	if text != "" {
+		made.Executables = strings.Split(text, "\n")
+	}
+	d.Models[dir], d.own[workload.Executables] = text, made
+	if _, err := workload.Own(workload.Executables, *made); err != nil {
+		c.bad("%s: %v", dir, err)(append(at, "dir")...)
 	}
 }
 
@@ -144,7 +199,7 @@ func (c checker) workloads(d *Definition, open Models) {
 	d.own, d.Models = map[string]*history.OwnWorkload{}, map[string]string{}
 	for _, w := range d.Workloads {
 		at := []string{"workloads", w.Name}
-		if _, err := workload.Find(w.Name); err == nil || !nameForm.MatchString(w.Name) {
+		if _, err := workload.Find(w.Name); err == nil || w.Name == workload.Executables || !nameForm.MatchString(w.Name) {
 			c.bad("a workload of your own needs a name of letters, digits, dots and dashes that is none of nemesis' own")(at...)
 			continue
 		}
@@ -177,6 +232,7 @@ func (c checker) workloads(d *Definition, open Models) {
 			c.bad("%s", strings.TrimPrefix(err.Error(), "the workload "+w.Name+": "))(at...)
 		}
 	}
+	c.executables(d, open)
 	spoken := slices.Sorted(maps.Keys(d.operations()))
 	for _, w := range d.Workloads {
 		if !slices.Contains(spoken, w.Name) {

@@ -3,6 +3,8 @@ package file
 import (
 	"encoding/json"
 	"errors"
+	"os"
+	"path/filepath"
 	"slices"
 	"strings"
 	"testing"
@@ -115,6 +117,49 @@ func TestMistakesInAWorkloadOfTheFilesOwnAreToldWithTheirPlace(t *testing.T) {
 		_, err := ParseWith("stacks.yaml", []byte(strings.Replace(ofItsOwn, test.old, test.new, 1)), oneModel)
 		if err == nil || !strings.Contains(err.Error(), test.want) {
 			t.Errorf("%s: told %v\nwant %s", test.new, err, test.want)
+		}
+	}
+}
+
+func TestExecutablesAreAWorkload(t *testing.T) {
+	dir := t.TempDir()
+	for name, mode := range map[string]os.FileMode{"parallel_driver_a": 0o755, "finally_b": 0o755, "helper_c": 0o755, "first_no": 0o644, "README": 0o644} {
+		if err := os.WriteFile(filepath.Join(dir, name), []byte("#!/bin/sh\n"), mode); err != nil {
+			t.Fatal(err)
+		}
+	}
+	const text = "system: x\nprocesses: {server: {ports: [7000], command: serve}}\nclient: {executables: {dir: .}}\n"
+	d, err := Parse(filepath.Join(dir, "x.yaml"), []byte(text))
+	if err != nil {
+		t.Fatal(err)
+	}
+	s := New(d)
+	if got := strings.Join(s.Workloads(), " "); got != "executables" {
+		t.Errorf("workloads %s", got)
+	}
+	if got := strings.Join(s.OwnWorkload("executables").Executables, " "); got != "finally_b parallel_driver_a" {
+		t.Errorf("executables %s", got)
+	}
+	if c := s.ClaimOf("executables", nil); len(c.Notes) > 0 || c.Model != "" {
+		t.Errorf("the claim is %+v", c)
+	}
+	if err := os.RemoveAll(dir); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := ParseWith("elsewhere/x.yaml", []byte(text), Held(d.Models)); err != nil {
+		t.Errorf("without the directory: %v", err)
+	}
+	for _, test := range []struct{ dir, want string }{
+		{"{dir: none}", "client.executables.dir: stat "},
+		{"{}", "client.executables: it has no dir"},
+		{"{dir: ..}", "nothing is to be run; there must be one that begins with parallel_driver_"},
+	} {
+		sub := filepath.Join(t.TempDir(), "sub")
+		if err := os.Mkdir(sub, 0o755); err != nil {
+			t.Fatal(err)
+		}
+		if _, err := Parse(filepath.Join(sub, "x.yaml"), []byte(strings.Replace(text, "{dir: .}", test.dir, 1))); err == nil || !strings.Contains(err.Error(), test.want) {
+			t.Errorf("%s: told %v, want %s", test.dir, err, test.want)
 		}
 	}
 }

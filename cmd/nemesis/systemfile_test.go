@@ -179,6 +179,31 @@ func TestAModelOfTheUsersFindsABug(t *testing.T) {
 	}
 }
 
+// Executables are a workload: what they say in the end is the finding.
+func TestExecutablesFindLostWrites(t *testing.T) {
+	needsProgram(t, "redis-server", "bash")
+	needsLocalNodes(t)
+	t.Parallel()
+	dir := t.TempDir()
+	if err := os.CopyFS(dir, os.DirFS(filepath.Join("..", "..", "examples", "executables"))); err != nil {
+		t.Fatal(err)
+	}
+	for _, e := range []string{"first_empty", "parallel_driver_add", "finally_all_are_there"} { // a copy may lose it
+		if err := os.Chmod(filepath.Join(dir, "tests", e), 0o755); err != nil {
+			t.Fatal(err)
+		}
+	}
+	found := finish(t, invocation(t, "run", filepath.Join(dir, "system.yaml"), "--faults", "kill", "--time-limit", "6s", "--fault-interval", "2s", "--seed", "1"))
+	found.want(t, checker.Violation.ExitCode())
+	if told := strings.Join(strings.Fields(found.text), " "); !strings.Contains(told, "acknowledged elements are lost") {
+		t.Errorf("told %s", told)
+	}
+	if err := os.RemoveAll(dir); err != nil {
+		t.Fatal(err)
+	}
+	finish(t, invocation(t, "check", string(found.dir))).want(t, checker.Violation.ExitCode())
+}
+
 // A history of another tester's is judged by a model of the user's.
 func TestAHistoryIsJudgedByAModelOfTheUsers(t *testing.T) {
 	dir := t.TempDir()
