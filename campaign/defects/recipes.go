@@ -13,7 +13,8 @@ const (
 	lacksPower   = "unsynced data is lost only by machines whose power can be cut (--nodes vagrant)"
 	lacksDisk    = "no fault makes a disk fail while a server starts"
 	lacksPackets = "messages come twice or late by themselves only in simulation: TCP hides it"
-	lacksBytes   = "no fault sends wrong bytes to a port yet"
+	lacksBytes   = "hostile input does not begin with this protocol's greeting"
+	lacksLuck    = "a flipped bit of a log seldom hits what is read again (--faults disk-lie,kill --disk-lie corrupt-flip)"
 	lacksDeletes = "no workload deletes"
 	lacksHops    = "no checker follows redirects"
 )
@@ -69,18 +70,18 @@ func recipes() map[string]recipe {
 		"R26": {load: three, faults: faulty("kill", "one", "--fault-hold", "15s", "--fault-interval", "20s")},
 		"R27": {load: three, faults: faulty("partition", "one,leader", "--fault-interval", "2s")},
 		"R28": {load: three, lacks: lacksBytes},
-		"R29": {load: three, lacks: lacksBytes},
+		"R29": {load: three, lacks: "silent connections are closed when the fault heals (--faults bytes --bytes idle:100)"},
 		"R30": {load: three, lacks: lacksBytes},
 		"R31": {load: three, faults: faulty("power-loss", "one,leader", "--power-loss", "some@sync:2", "--fault-interval", "3s")},
 		"R32": {load: appends, faults: faulty("power-loss", "all", "--power-loss", "some@sync:2/after,some@sync:2", "--fault-interval", "3s")},
 		"R33": {load: with(three, "--set", "snapshot-every=10"), faults: faulty("kill", "all,one", "--fault-interval", "1s")},
 		"R34": {load: three, lacks: lacksDisk},
-		"R35": {load: three, lacks: lacksDisk},
+		"R35": {load: three, lacks: lacksLuck},
 		"R36": {load: with(three, "--set", "snapshot-every=10"), faults: faulty("power-loss", "all", "--power-loss", "all", "--fault-interval", "14s")},
 		"R37": {load: contended, faults: faulty("partition,kill", "leader", "--fault-interval", "2s")},
 		"R38": {load: with(contended, "--nodes", "local:5"), faults: faulty("member+partition", "minority,half", "--fault-hold", "6s", "--fault-interval", "8s")},
 		"R39": {load: counts, faults: faulty("pause", "leader", "--fault-hold", "3s", "--fault-interval", "5s")},
-		"R40": {load: three, lacks: "no fault takes all connections of a server yet"},
+		"R40": {load: three, faults: faulty("file-limit+kill", "one", "--file-limit", "0", "--fault-hold", "3s", "--fault-interval", "5s")},
 	})
 	return all
 }
