@@ -4,7 +4,9 @@ import (
 	"bytes"
 	"errors"
 	"io"
+	"maps"
 	"os"
+	"slices"
 	"time"
 
 	"golang.org/x/sys/unix"
@@ -21,13 +23,17 @@ const (
 type undo struct {
 	size   int64
 	blocks map[int64][]byte
+	// low is the smallest size since, and erased are blocks of which a hole was made: a file
+	// system drops what lay there as a whole, where it writes sector by sector.
+	low    int64
+	erased map[int64]bool
 }
 
 // soil remembers, before its contents change, that a file was as it is. n.mu is not held
 // by others: the caller holds it, or nobody else knows n.
 func (v *Volume) soil(n *node) *undo {
 	if n.fresh == nil && !n.dead {
-		n.fresh = &undo{size: n.size, blocks: map[int64][]byte{}}
+		n.fresh = &undo{size: n.size, low: n.size, blocks: map[int64][]byte{}}
 		v.dirtyMu.Lock()
 		v.dirty[n] = true
 		v.dirtyMu.Unlock()
@@ -99,8 +105,22 @@ func (v *Volume) join(earlier, later *undo) *undo {
 		}
 		v.memory.Add(-int64(len(old)))
 	}
+	earlier.low = min(earlier.low, later.low)
+	earlier.erase(slices.Collect(maps.Keys(later.erased))...)
 	return earlier
 }
+
+func (u *undo) erase(blocks ...int64) {
+	if u.erased == nil && len(blocks) > 0 {
+		u.erased = map[int64]bool{}
+	}
+	for _, b := range blocks {
+		u.erased[b] = true
+	}
+}
+
+// dropped: what lay at an offset at the moment of u was dropped since, as a whole.
+func (u *undo) dropped(at int64) bool { return at >= u.low && at < u.size || u.erased[at/block] }
 
 // write writes at an offset.
 func (v *Volume) write(n *node, f *os.File, p []byte, off int64) (int, error) {
@@ -142,6 +162,9 @@ func (v *Volume) truncate(n *node, f *os.File, size int64) error {
 	if err := unix.Ftruncate(int(f.Fd()), size); err != nil {
 		return err
 	}
+	if n.fresh != nil {
+		n.fresh.low = min(n.fresh.low, size)
+	}
 	n.size = size
 	return nil
 }
@@ -163,6 +186,11 @@ func (v *Volume) allocate(n *node, f *os.File, mode uint32, off, length int64) e
 	v.soil(n)
 	if err := unix.Fallocate(int(f.Fd()), mode, off, length); err != nil {
 		return err
+	}
+	if mode&erases != 0 && n.fresh != nil { // parts of blocks are overwritten with zeros instead
+		for b := (off + block - 1) / block; (b+1)*block <= min(off+length, n.size); b++ {
+			n.fresh.erase(b)
+		}
 	}
 	if mode&unix.FALLOC_FL_KEEP_SIZE == 0 {
 		n.size = max(n.size, off+length)

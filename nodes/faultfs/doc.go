@@ -34,7 +34,9 @@
 //   - With Loss.Sectors some of what was not safe stays, as a disk decides that was writing
 //     when its power went: the oldest operations, as many as are drawn, and of each file
 //     those sectors of 512 bytes that are drawn. Sectors between the safe size and the size
-//     that is drawn for it, which were not drawn, read as zeros.
+//     that is drawn for it, which were not drawn, read as zeros. What a truncation or a hole
+//     dropped is there whole, or gone: that happened as a whole or did not, since no file
+//     system mixes blocks that it freed with those that it wrote afterwards.
 //
 // What was there when the directory was mounted is safe. Nothing becomes safe by itself,
 // which a kernel would do after some seconds; a server that relies on it relies on no

@@ -90,12 +90,17 @@ func (v *Volume) restore(n *node, rng *rand.Rand, lost *Lost) error {
 // now, and sets what it is then.
 func (u *undo) restore(f *os.File, size int64, rng *rand.Rand, lost *Lost, after *int64) error {
 	*after = u.size
-	switch {
-	case rng != nil && size > u.size:
-		sectors := (size - u.size + sector - 1) / sector
-		*after = min(size, u.size+rng.Int64N(sectors+1)*sector)
-	case rng != nil && size < u.size && rng.IntN(2) == 0:
-		*after = size
+	// What dropped a part of the file, truncations and holes, happened as a whole or did not.
+	dropped := rng != nil && (u.low < u.size || len(u.erased) > 0) && rng.IntN(2) == 0
+	least := u.size
+	if dropped {
+		least = min(u.low, u.size)
+	}
+	if grown := size > least && (dropped || u.low == u.size); rng != nil && grown {
+		sectors := (size - least + sector - 1) / sector
+		*after = min(size, least+rng.Int64N(sectors+1)*sector)
+	} else {
+		*after = least
 	}
 	lost.Bytes += max(size-*after, 0)
 	if err := f.Truncate(*after); err != nil {
@@ -116,11 +121,14 @@ func (u *undo) restore(f *os.File, size int64, rng *rand.Rand, lost *Lost, after
 		}
 		for at := int64(0); at < have; at += sector {
 			end := min(at+sector, have)
-			if rng != nil && rng.IntN(2) == 0 {
-				copy(old[at:end], now[at:end])
-				continue
-			}
+			kept := rng != nil && rng.IntN(2) == 0
 			for i := at; i < end; i++ {
+				switch gone := u.dropped(b*block + i); {
+				case rng != nil && gone && dropped && !kept:
+					old[i] = 0
+				case kept && (dropped || !gone):
+					old[i] = now[i]
+				}
 				if old[i] != now[i] {
 					lost.Bytes++
 				}
