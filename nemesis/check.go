@@ -109,6 +109,9 @@ func checkAim(step *history.Step, info Info, cluster Options) (field string, err
 			if form.Target == "one" { // or one that has a server of a role
 				aims = append(aims, cluster.roleNames()...)
 			}
+			if form.Target == "majority" {
+				aims = append(aims, blocking)
+			}
 		}
 	}
 	switch {

@@ -63,7 +63,8 @@ type Info struct {
 type Form struct {
 	// Shape tells partitions apart; "" for other faults.
 	Shape string
-	// Target says how the nodes are chosen: one, half, minority, majority, all; or by
+	// Target says how the nodes are chosen: one, half, minority, majority, all, or where asked
+	// for instead of majority, blocking; or by
 	// the role that a node plays then: leader, holder (the node that a lease's holder
 	// talks to), grantor (the node that grants leases).
 	Target string
@@ -417,6 +418,8 @@ func take(shape, target string, n int) int {
 		return (n - 1) / 2
 	case "majority":
 		return n/2 + 1
+	case blocking:
+		return n - n/2
 	case "all":
 		return n
 	}

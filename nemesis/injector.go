@@ -232,6 +232,15 @@ func (in *Injector) Postponed() time.Duration { return in.late.by(in.Now()) }
 // patient is how long to wait for nodes, where d is enough for usual ones.
 func (c Config) patient(d time.Duration) time.Duration { return history.Patience(c.SlowNodes, d) }
 
+// names are those of the nodes, in the plan's order.
+func (c Config) names() []string {
+	var names []string
+	for _, m := range c.Machines {
+		names = append(names, m.Node().Name)
+	}
+	return names
+}
+
 // machine finds a node by its name; Resolve has made sure that it exists.
 func (c Config) machine(name string) Agent {
 	return c.Machines[slices.IndexFunc(c.Machines, func(m Agent) bool { return m.Node().Name == name })]
@@ -298,6 +307,16 @@ func (in *Injector) carryOut(ctx context.Context, step history.Step, healAt, nex
 	}
 	if outer, is := ctx.Value(innerKey{}).(*lastingOne); is {
 		if step, err = beside(step, outer, live); err != nil {
+			in.skip(step, err)
+			return nil
+		}
+	}
+	if outer, is := ctx.Value(innerKey{}).(*lastingOne); is && in.Voters != nil && outer.hit.Kind == (member{}).Info().Name {
+		voters, err := in.voters(ctx)
+		if err == nil {
+			step, err = byVoters(step, voters, in.names(), outer.hit)
+		}
+		if err != nil {
 			in.skip(step, err)
 			return nil
 		}

@@ -215,6 +215,7 @@ func cardsOf(f Fault, rng *rand.Rand, opt Options) (*cards, error) {
 	}
 	var forms []Form
 	fitting = append(fitting, roleForms(fitting, opt)...)
+	fitting = append(fitting, blockingForms(fitting, opt)...)
 	for _, form := range fitting {
 		if len(opt.Targets) > 0 && !slices.Contains(opt.Targets, form.Target) {
 			continue
@@ -334,7 +335,7 @@ func ParseTargets(spec string, roles ...history.Role) ([]string, error) {
 	for _, f := range Faults() {
 		all = append(all, f.Info().Forms...)
 	}
-	known, chosen := targets(all), []string{}
+	known, chosen := append(targets(all), blocking), []string{}
 	for _, r := range roles {
 		if !slices.Contains(known, r.Name) {
 			known = append(known, r.Name)

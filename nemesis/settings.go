@@ -29,7 +29,7 @@ func usedBy(fault, does, setting string, opt Options) error {
 // Options.Targets and Options.Holds, and for some, which are Options.Settings.
 func Settings() []history.Setting {
 	all := []history.Setting{
-		{Name: "fault-target", Doc: "whom faults strike, some of leader,one,half,minority,majority,all,holder,grantor (default: all that a fault knows)"},
+		{Name: "fault-target", Doc: "whom faults strike, some of leader,one,half,minority,blocking,majority,all,holder,grantor (default: all that a fault knows)"},
 		{Name: "fault-hold", Doc: "how long a fault holds, such as 6s, 1.5lease or 0.5election, or a list to draw from (default: a part of --fault-interval)"},
 	}
 	all = append(all, history.Setting{Name: "fault-when", Doc: "what faults wait for, each from its moment on: leader-change, a number of operations such as 500ops, a call of a server such as sync:5/path=*.wal or write:100/on=leader, a line of a log such as log/line=elected leader, or healed, which lets every second fault strike when the one before it heals; of pairs the second waits (default: nothing)"})

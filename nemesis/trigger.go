@@ -239,10 +239,7 @@ func (in *Injector) triggered(ctx context.Context, step history.Step) (why strin
 
 // watched are the nodes whose servers' calls or logs a step waits for.
 func (in *Injector) watched(ctx context.Context, step history.Step, t Trigger) ([]string, error) {
-	all := []string{}
-	for _, m := range in.Machines {
-		all = append(all, m.Node().Name)
-	}
+	all := in.names()
 	_, isRole := roleOf(t.On)
 	switch {
 	case t.On == "" && symbolic(step), t.On == onFollower, isRole:
