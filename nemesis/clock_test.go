@@ -194,7 +194,7 @@ func TestAskingForWhatCannotBe(t *testing.T) {
 			t.Errorf("got  %v\nwant %s", err, want)
 		}
 	}
-	want := `read --fault-target: "king" is no target; choose from leader, one, half, minority, all, holder, grantor, majority`
+	want := `read --fault-target: "king" is no target; choose from leader, one, half, minority, all, holder, grantor, majority, blocking`
 	if _, err := ParseTargets("leader, king"); err == nil || err.Error() != want {
 		t.Errorf("got  %v\nwant %s", err, want)
 	}
