@@ -18,6 +18,7 @@ import (
 	"nemesis/checker/linear"
 	"nemesis/checker/linear/models"
 	"nemesis/checker/liveness"
+	"nemesis/checker/monotonic"
 	"nemesis/checker/offsetlog"
 	"nemesis/checker/ownership"
 	"nemesis/checker/queue"
@@ -60,6 +61,7 @@ func everyChecker(t *testing.T) []timed {
 		{"transactions/predicate", predicate.Checker(), rows, false},
 		{"queue", queue.Checker(queue.Options{}), func() *history.Log { return objects("queue") }, true},
 		{"uniqueids", uniqueids.Checker(), identifiers, true},
+		{"monotonic", monotonic.Checker(), extendedChain, true},
 		{"offsetlog", offsetlog.Checker(offsetlog.Options{}), followedLog, true},
 		{"bank", bank.Checker(bank.Options{}), busyBank, true},
 		{"lease", lease.Checker(lease.Options{Bounds: bounds, Fenced: true}), contendedLock, false},
@@ -176,6 +178,15 @@ func identifiers() *history.Log {
 	var ops []history.Operation
 	for i := range long {
 		ops = append(ops, write(i%5, history.FGenerate, "", history.OK, nil, history.EncodeInt(int64(i))))
+	}
+	return after(ops)
+}
+
+// extendedChain is extended only.
+func extendedChain() *history.Log {
+	var ops []history.Operation
+	for i := range long {
+		ops = append(ops, write(i%5, history.FExtend, "k", history.OK, nil, history.Stamped{Value: int64(i + 1), Stamp: int64(i)}.Encode()))
 	}
 	return after(ops)
 }

@@ -63,7 +63,7 @@ type Workload struct {
 
 // All is every workload, in the order in which they are listed.
 func All() []Workload {
-	return []Workload{register, appends, rwRegister, bank, longFork, predicate, set, counter, queue, logs, uniqueIDs, lease, lock, fenced, election, shards, ring, increment}
+	return []Workload{register, appends, rwRegister, bank, longFork, predicate, set, counter, queue, logs, monotonic, uniqueIDs, lease, lock, fenced, election, shards, ring, increment}
 }
 
 // Find returns the workload of that name, or an error that lists the names there are.

@@ -28,7 +28,7 @@ func TestFindNamesWhatThereIs(t *testing.T) {
 		}
 	}
 	_, err := Find("queues")
-	if want := `find workload "queues": there is none of that name, choose one of register, append, rw-register, bank, long-fork, predicate, set, counter, queue, log, unique-ids, lease, lock, fenced-write, election, shard-ownership, ring, increment`; err == nil || err.Error() != want {
+	if want := `find workload "queues": there is none of that name, choose one of register, append, rw-register, bank, long-fork, predicate, set, counter, queue, log, monotonic, unique-ids, lease, lock, fenced-write, election, shard-ownership, ring, increment`; err == nil || err.Error() != want {
 		t.Errorf("got error %v, want %s", err, want)
 	}
 }
@@ -45,6 +45,7 @@ type system struct {
 	rows      map[string]int
 	queue     []int
 	logs      map[string][][2]int // of each log the entries, by offset and value
+	chains    map[string][][2]int // of each chain the rows, by value and stamp
 	counting  bool                // what is added to is a counter
 	wrong     func(op generator.Op, n int, answer any) any
 	n         int  // operations so far
@@ -55,7 +56,7 @@ type system struct {
 }
 
 func newSystem() *system {
-	return &system{tenancy: tenancy{crashes: map[int]int{}, places: map[string]*place{}}, registers: map[string]int{}, lists: map[string][]int{}, values: map[string]int{}, rows: map[string]int{}, logs: map[string][][2]int{}}
+	return &system{tenancy: tenancy{crashes: map[int]int{}, places: map[string]*place{}}, registers: map[string]int{}, lists: map[string][]int{}, values: map[string]int{}, rows: map[string]int{}, logs: map[string][][2]int{}, chains: map[string][][2]int{}}
 }
 
 // client takes a random time, in which the operation's effect lies, and loses one
@@ -207,6 +208,13 @@ func (s *system) do(op generator.Op) (answer any, ok bool) {
 			return s.do(op)
 		}
 		return v, true
+	case "extend":
+		s.turn++
+		row := [2]int{len(s.chains[op.Key]) + 1, s.turn}
+		s.chains[op.Key] = append(s.chains[op.Key], row)
+		return row, true
+	case "chain":
+		return append([][2]int{}, s.chains[op.Key]...), true
 	case "send":
 		var v int
 		decode(&v)
@@ -427,6 +435,13 @@ func TestBrokenSystemIsFoundOut(t *testing.T) {
 			}
 			return answer
 		}, nil},
+		{"monotonic", "monotonic", "a stamp that goes back", func(op generator.Op, n int, answer any) any {
+			if row, is := answer.([2]int); is && n == 1000 {
+				row[1] -= 50
+				return row
+			}
+			return answer
+		}, nil},
 		{"unique-ids", "unique-ids", "an identifier for two", func(op generator.Op, n int, answer any) any {
 			if id, is := answer.(int); is && n == 1000 {
 				return id - 1
@@ -605,8 +620,8 @@ func TestFinalReadsReachEveryNode(t *testing.T) {
 	for i := range used {
 		used[i] = keyName(i)
 	}
-	reads := map[string]int{"register": finalKeys, "append": finalKeys, "rw-register": finalKeys, "predicate": finalKeys, "bank": 1, "set": 1, "counter": finalKeys, "log": finalKeys}
-	for _, w := range []Workload{register, appends, rwRegister, predicate, bank, set, counter, logs} {
+	reads := map[string]int{"register": finalKeys, "append": finalKeys, "rw-register": finalKeys, "predicate": finalKeys, "bank": 1, "set": 1, "counter": finalKeys, "log": finalKeys, "monotonic": finalKeys}
+	for _, w := range []Workload{register, appends, rwRegister, predicate, bank, set, counter, logs, monotonic} {
 		t.Run(w.Name, func(t *testing.T) {
 			steps, err := generator.Simulation{Threads: 10}.Run(w.Final(plan, used))
 			if err != nil {
@@ -641,7 +656,7 @@ func TestFinalReadsEndThoughNothingSucceeds(t *testing.T) {
 	fail := func(*rand.Rand, generator.Op) (time.Duration, generator.End, json.RawMessage) {
 		return time.Second, generator.EndFail, nil
 	}
-	for _, w := range []Workload{register, appends, rwRegister, bank, longFork, predicate, set, counter, logs} {
+	for _, w := range []Workload{register, appends, rwRegister, bank, longFork, predicate, set, counter, logs, monotonic} {
 		steps, err := generator.Simulation{Threads: 10, Client: fail}.Run(w.Final(plan, used))
 		if err != nil {
 			t.Fatal(err)
@@ -732,6 +747,7 @@ func TestOperationsAreSpelledAsDocumented(t *testing.T) {
 		"predicate":       {`txn [["insert","g1.0",0],["insert","g1.1",1],`, `txn [["rp",{"group":"g0","mod":2,"rest":`, `txn [["rp",{"group":"g0","mod":1,"rest":0},null]`},
 		"queue":           {`enqueue 1`, `dequeue `},
 		"unique-ids":      {`generate `},
+		"monotonic":       {`extend `, `chain `},
 		"log":             {`send 1`, `poll `, `txn [["send","k`, `txn [["poll","k`},
 		"bank":            {`open {"a0":10,"a1":10}`, `transfer {"from":"a`, `balances `},
 		"long-fork":       {`txn [["w","g1.2",1]]`, `txn [["r","g`},

@@ -32,6 +32,9 @@ func dialect() sql.Dialect {
 		NextOffset:     "INSERT INTO nemesis_head (id, next) VALUES (:key, 1) ON DUPLICATE KEY UPDATE next = next + 1 RETURNING next",
 		InsertEntry:    "INSERT INTO nemesis_entry (log, id, value) VALUES (:key, :offset, :value)",
 		PollEntries:    "SELECT id, value FROM nemesis_entry WHERE log = :key AND id > :after ORDER BY id",
+		HighestValue:   "SELECT max(value) FROM nemesis_chain WHERE name = :key",
+		InsertStamped:  "INSERT INTO nemesis_chain (name, value) VALUES (:key, :value) RETURNING stamp",
+		ListStamped:    "SELECT value, stamp FROM nemesis_chain WHERE name = :key",
 		ReadAccount:    "SELECT balance FROM nemesis_account WHERE id = :key",
 		SetAccount:     "UPDATE nemesis_account SET balance = :value WHERE id = :key",
 		ListAccounts:   "SELECT id, balance FROM nemesis_account",
@@ -48,6 +51,7 @@ func schema() string {
 		"CREATE TABLE nemesis_row (id VARCHAR(64) PRIMARY KEY, grp VARCHAR(64) NOT NULL, value BIGINT NOT NULL, KEY (grp)) ENGINE=InnoDB;",
 		"CREATE TABLE nemesis_head (id VARCHAR(64) PRIMARY KEY, next BIGINT NOT NULL) ENGINE=InnoDB;",
 		"CREATE TABLE nemesis_entry (log VARCHAR(64), id BIGINT, value BIGINT NOT NULL, PRIMARY KEY (log, id)) ENGINE=InnoDB;",
+		"CREATE TABLE nemesis_chain (stamp BIGINT AUTO_INCREMENT PRIMARY KEY, name VARCHAR(64) NOT NULL, value BIGINT NOT NULL, KEY (name, value)) ENGINE=InnoDB;",
 		"CREATE TABLE nemesis_account (id VARCHAR(64) PRIMARY KEY, balance BIGINT NOT NULL) ENGINE=InnoDB;",
 	}, "\n") + "\n"
 }

@@ -142,7 +142,7 @@ func Text(value json.RawMessage) string {
 // nothing, so that one without an answer certainly did not happen.
 func Observes(op history.Event) bool {
 	switch op.F {
-	case history.FRead, history.FList, history.FHolder, history.FBalances, history.FPoll:
+	case history.FRead, history.FList, history.FHolder, history.FBalances, history.FPoll, history.FChain:
 		return true
 	case history.FTransaction:
 		looks := true
@@ -168,7 +168,7 @@ func Doubt(op history.Event, err error) clients.Completion {
 // register that nobody has written to.
 func Nothing(workload, f string) json.RawMessage {
 	switch {
-	case f == history.FList, f == history.FPoll:
+	case f == history.FList, f == history.FPoll, f == history.FChain:
 		return json.RawMessage("[]")
 	case workload == counter:
 		return history.EncodeInt(0)

@@ -9,6 +9,7 @@ import (
 // Where PostgreSQL's documentation says what it claims.
 const (
 	isolationPage = "https://www.postgresql.org/docs/17/transaction-iso.html"
+	timePage      = "https://www.postgresql.org/docs/17/functions-datetime.html#FUNCTIONS-DATETIME-CURRENT"
 	sequencePage  = "https://www.postgresql.org/docs/17/functions-sequence.html"
 	standbyPage   = "https://www.postgresql.org/docs/17/warm-standby.html"
 )
@@ -50,6 +51,12 @@ func (System) Claim(given map[string]string) history.Claim {
 		claim.Sources = append(claim.Sources, history.Source{Address: sequencePage,
 			Sentence: "PostgreSQL documents of nextval that, to avoid blocking concurrent transactions, it is never rolled back, and that sequence objects cannot be used to obtain “gapless” sequences."})
 		claim.Notes = append(claim.Notes, "Offsets of a sequence do not follow the order in which transactions commit; hold logs to an order with --claim.")
+	}
+	if o.stamps != sequence {
+		claim.Model = history.Integrity
+		claim.Sources = append(claim.Sources, history.Source{Address: timePage,
+			Sentence: "PostgreSQL documents that now() is the start time of the current transaction, and clock_timestamp() the time of the machine's clock; of their order nothing is said."})
+		claim.Notes = append(claim.Notes, "Times are no part of what transactions are isolated in; hold stamps to the order of transactions with --claim.")
 	}
 	inCluster(&claim, o)
 	return claim

@@ -33,6 +33,9 @@ func dialect(o options) sql.Dialect {
 		NextOffset:     "INSERT INTO nemesis_head AS t (id, next) VALUES (:key, 1) ON CONFLICT (id) DO UPDATE SET next = t.next + 1 RETURNING next",
 		InsertEntry:    "INSERT INTO nemesis_entry (log, id, value) VALUES (:key, :offset, :value)",
 		PollEntries:    "SELECT id, value FROM nemesis_entry WHERE log = :key AND id > :after ORDER BY id",
+		HighestValue:   "SELECT max(value) FROM nemesis_chain WHERE name = :key",
+		InsertStamped:  "INSERT INTO nemesis_chain (name, value, stamp) VALUES (:key, :value, " + o.stamp() + ") RETURNING stamp",
+		ListStamped:    "SELECT value, stamp FROM nemesis_chain WHERE name = :key",
 		ReadAccount:    "SELECT balance FROM nemesis_account WHERE id = :key",
 		SetAccount:     "UPDATE nemesis_account SET balance = :value WHERE id = :key",
 		ListAccounts:   "SELECT id, balance FROM nemesis_account",
@@ -45,6 +48,17 @@ func dialect(o options) sql.Dialect {
 		d.Table = func(key string) string { return listTable(numberOf(key, o.tables)) }
 	}
 	return d
+}
+
+// stamp is the expression of a stamp: a number, or microseconds.
+func (o options) stamp() string {
+	switch o.stamps {
+	case atBegin:
+		return "(extract(epoch FROM now()) * 1000000)::bigint"
+	case byClock:
+		return "(extract(epoch FROM clock_timestamp()) * 1000000)::bigint"
+	}
+	return "nextval('nemesis_stamp')"
 }
 
 // pause makes a statement wait after its start, and before it looks at any table: a condition that concerns no row is
@@ -86,6 +100,9 @@ func schema(o options) string {
 		"CREATE TABLE nemesis_head (id text PRIMARY KEY, next bigint NOT NULL);",
 		"CREATE TABLE nemesis_entry (log text, id bigint, value bigint NOT NULL, PRIMARY KEY (log, id));",
 		"CREATE SEQUENCE nemesis_offset;",
+		"CREATE TABLE nemesis_chain (name text NOT NULL, value bigint NOT NULL, stamp bigint NOT NULL);",
+		"CREATE INDEX ON nemesis_chain (name, value);",
+		"CREATE SEQUENCE nemesis_stamp;",
 		"CREATE INDEX ON nemesis_row (grp);",
 		"CREATE INDEX ON nemesis_element (name);",
 		createList(sql.ListTable) + ";",

@@ -26,6 +26,8 @@ type options struct {
 	readDelay time.Duration
 	// offsets is counter or sequence: where logs have their offsets from.
 	offsets string
+	// stamps is sequence, begin or clock: where chains have their stamps from.
+	stamps string
 	// settings are more settings of each server: name=value.
 	settings []string
 }
@@ -34,6 +36,12 @@ type options struct {
 const (
 	counter  = "counter"
 	sequence = "sequence"
+)
+
+// The ways to take stamps, beside a sequence.
+const (
+	atBegin = "begin"
+	byClock = "clock"
 )
 
 // level is the isolation level as SQL writes it.
@@ -66,6 +74,10 @@ func settings() []clients.Setting[options] {
 			Option: clients.Option{Name: "offsets", Default: counter, Values: []string{counter, sequence},
 				Doc: "where the workload log has its offsets from: a row for each log that the sending transaction counts up; or a SEQUENCE, which no transaction waits for"},
 			Read: func(o *options, v string) bool { o.offsets = v; return true },
+		}, {
+			Option: clients.Option{Name: "stamps", Default: sequence, Values: []string{sequence, atBegin, byClock},
+				Doc: "where the workload monotonic has its stamps from: a SEQUENCE; now(), when the transaction began; or clock_timestamp(), when it inserts"},
+			Read: func(o *options, v string) bool { o.stamps = v; return true },
 		}, sql.ServerSettings(setting, "enable_seqscan=off work_mem=1MB", func(o *options, all []string) { o.settings = all }),
 	}
 }

@@ -67,7 +67,7 @@ func (System) CheckVersion(version string) error {
 func (System) Options() []clients.Option { return clients.OptionsOf(settings()) }
 
 func (System) Workloads() []string {
-	return []string{"append", "register", "set", "rw-register", "bank", "long-fork", "predicate", "log"}
+	return []string{"append", "register", "set", "rw-register", "bank", "long-fork", "predicate", "log", "monotonic"}
 }
 
 // programs is the name of the archive with the server's programs in an Install.

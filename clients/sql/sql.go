@@ -71,6 +71,9 @@ type Dialect struct {
 	// NextOffset (key) is a row with the offset of the log's next entry, InsertEntry (key, offset, value), and PollEntries (key, after),
 	// which are rows of an offset and a value, in order of the offsets. Without NextOffset, InsertEntry (key, value) returns the offset.
 	NextOffset, InsertEntry, PollEntries string
+	// HighestValue (key) is a row with the greatest value of a chain, or NULL, InsertStamped (key, value) inserts one and returns its
+	// stamp, and ListStamped (key) are rows of a value and a stamp.
+	HighestValue, InsertStamped, ListStamped string
 	// Code finds the SQLSTATE in an error; "" where the server did not send this error.
 	Code func(error) string
 }
@@ -136,6 +139,7 @@ func (c *Client) query(ctx context.Context, s Session, statement string, given a
 //	send   log        int → its offset
 //	poll   log        offset or null → [[offset,int],…]
 //	txn    log        [["send",key,int],["poll",key,offset or null],…] → the same with [offset,int], and with what was polled
+//	extend, chain         null → [int,int], and [[int,int],…]
 //	open, transfer, balances of the workload bank
 func (c *Client) Invoke(ctx context.Context, op history.Event) clients.Completion {
 	work, err := c.operation(op)
@@ -238,6 +242,14 @@ func (c *Client) operation(op history.Event) (transaction, error) {
 		return transaction{do: func(ctx context.Context, s Session) (json.RawMessage, error) {
 			return c.poll(ctx, s, op.Key, after)
 		}}, err
+	case history.FExtend:
+		return transaction{writes: true, do: func(ctx context.Context, s Session) (json.RawMessage, error) {
+			return c.extend(ctx, s, op.Key)
+		}}, nil
+	case history.FChain:
+		return transaction{do: func(ctx context.Context, s Session) (json.RawMessage, error) {
+			return c.chain(ctx, s, op.Key)
+		}}, nil
 	case history.FOpen:
 		return c.openAccounts(op.Value)
 	case history.FTransfer:

@@ -51,6 +51,7 @@ var words = Dialect{
 	AddElement: "add", ListElements: "list",
 	InsertRow: "insert", DeleteRow: "delete", ReadRow: "row", MatchRows: "match",
 	NextOffset: "next", InsertEntry: "entry", PollEntries: "entries",
+	HighestValue: "highest", InsertStamped: "stamp", ListStamped: "chain",
 	CreateAccount: "account", ReadAccount: "balance", SetAccount: "pay", ListAccounts: "accounts",
 	Code: func(err error) string {
 		var s stated
@@ -212,6 +213,10 @@ func TestOperationsAreTransactions(t *testing.T) {
 			"begin;next;entry;entries;commit", `ok [["send","k1",[12,9]],["poll","k2",[[13,7]]]]`},
 		{"log", history.Event{F: history.FPoll, Key: "k1", Value: json.RawMessage("null")}, fake{rows: map[string][][]*string{"entries": accounts("x", "7")}}, "begin;entries", "info "},
 		{"log", history.Event{F: history.FSend, Key: "k1", Value: json.RawMessage("7")}, fake{}, "begin;next", "info "},
+		{"monotonic", history.Event{F: history.FExtend, Key: "k1"}, fake{rows: map[string][][]*string{"highest": {{nil}}, "stamp": rows("90")}}, "begin;highest;stamp;commit", "ok [1,90]"},
+		{"monotonic", history.Event{F: history.FExtend, Key: "k1"}, fake{rows: map[string][][]*string{"highest": rows("6"), "stamp": rows("90")}}, "begin;highest;stamp;commit", "ok [7,90]"},
+		{"monotonic", history.Event{F: history.FExtend, Key: "k1"}, fake{rows: map[string][][]*string{"highest": rows("6")}}, "begin;highest;stamp", "info "},
+		{"monotonic", history.Event{F: history.FChain, Key: "k1"}, fake{rows: map[string][][]*string{"chain": accounts("1", "90", "2", "95")}}, "begin;chain;commit", "ok [[1,90],[2,95]]"},
 		{"set", history.Event{F: history.FList}, fake{rows: map[string][][]*string{"list": rows("1", "3", "2")}}, "begin;list;commit", "ok [1,3,2]"},
 	} {
 		f := c.fake

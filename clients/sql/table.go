@@ -17,8 +17,8 @@ import (
 // operation holds is named in them with a colon, such as :key, and is sent beside the statement.
 type Operation struct {
 	Send   string `yaml:"send" alone:"true" doc:"the statement; :key, :value, :from, :to and :after stand for what the operation holds"`
-	Read   string `yaml:"read" doc:"of a transaction or transfer: the statement that reads :key"`
-	Write  string `yaml:"write" doc:"of a transaction or transfer: the statement that writes :value to :key"`
+	Read   string `yaml:"read" doc:"of a transaction or transfer, or of extend: the statement that reads :key"`
+	Write  string `yaml:"write" doc:"of a transaction or transfer, or of extend: the statement that writes :value to :key"`
 	Append string `yaml:"append" doc:"of a transaction: the statement that appends :value to the list :key"`
 	Insert string `yaml:"insert" doc:"of the workload predicate: the statement that inserts the row :key with :group and :value"`
 	Delete string `yaml:"delete" doc:"of the workload predicate: the statement that deletes the row :key"`
@@ -107,6 +107,11 @@ func (d *Dialect) take(work, f string, o Operation) error {
 		need("send", o.Send, &d.InsertEntry, "key", "value")
 	case history.FPoll:
 		need("send", o.Send, &d.PollEntries, "key", "after")
+	case history.FExtend:
+		need("read", o.Read, &d.HighestValue, "key")
+		need("write", o.Write, &d.InsertStamped, "key", "value")
+	case history.FChain:
+		need("send", o.Send, &d.ListStamped, "key")
 	case history.FOpen:
 		need("send", o.Send, &d.CreateAccount, "key", "value")
 	case history.FBalances:
