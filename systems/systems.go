@@ -56,9 +56,38 @@ func Kinds() []string {
 	return kinds
 }
 
+// Section is a section of the file of a kind, with its key and the comments in it; "" where it has none.
+func Section(kind, key string) string {
+	content, err := files.ReadFile(path.Join("new", kind, File))
+	if err != nil {
+		return ""
+	}
+	var b strings.Builder
+	in := false
+	for line := range strings.Lines(string(content)) {
+		if strings.TrimSpace(line) != "" && line[0] != ' ' && line[0] != '#' {
+			in = strings.HasPrefix(line, key+":")
+		}
+		if in {
+			b.WriteString(line)
+		}
+	}
+	return b.String()
+}
+
+// WriteText writes a text as the file of a system, and beside it the client programs of a kind. Nothing is overwritten.
+func WriteText(kind, dir, text string) ([]string, error) {
+	return write(kind, dir, func(name string) bool { return name == File || strings.HasPrefix(name, "client.") }, map[string]string{File: text})
+}
+
 // Write writes the files of a kind into a directory, which is made where there is none. It
 // overwrites nothing. It returns the paths that it wrote, the system's own file first.
 func Write(kind, dir string) ([]string, error) {
+	return write(kind, dir, func(string) bool { return true }, nil)
+}
+
+// write writes those files of a kind that are wanted, with other texts for some.
+func write(kind, dir string, wanted func(name string) bool, texts map[string]string) ([]string, error) {
 	if !slices.Contains(Kinds(), kind) {
 		return nil, fmt.Errorf("write a new system: %q is none of %s", kind, strings.Join(Kinds(), ", "))
 	}
@@ -71,6 +100,9 @@ func Write(kind, dir string) ([]string, error) {
 	}
 	var names []string
 	for _, e := range entries {
+		if !wanted(e.Name()) {
+			continue
+		}
 		if _, err := os.Lstat(filepath.Join(dir, e.Name())); err == nil {
 			return nil, fmt.Errorf("write a new system: %s is there already; name another directory", filepath.Join(dir, e.Name()))
 		}
@@ -89,6 +121,9 @@ func Write(kind, dir string) ([]string, error) {
 		text, err := files.ReadFile(path.Join("new", kind, name))
 		if err != nil {
 			return written, fmt.Errorf("write a new system: %w", err)
+		}
+		if other, is := texts[name]; is {
+			text = []byte(other)
 		}
 		mode := os.FileMode(0o644)
 		if strings.HasPrefix(string(text), "#!") {

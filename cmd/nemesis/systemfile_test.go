@@ -291,3 +291,22 @@ func TestTheSchemaHasTheKeysOfFiles(t *testing.T) {
 		}
 	}
 }
+
+// A compose file is taken over, and what could not be is told by its line.
+func TestAComposeFileIsTakenOver(t *testing.T) {
+	from := filepath.Join("..", "..", "clients", "compose", "testdata", "replicas.yaml")
+	dir := filepath.Join(t.TempDir(), "cache")
+	out, code := try(t, "new", "redis", dir, "--from", from)
+	if code != 0 || !strings.Contains(out, from+":6: not taken over: services.cache-1.restart: always") {
+		t.Fatalf("exit status %d and %s", code, out)
+	}
+	out, code = try(t, "system", "check", filepath.Join(dir, "system.yaml"))
+	if code != 0 || !strings.Contains(out, "cache on n2: ") || !strings.Contains(out, "--replicaof 192.168.57.11 6379") {
+		t.Errorf("exit status %d and %s", code, out)
+	}
+	for args, want := range map[string]string{"new redis x --from missing.yaml": "read the compose file", "new what x --from " + from: "is none of"} {
+		if out, code := try(t, strings.Fields(args)...); code != usageCode || !strings.Contains(out, want) {
+			t.Errorf("%s: exit status %d and %q", args, code, out)
+		}
+	}
+}
