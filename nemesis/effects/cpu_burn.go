@@ -1,6 +1,7 @@
 package effects
 
 import (
+	"context"
 	"errors"
 	"fmt"
 	"os"
@@ -95,7 +96,7 @@ func (c *CPUBurn) Undo(h *agent.Host) error {
 }
 
 // Work wants every core for its share of the time.
-func (c *CPUBurn) Work() error {
+func (c *CPUBurn) Work(ctx context.Context) error {
 	if !(c.Share > 0 && c.Share <= 1) {
 		return fmt.Errorf("%s %s: a share of %v is not above 0 and up to 1", CPUBurnKind, c.ID, c.Share)
 	}
@@ -113,7 +114,8 @@ func (c *CPUBurn) Work() error {
 			}
 		}()
 	}
-	select {}
+	<-ctx.Done()
+	return nil
 }
 
 // burnerGone is what a probe says when the process does not run although it should.

@@ -1,6 +1,7 @@
 package agent
 
 import (
+	"context"
 	"encoding/json"
 	"fmt"
 	"sort"
@@ -38,9 +39,10 @@ type Applied interface {
 // Worker is an effect that is a process of its own; see Host.Workers.
 type Worker interface {
 	Effect
-	// Work does it, in a process that ends when the effect is undone. It does not return
-	// by itself, unless it fails.
-	Work() error
+	// Work does it, in a process of its own, until ctx is done, which it is when the effect is
+	// undone or the agent has ended. It has a moment then to end well; it does not return by
+	// itself before, unless it fails.
+	Work(ctx context.Context) error
 }
 
 // Kinds makes an empty effect of each kind, ready to be filled from JSON.

@@ -148,9 +148,9 @@ var ErrNoDisk = errors.New("it has no data")
 // when it does, however it does. Methods are safe for concurrent use.
 type Workers interface {
 	// Start starts the effect's worker, unless it runs, in the control group of a server
-	// (Processes.StartBeside).
+	// (Processes.StartBeside), or for "" in the agent's own.
 	Start(e Worker, server string) error
-	// Stop ends it and waits until it is gone. An effect without a worker is none to end.
+	// Stop tells it to end, ends it if it does not, and waits until it is gone. An effect without a worker is none to end.
 	Stop(e Worker) error
 	// PID is the process ID of the effect's worker; 0 when none runs.
 	PID(e Worker) int

@@ -1,11 +1,13 @@
 package agent
 
 import (
+	"context"
 	"encoding/json"
 	"fmt"
 	"io"
 	"os/exec"
 	"sync"
+	"time"
 )
 
 // workWord makes this executable a worker: it does an effect's work until it is ended.
@@ -56,7 +58,11 @@ func (w *workers) Start(e Worker, server string) error {
 	}
 	cmd := exec.Command(w.self[0], append(w.self[1:len(w.self):len(w.self)], workWord, packed.Kind, string(packed.Spec))...)
 	in, err := cmd.StdinPipe()
-	if err == nil {
+	switch {
+	case err != nil:
+	case server == "":
+		err = cmd.Start()
+	default:
 		err = w.start(server, cmd)
 	}
 	if err != nil {
@@ -71,6 +77,9 @@ func (w *workers) Start(e Worker, server string) error {
 	return nil
 }
 
+// farewell is how long a worker may take to end its work when it is told to.
+const farewell = time.Second
+
 // Stop is Workers.Stop.
 func (w *workers) Stop(e Worker) error {
 	packed, err := pack(e)
@@ -81,8 +90,12 @@ func (w *workers) Stop(e Worker) error {
 	defer w.mu.Unlock()
 	if known := w.running[keyOf(packed)]; known != nil {
 		known.alive.Close()
-		_ = known.cmd.Process.Kill() // it may have ended
-		<-known.done
+		select {
+		case <-known.done:
+		case <-time.After(2 * farewell):
+			_ = known.cmd.Process.Kill() // it may have ended
+			<-known.done
+		}
 		delete(w.running, keyOf(packed))
 	}
 	return nil
@@ -120,15 +133,20 @@ func work(args []string, kinds Kinds, stdin io.Reader, stderr io.Writer) int {
 		fmt.Fprintf(stderr, "nemesis agent work: %s has no work\n", effect.Kind())
 		return 64
 	}
+	ctx, end := context.WithCancel(context.Background())
+	defer end()
 	failed := make(chan error, 1)
-	go func() { failed <- e.Work() }()
-	ended := make(chan struct{})
+	go func() { failed <- e.Work(ctx) }()
 	go func() {
 		_, _ = io.Copy(io.Discard, stdin)
-		close(ended)
+		end()
 	}()
 	select {
-	case <-ended:
+	case <-ctx.Done():
+		select {
+		case <-failed:
+		case <-time.After(farewell):
+		}
 		return 0
 	case err := <-failed:
 		if err != nil {

@@ -31,14 +31,15 @@ func (l *laborer) Probe(h *agent.Host) (history.Evidence, error) {
 	return history.Evidence{Confirmed: (pid != 0) == h.InForce(l), Summary: strconv.Itoa(pid)}, nil
 }
 
-func (l *laborer) Work() error {
+func (l *laborer) Work(ctx context.Context) error {
 	if err := os.WriteFile(l.Path+".new", []byte(strconv.Itoa(os.Getpid())), 0o600); err != nil {
 		return err
 	}
 	if err := os.Rename(l.Path+".new", l.Path); err != nil {
 		return err
 	}
-	select {}
+	<-ctx.Done()
+	return nil
 }
 
 func (l *laborer) pid(t *testing.T) int {
