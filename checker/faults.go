@@ -140,8 +140,15 @@ func probes(active history.Event) []history.Effect {
 	return slices.DeleteFunc(slices.Clone(active.Fault.Effects), func(e history.Effect) bool { return len(e.Spec) > 0 })
 }
 
-// evidence is one sentence on what all nodes showed: packets and connections are
-// summed up, everything else is told node by node.
+// Kinds of effects whose packets and connections are no sums of what was cut.
+const (
+	emulatorKind = "net.netem"
+	switchKind   = "net.switch"
+	openEndsKind = "probe.connections"
+)
+
+// evidence is one sentence on what all nodes showed: packets that filters dropped and connections
+// across cuts are summed up, everything else is told node by node.
 func evidence(effects []history.Effect) string {
 	var texts, others []string
 	totals := map[string]float64{}
@@ -149,14 +156,14 @@ func evidence(effects []history.Effect) string {
 	for _, e := range effects {
 		counts := false
 		for _, m := range e.Evidence.Measures {
-			switch m.Unit {
-			case "packets":
+			switch {
+			case m.Unit == "packets" && e.Kind != emulatorKind && e.Kind != switchKind:
 				counts = true
 				totals["packets"] += m.Value
 				if m.Value > 0 {
 					from[e.Node] = true
 				}
-			case "connections":
+			case m.Unit == "connections" && e.Kind != openEndsKind:
 				counts = true
 				totals[m.Name] += m.Value
 			}

@@ -156,3 +156,17 @@ func TestHowLongTwoFaultsWereInForceAtOnce(t *testing.T) {
 		}
 	}
 }
+
+// What went through an emulator or a switch was not dropped, and is told node by node.
+func TestChangedPacketsAreNotToldAsDropped(t *testing.T) {
+	effect := func(node, kind, summary, unit string) history.Effect {
+		return history.Effect{Node: node, Kind: kind, Evidence: history.Evidence{Summary: summary, Measures: []history.Measure{{Name: "some", Value: 7, Unit: unit}}}}
+	}
+	got := evidence([]history.Effect{
+		effect("n1", "net.drop", "dropped", "packets"), effect("n2", "net.netem", "emulated", "packets"),
+		effect("n3", "net.switch", "switched", "packets"), effect("n4", "probe.connections", "half-open", "connections"),
+	})
+	if want := "7 packets dropped on 1 node; n2: emulated; n3: switched; n4: half-open"; got != want {
+		t.Errorf("got %q, want %q", got, want)
+	}
+}

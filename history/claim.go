@@ -61,11 +61,19 @@ const (
 	// FsyncHonoured: what was synced to a disk is still there after a restart, as it was
 	// written. What is found after a disk lied (DiskLie) breaks no claim that assumes it.
 	FsyncHonoured = "fsync-honoured"
+	// NetworkIntegrity: what a server receives is what another one sent, or nothing. Every claim
+	// takes it for granted, whether or not it says so: TCP promises it to programs. What is found after
+	// packets were changed together with their checksums (PacketDamage) breaks none.
+	NetworkIntegrity = "network-integrity"
 	// CrashStop: a server that ended does not come back. What is found after one was started again breaks no claim that assumes it.
 	CrashStop = "crash-stop"
 	// MajorityConnected: most of the time a majority of the servers can talk to each other.
 	MajorityConnected = "majority-connected"
 )
+
+// PacketDamage is the kind of the faults under which packets arrive with other contents than were
+// sent, and checksums that are right.
+const PacketDamage = "packet-damage"
 
 // DiskLie is the kind of the faults under which disks say what is not so.
 const DiskLie = "disk-lie"

@@ -77,6 +77,42 @@ func TestPacketFaultsOfARealClusterAreConfirmedAndHealed(t *testing.T) {
 	provedOnACluster(t, 3, effects.NetemKind, steps)
 }
 
+// On real nodes, a switch changes packets as an emulator does, and as only it can, by echoes
+// from node to node and by the kernel's own lists of connections.
+func TestSwitchFaultsOfARealClusterAreConfirmedAndHealed(t *testing.T) {
+	rng := dice(1)
+	var steps []history.Step
+	for _, one := range []struct {
+		fault Fault
+		form  Form
+		what  string
+	}{
+		{packet{}, Form{Shape: "one", Target: "leader"}, "delay:40ms/10ms/normal+reorder:20%+duplicate:20%+loss:20%/3+corrupt:5%"},
+		{packet{}, Form{Shape: "every-link", Target: "all"}, "rate:2mbit"},
+		{packetJam(), Form{Shape: "one", Target: "leader"}, "300ms"},
+		{packetReset(), Form{Shape: "one", Target: "leader"}, "100%"},
+		{packetHalfOpen(), Form{Shape: "one-way-out", Target: "leader"}, "100%"},
+		{packetDamage(), Form{Shape: "link", Target: "leader"}, "20%"},
+	} {
+		var parameters any
+		if f, is := one.fault.(switchFault); is {
+			rules, err := f.rules(one.what, history.Timing{})
+			if err != nil {
+				t.Fatal(err)
+			}
+			parameters = rules[0]
+		} else {
+			changes, err := ParsePackets(one.what, history.Timing{})
+			if err != nil {
+				t.Fatal(err)
+			}
+			parameters = changes[0]
+		}
+		steps = append(steps, with(Draw(one.fault, rng, named(3), one.form), parameters))
+	}
+	provedOnACluster(t, 3, effects.SwitchKind, steps)
+}
+
 // On real nodes, disks fail and lose what was not synced, and servers write again
 // afterwards.
 func TestDiskFaultsOfARealClusterAreConfirmedAndHealed(t *testing.T) {
@@ -106,6 +142,16 @@ func TestLimitsOfARealClusterAreConfirmedAndHealed(t *testing.T) {
 		with(history.Step{Kind: "thread-limit", Target: "leader"}, roomLeft{0}),
 	})
 }
+
+// talkative is a server that says something to all others several times a second, and connects
+// anew when it cannot. Their sshd takes it for a client that is slow to say its version.
+const talkative = `for other; do
+	while :; do
+		(exec 3<>/dev/tcp/$other/22 && while printf x >&3; do sleep 0.1; done) 2>/dev/null
+		sleep 0.1
+	done &
+done
+wait`
 
 // provedOnACluster lets steps happen one after the other, each for a second, or longer
 // where it takes longer to look, on so many real nodes that can have an effect of the kind.
@@ -141,14 +187,25 @@ func provedOnACluster(t *testing.T, nodes int, kind string, steps []history.Step
 		if disks {
 			spec.Argv, spec.Data = []string{"sh", "-c", "while :; do printf x >>data/log; sync data/log; sleep 0.02; done"}, []string{"data"}
 		}
+		if kind == effects.SwitchKind {
+			spec.Argv = []string{"bash", "-c", talkative, "bash"}
+			for _, other := range cluster.Nodes() {
+				if other.Name != node.Name {
+					spec.Argv = append(spec.Argv, other.Address.String())
+				}
+			}
+		}
 		if _, err := client.StartProcess(t.Context(), spec); err != nil {
 			t.Fatal(err)
 		}
 		config.Machines = append(config.Machines, client)
 	}
 	hold := time.Second
-	if kind == effects.NetemKind {
+	switch kind {
+	case effects.NetemKind:
 		hold = 6 * time.Second
+	case effects.SwitchKind:
+		hold = 4 * time.Second
 	}
 	for i := range steps {
 		step := &steps[i]
@@ -173,8 +230,10 @@ func provedOnACluster(t *testing.T, nodes int, kind string, steps []history.Step
 			}
 			t.Logf("%s: from the first node to the last %s", f.Description, time.Duration(last-first))
 		case history.Heal, history.Healed:
-			if clocks || kind == effects.NetemKind {
-				t.Logf("%s: %s", f.Stage, f.Effects[0].Evidence.Summary)
+			if clocks || kind == effects.NetemKind || kind == effects.SwitchKind {
+				for _, effect := range f.Effects {
+					t.Logf("%s: %s: %s", f.Stage, effect.Node, effect.Evidence.Summary)
+				}
 			}
 			if f.Confirmed && f.Error == "" {
 				proved++

@@ -82,8 +82,9 @@ type Dealer func(step history.Step) any
 
 // Needs is what a step needs before the servers start.
 type Needs struct {
-	// Effect is the kind of effect that each node must be able to have; "" for none.
-	Effect string
+	// Effect is the kind of effect that each node must be able to have; "" for none. Or is one
+	// that does as well on nodes that cannot have Effect; "" for none.
+	Effect, Or string
 	// Power: somebody must be able to turn the nodes' machines off and on. The agents of
 	// the nodes go away meanwhile, and the schedule waits until they are back.
 	Power bool
@@ -95,9 +96,29 @@ type Needs struct {
 	Disk bool
 	// SuspendTimeServices: no time service may correct the machines' clocks meanwhile.
 	SuspendTimeServices bool
-	// Trial is an effect to ask a node's agent about, where whether it can be had depends
-	// on the way to the other nodes' addresses; nil for most.
-	Trial func(others []netip.Addr) agent.Effect
+	// Trial is an effect to ask a node's agent about, which has Effect or Or, where whether it can
+	// be had depends on the way to the other nodes' addresses; nil for most.
+	Trial func(kind string, others []netip.Addr) agent.Effect
+}
+
+// on is the kind of effect that a node takes, which cannot have some kinds of effects; "" and why
+// for a node that can have none that will do.
+func (n Needs) on(cannot map[string]string) (kind, why string) {
+	why, no := cannot[n.Effect]
+	if !no {
+		return n.Effect, ""
+	}
+	if n.Or == "" {
+		return "", why
+	}
+	orWhy, no := cannot[n.Or]
+	switch {
+	case !no:
+		return n.Or, ""
+	case orWhy != why:
+		why += "; " + orWhy
+	}
+	return "", why
 }
 
 // Live is the cluster when a step fires.
@@ -123,6 +144,10 @@ func Faults() []Fault {
 		clockStrobe(),
 		clockLeap{},
 		packet{},
+		packetJam(),
+		packetReset(),
+		packetHalfOpen(),
+		packetDamage(),
 		powerOff(),
 		powerCycle(),
 		cpuBurn{},
@@ -237,14 +262,14 @@ func Able(cannot map[string]string, steps []history.Step) error {
 			return err
 		}
 		needs := fault.Needs(step)
-		why, no := cannot[needs.Effect]
-		if needs.Power && !no {
-			why, no = cannot[PowerKind]
+		_, why := needs.on(cannot)
+		if needs.Power && why == "" {
+			why = cannot[PowerKind]
 		}
-		if no {
+		if why != "" {
 			return &CannotError{Fault: step.Kind, Why: why}
 		}
-		if why, no = cannot[effects.DiskRuleKind]; no && WaitsForCalls([]history.Step{step}) {
+		if why, no := cannot[effects.DiskRuleKind]; no && WaitsForCalls([]history.Step{step}) {
 			return &CannotError{Fault: step.Kind + " when " + step.When, Why: why}
 		}
 	}
@@ -279,8 +304,8 @@ func someNeed(faults []string, it func(Needs) bool) bool {
 
 // Trials are the effects to ask a node's agent about before a schedule begins, whether
 // it can have them (agent.Client.Check), where that depends on more than the node: on
-// the way to the other nodes.
-func Trials(steps []history.Step, others []nodes.Node) []agent.Effect {
+// the way to the other nodes. Cannot is that of Able.
+func Trials(steps []history.Step, cannot map[string]string, others []nodes.Node) []agent.Effect {
 	var peers []netip.Addr
 	for _, n := range others {
 		peers = append(peers, n.Addresses()...)
@@ -291,16 +316,37 @@ func Trials(steps []history.Step, others []nodes.Node) []agent.Effect {
 		if err != nil || len(peers) == 0 {
 			continue
 		}
-		trial := fault.Needs(step).Trial
-		if trial == nil {
+		needs := fault.Needs(step)
+		kind, _ := needs.on(cannot)
+		if needs.Trial == nil || kind == "" {
 			continue
 		}
-		effect := trial(peers)
-		if !slices.ContainsFunc(trials, func(e agent.Effect) bool { return e.Kind() == effect.Kind() }) {
-			trials = append(trials, effect)
+		if !slices.ContainsFunc(trials, func(e agent.Effect) bool { return e.Kind() == kind }) {
+			trials = append(trials, needs.Trial(kind, peers))
 		}
 	}
 	return trials
+}
+
+// Instead lists the kinds of effects that a node takes for some of the steps in the place of others
+// that it cannot have, with why not, a sentence each. Cannot is that of Able.
+func Instead(steps []history.Step, cannot map[string]string) []string {
+	var all []string
+	for _, step := range steps {
+		fault, err := Find(step.Kind)
+		if err != nil {
+			continue
+		}
+		needs := fault.Needs(step)
+		if kind, _ := needs.on(cannot); kind == "" || kind == needs.Effect {
+			continue
+		}
+		text := fmt.Sprintf("%s is done by %s: %s", step.Kind, needs.Or, cannot[needs.Effect])
+		if !slices.Contains(all, text) {
+			all = append(all, text)
+		}
+	}
+	return all
 }
 
 // parametersOf reads the parameters of a step. Step.Params may be missing, which is the

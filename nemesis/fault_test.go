@@ -126,6 +126,8 @@ func effectOf(a Action) agent.Effect {
 		return a.effect
 	case *filterAction:
 		return a.effect
+	case *halfOpenAction:
+		return a.effect
 	}
 	return nil
 }
@@ -294,7 +296,11 @@ func TestWhatANodeCannotHave(t *testing.T) {
 		if needs.Power {
 			need = PowerKind
 		}
-		if err := Able(map[string]string{need: "no"}, []history.Step{step}); err == nil || (effects.Kinds()[need] == nil) != needs.Power {
+		cannot := map[string]string{need: "no"}
+		if needs.Or != "" {
+			cannot[needs.Or] = "no"
+		}
+		if err := Able(cannot, []history.Step{step}); err == nil || (effects.Kinds()[need] == nil) != needs.Power {
 			t.Errorf("%s needs %q, which is no effect", step.Kind, need)
 		}
 	}

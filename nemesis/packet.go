@@ -11,6 +11,7 @@ import (
 	"nemesis/history"
 	"nemesis/nemesis/effects"
 	"nemesis/nodes/agent"
+	"nemesis/nodes/netswitch"
 )
 
 // packet makes the network bad instead of cutting it: packets between nodes come late,
@@ -25,21 +26,11 @@ const packetsSetting = "packets"
 // Info lists the shapes.
 func (packet) Info() Info {
 	return Info{
-		Name:  "packet",
-		Class: Packets,
-		Doc:   "delay, lose, duplicate, reorder, damage or slow down packets between nodes (where the kernel has netem)",
-		Forms: append([]Form{
-			{Shape: "one", Target: "leader", Weight: 2, Least: 2},
-			{Shape: "one", Target: "one", Weight: 1, Least: 2},
-			{Shape: "link", Target: "leader", Weight: 1, Least: 3},
-			{Shape: "link", Target: "one", Weight: 1, Least: 3},
-			{Shape: "one-way-out", Target: "leader", Weight: 1, Least: 2},
-			{Shape: "one-way-in", Target: "leader", Weight: 1, Least: 2},
-			{Shape: "one-way-out", Target: "one", Weight: 1, Least: 2},
-			{Shape: "minority", Target: "minority", Weight: 1, Least: 5},
-			{Shape: "every-link", Target: "all", Weight: 2, Least: 3},
-		}, onLeases(Form{Shape: "one", Weight: 1, Least: 2})...),
-		Special: "packet needs netem in the nodes' kernels",
+		Name:    "packet",
+		Class:   Packets,
+		Doc:     "delay, lose, duplicate, reorder, damage or slow down packets between nodes (by the kernel's netem, or a switch of nemesis)",
+		Forms:   packetForms(),
+		Special: "packet needs netem in the nodes' kernels, or TUN devices for a switch of nemesis",
 		Settings: []FaultSetting{{
 			Setting: history.Setting{
 				Name: packetsSetting,
@@ -54,6 +45,21 @@ func (packet) Info() Info {
 			},
 		}},
 	}
+}
+
+// packetForms are those of all faults that change packets, by the algebra of partitions.
+func packetForms() []Form {
+	return append([]Form{
+		{Shape: "one", Target: "leader", Weight: 2, Least: 2},
+		{Shape: "one", Target: "one", Weight: 1, Least: 2},
+		{Shape: "link", Target: "leader", Weight: 1, Least: 3},
+		{Shape: "link", Target: "one", Weight: 1, Least: 3},
+		{Shape: "one-way-out", Target: "leader", Weight: 1, Least: 2},
+		{Shape: "one-way-in", Target: "leader", Weight: 1, Least: 2},
+		{Shape: "one-way-out", Target: "one", Weight: 1, Least: 2},
+		{Shape: "minority", Target: "minority", Weight: 1, Least: 5},
+		{Shape: "every-link", Target: "all", Weight: 2, Least: 3},
+	}, onLeases(Form{Shape: "one", Weight: 1, Least: 2})...)
 }
 
 // Parameters deals changes of packets.
@@ -87,45 +93,82 @@ func (packet) read(step history.Step) (history.PacketChange, error) {
 	return change, effects.PacketsCan(change)
 }
 
-// Needs is an emulator, on the way to the other nodes.
+// Needs is an emulator, on the way to the other nodes, or a switch there.
 func (packet) Needs(history.Step) Needs {
-	return Needs{
-		Effect: effects.NetemKind,
-		Trial:  func(others []netip.Addr) agent.Effect { return &effects.Netem{ID: "check", Peers: others} },
+	return Needs{Effect: effects.NetemKind, Or: effects.SwitchKind, Trial: packetTrial}
+}
+
+// packetTrial is what to ask a node that has an effect of the kind about the way to others.
+func packetTrial(kind string, others []netip.Addr) agent.Effect {
+	if kind == effects.SwitchKind {
+		return &effects.Switch{ID: "check", Peers: others}
 	}
+	return &effects.Netem{ID: "check", Peers: others}
 }
 
 // Bind changes packets where they leave a node: a link from A to B is changed at A. All
-// links from one node are one effect.
+// links from one node are one effect, by whatever that node has for it.
 func (p packet) Bind(step history.Step, live Live) (Binding, error) {
 	change, err := p.read(step)
 	if err != nil {
 		return Binding{}, err
 	}
 	b := Binding{
-		ProbeTime: 2500 * time.Millisecond,
+		ProbeTime: packetProbeTime,
 		Limits: []string{
 			"who gets a damaged packet throws it away by its checksum: to programs it is lost",
 			"what is delayed, duplicated, reordered, damaged or slowed down is measured by ICMP echoes: where peers answer none, nothing shows",
 		},
 	}
-	for _, from := range live.Machines {
-		var peers []netip.Addr
-		for _, to := range live.Machines {
-			if slices.Contains(step.Links, history.Link{From: from.Node().Name, To: to.Node().Name}) {
-				peers = append(peers, to.Node().Addresses()...)
-			}
+	switched := false
+	b.Actions, err = live.onLinks(step, func(from Agent, l leaving) agent.Effect {
+		if kind, _ := p.Needs(step).on(from.Facts().Cannot); kind == effects.SwitchKind {
+			switched = true
+			return l.switching(step, netswitch.Rule{PacketChange: change})
 		}
-		if len(peers) == 0 {
+		return &effects.Netem{ID: effectID(step), Peers: l.peers, Change: change}
+	})
+	if switched {
+		b.Limits = append(b.Limits, switchLimits...)
+	}
+	return b, err
+}
+
+// packetProbeTime is set aside for the last look at echoes.
+const packetProbeTime = 2500 * time.Millisecond
+
+// leaving are packets from one node to others.
+type leaving struct {
+	node  string
+	peers []netip.Addr
+	// both: the step changes what the others send there, too, all of them.
+	both bool
+}
+
+// onLinks are actions by the agents of the nodes from which the links of a step lead, one for
+// each.
+func (live Live) onLinks(step history.Step, effect func(from Agent, l leaving) agent.Effect) ([]Action, error) {
+	var actions []Action
+	for _, from := range live.Machines {
+		l := leaving{node: from.Node().Name, both: true}
+		for _, to := range live.Machines {
+			link := history.Link{From: l.node, To: to.Node().Name}
+			if !slices.Contains(step.Links, link) {
+				continue
+			}
+			l.peers = append(l.peers, to.Node().Addresses()...)
+			l.both = l.both && slices.Contains(step.Links, history.Link{From: link.To, To: link.From})
+		}
+		if len(l.peers) == 0 {
 			continue
 		}
-		a, err := live.onAgent(from.Node().Name, &effects.Netem{ID: effectID(step), Peers: peers, Change: change})
+		a, err := live.onAgent(l.node, effect(from, l))
 		if err != nil {
-			return b, err
+			return actions, err
 		}
-		b.Actions = append(b.Actions, a)
+		actions = append(actions, a)
 	}
-	return b, nil
+	return actions, nil
 }
 
 // Sentence says what becomes of packets, and of whose.
@@ -134,29 +177,33 @@ func (packet) Sentence(step history.Step) string {
 	if err != nil || len(step.Params) == 0 {
 		return "packet, which does not say what is to be done to packets"
 	}
+	return fmt.Sprintf("change packets %s: %s", whichLinks(step), effects.PacketWords(change))
+}
+
+// whichLinks says between whom the links of a step are.
+func whichLinks(step history.Step) string {
 	who := strings.Join(step.Nodes, " ")
 	if role, is := roleOf(step.Target); is && symbolic(step) {
 		who = role.node
 	}
-	which := "on some links"
 	switch step.Shape {
 	case "one":
-		which = fmt.Sprintf("between %s and everybody", who)
+		return fmt.Sprintf("between %s and everybody", who)
 	case "minority":
-		which = fmt.Sprintf("between %s and the majority", who)
+		return fmt.Sprintf("between %s and the majority", who)
 	case "one-way-out":
-		which = fmt.Sprintf("from %s to everybody", who)
+		return fmt.Sprintf("from %s to everybody", who)
 	case "one-way-in":
-		which = fmt.Sprintf("from everybody to %s", who)
+		return fmt.Sprintf("from everybody to %s", who)
 	case "every-link":
-		which = "between all nodes"
+		return "between all nodes"
 	case "link":
-		which = fmt.Sprintf("between %s and one other", who)
 		if len(step.Links) == 2 {
-			which = fmt.Sprintf("between %s and %s", step.Links[0].From, step.Links[0].To)
+			return fmt.Sprintf("between %s and %s", step.Links[0].From, step.Links[0].To)
 		}
+		return fmt.Sprintf("between %s and one other", who)
 	}
-	return fmt.Sprintf("change packets %s: %s", which, effects.PacketWords(change))
+	return "on some links"
 }
 
 // packetChanges are what a packet fault draws from where nobody says otherwise: each

@@ -9,8 +9,8 @@ import (
 	"nemesis/nemesis/effects"
 )
 
-// packetForms shows in messages what --packets reads.
-const packetForms = "delay:100ms/20ms/normal, loss:10%/4, duplicate:5%, reorder:25%, corrupt:2%, rate:1mbit, joined by +"
+// packetExamples shows in messages what --packets reads.
+const packetExamples = "delay:100ms/20ms/normal, loss:10%/4, duplicate:5%, reorder:25%, corrupt:2%, rate:1mbit, joined by +"
 
 // ParsePackets reads the value of --packets: changes separated by commas, to draw from,
 // each made of parts that act at once. None for "". The error is one sentence.
@@ -68,7 +68,7 @@ func parsePackets(text string, timing history.Timing) (history.PacketChange, err
 		case "rate":
 			c.Rate, err = parseRate(value)
 		default:
-			err = fmt.Errorf("%q is nothing that happens to packets; give some of %s", name, packetForms)
+			err = fmt.Errorf("%q is nothing that happens to packets; give some of %s", name, packetExamples)
 		}
 		if err != nil {
 			return c, err

@@ -47,7 +47,7 @@ func TestReadingThePacketsFlag(t *testing.T) {
 		"reorder:5%":            `"reorder:5%": packets are reordered by letting some overtake delayed ones: give a delay too`,
 		"rate:fast":             `"rate:fast": "fast" is not bits per second such as 64kbit, 1mbit or 1gbit`,
 		"rate:1kbit":            `"rate:1kbit": a rate of 1000 bits per second is less than 8000`,
-		"loss:5%,":              `"": "" is nothing that happens to packets; give some of ` + packetForms,
+		"loss:5%,":              `"": "" is nothing that happens to packets; give some of ` + packetExamples,
 	} {
 		if _, err := ParsePackets(spec, timing); err == nil || err.Error() != "read --packets: "+want {
 			t.Errorf("%q gave %v\nwant read --packets: %s", spec, err, want)
@@ -158,12 +158,17 @@ func TestTheLinksOfPacketFaults(t *testing.T) {
 // Before a schedule begins, nodes are asked about the way to the others.
 func TestWhatNodesAreAskedAboutPackets(t *testing.T) {
 	others := []nodes.Node{three().Machines[1].Node(), three().Machines[2].Node()}
-	if got := Trials([]history.Step{{Kind: "kill"}}, others); got != nil {
+	if got := Trials([]history.Step{{Kind: "kill"}}, nil, others); got != nil {
 		t.Errorf("for a kill: %v", got)
 	}
-	got := Trials([]history.Step{with(history.Step{Kind: "packet"}, history.PacketChange{Loss: 1})}, others)
+	steps := []history.Step{with(history.Step{Kind: "packet"}, history.PacketChange{Loss: 1})}
+	got := Trials(steps, nil, others)
 	if len(got) != 1 || len(got[0].(*effects.Netem).Peers) != 3 {
 		t.Errorf("for packets: %+v", got)
+	}
+	got = Trials(steps, map[string]string{effects.NetemKind: "there is none"}, others)
+	if len(got) != 1 || len(got[0].(*effects.Switch).Peers) != 3 {
+		t.Errorf("without an emulator: %+v", got)
 	}
 }
 

@@ -202,7 +202,7 @@ func TestFaultsStartAboutOneIntervalApart(t *testing.T) {
 		}
 	}
 	// Over a long run each form comes up, for every kind.
-	if steps, err = Schedule(dice(3), Options{Faults: kinds(), Nodes: named(5), TimeLimit: 4 * time.Hour, Interval: 5 * time.Second, Leases: true, Members: true}); err != nil {
+	if steps, err = Schedule(dice(3), Options{Faults: kinds(), Nodes: named(5), TimeLimit: 6 * time.Hour, Interval: 5 * time.Second, Leases: true, Members: true}); err != nil {
 		t.Fatal(err)
 	}
 	seen := map[[3]string]bool{}

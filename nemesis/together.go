@@ -87,6 +87,8 @@ func apartForever(a, b Fault) string {
 		return "both take power"
 	case a.Info().Class == Clocks && b.Info().Class == Clocks:
 		return "both change the clocks"
+	case a.Info().Class == Packets && b.Info().Class == Packets:
+		return "both change packets"
 	}
 	return ""
 }

@@ -57,6 +57,8 @@ type fakeAgent struct {
 	swept bool
 	// stillborn: servers end as soon as they are started.
 	stillborn bool
+	// cannot is what Facts tells of a node of no world.
+	cannot map[string]string
 	// boot is the boot that the agent was started in.
 	boot string
 }
@@ -212,6 +214,8 @@ func clockKey(e agent.Effect) string {
 		return e.Kind() + " " + e.ID
 	case *effects.Netem:
 		return e.Kind() + " " + e.ID
+	case *effects.Switch:
+		return e.Kind() + " " + e.ID
 	case *effects.Machine:
 		return e.Kind() + " " + e.ID
 	}
@@ -266,6 +270,8 @@ func (a *fakeAgent) Probe(ctx context.Context, e agent.Effect) (seen history.Evi
 		}, nil
 	case *effects.Netem:
 		return a.emulated(e, undone), nil
+	case *effects.Switch:
+		return a.switched(e, undone), nil
 	case *effects.Pause:
 		return history.Evidence{Confirmed: (a.server.State == agent.Paused) != undone, Summary: "server " + a.server.State}, nil
 	case *effects.Kill, *effects.Stop, *effects.PowerLoss:
@@ -289,6 +295,9 @@ func (a *fakeAgent) Lost() <-chan struct{} { return a.lost }
 func (a *fakeAgent) Node() nodes.Node { return a.node }
 
 func (a *fakeAgent) Facts() agent.Facts {
+	if a.world == nil { // of no world, it is but a node
+		return agent.Facts{Cannot: a.cannot}
+	}
 	a.mu.Lock()
 	defer a.mu.Unlock()
 	return agent.Facts{BootID: a.boot}

@@ -338,6 +338,9 @@ func (r *runner) preflight(ctx context.Context, m *agent.Client) error {
 	if err != nil {
 		return fmt.Errorf("prepare %s: %w; leave that fault out of --faults", m.Node().Name, err)
 	}
+	for _, text := range nemesis.Instead(r.plan.Schedule, cannot) {
+		r.note(m.Node().Name, "%s", text)
+	}
 	return nil
 }
 
@@ -350,7 +353,7 @@ func (r *runner) reaches(ctx context.Context, m *agent.Client) error {
 			others = append(others, n)
 		}
 	}
-	for _, effect := range nemesis.Trials(r.plan.Schedule, others) {
+	for _, effect := range nemesis.Trials(r.plan.Schedule, m.Facts().Cannot, others) {
 		if err := m.Check(ctx, effect); err != nil {
 			return err
 		}

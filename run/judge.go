@@ -33,10 +33,11 @@ func Judge(ctx context.Context, dir history.Dir, start time.Time, troubles []str
 	if err != nil {
 		return checker.Verdict{}, fmt.Errorf("judge %s: %w", dir, err)
 	}
+	claim := checker.ClaimOf(plan)
 	facts := checker.Facts{
 		RequireFaults: plan.RequireFaults,
-		Claim:         plan.Claim,
-		Assumptions:   checker.AssumptionsOf(plan.Claim),
+		Claim:         claim,
+		Assumptions:   checker.AssumptionsOf(claim),
 		Start:         start.UTC().Format(time.RFC3339Nano),
 		Version:       Version(),
 	}
@@ -92,6 +93,7 @@ func Judge(ctx context.Context, dir history.Dir, start time.Time, troubles []str
 	clocks.Excuse(plan.Claim, plan.Timing.Lease, log, results)
 	checker.BeyondRestarts(plan.Claim, results, log)
 	checker.BeyondDisks(plan.Claim, results, log)
+	checker.BeyondPackets(claim, results, log)
 	faults := checker.FaultsOf(plan.Schedule, log.Events)
 	if note := checker.BeyondMajority(plan.Claim, faults, len(plan.Cluster.Nodes)); note != "" {
 		facts.Notes = append(facts.Notes, note)

@@ -77,7 +77,7 @@ func (b *Bytes) Undo(h *agent.Host) error {
 }
 
 // Work sends, and keeps count in a file in memory.
-func (b *Bytes) Work() error {
+func (b *Bytes) Work(ctx context.Context) error {
 	if err := b.Input.Check(); err != nil {
 		return fmt.Errorf("%s %s: %w", BytesKind, b.ID, err)
 	}
@@ -87,8 +87,8 @@ func (b *Bytes) Work() error {
 		return err
 	}
 	sender := hostile.New(b.Input)
-	go sender.Run(context.Background())
-	for {
+	go sender.Run(ctx)
+	for ctx.Err() == nil {
 		text := append(sender.Counts().Text(), '\n')
 		// Longer from one time to the next, but for the number of idle connections: what is
 		// left of a longer text stands behind the end of the line.
@@ -97,6 +97,7 @@ func (b *Bytes) Work() error {
 		}
 		time.Sleep(50 * time.Millisecond)
 	}
+	return nil
 }
 
 // Probe reads what was sent so far.

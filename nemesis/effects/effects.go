@@ -49,6 +49,7 @@ func Kinds() agent.Kinds {
 		MemberKind:      func() agent.Effect { return &Member{} },
 		DiskRuleKind:    func() agent.Effect { return &DiskRule{} },
 		PowerLossKind:   func() agent.Effect { return &PowerLoss{} },
+		SwitchKind:      func() agent.Effect { return &Switch{} },
 	}
 }
 

@@ -1,6 +1,7 @@
 package effects
 
 import (
+	"context"
 	"errors"
 	"fmt"
 	"os"
@@ -118,7 +119,7 @@ func (m *MemoryLimit) Undo(h *agent.Host) error {
 // Work takes memory, as much as there is room for and some more, and keeps it: in a file
 // without a name, which counts against the limit and not as this process's size, by which the
 // kernel chooses whom to kill.
-func (m *MemoryLimit) Work() error {
+func (m *MemoryLimit) Work(ctx context.Context) error {
 	// Until it counts as the server's.
 	time.Sleep(100 * time.Millisecond)
 	file, err := memoryFile("taken")
@@ -126,16 +127,15 @@ func (m *MemoryLimit) Work() error {
 		return err
 	}
 	part := make([]byte, 256<<10)
-	for taken := int64(0); taken < m.Room+64<<20; taken += int64(len(part)) {
+	for taken := int64(0); taken < m.Room+64<<20 && ctx.Err() == nil; taken += int64(len(part)) {
 		if _, err := file.Write(part); err != nil {
 			return fmt.Errorf("take memory beside %s: %w", m.Process, err)
 		}
 		time.Sleep(time.Millisecond)
 	}
-	for {
-		time.Sleep(time.Hour)
-		runtime.KeepAlive(file)
-	}
+	<-ctx.Done()
+	runtime.KeepAlive(file)
+	return nil
 }
 
 // Probe reads how often the limit was met, and whom the kernel killed for it.

@@ -56,6 +56,8 @@ type arrival struct {
 	from netip.Addr
 	seq  int
 	at   time.Time
+	// changed: it came with other bytes than were sent.
+	changed bool
 }
 
 // pinger sends echoes from raw sockets, one of each family that the peers need. Its
@@ -69,9 +71,23 @@ type pinger struct {
 	arrivals []arrival
 }
 
+// asking is how echoes are sent and waited for: the stream's, one every so often with so many
+// bytes beyond what tells it from others, and how long the last answer may take besides.
+type asking struct {
+	change  history.PacketChange
+	every   time.Duration
+	payload int
+	most    time.Duration
+}
+
 // ping measures the way to the peers and back. A peer that does not answer is no
 // error, but not being allowed to ask is.
 func ping(peers []netip.Addr, change history.PacketChange) (map[netip.Addr]echoes, error) {
+	return pingAs(peers, asking{change: change, every: streamEvery, most: patience(change)})
+}
+
+func pingAs(peers []netip.Addr, ask asking) (map[netip.Addr]echoes, error) {
+	change := ask.change
 	p := &pinger{conns: map[bool]*icmp.PacketConn{}, sent: map[netip.Addr][]time.Time{}}
 	if _, err := rand.Read(p.token[:]); err != nil {
 		return nil, err
@@ -99,11 +115,11 @@ func ping(peers []netip.Addr, change history.PacketChange) (map[netip.Addr]echoe
 
 	for range streamLength {
 		for _, peer := range peers {
-			p.send(peer, 0)
+			p.send(peer, ask.payload)
 		}
-		time.Sleep(streamEvery)
+		time.Sleep(ask.every)
 	}
-	p.wait(patience(change), change.Duplicate > 0)
+	p.wait(ask.most, change.Duplicate > 0)
 	if change.Rate > 0 {
 		if to, ok := p.answering(peers); ok {
 			for range burstOf(change) {
@@ -182,7 +198,10 @@ func (p *pinger) read(conn *icmp.PacketConn, is6 bool) {
 		}
 		addr, _ := netip.AddrFromSlice(ip.IP)
 		p.mu.Lock()
-		p.arrivals = append(p.arrivals, arrival{addr.Unmap(), int(binary.BigEndian.Uint32(echo.Data[8:12])), at})
+		p.arrivals = append(p.arrivals, arrival{
+			addr.Unmap(), int(binary.BigEndian.Uint32(echo.Data[8:12])), at,
+			slices.ContainsFunc(echo.Data[12:], func(b byte) bool { return b != 0 }),
+		})
 		p.mu.Unlock()
 	}
 }
@@ -257,6 +276,9 @@ func tally(sent []time.Time, answers []arrival) echoes {
 		}
 		seen[a.seq] = true
 		e.answered++
+		if a.changed {
+			e.changed++
+		}
 		if a.seq < newest {
 			e.overtaken++
 		}
@@ -265,7 +287,7 @@ func tally(sent []time.Time, answers []arrival) echoes {
 	}
 	if len(trips) > 0 {
 		slices.Sort(trips)
-		e.trip = trips[len(trips)/2]
+		e.trip, e.longest = trips[len(trips)/2], trips[len(trips)-1]
 	}
 	// The first answer's own time says nothing: it had the way to itself.
 	if n := len(burst); n > burstLength/2 {

@@ -124,6 +124,10 @@ type echoes struct {
 	// burst came; 0 when there is none.
 	trip time.Duration
 	rate float64
+	// changed is of answers with other bytes than were asked with; longest the longest round
+	// trip. Only those who ask for them tell them as measures.
+	changed int
+	longest time.Duration
 }
 
 func (e echoes) missing() float64 { return 1 - float64(e.answered)/float64(max(e.sent, 1)) }
@@ -133,6 +137,7 @@ func (e echoes) and(later echoes) echoes {
 	return echoes{
 		e.sent + later.sent, e.answered + later.answered, e.twice + later.twice, e.overtaken + later.overtaken,
 		cmp.Or(later.trip, e.trip), cmp.Or(later.rate, e.rate),
+		e.changed + later.changed, max(e.longest, later.longest),
 	}
 }
 

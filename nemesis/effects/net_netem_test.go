@@ -369,7 +369,7 @@ func TestTallyingEchoes(t *testing.T) {
 	at := func(ms int) time.Time { return began.Add(time.Duration(ms) * time.Millisecond) }
 	sent := []time.Time{at(0), at(5), at(10), at(15)}
 	got := tally(sent, []arrival{{seq: 0, at: at(20)}, {seq: 2, at: at(25)}, {seq: 1, at: at(30)}, {seq: 2, at: at(31)}, {seq: 9, at: at(31)}, {seq: -1, at: at(31)}})
-	want := echoes{sent: 4, answered: 3, twice: 1, overtaken: 1, trip: 20 * time.Millisecond}
+	want := echoes{sent: 4, answered: 3, twice: 1, overtaken: 1, trip: 20 * time.Millisecond, longest: 25 * time.Millisecond}
 	if got != want {
 		t.Errorf("got %+v, want %+v", got, want)
 	}
@@ -407,7 +407,7 @@ func TestEchoesAreWrittenAsMeasuresAndReadBack(t *testing.T) {
 	rapid.Check(t, func(t *rapid.T) {
 		e := echoes{
 			rapid.IntRange(0, 100).Draw(t, "sent"), rapid.IntRange(0, 100).Draw(t, "answered"), rapid.IntRange(0, 100).Draw(t, "twice"), rapid.IntRange(0, 100).Draw(t, "overtaken"),
-			time.Duration(rapid.IntRange(0, 1e9).Draw(t, "trip")), float64(rapid.IntRange(0, 1e9).Draw(t, "rate")),
+			time.Duration(rapid.IntRange(0, 1e9).Draw(t, "trip")), float64(rapid.IntRange(0, 1e9).Draw(t, "rate")), 0, 0,
 		}
 		got := echoesIn(history.Evidence{Measures: e.measures(twoPeers[2])}, twoPeers[2])
 		if d := got.trip - e.trip; d < -1 || d > 1 {

@@ -24,6 +24,8 @@ type ports struct{ here, there uint16 }
 // connections are those with one peer on which this node said something.
 type connections struct {
 	known map[ports]fate
+	// met is how many were decided about since then, ended how many of them were to end.
+	met, ended int
 	// since is when all of them were last forgotten, to be reset anew.
 	since time.Duration
 }
@@ -42,6 +44,7 @@ func (c *Core) ends(now time.Duration, p *peer, k *packet) bool {
 	}
 	if again := time.Duration(r.Again); again > 0 && now-p.since >= again {
 		p.since = now
+		p.met, p.ended = 0, 0
 		clear(p.known)
 	}
 	here, there := k.ports()
@@ -67,7 +70,7 @@ func (c *Core) ends(now time.Duration, p *peer, k *packet) bool {
 		return false
 	}
 	if decided != struck {
-		if !p.chance(max(r.Reset, r.HalfOpen)) {
+		if !p.endsNext(max(r.Reset, r.HalfOpen)) {
 			p.known[id] = spared
 			p.counts.Spared++
 			return false
@@ -92,4 +95,15 @@ func (c *Core) ends(now time.Duration, p *peer, k *packet) bool {
 func (c *Core) back(now time.Duration, p *peer, k *packet) {
 	here, there := k.ports()
 	c.hold(Delivery{Bytes: rst(k.to, k.from, there, here, k.ack(), k.next()), To: p.addr, Back: true, peer: p}, now, false, false)
+}
+
+// endsNext decides about the next connection. Connections are few, so that chance might spare all:
+// the first is ended, and of the others as many as make up the share.
+func (c *connections) endsNext(share float64) bool {
+	c.met++
+	if float64(c.ended) < share*float64(c.met) {
+		c.ended++
+		return true
+	}
+	return false
 }

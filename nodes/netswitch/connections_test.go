@@ -126,16 +126,18 @@ func TestAHalfOpenConnectionEndsHereAndThePeerHearsNothing(t *testing.T) {
 	}
 }
 
-func TestAShareOfTheConnectionsIsReset(t *testing.T) {
-	c := New(Rule{Reset: 0.5}, []netip.Addr{peer4}, 1)
-	for port := range uint16(2000) {
-		first := one(t, c, 0, segment(false, port, flagACK, 1, 1, ""))
-		if again := one(t, c, 0, segment(false, port, flagACK, 1, 1, "")); again.passed != first.passed {
-			t.Fatalf("connection %d met this: %+v, then %+v", port, first, again)
+func TestAShareOfTheConnectionsIsResetTheFirstAmongThem(t *testing.T) {
+	for share, want := range map[float64]int64{0.5: 1000, 0.1: 200, 1: 2000, 0.0001: 1} {
+		c := New(Rule{Reset: share}, []netip.Addr{peer4}, 1)
+		for port := range uint16(2000) {
+			first := one(t, c, 0, segment(false, port, flagACK, 1, 1, ""))
+			if again := one(t, c, 0, segment(false, port, flagACK, 1, 1, "")); again.passed != first.passed || port == 0 && first.passed {
+				t.Fatalf("connection %d met this: %+v, then %+v", port, first, again)
+			}
 		}
-	}
-	if n := c.Counts()[peer4]; n.Reset+n.Spared != 2000 || n.Reset < 900 || n.Reset > 1100 {
-		t.Errorf("%+v", n)
+		if n := c.Counts()[peer4]; n.Reset+n.Spared != 2000 || n.Reset != want {
+			t.Errorf("%v: %+v", share, n)
+		}
 	}
 }
 

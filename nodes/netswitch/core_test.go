@@ -131,7 +131,7 @@ func TestWithoutAnEffectEveryPacketArrivesInOrderAndUnchanged(t *testing.T) {
 	rapid.Check(t, func(t *rapid.T) {
 		frames := rapid.SliceOf(rapid.Custom(anyFrame)).Draw(t, "frames")
 		// Effects that are there and whose chance is nothing: the long way.
-		rule := rapid.SampledFrom([]Rule{{}, {Reset: 1e-300}, {Damage: 1e-300}, {PacketChange: history.PacketChange{Delay: 5 * ms}}, {PacketChange: history.PacketChange{Rate: 1e6}}, {Jam: 50 * ms}}).Draw(t, "rule")
+		rule := rapid.SampledFrom([]Rule{{}, {Damage: 1e-300}, {PacketChange: history.PacketChange{Delay: 5 * ms}}, {PacketChange: history.PacketChange{Rate: 1e6}}, {Jam: 50 * ms}}).Draw(t, "rule")
 		c := New(rule, []netip.Addr{peer4, peer6}, rapid.Uint64().Draw(t, "seed"))
 		var want []string
 		for _, f := range frames {

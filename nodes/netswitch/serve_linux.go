@@ -15,6 +15,8 @@ type Status struct {
 	// Error is why it could not be opened; "" when it is at work.
 	Error  string                `json:"error,omitempty"`
 	Counts map[netip.Addr]Counts `json:"counts,omitempty"`
+	// Observed is what Options.Observe returned.
+	Observed json.RawMessage `json:"observed,omitempty"`
 }
 
 // answerTime is how long a switch that could not be opened stays to say so.
@@ -43,6 +45,9 @@ func Serve(ctx context.Context, o Options) error {
 				status.Error = opened.Error()
 			} else {
 				status.Counts = s.Counts()
+				if o.Observe != nil {
+					status.Observed = o.Observe()
+				}
 			}
 			_ = c.SetDeadline(time.Now().Add(answerTime)) // whoever asks and does not listen
 			_ = json.NewEncoder(c).Encode(status)

@@ -1,6 +1,7 @@
 package netswitch
 
 import (
+	"encoding/json"
 	"errors"
 	"fmt"
 	"net/netip"
@@ -23,6 +24,72 @@ type Options struct {
 	Peers []netip.Addr
 	Rule  Rule
 	Seed  uint64
+	// Observe returns what else a Status tells, as JSON, from any goroutine; nil for nothing.
+	Observe func() json.RawMessage
+}
+
+// Try says why no switch can be opened in the network namespace of the calling thread, which is
+// best one of its own: the device is there for a moment.
+func Try() error {
+	tun, err := openTUN("nms-try")
+	if err != nil {
+		return err
+	}
+	unix.Close(tun)
+	raw, err := unix.Socket(unix.AF_INET, unix.SOCK_RAW|unix.SOCK_CLOEXEC, unix.IPPROTO_RAW)
+	if err != nil {
+		return fmt.Errorf("open a raw socket: %w", err)
+	}
+	unix.Close(raw)
+	return nil
+}
+
+// Reaches says why the way to some of the peers is none that a switch can stand before.
+func Reaches(peers []netip.Addr) error {
+	_, err := waysTo(peers)
+	return err
+}
+
+// Leads reports whether packets to all of the peers go to this device, in the network namespace
+// of the calling thread.
+func Leads(device string, peers []netip.Addr) bool {
+	for _, p := range peers {
+		routes, err := netlink.RouteGet(p.Unmap().AsSlice())
+		if err != nil || len(routes) == 0 {
+			return false
+		}
+		link, err := netlink.LinkByIndex(routes[0].LinkIndex)
+		if err != nil || link.Attrs().Name != device {
+			return false
+		}
+	}
+	return true
+}
+
+// Exists reports whether there is a device of this name.
+func Exists(device string) (bool, error) {
+	_, err := netlink.LinkByName(device)
+	var missing netlink.LinkNotFoundError
+	if errors.As(err, &missing) {
+		return false, nil
+	}
+	if err != nil {
+		return false, fmt.Errorf("look for the device %s: %w", device, err)
+	}
+	return true, nil
+}
+
+// Remove removes a device, if there is one of this name. Its process finds out, and ends.
+func Remove(device string) error {
+	link, err := netlink.LinkByName(device)
+	if err == nil {
+		err = netlink.LinkDel(link)
+	}
+	var missing netlink.LinkNotFoundError
+	if err != nil && !errors.As(err, &missing) && !errors.Is(err, unix.ENODEV) {
+		return fmt.Errorf("remove the device %s: %w", device, err)
+	}
+	return nil
 }
 
 // Switch is one at work. It is safe for concurrent use.
