@@ -19,6 +19,8 @@ const (
 	VerdictFile = "verdict.json"
 	ReportFile  = "report.html"
 	JUnitFile   = "junit.xml"
+	// CaptureFile are the packets of a node, in its directory.
+	CaptureFile = "capture.pcapng"
 	// ClientLogFile is what a client program of the user wrote to standard error.
 	ClientLogFile = "client.log"
 	NodesDir      = "nodes"

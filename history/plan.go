@@ -37,6 +37,9 @@ type Plan struct {
 	RequireFaults bool   `json:"requireFaults"`
 	Schedule      []Step `json:"schedule"`
 
+	// Capture is how many bytes of packets each node keeps, the last ones; 0 captures none.
+	Capture int64 `json:"capture,omitempty"`
+
 	CheckerTime   Duration `json:"checkerTime"`
 	CheckerMemory int64    `json:"checkerMemory"` // bytes
 }

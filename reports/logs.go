@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"io"
 	"io/fs"
+	"os"
 	"path/filepath"
 	"regexp"
 	"sort"
@@ -241,4 +242,17 @@ func wallOffset(log *history.Log, node string, t int64) int64 {
 		}
 	}
 	return off
+}
+
+// packets is where the captured packets of a node are, from the run directory; "" when none are.
+func (r *Run) packets(node string) string {
+	file := filepath.Join(history.Dir(r.Dir).NodePath(node), history.CaptureFile)
+	if info, err := os.Lstat(file); err != nil || !info.Mode().IsRegular() {
+		return ""
+	}
+	from, err := filepath.Rel(r.Dir, file)
+	if err != nil {
+		return ""
+	}
+	return filepath.ToSlash(from)
 }

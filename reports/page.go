@@ -123,6 +123,8 @@ type nodeCard struct {
 	Exits []string
 	More  int
 	Logs  []excerpt
+	// Packets is the path of its captured packets, from the run directory; "" for none.
+	Packets string
 	// Open: its server ended by itself, which somebody will want to look into.
 	Open bool
 }
@@ -481,6 +483,7 @@ func (r *Run) node(node string, bins *binned) nodeCard {
 			c.Logs = append(c.Logs, f.read(instants))
 		}
 	}
+	c.Packets = r.packets(node)
 	c.Facts = strings.Join(facts, " · ")
 	return c
 }

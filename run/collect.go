@@ -26,6 +26,7 @@ func (r *runner) collect(ctx context.Context) error {
 	var once sync.Once
 	var full error
 	err = r.onAll(ctx, func(ctx context.Context, m *agent.Client) error {
+		r.saveCapture(ctx, m)
 		dir, err := r.recording.current().Node(m.Node().Name)
 		if err == nil {
 			errs := []error{save(filepath.Join(dir, "agent.log"), func(w io.Writer) error { return m.AgentLog(ctx, w) })}

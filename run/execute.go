@@ -113,6 +113,7 @@ func Execute(ctx context.Context, plan history.Plan, cfg Config) (history.Dir, c
 	if err != nil {
 		return "", verdict, err
 	}
+	dropCaptures(r.recording.current(), r.plan, verdict.Outcome)
 	r.observe(Progress{Time: r.now(), Action: "verdict", Verdict: &verdict})
 	return r.recording.current(), verdict, nil
 }
@@ -388,7 +389,11 @@ func (r *runner) install(ctx context.Context) error {
 				return err
 			}
 		}
-		return r.servers.Install(ctx, m.Node().Name)
+		if err := r.servers.Install(ctx, m.Node().Name); err != nil {
+			return err
+		}
+		r.startCapture(ctx, m)
+		return nil
 	})
 }
 

@@ -130,6 +130,8 @@ func SettingTable() []Setting {
 			"checkerTime", func(p *history.Plan) *history.Duration { return &p.CheckerTime }, time.Millisecond, mostTimeLimit),
 		{Setting: history.Setting{Name: "checker-memory", Default: "1GiB",
 			Doc: "a checker that needs more heap ends in unknown"}, field: "checkerMemory", read: readMemory, check: checkMemory},
+		{Setting: history.Setting{Name: "capture", Default: "off",
+			Doc: "keep the last packets of each node in a ring of so many bytes, such as 16MiB, where something is found"}, field: "capture", read: readCapture, check: checkCapture},
 	}
 	for _, s := range nemesis.Settings() {
 		table = append(table, Setting{Setting: s, field: "schedule"})

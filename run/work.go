@@ -287,6 +287,9 @@ func (r *runner) followExits(ctx context.Context, m *agent.Client) {
 			if !open {
 				return
 			}
+			if exit.Server == captureProcess {
+				continue // no server
+			}
 			r.event(history.Event{Type: history.ServerExit, Node: m.Node().Name, Exit: &exit})
 		case <-ctx.Done():
 			return

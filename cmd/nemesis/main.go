@@ -148,7 +148,7 @@ Exit status: 0 valid, 1 violation, 2 unknown, 3 vacuous, 4 exceeded,
 		runCommand(), newCommand(), systemCommand(), clientCommand(), replayCommand(), checkCommand(), reportCommand(), traceCommand(),
 		campaignCommand(), compareCommand(),
 		listCommand(), nodesCommand(), benchCommand(), versionCommand(),
-		agentCommand(), insideCommand(), serverCommand(), membersCommand(),
+		agentCommand(), captureCommand(), insideCommand(), serverCommand(), membersCommand(),
 	)
 	version := root.Flags().Bool("version", false, "tell which nemesis this is, as nemesis version does")
 	root.RunE = func(cmd *cobra.Command, _ []string) error {

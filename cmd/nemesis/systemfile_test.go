@@ -13,6 +13,7 @@ import (
 	"nemesis/checker"
 	"nemesis/clients/cache"
 	"nemesis/history"
+	"nemesis/nodes/capture"
 	"nemesis/systems"
 )
 
@@ -171,8 +172,9 @@ func TestAModelOfTheUsersFindsABug(t *testing.T) {
 	if err := os.CopyFS(dir, os.DirFS(filepath.Join("..", "..", "examples", "priority-queue"))); err != nil {
 		t.Fatal(err)
 	}
-	found := finish(t, invocation(t, "run", filepath.Join(dir, "system.yaml"), "--faults", "none", "--time-limit", "3s", "--concurrency", "6", "--seed", "1"))
+	found := finish(t, invocation(t, "run", filepath.Join(dir, "system.yaml"), "--faults", "none", "--time-limit", "3s", "--concurrency", "6", "--seed", "1", "--capture", "1MiB"))
 	found.want(t, checker.Violation.ExitCode())
+	wantPackets(t, found.dir, "n1", "DELETE /queue/")
 	if err := os.RemoveAll(dir); err != nil {
 		t.Fatal(err)
 	}
@@ -190,6 +192,26 @@ func TestAModelOfTheUsersFindsABug(t *testing.T) {
 	failed.want(t, checker.Harness.ExitCode())
 	if told := strings.Join(strings.Fields(failed.text), " "); !strings.Contains(told, "the model queue.star:17:") || strings.Contains(told, "VIOLATION") {
 		t.Errorf("a model that fails is told as %s", told)
+	}
+}
+
+// wantPackets wants the captured packets of a node kept, within their size, and linked.
+func wantPackets(t *testing.T, dir history.Dir, node, want string) {
+	t.Helper()
+	file, err := os.ReadFile(filepath.Join(dir.NodePath(node), history.CaptureFile))
+	if err != nil {
+		t.Fatal(err)
+	}
+	packets, err := capture.Read(file)
+	if err != nil || len(file) > 1<<20 {
+		t.Errorf("%d bytes of packets: %v", len(file), err)
+	}
+	if !slices.ContainsFunc(packets, func(p capture.Packet) bool { return strings.Contains(string(p.Data), want) }) {
+		t.Errorf("none of %d packets has %q", len(packets), want)
+	}
+	report, err := os.ReadFile(dir.Path(history.ReportFile))
+	if err != nil || !strings.Contains(string(report), `href="nodes/`+node+`/`+history.CaptureFile+`"`) {
+		t.Errorf("the report has no link to the packets: %v", err)
 	}
 }
 
