@@ -122,3 +122,11 @@ func TestNodeThatCannotHaveADiskIsRefusedBeforeAnythingStarts(t *testing.T) {
 		}
 	}
 }
+
+// A server that is alone, and leads nobody, loses power as well.
+func TestAServerAloneLosesPower(t *testing.T) {
+	steps, err := Schedule(dice(1), Options{Faults: []string{"power-loss"}, Nodes: named(1), TimeLimit: time.Minute, Leaderless: true})
+	if err != nil || len(steps) == 0 || steps[0].Target != "one" {
+		t.Errorf("%+v, %v", steps, err)
+	}
+}

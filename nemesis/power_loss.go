@@ -38,6 +38,11 @@ type loss struct {
 func (powerLoss) Info() Info {
 	info := powerFault{}.Info()
 	info.Name = "power-loss"
+	for i := range info.Forms { // a server alone, without a leader, may lose it, too
+		if info.Forms[i].Target == "one" {
+			info.Forms[i].Least = 1
+		}
+	}
 	info.Doc = "kill all servers of nodes at once, and lose what they had not synced (where FUSE can be mounted)"
 	info.Special = info.Name + " puts a file system of nemesis below the servers' data, which needs FUSE on the nodes"
 	info.Settings = []FaultSetting{{

@@ -105,29 +105,35 @@ const mostScanned = 1 << 30
 // allocated ahead means nothing to it.
 func dataBlocks(f *os.File, size int64) ([]int64, error) {
 	var blocks []int64
+	err := eachDataBlock(f, min(size, mostScanned), func(b int64, _ []byte) { blocks = append(blocks, b) })
+	return blocks, err
+}
+
+// eachDataBlock calls do for each block of the first size bytes that is not all zeros.
+func eachDataBlock(f *os.File, size int64, do func(b int64, content []byte)) error {
 	buf := make([]byte, 64*block)
-	for off := int64(0); off < min(size, mostScanned); {
+	for off := int64(0); off < size; {
 		data, err := unix.Seek(int(f.Fd()), off, unix.SEEK_DATA)
 		switch {
 		case errors.Is(err, unix.ENXIO): // nothing but a hole is left
-			return blocks, nil
+			return nil
 		case err == nil:
 			off = max(off, data/block*block)
 		}
 		got, err := f.ReadAt(buf, off)
 		if err != nil && !errors.Is(err, io.EOF) {
-			return nil, err
+			return err
 		}
 		got = int(min(int64(got), size-off))
 		for i := 0; i < got; i += block {
-			if !zeros(buf[i:min(i+block, got)]) {
-				blocks = append(blocks, (off+int64(i))/block)
+			if content := buf[i:min(i+block, got)]; !zeros(content) {
+				do((off+int64(i))/block, content)
 			}
 		}
-		if got == 0 {
+		if got <= 0 {
 			break
 		}
 		off += int64(len(buf))
 	}
-	return blocks, nil
+	return nil
 }

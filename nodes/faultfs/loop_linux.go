@@ -2,10 +2,9 @@ package faultfs
 
 import (
 	"bytes"
-	"crypto/sha256"
 	"errors"
 	"fmt"
-	"io"
+	"hash/maphash"
 	"io/fs"
 	"os"
 	"os/exec"
@@ -233,7 +232,8 @@ func (l loop) mounted(path string) bool {
 // lose is a power loss; nobody has files open any more. What was lost is what is different
 // when the file system is mounted again.
 func (l loop) lose() (Lost, error) {
-	before, err := inventory(l.Path)
+	seed := maphash.MakeSeed()
+	before, err := inventory(l.Path, seed)
 	if err != nil {
 		return Lost{}, err
 	}
@@ -252,7 +252,7 @@ func (l loop) lose() (Lost, error) {
 	if err != nil {
 		return Lost{}, fmt.Errorf("take the power of the loop device below %s: %w", l.Path, err)
 	}
-	after, err := inventory(l.Path)
+	after, err := inventory(l.Path, seed)
 	return difference(before, after), err
 }
 
@@ -301,10 +301,11 @@ func emptied(dir string) error {
 type storedFile struct {
 	mode fs.FileMode
 	size int64
-	sum  [sha256.Size]byte
+	sum  uint64
 }
 
-func inventory(dir string) (map[string]storedFile, error) {
+// inventory is what lies in a directory. Sums of one seed can be compared.
+func inventory(dir string, seed maphash.Seed) (map[string]storedFile, error) {
 	all := map[string]storedFile{}
 	err := filepath.WalkDir(dir, func(path string, d fs.DirEntry, err error) error {
 		if err != nil || path == dir {
@@ -317,25 +318,36 @@ func inventory(dir string) (map[string]storedFile, error) {
 		f := storedFile{mode: info.Mode().Type()}
 		switch {
 		case info.Mode().IsRegular():
-			content, err := os.Open(path)
-			if err != nil {
+			f.size = info.Size()
+			if f.sum, err = sumOf(path, f.size, seed); err != nil {
 				return err
 			}
-			defer content.Close()
-			h := sha256.New()
-			if f.size, err = io.Copy(h, content); err != nil {
-				return err
-			}
-			h.Sum(f.sum[:0])
 		case f.mode == fs.ModeSymlink:
 			to, _ := os.Readlink(path)
-			f.sum = sha256.Sum256([]byte(to))
+			f.sum = maphash.String(seed, to)
 		}
 		rel, err := filepath.Rel(dir, path)
 		all[rel] = f
 		return err
 	})
 	return all, err
+}
+
+// sumOf is a sum of a file's blocks that are not all zeros: servers allocate far more ahead
+// than they write.
+func sumOf(path string, size int64, seed maphash.Seed) (uint64, error) {
+	file, err := os.Open(path)
+	if err != nil {
+		return 0, err
+	}
+	defer file.Close()
+	var h maphash.Hash
+	h.SetSeed(seed)
+	err = eachDataBlock(file, size, func(b int64, content []byte) {
+		maphash.WriteComparable(&h, b)
+		_, _ = h.Write(content) // never fails
+	})
+	return h.Sum64(), err
 }
 
 // difference counts what is lost: names that are there no more or again, files that are
