@@ -27,6 +27,7 @@ var lease = Workload{
 	Final: func(plan history.Workload, used []string) generator.Generator {
 		return finalReleases(plan, used, history.FHolder)
 	},
+	Operations: []string{history.FAcquire, history.FRenew, history.FRelease, history.FHolder},
 	Checkers: func(plan history.Plan) []checker.Checker {
 		return leaseCheckers(plan, checklease.Options{Explicit: true})
 	},

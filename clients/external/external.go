@@ -80,6 +80,8 @@ type Hello struct {
 	Workload string `json:"workload"`
 	Seed     int64  `json:"seed"`
 	InFlight int    `json:"max_inflight"`
+	// TTL is how long leases last without renewal, in milliseconds; 0 for a workload without leases.
+	TTL int64 `json:"ttl_ms,omitempty"`
 }
 
 // ready is the first line that it writes.

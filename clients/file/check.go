@@ -289,6 +289,10 @@ func (c checker) client(d *Definition) {
 			c.bad("the workload %s needs a client in Go", spokenOf)(at...)
 			continue
 		}
+		if name != "program" && slices.Contains(work.Operations, history.FAcquire) {
+			c.bad("the workload %s needs a program, which can tell what a grant is", spokenOf)(at...)
+			continue
+		}
 		for _, f := range spoken[spokenOf] {
 			if !slices.Contains(known, f) {
 				c.unknownAt(f, known, append(at, f))

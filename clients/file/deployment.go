@@ -17,6 +17,7 @@ import (
 	"strconv"
 	"strings"
 	"sync"
+	"time"
 
 	"nemesis/clients"
 	"nemesis/clients/external"
@@ -102,7 +103,7 @@ func (d *deployment) program(c *ProgramClient) error {
 	if err != nil {
 		return fmt.Errorf("client.program: %w", err)
 	}
-	hello := external.Hello{Workload: d.workload, Seed: d.seed, InFlight: c.InFlight, Nodes: d.toldNodes()}
+	hello := external.Hello{Workload: d.workload, Seed: d.seed, InFlight: c.InFlight, Nodes: d.toldNodes(), TTL: time.Duration(d.plan.Workload.TTL).Milliseconds()}
 	d.programs = external.New(external.Options{Command: command, Dir: d.definition.Dir, Count: c.Clients, Hello: hello})
 	return nil
 }

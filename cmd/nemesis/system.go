@@ -79,8 +79,9 @@ type checkedSystem struct {
 
 // checkedClaim is the model that is claimed of a workload; "" claims nothing.
 type checkedClaim struct {
-	Workload string        `json:"workload"`
-	Model    history.Model `json:"model"`
+	Workload string          `json:"workload"`
+	Model    history.Model   `json:"model"`
+	Rules    []history.Model `json:"rules,omitempty"`
 }
 
 // checkSystem finds out what a system's file comes to.
@@ -99,7 +100,8 @@ func checkSystem(plan history.System, s file.System) (checkedSystem, error) {
 		told.Faults = append(told.Faults, run.Capability{Name: "target leader", Why: "no process has a leader_probe"})
 	}
 	for _, name := range s.Workloads() {
-		told.Claims = append(told.Claims, checkedClaim{name, s.ClaimOf(name, defaultsOf(s)).Model})
+		claim := s.ClaimOf(name, defaultsOf(s))
+		told.Claims = append(told.Claims, checkedClaim{name, claim.Model, claim.Rules})
 	}
 	return told, nil
 }
@@ -119,8 +121,10 @@ func (c checkedSystem) tell(out io.Writer) error {
 	fmt.Fprintln(out, "\nclaims")
 	for _, claim := range c.Claims {
 		what := "nothing, so that nothing that is found is a violation; give a claim, or a model with --claim"
-		if claim.Model != "" {
-			what = string(claim.Model)
+		if all := append([]history.Model{claim.Model}, claim.Rules...); claim.Model != "" {
+			what = history.Names(all)
+		} else if len(claim.Rules) > 0 {
+			what = history.Names(claim.Rules)
 		}
 		fmt.Fprintf(out, "  %s: %s\n", claim.Workload, what)
 	}

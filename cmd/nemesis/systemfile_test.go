@@ -356,3 +356,27 @@ func TestAComposeFileIsTakenOver(t *testing.T) {
 		}
 	}
 }
+
+// A program may speak leases: what it grants is judged like any other's, and one that grants what another holds is found.
+func TestAProgramMaySpeakLeases(t *testing.T) {
+	needsProgram(t, "redis-server", "python3")
+	needsLocalNodes(t)
+	path, err := filepath.Abs(filepath.Join("testdata", "lease", "system.yaml"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	for set, want := range map[string]checker.Outcome{"acquire=free": checker.Valid, "acquire=held": checker.Violation} {
+		t.Run(set, func(t *testing.T) {
+			t.Parallel()
+			finish(t, invocation(t, "run", path, "--workload", "lease", "--faults", "none", "--time-limit", "8s", "--concurrency", "8", "--seed", "1", "--set", set)).want(t, want.ExitCode())
+		})
+	}
+	copy := filepath.Join(t.TempDir(), "system.yaml")
+	text := "system: x\nprocesses: {x: {ports: [80], command: x}}\nclient: {http: {workloads: {lease: {acquire: {post: /}, renew: {post: /}, release: {post: /}, holder: {get: /}}}}}\n"
+	if err := os.WriteFile(copy, []byte(text), 0o644); err != nil {
+		t.Fatal(err)
+	}
+	if out, code := try(t, "system", "check", copy); code != usageCode || !strings.Contains(out, "the workload lease needs a program") {
+		t.Errorf("exit status %d and %s", code, out)
+	}
+}
