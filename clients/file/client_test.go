@@ -92,7 +92,7 @@ func TestMistakesOfClients(t *testing.T) {
 		"no number":         {broker, `default: "3"`, "default: three", `replicas: "three" is no number`},
 		"no such storage":   {broker, "nats: {", "nats: {storage: tape, ", `storage: "tape" is none of file and memory`},
 		"unknown workload":  {broker, "[register, queue]", "[register, lock]", `do not speak "lock"`},
-		"two kinds":         {broker, "client:\n", "client:\n  program: {command: x, workloads: {register: [read, write]}}\n", "it needs one of resp, http, sql, nats, program, and has 2"},
+		"two kinds":         {broker, "client:\n", "client:\n  program: {command: x, workloads: {register: [read, write]}}\n", "it needs one of resp, http, sql, nats, program, executables, and has 2"},
 	} {
 		t.Run(name, func(t *testing.T) {
 			if !strings.Contains(c.text, c.old) {
