@@ -14,6 +14,7 @@ import (
 	"nemesis/checker"
 	"nemesis/checker/atleastonce"
 	"nemesis/checker/bank"
+	"nemesis/checker/hostile"
 	"nemesis/checker/lease"
 	"nemesis/checker/linear"
 	"nemesis/checker/linear/models"
@@ -69,6 +70,7 @@ func everyChecker(t *testing.T) []timed {
 		{"liveness", liveness.Checker(liveness.Options{Bounds: bounds}), contendedLock, false},
 		{"restart", restart.Checker(0), failedStarts, true},
 		{"serverlog", serverlog.Checker(), complaints, true},
+		{"hostile", hostile.Checker(), inputs, true},
 		{"atleastonce", atleastonce.Checker(), increments, true},
 		{"stats", stats.Stats(), growingSet, true},
 		{"stats", stats.Availability(), growingSet, true},
@@ -227,6 +229,19 @@ func failedStarts() *history.Log {
 	for range long {
 		log.Events = append(log.Events, history.Event{Type: history.RestartFailed, Time: log.End, Node: "n1",
 			Restart: &history.Restart{Server: "etcd", Attempts: history.RestartAttempts, Code: 1}})
+	}
+	return log
+}
+
+// inputs are servers that end of hostile input, as often as that.
+func inputs() *history.Log {
+	log := after([]history.Operation{write(0, history.FRead, "", history.OK, nil, history.EncodeNull())})
+	for _, stage := range []history.Stage{history.Inject, history.Active} {
+		log.Events = append(log.Events, history.Event{Type: history.FaultChange, Time: log.End,
+			Fault: &history.Fault{ID: 1, Kind: history.HostileBytes, Nodes: []string{"n1"}, Stage: stage, Confirmed: true}})
+	}
+	for range long {
+		log.Events = append(log.Events, history.Event{Type: history.ServerExit, Time: log.End, Node: "n1", Exit: &history.Exit{Server: "etcd", Code: 2}})
 	}
 	return log
 }

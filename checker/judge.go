@@ -21,6 +21,10 @@ type Facts struct {
 	Final int
 	// RequireFaults makes the run vacuous when any fault showed no evidence.
 	RequireFaults bool
+	// Coverage is what the faults met, as of CoverageOf; RequireCoverage makes the run vacuous when
+	// they did not meet all of it.
+	Coverage        []Covered
+	RequireCoverage bool
 	// Claim is what the system is held to, Assumptions what it takes for granted; see
 	// AssumptionsOf.
 	Claim       history.Claim
@@ -62,7 +66,8 @@ func Judge(results []Result, faults []Fault, facts Facts) Verdict {
 		Schema: VerdictSchema, Faults: faults,
 		Claim: facts.Claim, Assumptions: slices.Clone(facts.Assumptions),
 		OK: facts.OK, Fail: facts.Fail, Info: facts.Info, Truncated: facts.Truncated,
-		Notes: facts.Notes, Start: facts.Start, Version: facts.Version, Host: facts.Host,
+		Coverage: facts.Coverage,
+		Notes:    facts.Notes, Start: facts.Start, Version: facts.Version, Host: facts.Host,
 	}
 	v.Results = make([]Result, len(results))
 	for i, r := range results {
@@ -122,6 +127,7 @@ func Judge(results []Result, faults []Fault, facts Facts) Verdict {
 		vacuous = append(vacuous, fmt.Sprintf("only %s succeeded%s, fewer than %d", Plural(worked, "operation"), when, MinOK))
 	}
 	vacuous = append(vacuous, idleFaults(faults, facts.RequireFaults)...)
+	vacuous = append(vacuous, missingCoverage(facts.Coverage, facts.RequireCoverage)...)
 
 	switch {
 	case len(violated) > 0 && len(exceeded) == 0:

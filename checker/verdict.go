@@ -20,6 +20,8 @@ type Verdict struct {
 	// Reasons say why a run is vacuous, unknown, exceeded or harness; also
 	// troubles beside a violation, which they never mask.
 	Reasons []string `json:"reasons,omitempty"`
+	// Coverage is what the faults of the run met, and what they did not.
+	Coverage []Covered `json:"coverage,omitempty"`
 	// Notes are what is to be known beside any verdict, a sentence each.
 	Notes []string `json:"notes,omitempty"`
 	// Interrupted: the user ended the run before its time.

@@ -34,8 +34,12 @@ type Plan struct {
 	Faults        []string `json:"faults"`
 	FaultInterval Duration `json:"faultInterval"`
 	// RequireFaults makes a run vacuous when a fault of the schedule showed no evidence.
-	RequireFaults bool   `json:"requireFaults"`
-	Schedule      []Step `json:"schedule"`
+	RequireFaults bool `json:"requireFaults"`
+	// RequireCoverage makes a run vacuous when its faults did not meet all that they could: the leader hit and
+	// spared, each fault on each role, each state of elections and leases.
+	RequireCoverage bool `json:"requireCoverage,omitempty"`
+
+	Schedule []Step `json:"schedule"`
 
 	// Capture is how many bytes of packets each node keeps, the last ones; 0 captures none.
 	Capture int64 `json:"capture,omitempty"`

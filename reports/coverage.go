@@ -19,7 +19,31 @@ type coverageItem struct {
 	Text string
 }
 
-func (r *Run) coverage() []coverageItem { return append(r.faultCoverage(), r.leaseCoverage()...) }
+func (r *Run) coverage() []coverageItem {
+	all := append(r.faultCoverage(), r.leaseCoverage()...)
+	for _, c := range r.Verdict.Coverage {
+		all = append(all, coverageItem{c.Met, visible.Cap(c.Text, 4*longValue)})
+	}
+	return all
+}
+
+// missed says what the faults of the run did not meet; "" when they met everything.
+func (r *Run) missed() string {
+	var missing []string
+	for _, c := range r.Verdict.Coverage {
+		if !c.Met {
+			missing = append(missing, visible.Cap(c.Text, 4*longValue))
+		}
+	}
+	all := len(r.Verdict.Coverage)
+	switch {
+	case all == 0:
+		return ""
+	case len(missing) == 0:
+		return fmt.Sprintf("all %d things that faults ought to meet", all)
+	}
+	return fmt.Sprintf("%d of %d things that faults ought to meet; not met: %s", all-len(missing), all, strings.Join(missing, "; "))
+}
 
 func (r *Run) faultCoverage() []coverageItem {
 	var s []coverageItem

@@ -44,6 +44,9 @@ func (r *Run) Text(width int) string {
 		t.line("", "Faults: %s", r.faultSentence())
 		r.faultLines(t)
 	}
+	if missed := r.missed(); missed != "" {
+		t.line("", "Coverage: %s", missed)
+	}
 	r.checksText(t)
 	t.blank()
 	for _, c := range r.commands() {

@@ -47,6 +47,9 @@ func Describe(plan history.Plan) string {
 	if plan.RequireFaults {
 		required = ", all required"
 	}
+	if plan.RequireCoverage {
+		required += ", and to meet each role and state"
+	}
 	if len(plan.Schedule) == 0 {
 		b.WriteString("└─ faults     none\n")
 		return b.String()

@@ -35,11 +35,11 @@ func Judge(ctx context.Context, dir history.Dir, start time.Time, troubles []str
 	}
 	claim := checker.ClaimOf(plan)
 	facts := checker.Facts{
-		RequireFaults: plan.RequireFaults,
-		Claim:         claim,
-		Assumptions:   checker.AssumptionsOf(claim),
-		Start:         start.UTC().Format(time.RFC3339Nano),
-		Version:       Version(),
+		RequireFaults: plan.RequireFaults, RequireCoverage: plan.RequireCoverage,
+		Claim:       claim,
+		Assumptions: checker.AssumptionsOf(claim),
+		Start:       start.UTC().Format(time.RFC3339Nano),
+		Version:     Version(),
 	}
 	facts.Host, _ = os.Hostname()
 	facts.Notes = slices.Clone(plan.Claim.Notes)
@@ -95,6 +95,7 @@ func Judge(ctx context.Context, dir history.Dir, start time.Time, troubles []str
 	checker.BeyondDisks(plan.Claim, results, log)
 	checker.BeyondPackets(claim, results, log)
 	faults := checker.FaultsOf(plan.Schedule, log.Events)
+	facts.Coverage = checker.CoverageOf(plan.Faults, plan.Cluster.Nodes, faults, log)
 	if note := checker.BeyondMajority(plan.Claim, faults, len(plan.Cluster.Nodes)); note != "" {
 		facts.Notes = append(facts.Notes, note)
 	}

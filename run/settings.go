@@ -100,6 +100,9 @@ func SettingTable() []Setting {
 			and(checkFaultCount),
 		{Setting: history.Setting{Name: "require-faults", Kind: history.SwitchSetting, Default: "false",
 			Doc: "call the run vacuous when a fault of its schedule shows no evidence"}, field: "requireFaults", read: readRequireFaults},
+		{Setting: history.Setting{Name: "require-coverage", Kind: history.SwitchSetting, Default: "false",
+			Doc: "call the run vacuous when its faults did not meet all that they could: the leader hit and spared, each fault on each role, each state of elections and leases"},
+			field: "requireCoverage", read: readRequireCoverage},
 		{Setting: history.Setting{Name: "concurrency", Default: "2n", Unit: "clients",
 			Doc: "number of clients, or a multiple of the nodes such as 2n"}, field: "workload.concurrency", read: readConcurrency, check: checkConcurrency},
 		{Setting: history.Setting{Name: "rate", Kind: history.NumberSetting, Default: "0", Unit: "operations per second",
@@ -250,6 +253,13 @@ func checkFaultCount(p *history.Plan) error {
 
 func readRequireFaults(p *history.Plan, said string) (err error) {
 	if p.RequireFaults, err = strconv.ParseBool(said); err != nil {
+		return fmt.Errorf("%q is neither true nor false", said)
+	}
+	return nil
+}
+
+func readRequireCoverage(p *history.Plan, said string) (err error) {
+	if p.RequireCoverage, err = strconv.ParseBool(said); err != nil {
 		return fmt.Errorf("%q is neither true nor false", said)
 	}
 	return nil
