@@ -36,7 +36,9 @@ func CoverageOf(kinds, cluster []string, faults []Fault, log *history.Log) []Cov
 		}
 	}
 	var all []Covered
-	add := func(met bool, format string, args ...any) { all = append(all, Covered{fmt.Sprintf(format, args...), met}) }
+	add := func(met bool, format string, args ...any) {
+		all = append(all, Covered{fmt.Sprintf(format, args...), met})
+	}
 	for _, kind := range kinds {
 		add(slices.ContainsFunc(confirmed, func(f Fault) bool { return f.Step.Kind == kind }), "%s was confirmed", kind)
 	}
