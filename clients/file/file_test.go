@@ -165,6 +165,22 @@ func TestAMistakeIsToldWithItsPlaceAndTheNearestName(t *testing.T) {
 // No text makes Parse panic, or take long.
 func FuzzParse(f *testing.F) {
 	f.Add(whole)
+	f.Add(ofItsOwn)
+	f.Add(database)
+	f.Add(broker)
+	for _, pattern := range []string{"../../examples/*.yaml", "../../examples/*/*.yaml", "../../systems/new/*/*.yaml"} {
+		files, err := filepath.Glob(pattern)
+		if err != nil || len(files) == 0 {
+			f.Fatalf("%s: %v, %v", pattern, files, err)
+		}
+		for _, name := range files {
+			text, err := os.ReadFile(name)
+			if err != nil {
+				f.Fatal(err)
+			}
+			f.Add(string(text))
+		}
+	}
 	f.Add("a: &a [*a]")
 	f.Add("system: x\nprocesses: {a: {command: '{{ range nodes }}{{ end }}'}}")
 	f.Add("x: &a [a,a,a,a,a,a,a,a,a]\ny: &b [*a,*a,*a,*a,*a,*a,*a,*a]\nclaims: &c [*b,*b,*b,*b,*b,*b,*b]")
