@@ -30,11 +30,29 @@ type BenchRow struct {
 	DiskPerOp   float64 `json:"diskBytesPerOp"`
 	HeapPerOp   float64 `json:"heapBytesPerOp"`
 	AllocsPerOp float64 `json:"allocsPerOp"`
+	// Target is what the row is held to, "" for nothing, Met whether it was reached.
+	Target string `json:"target,omitempty"`
+	Met    bool   `json:"met,omitempty"`
 }
 
+// The targets of recorded operations.
+const (
+	leastPerSecond = 400_000
+	mostHeap       = 600 // bytes an operation
+	mostAllocs     = 8   // objects an operation
+)
+
 func (r BenchRow) String() string {
-	return fmt.Sprintf("%-10s %4d clients %9d operations in %6.2f s  %8.0f operations/s  %5.1f B/op on disk  %4.0f B/op  %4.1f allocs/op",
+	s := fmt.Sprintf("%-10s %4d clients %9d operations in %6.2f s  %8.0f operations/s  %5.1f B/op on disk  %4.0f B/op  %4.1f allocs/op",
 		r.Name, r.Clients, r.Operations, r.Seconds, r.PerSecond, r.DiskPerOp, r.HeapPerOp, r.AllocsPerOp)
+	switch {
+	case r.Target == "":
+	case r.Met:
+		s += "  met: " + r.Target
+	default:
+		s += "  missed: " + r.Target
+	}
+	return s
 }
 
 // Bench measures what the harness itself costs: the register workload, with its
@@ -87,6 +105,8 @@ func recorded(ctx context.Context, dir string, operations, concurrency int) (row
 		return row, err
 	}
 	row.DiskPerOp = float64(info.Size()) / float64(max(row.Operations, 1))
+	row.Target = fmt.Sprintf("%d operations/s, %d B and %d allocations an operation", leastPerSecond, mostHeap, mostAllocs)
+	row.Met = row.PerSecond >= leastPerSecond && row.HeapPerOp <= mostHeap && row.AllocsPerOp <= mostAllocs
 	return row, nil
 }
 

@@ -26,6 +26,14 @@ func TestBenchRecordsEveryOperation(t *testing.T) {
 	if rows[1].DiskPerOp <= 0 {
 		t.Error("nothing reached the disk")
 	}
+	if rows[0].Target != "" || rows[1].Target == "" {
+		t.Errorf("targets are %q and %q; what is recorded is held to one", rows[0].Target, rows[1].Target)
+	}
+	reached := BenchRow{Target: "much", Met: true}
+	missed := BenchRow{Target: "much"}
+	if !strings.HasSuffix(reached.String(), "  met: much") || !strings.HasSuffix(missed.String(), "  missed: much") {
+		t.Errorf("rows are told as %s and %s", reached, missed)
+	}
 }
 
 func TestBenchSaysWhyItCannot(t *testing.T) {

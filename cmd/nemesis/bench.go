@@ -36,14 +36,15 @@ func benchRunCommand() *cobra.Command {
 		Short: "Measure the interpreter with clients that do nothing, recorded to disk",
 		Long: `run drives the register workload, with its real generator, deadlines and recorder,
 against clients that answer at once, and tells how many operations a second that
-makes, with the bytes and allocations of each.`,
+makes, with the bytes and allocations of each. The exit status is 1 when the target of
+recorded operations was missed.`,
 		Example: "  nemesis bench run\n  nemesis bench run --json --operations 5000000",
 		Args:    cobra.NoArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error {
 			rows, err := run.Bench(cmd.Context(), dir, operations, clients)
 			t := table{out: cmd.OutOrStdout(), command: "bench " + cmd.Name(), json: asJSON}
 			for _, row := range rows {
-				t.row(row, false)
+				t.row(row, row.Target != "" && !row.Met)
 			}
 			return t.end(err)
 		},

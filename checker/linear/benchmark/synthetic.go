@@ -50,10 +50,10 @@ func synthetic() []row {
 			func(r Row) bool { return r.OursMB <= 600 }},
 		// The rival may find an order by luck, so nothing is asked of it here.
 		{"crashed-valid", "under 100 ms", worst(crashed, false), func(r Row) bool { return r.slowest < 100 }},
-		{"crashed-violation", "under 100 ms where the rival is stopped", worst(crashed, true), hard(100)},
+		{"crashed-violation", "under 50 ms where the rival is stopped", worst(crashed, true), hard(50)},
 		{"clients-30", "under 20 ms where the rival is stopped", worst(crowd, false), hard(20)},
-		{"unique-1m-valid", "under 700 ms on one core", onOneCore(one(scenarios.Register{Clients: 20, Operations: 1_000_000, Crashed: 10_000}, 3)), within(700)},
-		{"unique-1m-violation", "under 700 ms on one core", onOneCore(one(scenarios.Register{Clients: 20, Operations: 1_000_000, Crashed: 10_000, Stale: true}, 3)), within(700)},
+		{"unique-1m-valid", "under 300 ms on one core", onOneCore(one(scenarios.Register{Clients: 20, Operations: 1_000_000, Crashed: 10_000}, 3)), within(300)},
+		{"unique-1m-violation", "under 300 ms on one core", onOneCore(one(scenarios.Register{Clients: 20, Operations: 1_000_000, Crashed: 10_000, Stale: true}, 3)), within(300)},
 	}
 	for _, way := range []struct {
 		name      string
@@ -65,8 +65,8 @@ func synthetic() []row {
 			return duel(ctx, cfg, scenarios.FailedPuts(cfg.scaled(500), way.atOnce, way.violation), !way.violation, 5)
 		}, within(1000)})
 	}
-	return append(rows, row{"end-to-end-1m", "file of 1000 keys read, checked and explained in under 5 s and 500 MB", endToEnd,
-		func(r Row) bool { return r.OursMS < 5000 && r.OursMB < 500 }})
+	return append(rows, row{"end-to-end-1m", "file of 1000 keys read, checked and explained in under 1.5 s and 300 MB", endToEnd,
+		func(r Row) bool { return r.OursMS < 1500 && r.OursMB < 300 }})
 }
 
 func (c Config) scaled(n int) int { return max(n/max(c.scale, 1), 1) }
