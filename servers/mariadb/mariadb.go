@@ -158,7 +158,7 @@ func (s *server) create(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	if err := os.Rename(half, s.data()); err != nil {
+	if err := process.Rename(half, s.data()); err != nil {
 		return fmt.Errorf("put the data directory in place: %w", err)
 	}
 	s.Say(fmt.Sprintf("made the data directory in %v", time.Since(began).Round(time.Millisecond)))

@@ -378,7 +378,7 @@ func (m *member) follow(ctx context.Context, p *process.Process, leader string, 
 	if err := copyFrom(within, address, filepath.Join(m.next(), pgDir)); err != nil {
 		return p, err
 	}
-	if err := syncTree(m.next()); err != nil {
+	if err := process.SyncTree(m.next()); err != nil {
 		return p, err
 	}
 	if err := m.hold(m.next(), term); err != nil {
@@ -457,7 +457,7 @@ func (m *member) settle() error {
 			err = os.Rename(m.next(), m.current())
 		}
 		if err == nil {
-			err = syncTree(m.Dir)
+			err = process.SyncTree(m.Dir)
 		}
 	} else if _, none := os.Stat(m.old()); missing != nil && none == nil {
 		err = os.Rename(m.old(), m.current())

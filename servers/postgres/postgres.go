@@ -164,7 +164,7 @@ func (s *server) create(ctx context.Context) error {
 	if err := s.program(ctx, fmt.Sprintf("CREATE ROLE %s SUPERUSER LOGIN;\n%s", User, s.Schema), "postgres", "--single", "-D", half, Database); err != nil {
 		return err
 	}
-	if err := os.Rename(whole, s.current()); err != nil {
+	if err := process.Rename(whole, s.current()); err != nil {
 		return fmt.Errorf("put the data directory in place: %w", err)
 	}
 	s.Say(fmt.Sprintf("made the data directory in %v", time.Since(began).Round(time.Millisecond)))
