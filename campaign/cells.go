@@ -260,7 +260,7 @@ func (r *resolver) cell(at string, s Subject, version, work, faults string) (cel
 			return cell, left, false
 		}
 	}
-	return cell, left, r.resolve(at, &cell, r.file.Cluster.Nodes)
+	return cell, left, r.resolve(at, &cell, r.file.nodesFor(cell.System, s.definition))
 }
 
 // resolve makes one plan, to see that it can be made.
@@ -330,7 +330,7 @@ func (r *resolver) canary(at string, e Expect) (Watch, bool) {
 	w.options.Definition = e.definition
 	spec := e.Nodes
 	if spec == "" {
-		spec = r.file.Cluster.Nodes
+		spec = r.file.nodesFor(e.System, e.definition)
 	}
 	return w, r.resolve(at, &w.Cell, spec)
 }

@@ -44,9 +44,11 @@ type File struct {
 	Trend     Trend     `yaml:"trend"`
 	Artifacts Artifacts `yaml:"artifacts"`
 
-	path string
-	sum  string     // SHA-256 of the text
-	root *yaml.Node // for lines
+	// usualNodes: the file names no nodes.
+	usualNodes bool
+	path       string
+	sum        string     // SHA-256 of the text
+	root       *yaml.Node // for lines
 }
 
 // Budget bounds a campaign.
@@ -234,7 +236,6 @@ func defaults() File {
 	return File{
 		Budget:    Budget{Run: 5 * time.Minute, Parallel: 1},
 		Seeds:     Seeds{Base: "night", ReplayDays: 90},
-		Cluster:   Cluster{Nodes: "local:5"},
 		Floors:    Floors{OK: 0.2, FaultOK: 0.05, Operations: 1000, Evidence: 1, Cells: 1},
 		Tolerate:  Tolerate{Harness: 0.03, Vacuous: 0.1, Exceeded: 1},
 		Repeat:    5,
@@ -277,6 +278,9 @@ func Parse(path string, text []byte) (*File, error) {
 	}
 	if err := decoder.Decode(new(yaml.Node)); err != io.EOF {
 		return nil, &run.UsageError{Err: fmt.Errorf("%s: it holds more than one document; leave one", path)}
+	}
+	if f.Cluster.Nodes == "" {
+		f.Cluster.Nodes, f.usualNodes = usualNodes, true
 	}
 	if err := errors.Join(f.readSystems(), f.check()); err != nil {
 		return nil, &run.UsageError{Err: err}
@@ -476,13 +480,26 @@ func (f *File) check() error {
 
 var campaignName = regexp.MustCompile(`^[A-Za-z0-9][A-Za-z0-9._-]*$`)
 
+// usualNodes are the nodes of runs where a campaign names none, and the system does not say how many it takes.
+const usualNodes = "local:5"
+
+// nodesFor are the nodes of a system's runs.
+func (f *File) nodesFor(system string, definition *history.Definition) string {
+	if f.usualNodes {
+		if n := run.DefaultNodes(history.System{Name: system, Definition: definition}); n > 0 {
+			return fmt.Sprintf("local:%d", n)
+		}
+	}
+	return f.Cluster.Nodes
+}
+
 func isLocal(nodes string) bool { return nodes == "local" || strings.HasPrefix(nodes, "local:") }
 
 // OnNodes is the campaign on other nodes, one run at a time where these are not local. It is
 // another campaign: neither goes on with the other's directory.
 func (f *File) OnNodes(spec string) *File {
 	moved := *f
-	moved.Cluster.Nodes = spec
+	moved.Cluster.Nodes, moved.usualNodes = spec, false
 	if !isLocal(spec) {
 		moved.Budget.Parallel = 1
 	}

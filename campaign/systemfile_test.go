@@ -23,6 +23,28 @@ canaries:
   - {name: found, system: ./systems/mine.yaml, workload: register, expect: violation}
 `
 
+// A system says how many nodes its runs take where the campaign names none.
+func TestRunsTakeTheNodesThatASystemNeeds(t *testing.T) {
+	t.Parallel()
+	const text = "campaign: c\nbudget: {wall: 1h}\nsubjects: [{system: redis}, {system: paxos}]\nmatrix: {workloads: [register], faults: [none]}\n"
+	for nodes, want := range map[string][2]string{"": {"local:1", "local:5"}, "cluster: {nodes: 'local:3'}\n": {"local:3", "local:3"}} {
+		f, err := Parse("night.yaml", []byte(text+nodes))
+		if err != nil {
+			t.Fatal(err)
+		}
+		c, err := f.Resolve(Choice{Night: "n", Shard: Whole, Names: fakeNames})
+		if err != nil {
+			t.Fatal(err)
+		}
+		for _, cell := range c.Cells {
+			at := map[string]int{"redis": 0, "paxos": 1}[cell.System]
+			if cell.options.Spec != want[at] {
+				t.Errorf("%q: %s runs on %s, want %s", nodes, cell.Name, cell.options.Spec, want[at])
+			}
+		}
+	}
+}
+
 // Systems of a campaign may be files, from its own directory. Plans hold their text.
 func TestSystemsOfACampaignAreFiles(t *testing.T) {
 	t.Parallel()

@@ -409,7 +409,7 @@ func (d *deployment) Open(_ context.Context, node string, dialer *clients.Dialer
 	case d.executables != nil:
 		return d.executables.Open(node), nil
 	case d.programs != nil:
-		return d.programs.Open(node), nil
+		return d.programs.Open(p.self().name), nil // where a server is
 	}
 	return d.open(d.workload, node, target, dialer), nil
 }

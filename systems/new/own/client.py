@@ -54,7 +54,7 @@ def process(jobs):
 
 
 hello = json.loads(sys.stdin.readline())
-nodes = {n["id"]: (n["addr"], n["ports"]["client"]) for n in hello["nodes"]}
+nodes = {n["id"]: (n["addr"], n["ports"]["client"]) for n in hello["nodes"] if "client" in n["ports"]}
 say({"ready": True, "ops": ["read", "write"]})
 processes = {}
 for op in map(json.loads, sys.stdin):
