@@ -331,7 +331,7 @@ func (m *member) allow(clients bool) error {
 	if clients {
 		rules += "host all all all trust\n"
 	}
-	if err := os.WriteFile(filepath.Join(m.data(), "pg_hba.conf"), []byte(rules), 0o600); err != nil {
+	if err := history.WriteFile(filepath.Join(m.data(), "pg_hba.conf"), 0o600, []byte(rules)); err != nil {
 		return fmt.Errorf("write the access rules: %w", err)
 	}
 	return nil

@@ -337,7 +337,8 @@ func (m *member) restart(p *process.Process) (*process.Process, error) {
 	if err := m.allow(false); err != nil {
 		return nil, err
 	}
-	if err := os.WriteFile(filepath.Join(m.data(), "standby.signal"), nil, 0o600); err != nil {
+	// Lost with the machine's power, it would let the standby start as a primary.
+	if err := history.WriteFile(filepath.Join(m.data(), "standby.signal"), 0o600, nil); err != nil {
 		return nil, fmt.Errorf("make the server a standby: %w", err)
 	}
 	return m.start(m.settings()...)
