@@ -128,6 +128,8 @@ func effectOf(a Action) agent.Effect {
 		return a.effect
 	case *halfOpenAction:
 		return a.effect
+	case *resetAction:
+		return a.effect
 	}
 	return nil
 }

@@ -226,3 +226,32 @@ func TestTwoFaultsThatChangePacketsAreNotInForceAtOnce(t *testing.T) {
 		t.Error(err)
 	}
 }
+
+// A node that had no connections is no doubt where another's were reset; where none had any,
+// nothing shows that the fault acted.
+func TestNodesWithoutConnectionsHaveNothingToReset(t *testing.T) {
+	step := history.Step{ID: 1, Kind: "packet-reset", Shape: "one", Target: "leader", Params: json.RawMessage(`{"reset":1}`)}
+	_, bound, err := Resolve(step, three())
+	if err != nil {
+		t.Fatal(err)
+	}
+	seen := func(i int, before float64, confirmed, undone bool) {
+		bound.Actions[i].(*resetAction).seen = history.Evidence{Confirmed: confirmed, Undone: undone, Summary: "so it is", Measures: []history.Measure{{Name: effects.ConnectionsBefore, Value: before}}}
+	}
+	doubts := func(i int) bool { return len(bound.Actions[i].Doubts()) > 0 }
+	for i := range 3 {
+		seen(i, 0, false, false)
+	}
+	if !doubts(0) || !doubts(1) || !doubts(2) {
+		t.Error("nobody had a connection, and it is confirmed")
+	}
+	seen(1, 2, true, false)
+	if doubts(0) || doubts(1) || doubts(2) {
+		t.Error("one had connections that were reset, and others had none")
+	}
+	seen(2, 2, false, false)
+	seen(0, 0, false, true)
+	if !doubts(0) || !doubts(2) {
+		t.Error("of one nothing was reset, and another was undone")
+	}
+}

@@ -19,6 +19,10 @@ import (
 // often something was decided is what the switch counted itself, and it must be what was asked
 // for, as closely as chance lets it.
 
+// ConnectionsBefore is the measure of how many connections with the peers were established before
+// they were reset.
+const ConnectionsBefore = "connections before"
+
 // damagePayload is how many bytes echoes carry where contents are damaged.
 const damagePayload = 200
 
@@ -233,7 +237,7 @@ func (s *Switch) compareConnections(j *judgement, before, seen history.Evidence)
 	share := max(s.Rule.Reset, s.Rule.HalfOpen)
 	j.asked("connections ended", share, "share")
 	j.Measures = append(j.Measures,
-		history.Measure{Name: "connections before", Value: float64(were)},
+		history.Measure{Name: ConnectionsBefore, Value: float64(were)},
 		history.Measure{Name: "connections gone", Value: float64(were - left)},
 		history.Measure{Name: "connections reset by the kernel", Value: resets})
 	j.rule(left < were && resets > 0, "of %d connections that were established before %d are gone, and the kernel counts %.0f resets (asked for %s)",
