@@ -390,6 +390,10 @@ func TestReferenceClientsConform(t *testing.T) {
 	for _, command := range [][]string{{"python3", "redis.py"}, {"node", "redis.mjs"}, {"bash", "redis.sh"}, {"go", "run", "redis.go"}} {
 		t.Run(command[len(command)-1], func(t *testing.T) {
 			t.Parallel()
+			text, err := os.ReadFile("../../examples/clients/" + command[len(command)-1])
+			if lines := strings.Count(string(text), "\n"); err != nil || lines > 80 {
+				t.Errorf("%d lines, %v: a client is to be read at a glance", lines, err)
+			}
 			if _, err := exec.LookPath(command[0]); err != nil {
 				t.Skipf("needs %s", command[0])
 			}
