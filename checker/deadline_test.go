@@ -14,6 +14,7 @@ import (
 	"nemesis/checker"
 	"nemesis/checker/atleastonce"
 	"nemesis/checker/bank"
+	"nemesis/checker/executables"
 	"nemesis/checker/hostile"
 	"nemesis/checker/lease"
 	"nemesis/checker/linear"
@@ -71,6 +72,7 @@ func everyChecker(t *testing.T) []timed {
 		{"restart", restart.Checker(0), failedStarts, true},
 		{"serverlog", serverlog.Checker(), complaints, true},
 		{"hostile", hostile.Checker(), inputs, true},
+		{"executables", executables.Checker(nil), executableRuns, true},
 		{"atleastonce", atleastonce.Checker(), increments, true},
 		{"stats", stats.Stats(), growingSet, true},
 		{"stats", stats.Availability(), growingSet, true},
@@ -244,6 +246,15 @@ func inputs() *history.Log {
 		log.Events = append(log.Events, history.Event{Type: history.ServerExit, Time: log.End, Node: "n1", Exit: &history.Exit{Server: "etcd", Code: 2}})
 	}
 	return log
+}
+
+// executableRuns are many runs of one executable that found nothing wrong.
+func executableRuns() *history.Log {
+	runs := make([]history.Operation, long)
+	for i := range runs {
+		runs[i] = write(0, history.FRun, "check", history.OK, nil, history.ExitStatus{}.Encode())
+	}
+	return after(runs)
 }
 
 // complaints are many lines of logs that tell of panics.

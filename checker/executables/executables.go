@@ -33,12 +33,21 @@ type executables struct{ final []string }
 
 func (executables) Name() string { return name }
 
-func (c executables) Check(_ context.Context, log *history.Log, _ checker.Budget) checker.Result {
+func (c executables) Check(ctx context.Context, log *history.Log, _ checker.Budget) (r checker.Result) {
+	if !checker.Paced(ctx, func(pace *checker.Pace) { r = c.look(pace, log) }) {
+		return checker.Result{Checker: name, Outcome: checker.Unknown, Summary: "the check " + checker.Stopped(ctx)}
+	}
+	return r
+}
+
+func (c executables) look(pace *checker.Pace, log *history.Log) checker.Result {
 	r := checker.Result{Checker: name, Outcome: checker.Valid}
 	found := map[string]*checker.Anomaly{}
 	var order []string
 	answered := map[string]bool{}
+	pace.Step()
 	for i := range log.Operations {
+		pace.Step()
 		o := &log.Operations[i]
 		if o.F != history.FRun {
 			continue
