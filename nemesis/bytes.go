@@ -204,7 +204,12 @@ func (f hostileBytes) Bind(step history.Step, live Live) (Binding, error) {
 		}
 		outer := s
 		outer.Seed++
-		b.Actions = append(b.Actions, inside, &outsideBytes{node: node, input: outer.to(targets)})
+		input := outer.to(targets)
+		outside := &outsideBytes{node: node, input: input, make: func() InputSender { return hostile.New(input) }}
+		if live.Sender != nil {
+			outside.make = func() InputSender { return live.Sender(input) }
+		}
+		b.Actions = append(b.Actions, inside, outside)
 	}
 	return b, nil
 }
@@ -215,13 +220,20 @@ func (live Live) neighbour(node string) string {
 	return live.Machines[(at+1)%len(live.Machines)].Node().Name
 }
 
+// InputSender sends hostile input until the end of Run's context, and counts it.
+type InputSender interface {
+	Run(ctx context.Context)
+	Counts() hostile.Counts
+}
+
 // outsideBytes sends from the control node, which is none of the cluster's. It ends with this process.
 type outsideBytes struct {
 	node  string
 	input hostile.Input
+	make  func() InputSender
 
 	mu     sync.Mutex
-	sender *hostile.Sender
+	sender InputSender
 	stop   context.CancelFunc
 	done   chan struct{}
 	seen   history.Evidence
@@ -246,7 +258,7 @@ func (o *outsideBytes) Apply(context.Context) error {
 	}
 	// It is not the caller's to end: Undo does.
 	ctx, cancel := context.WithCancel(context.Background())
-	sender, done := hostile.New(o.input), make(chan struct{})
+	sender, done := o.make(), make(chan struct{})
 	go func() { sender.Run(ctx); close(done) }()
 	o.sender, o.stop, o.done = sender, cancel, done
 	return nil

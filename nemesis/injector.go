@@ -16,6 +16,7 @@ import (
 	"nemesis/nemesis/effects"
 	"nemesis/nodes"
 	"nemesis/nodes/agent"
+	"nemesis/nodes/hostile"
 )
 
 // How long the injector waits for others, where nodes are not slow. Nothing it does
@@ -73,6 +74,8 @@ type Config struct {
 	Components func(node string) []string
 	// Ports are where a server process of a node listens; nil where nobody knows of any.
 	Ports func(node, process string) []uint16
+	// Sender sends hostile input from this machine; nil is hostile.New.
+	Sender func(hostile.Input) InputSender
 	// PeerPort is where the servers talk to each other, to connect to across a cut.
 	PeerPort uint16
 	// Now is nanoseconds since the run began, on the clock of the history.

@@ -14,6 +14,7 @@ import (
 	"nemesis/nemesis/effects"
 	"nemesis/nodes"
 	"nemesis/nodes/agent"
+	"nemesis/nodes/hostile"
 )
 
 // world is a cluster that exists only in these tests: packet filters that are lists,
@@ -82,6 +83,15 @@ func newWorld(n int) *world {
 
 func (w *world) now() int64 { return int64(time.Since(w.began)) }
 
+// silentSender says that it has sent whatever it was to, and sends nothing.
+type silentSender struct{ hostile.Input }
+
+func (silentSender) Run(ctx context.Context) { <-ctx.Done() }
+
+func (s silentSender) Counts() hostile.Counts {
+	return hostile.Counts{Reached: len(s.Targets), Inputs: 1000, MostIdle: int64(s.Idle)}
+}
+
 func (w *world) injector() *Injector {
 	config := Config{
 		Role: func(_ context.Context, role string) (string, error) {
@@ -91,6 +101,8 @@ func (w *world) injector() *Injector {
 			return w.roles[role], nil
 		},
 		Servers:  func(string, string) []string { return []string{"db"} },
+		Ports:    func(string, string) []uint16 { return []uint16{2379} },
+		Sender:   func(input hostile.Input) InputSender { return silentSender{input} },
 		PeerPort: 2380,
 		Now:      w.now,
 		Join: func(node string, _ int) (*effects.Member, error) {
