@@ -3,7 +3,6 @@ package nemesis
 import (
 	"context"
 	"errors"
-	"slices"
 	"sync/atomic"
 	"testing"
 	"testing/synctest"
@@ -34,11 +33,6 @@ func anyStep(t *testing.T, fault Fault) history.Step {
 	return step
 }
 
-// inWorlds are the faults that a world of fake nodes can have: bytes also sends from here, to the nodes' own addresses, and is tested on real ones.
-func inWorlds() []Fault {
-	return slices.DeleteFunc(Faults(), func(f Fault) bool { return f.Info().Name == "bytes" })
-}
-
 // anyFault does one step of a fault in a world of three nodes whose power can be taken, and
 // gives its stages.
 func anyFault(t *testing.T, fault Fault, set func(*plugs)) map[history.Stage]*history.Fault {
@@ -56,7 +50,7 @@ func anyFault(t *testing.T, fault Fault, set func(*plugs)) map[history.Stage]*hi
 }
 
 func TestEveryFaultIsConfirmedWhereNothingIsWrong(t *testing.T) {
-	for _, fault := range inWorlds() {
+	for _, fault := range Faults() {
 		t.Run(fault.Info().Name, func(t *testing.T) {
 			synctest.Test(t, func(t *testing.T) {
 				stages := anyFault(t, fault, func(*plugs) {})
@@ -99,7 +93,7 @@ func TestNoFaultIsConfirmedAgainstItsProbe(t *testing.T) {
 			}
 		},
 	} {
-		for _, fault := range inWorlds() {
+		for _, fault := range Faults() {
 			t.Run(name+"/"+fault.Info().Name, func(t *testing.T) {
 				synctest.Test(t, func(t *testing.T) {
 					stages := anyFault(t, fault, set)
@@ -130,7 +124,7 @@ func TestAFaultWithoutActionsIsNotConfirmed(t *testing.T) {
 // A fault that something else undoes in the middle of its hold is not confirmed, and ends,
 // for the record, when that was seen.
 func TestFaultUndoneByOthersIsNotConfirmedForItsHold(t *testing.T) {
-	for _, fault := range inWorlds() {
+	for _, fault := range Faults() {
 		if fault.Info().Name == powerCycle().Info().Name {
 			continue // it gives the power back at once by itself
 		}
