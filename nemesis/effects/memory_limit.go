@@ -170,7 +170,7 @@ func (m *MemoryLimit) measure(h *agent.Host) (history.Evidence, error) {
 		m.Process, use.Used/1e6, n.Limit/1e6, float64(m.Room)/1e6, use.Reached)
 	switch {
 	case down && use.Killed > 0:
-		e.Summary += fmt.Sprintf("; the kernel killed it for want of memory")
+		e.Summary += "; the kernel killed it for want of memory"
 	case down:
 		e.Summary += "; it ended by itself"
 	case use.Killed > 0:

@@ -54,6 +54,13 @@ const (
 	jamAnswered = "held echoes answered"
 )
 
+// jammedEcho is what a monitor tells of one peer.
+type jammedEcho struct {
+	Sent     int              `json:"sent"`
+	Answered int              `json:"answered"`
+	Longest  history.Duration `json:"longest"`
+}
+
 // counted is the evidence that the switch's own counts are: all together, and by peer where
 // there was something to decide.
 func (s *Switch) counted(status netswitch.Status) history.Evidence {

@@ -109,13 +109,6 @@ type monitor struct {
 	seen map[netip.Addr]echoes
 }
 
-// jammedEcho is what a monitor tells of one peer.
-type jammedEcho struct {
-	Sent     int              `json:"sent"`
-	Answered int              `json:"answered"`
-	Longest  history.Duration `json:"longest"`
-}
-
 func (m *monitor) watch(ctx context.Context, s *Switch) {
 	hold := time.Duration(s.Rule.Jam)
 	ask := asking{change: s.Rule.PacketChange, every: max(hold*6/10/streamLength, time.Millisecond), most: patience(s.Rule.PacketChange) + 2*hold}
