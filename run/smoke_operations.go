@@ -114,7 +114,11 @@ func (s *smoke) drive(ctx context.Context, at int, through string) (map[string]*
 		within, cancel := context.WithTimeout(ctx, time.Duration(plan.OpTimeout))
 		defer cancel()
 		process++
-		done := invoke(within, c, history.Event{Process: process, Node: node, F: op.F, Key: op.Key, Value: op.Value, Type: history.Invoke})
+		key := op.Key
+		if key != "" { // what another workload left under it may be of another type
+			key += "-" + plan.Workload.Name
+		}
+		done := invoke(within, c, history.Event{Process: process, Node: node, F: op.F, Key: key, Value: op.Value, Type: history.Invoke})
 		if done.Error != "" {
 			k.last = done.Error
 		}

@@ -54,7 +54,7 @@ func TestDefectsAreTriedAndTold(t *testing.T) {
 	o.want(t, 0)
 	for _, want := range []string{
 		"R16     simulated      1 /  1 /  1 ",
-		"R28     simulated  not tried: it is not in the pure core", "R28     minimal    not tried: no fault sends wrong bytes to a port yet",
+		"R28     simulated  not tried: it is not in the pure core", "R28     minimal    not tried: hostile input does not begin with this protocol's greeting",
 	} {
 		if !strings.Contains(o.text, want) {
 			t.Errorf("it does not say %q:\n%s", want, o.text)

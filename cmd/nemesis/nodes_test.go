@@ -23,7 +23,7 @@ func TestWhatIsToldOfANode(t *testing.T) {
 	facts := agent.Facts{OS: "linux", Arch: "arm64", Kernel: "6.1\x1b[31m", Hostname: "db", Dir: "/var/lib/nemesis", DiskFree: 3 << 30, DiskTotal: 4 << 30,
 		HeldBy: agent.HeldByTag, NoCgroup: "nothing is mounted", Processes: []agent.ProcessState{{Name: "etcd", PID: 7, Processes: 2, HeldBy: agent.HeldByTag}},
 		Platform:   agent.Platform{Fuse: "there is no /dev/fuse", ClockSource: "kvm-clock", TimeServices: []string{"chronyd", "qemu-ga"}},
-		Cannot:     map[string]string{"net.drop": "it is not root", "net.netem": "it is not root", "clock.machine": "it is a container"},
+		Cannot:     map[string]string{"net.drop": "it is not root", "net.netem": "it is not root", "net.switch": "it is not root", "clock.machine": "it is a container"},
 		DiskOnLoop: "FUSE is missing",
 		Leftovers:  []string{"f1: drop packets"}, Stuck: []string{"f2: no such device"}}
 	got := describeNode(machine, facts, history.ClockSample{WallLow: 2_000_000, WallHigh: 3_000_000}, true)
@@ -40,7 +40,7 @@ func TestWhatIsToldOfANode(t *testing.T) {
 	if diff := cmp.Diff(want, got[:min(len(want), len(got))]); diff != "" {
 		t.Errorf("(-want +got):\n%s", diff)
 	}
-	for _, line := range []string{"  cannot have partition, packet: it is not root\n", "  cannot clock.machine: it is a container\n"} {
+	for _, line := range []string{"  cannot have partition, packet, packet-jam, packet-reset, packet-half-open, packet-damage: it is not root\n", "  cannot clock.machine: it is a container\n"} {
 		if !strings.Contains(got, line) {
 			t.Errorf("%q is missing in:\n%s", line, got)
 		}

@@ -38,6 +38,8 @@ func otherThanDefault(t *testing.T) map[string]run.Settings {
 		"fault-hold":       {"fault-hold": "3s"},
 		"fault-when":       {"fault-when": "500ops"},
 		"require-faults":   {"require-faults": "true"},
+		"require-coverage": {"require-coverage": "true"},
+		"capture":          {"capture": "8MB"},
 		"time-limit":       {"time-limit": "30s"},
 		"concurrency":      {"concurrency": "7"},
 		"rate":             {"rate": "12.5"},

@@ -43,7 +43,7 @@ func TestSmokeTellsWhatASystemCanHaveTested(t *testing.T) {
 	for _, step := range told.Steps {
 		names = append(names, strings.TrimSpace(step.Name+" "+step.Of)+" "+step.Result)
 	}
-	want := []string{"start ok", "operations register ok", "operations append ok", "operations set ok", "kill n1 ok", "restart n1 ok", "wipe n1 ok", "failover none"}
+	want := []string{"start ok", "operations register ok", "operations append ok", "operations set ok", "operations log ok", "kill n1 ok", "restart n1 ok", "wipe n1 ok", "failover none"}
 	if !slices.Equal(names, want) {
 		t.Errorf("the steps are %q", names)
 	}
