@@ -135,6 +135,9 @@ func TestDiskFaultsOfARealClusterAreConfirmedAndHealed(t *testing.T) {
 // On real nodes, servers are limited while they run, killed by the kernel, and run as before
 // afterwards.
 func TestLimitsOfARealClusterAreConfirmedAndHealed(t *testing.T) {
+	if testing.Short() {
+		t.Skip("a process with the race detector is larger than the limit, and the kernel kills it first; run without -short")
+	}
 	provedOnACluster(t, 2, effects.MemoryLimitKind, []history.Step{
 		with(history.Step{Kind: "cpu-limit", Target: "leader"}, coreShare{0.05}),
 		with(history.Step{Kind: "memory-limit", Target: "one", Nodes: []string{"n1"}}, memoryLeft{Room: killRoom, Kill: true}),
