@@ -1,7 +1,6 @@
 package agent
 
 import (
-	"bytes"
 	"fmt"
 	"os"
 	"slices"
@@ -141,16 +140,7 @@ func (all processes) relatedTo(pid int, st Stat, main int, tag string) bool {
 			_, ok = all[up]
 		}
 	}
-	env, err := os.ReadFile(fmt.Sprintf("/proc/%d/environ", pid))
-	if err != nil {
-		return false
-	}
-	for v := range bytes.SplitSeq(env, []byte{0}) {
-		if string(v) == tag {
-			return true
-		}
-	}
-	return false
+	return tagged(pid, tag)
 }
 
 // send signals one process, and never another that has got its number meanwhile.

@@ -34,6 +34,24 @@ func threads(pid int) (all, stopped int) {
 	return all, stopped
 }
 
+// tagged reports whether a process carries a variable in its environment and is in our namespace of processes. One in a
+// namespace below it, as those of a container or of a local node, belongs to the agent there, whose directory may have the
+// same name.
+func tagged(pid int, variable string) bool {
+	env, err := os.ReadFile(fmt.Sprintf("/proc/%d/environ", pid))
+	if err != nil {
+		return false
+	}
+	for v := range bytes.SplitSeq(env, []byte{0}) {
+		if string(v) == variable {
+			its, err := os.Readlink(fmt.Sprintf("/proc/%d/ns/pid", pid))
+			ours, failed := os.Readlink("/proc/self/ns/pid")
+			return err == nil && failed == nil && its == ours
+		}
+	}
+	return false
+}
+
 // findTagged looks for the session leader that carries this variable in its
 // environment: a process that an agent started, but did not live to write down.
 func findTagged(variable string) (pid int, started uint64, ok bool) {
@@ -46,17 +64,11 @@ func findTagged(variable string) (pid int, started uint64, ok bool) {
 		if err != nil {
 			continue
 		}
-		env, err := os.ReadFile("/proc/" + d.Name() + "/environ")
-		if err != nil {
+		if !tagged(pid, variable) {
 			continue
 		}
-		for _, v := range bytes.Split(env, []byte{0}) {
-			if string(v) != variable {
-				continue
-			}
-			if s, err := ReadStat("/proc/" + d.Name() + "/stat"); err == nil && s.Session == pid && s.State != 'Z' {
-				return pid, s.Started, true
-			}
+		if s, err := ReadStat("/proc/" + d.Name() + "/stat"); err == nil && s.Session == pid && s.State != 'Z' {
+			return pid, s.Started, true
 		}
 	}
 	return 0, 0, false
