@@ -44,3 +44,43 @@ func TestRuleStrikesACallThatIsHeld(t *testing.T) {
 		t.Error(err)
 	}
 }
+
+// The kernel holds a page that it has not read and of which a part is written until the write is answered, and does not
+// forget it before: rules change all the same.
+func TestRulesChangeWhileAWriteHangs(t *testing.T) {
+	d := newMount(t, false)
+	path := filepath.Join(d.Path, "log")
+	f, err := os.Create(path)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer f.Close()
+	if err := d.set(Rule{ID: "w", Do: Stall, Ops: []string{"write"}}); err != nil {
+		t.Fatal(err)
+	}
+	written := make(chan error, 1)
+	go func() { _, err := f.WriteAt([]byte("x"), 0); written <- err }()
+	for end := time.Now().Add(time.Minute); d.stats().Rules["w"].Waiting == 0; time.Sleep(time.Millisecond) {
+		if time.Now().After(end) {
+			t.Fatal("the write does not hang")
+		}
+	}
+	changed := make(chan error, 1)
+	go func() {
+		err := d.set(Rule{ID: "r", Do: Flip})
+		d.clear("r")
+		d.clear("w")
+		changed <- err
+	}()
+	select {
+	case err := <-changed:
+		if err != nil {
+			t.Fatal(err)
+		}
+	case <-time.After(time.Minute):
+		t.Fatal("rules do not change while a write hangs")
+	}
+	if err := <-written; err != nil {
+		t.Error(err)
+	}
+}

@@ -123,7 +123,12 @@ func (d *mounted) without(id string) []*active {
 	return left
 }
 
-// uncache makes the kernel read anew what rules change in reads.
+// uncacheTime is how long a change of rules waits for the kernel to forget what it holds.
+const uncacheTime = time.Second
+
+// uncache makes the kernel read anew what rules change in reads. The kernel does not forget a page that is being written before
+// the write is answered, which a rule may keep from happening until it is cleared: so that this can be done, nobody waits for
+// such a page for long.
 func (d *mounted) uncache(r Rule) {
 	if r.Do != Flip && r.Do != Stall && r.Do != Delay && r.Do != Rate && r.Do != Fail && !r.Corrupts() {
 		return
@@ -143,8 +148,16 @@ func (d *mounted) uncache(r Rule) {
 		}
 	}
 	d.v.mu.RUnlock()
-	for _, id := range ids {
-		d.disk.server.InodeNotify(id, 0, 0) // one that the kernel has just forgotten has no cache
+	done := make(chan struct{})
+	go func() {
+		defer close(done)
+		for _, id := range ids {
+			d.disk.server.InodeNotify(id, 0, 0) // one that the kernel has just forgotten has no cache
+		}
+	}()
+	select {
+	case <-done:
+	case <-time.After(uncacheTime):
 	}
 }
 
